@@ -1,0 +1,382 @@
+"""The driver: warmup, sampling, thinning, progress, interruption, checkpoint and resume, streaming.
+
+A run is a sequence of steps t = 0 .. warmup + draws * thin - 1. Everything it depends on besides its arguments (the
+chains' state, the generator, what warmup has learned, the counters) is in `_Run._content`, so that a run that stops
+after any step continues to the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from samplers import checkpoint as checkpoints
+from samplers.counting import Counted
+from samplers.draws import Cost, Draws, SamplingWarning
+from samplers.moments import RunningMoments
+from samplers.pathfinder import MOST_DIM as pathfinder_dim
+from samplers.pathfinder import pathfinder
+from samplers.progress import Progress
+from samplers.recorder import Recorder
+from samplers.version import __version__
+from samplers.warmup import Warmup
+from targets import Target
+
+if TYPE_CHECKING:
+    from samplers.kernels.base import Info, Kernel, State
+
+Init = Tensor | np.ndarray | Callable[[int, Generator], Tensor] | None
+
+CHECKPOINT_SECONDS = 60.0
+START_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is and what it keeps."""
+
+    chains: int
+    draws: int
+    warmup: int
+    thin: int
+    seed: int
+    keep: str
+
+    def __post_init__(self) -> None:
+        for name, least in (("chains", 1), ("draws", 1), ("warmup", 0), ("thin", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+        if self.keep not in ("draws", "moments"):
+            raise ValueError(f"keep: got {self.keep!r}, expected 'draws' or 'moments'")
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.warmup + self.draws * self.thin
+
+
+def run(
+    kernel: Kernel,
+    target: Target,
+    plan: Plan,
+    *,
+    init: Init,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    progress: bool | None,
+    checkpoint: str | Path | None,
+    stream: str | Path | None,
+) -> Draws:
+    """Run the kernel on the target as planned; the arguments are those of `Kernel.sample`."""
+    if not isinstance(target, Target):
+        raise TypeError(f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity")
+    target = target.to(device, dtype)
+    with torch.no_grad():
+        return _Run(kernel, target, plan, init, checkpoint, stream).finish(progress)
+
+
+class _Run:
+    def __init__(
+        self,
+        kernel: Kernel,
+        target: Target,
+        plan: Plan,
+        init: Init,
+        checkpoint: str | Path | None,
+        stream: str | Path | None,
+    ) -> None:
+        self.given, self.plan = kernel, plan
+        self.target = Counted(target)
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.generator = Generator(target.device).manual_seed(plan.seed)
+        self.t = 0
+        self.seconds = 0.0
+        saved = None
+        if self.checkpoint is not None and self.checkpoint.exists():
+            saved = checkpoints.load(self.checkpoint, self._header())
+        self.warmup = Warmup(kernel.warmup_form(), plan.warmup, target.dim, target.device, target.dtype)
+        self.kernel = self.warmup.kernel if plan.warmup else kernel
+        self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
+        self.recorder = Recorder(plan, target, None if stream is None else Path(stream), saved is not None)
+        if saved is None:
+            self.state, self.start = self._first_state(init)
+        else:
+            self._restore(saved)
+        self._mark_step()
+
+    # Starting
+
+    def _first_state(self, init: Init) -> tuple[State, Tensor]:
+        n, inner = self.plan.chains, self.target.inner
+        x = _positions(init, n, inner, self.generator)
+        state = self.kernel.init(self.target, x, self.generator)
+        for _ in range(START_ATTEMPTS if init is None else 0):
+            bad = ~_finite_chains(state)
+            if not bool(bad.any()):
+                break
+            # starts chosen here are drawn again until the density is finite; those that a user gives are not
+            x = torch.where(bad[:, None], _positions(None, n, inner, self.generator), x)
+            state = self.kernel.init(self.target, x, self.generator)
+        if init is None and self._seeks(state):
+            x, matrix = pathfinder(self.target, x, self.generator)
+            self.warmup.begin(matrix)
+            self.kernel = self.warmup.kernel
+            state = self.kernel.init(self.target, x, self.generator)
+        bad = (~_finite_chains(state)).nonzero()[:, 0].tolist()
+        if bad:
+            point = x[bad[0]]
+            score = "" if state.score is None else f" and score {_brief(state.score[bad[0]])}"
+            raise ValueError(
+                f"init: the density is not finite where chain {bad[0]} starts: log_prob "
+                f"{float(state.log_prob[bad[0]])}{score} at x = {_brief(point)} ({len(bad)} of {n} chains)"
+            )
+        return state, x
+
+    def _seeks(self, state: State) -> bool:
+        """Whether the starts chosen here go uphill first: where there is a warmup, a score, and dense matrices fit."""
+        finite = bool(_finite_chains(state).all())
+        return finite and self.plan.warmup > 0 and self.kernel.needs_score and self.target.dim <= pathfinder_dim
+
+    # Running
+
+    def finish(self, progress: bool | None) -> Draws:
+        """Go through the steps that are left; returns the draws, also those of an interrupted run."""
+        label = f"{type(self.given).__name__} on {self.target.name}"
+        bar = Progress(self.plan.steps, self.t, progress, label)
+        began, interrupted = time.perf_counter() - self.seconds, False
+        next_save = time.monotonic() + CHECKPOINT_SECONDS
+        try:
+            with _deferred_interrupt() as pressed:
+                while self.t < self.plan.steps and not interrupted:
+                    info = self._step()
+                    self.seconds = time.perf_counter() - began
+                    phase = "warmup" if self.t <= self.plan.warmup else "sampling"
+                    bar.step(phase, info.acceptance_rate, self.divergences, self.target.scores or self.target.log_probs)
+                    interrupted = pressed.is_set()
+                    if self.checkpoint is not None and time.monotonic() > next_save:
+                        self._save()
+                        next_save = time.monotonic() + CHECKPOINT_SECONDS
+        except KeyboardInterrupt:
+            interrupted = True
+        except BaseException:
+            self._save_quietly()
+            raise
+        finally:
+            bar.close()
+        self._save()
+        draws = self._result()
+        if interrupted:
+            done = max(0, self.t - self.plan.warmup) // self.plan.thin
+            if done == 0:
+                raise KeyboardInterrupt(f"interrupted at step {self.t}, before the first draw")
+            _warn(f"interrupted: {done} of {self.plan.draws} draws are here")
+        for message in self._complaints(draws):
+            _warn(message)
+        return draws
+
+    def _step(self) -> Info:
+        plan, t = self.plan, self.t
+        self._mark_step()
+        if t == plan.warmup and plan.warmup:
+            self._freeze()
+        before = self.state
+        self.state, info = self.kernel.step(self.target, before, self.generator)
+        if t < plan.warmup:
+            self.warmup.update(t, self.state, before, info)
+            self.kernel = self.warmup.kernel
+        else:
+            self.divergences += info.diverging
+            if (t - plan.warmup + 1) % plan.thin == 0:
+                self.recorder.write(self.state, info)
+        self.t = t + 1
+        return info
+
+    def _freeze(self) -> None:
+        """Leave warmup: the kernel that was asked for, with what was found."""
+        self.kernel = self.given.tuned(self.warmup.kernel)
+        if type(self.kernel) is not type(self.warmup.kernel):
+            self.state = self.kernel.init(self.target, self.state.x, self.generator)
+
+    # Checkpoints
+
+    def _mark_step(self) -> None:
+        """What to go back to when a step fails halfway."""
+        if self.checkpoint is not None:
+            counts = (self.target.log_probs, self.target.scores)
+            self._mark = (self.t, self.generator.get_state(), counts, self.state, self.kernel)
+
+    def _save_quietly(self) -> None:
+        """Save on the way out of a crash, whose own error must stay the one that is seen."""
+        with contextlib.suppress(OSError):
+            self._save()
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        if self.t != self._mark[0] + 1:  # the step after the mark did not end
+            t, generator, (log_probs, scores), state, _ = self._mark
+        else:
+            t, generator, state = self.t, self.generator.get_state(), self.state
+            log_probs, scores = self.target.log_probs, self.target.scores
+        self.recorder.flush()
+        checkpoints.save(
+            self.checkpoint,
+            {
+                "header": self._header(),
+                "t": t,
+                "generator": generator,
+                "log_probs": log_probs,
+                "scores": scores,
+                "seconds": self.seconds,
+                "state": {field.name: getattr(state, field.name) for field in fields(state)},
+                "start": self.start[:4],
+                "start_log_prob": self.target.inner.log_prob(self.start[:4]),
+                "warmup": self.warmup.state_dict(),
+                "divergences": self.divergences,
+                "recorder": self.recorder.state_dict(),
+            },
+        )
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        target, device = self.target.inner, self.target.device
+        self.start = saved["start"].to(device)
+        expected, found = saved["start_log_prob"].to(device), target.log_prob(self.start)
+        if not torch.allclose(expected, found, rtol=1e-4, atol=1e-4, equal_nan=True):
+            raise ValueError(
+                f"checkpoint: {self.checkpoint} belongs to another target: at its first starting points the log-density "
+                f"was {_brief(expected)}, here it is {_brief(found)}"
+            )
+        self.t = saved["t"]
+        self.warmup.load_state_dict(saved["warmup"])
+        self.kernel = self.warmup.kernel if self.t <= self.plan.warmup and self.plan.warmup else self.given
+        if self.t > self.plan.warmup > 0:
+            self.kernel = self.given.tuned(self.warmup.kernel)
+        values = {key: None if value is None else value.to(device) for key, value in saved["state"].items()}
+        self.state = type(self.kernel.init(target, values["x"], self.generator))(**values)
+        self.generator.set_state(saved["generator"].cpu())
+        self.target.log_probs, self.target.scores = saved["log_probs"], saved["scores"]
+        self.seconds = saved["seconds"]
+        self.divergences = saved["divergences"].to(device)
+        self.recorder.load_state_dict(saved["recorder"])
+
+    def _header(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be continued."""
+        target = self.target.inner
+        return {
+            "sampler": type(self.given).__name__,
+            "hyperparameters": _plain(self.given.hyperparameters()),
+            **asdict(self.plan),
+            "target": target.name,
+            "dim": target.dim,
+            "dtype": str(target.dtype),
+            "device": target.device.type,
+        }
+
+    # Results
+
+    def _result(self) -> Draws:
+        kernel = self.kernel if self.t > self.plan.warmup or not self.plan.warmup else self.given
+        attrs = {
+            **self._header(),
+            "tuned": _plain(kernel.hyperparameters()),
+            "versions": {
+                "unnorm": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        cost = Cost(self.target.log_probs, self.target.scores, self.seconds)
+        draws = self.recorder.result(self.state.x, attrs, cost)
+        draws.kernel, draws.divergences = kernel, self.divergences
+        return draws
+
+    def _complaints(self, draws: Draws) -> Iterator[str]:
+        steps = self.t - self.plan.warmup
+        if bool((self.divergences == steps).all()):
+            yield (
+                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: the density "
+                "is not finite around them, or the step size is far too large"
+            )
+            return
+        if self.recorder.moved is not None and not bool(self.recorder.moved.all()):
+            stuck = (~self.recorder.moved).nonzero()[:, 0].tolist()
+            yield (
+                f"{len(stuck)} of {self.plan.chains} chains never moved in {steps} steps (chains {_brief(stuck)}): "
+                "every proposal was rejected. The step size is too large where they stand, or they started outside the support"
+            )
+        count = int(self.divergences.sum())
+        if count:
+            yield (
+                f"{count} of {steps * self.plan.chains} steps diverged (chains: {int((self.divergences > 0).sum())} of "
+                f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected"
+            )
+
+
+def _positions(init: Init, n: int, target: Target, generator: Generator) -> Tensor:
+    """Starting points, (n, dim) in the target's dtype and on its device."""
+    if init is None:
+        if "prior" in target.known:
+            return target.prior.sample(n, generator=generator)
+        unit = torch.rand(n, target.dim, generator=generator, dtype=target.dtype, device=target.device)
+        return 4 * unit - 2
+    x = init(n, generator) if callable(init) else torch.as_tensor(init)
+    if not isinstance(x, Tensor) or x.shape != (n, target.dim):
+        came = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"init: got {came}, expected ({n}, {target.dim}): chains times dim")
+    return x.to(device=target.device, dtype=target.dtype, copy=True)
+
+
+def _finite_chains(state: State) -> Tensor:
+    finite = state.log_prob.isfinite() & state.x.isfinite().all(-1)
+    return finite if state.score is None else finite & state.score.isfinite().all(-1)
+
+
+@contextlib.contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Within, the first Ctrl-C sets the event instead of breaking into a step; a second one breaks in."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handle(signum: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values that JSON and a checkpoint can hold."""
+    return {key: value if isinstance(value, (str, int, float, list, type(None))) else repr(value) for key, value in values.items()}
+
+
+def _brief(values: Any) -> str:
+    listed = values.tolist() if isinstance(values, Tensor) else list(values)
+    shown = ", ".join(f"{value:.6g}" for value in listed[:8])
+    return f"[{shown}{', ...' if len(listed) > 8 else ''}]"
+
+
+def _warn(message: str) -> None:
+    import warnings
+
+    warnings.warn(message, SamplingWarning, stacklevel=5)

@@ -1,0 +1,156 @@
+"""What every sampler returns: draws, the normalising constant, the cost."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor
+
+from samplers import records
+from samplers.moments import RunningMoments
+from targets import Target, Variable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class SamplingWarning(UserWarning):
+    """Something about the draws that a reader must know before using them."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Evaluations of the target, counted per point, and wall-clock seconds, warmup included."""
+
+    log_prob: int = 0
+    score: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class LogZ:
+    """An estimate of log Z with its standard error and, where the method gives them, stochastic bounds."""
+
+    value: float
+    standard_error: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(eq=False)
+class Draws:
+    """Draws of a sampler.
+
+    x: (chains, draws, dim) in unconstrained coordinates; independent or weighted draws have chains == 1.
+    stats: (chains, draws) tensors under ArviZ's sample_stats names. log_weights: (chains, draws), unnormalised, or
+    None. log_z: None where the method gives none. kernel: as frozen after warmup. moments: with keep="moments" or a
+    stream, the running moments of x. divergences: rejected non-finite proposals per chain over all sampling steps.
+    """
+
+    x: Tensor
+    stats: dict[str, Tensor] = field(default_factory=dict)
+    log_weights: Tensor | None = None
+    log_z: LogZ | None = None
+    cost: Cost = field(default_factory=Cost)
+    target: Target | None = None
+    kernel: Any = None
+    attrs: dict[str, Any] = field(default_factory=dict)
+    moments: RunningMoments | None = None
+    divergences: Tensor | None = None
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The named variables of `constrained`."""
+        return {"x": Variable((self.x.shape[-1],))} if self.target is None else self.target.variables
+
+    @cached_property
+    def constrained(self) -> dict[str, Tensor]:
+        """Named, constrained draws, {name: (chains, draws, *shape)}."""
+        with torch.no_grad():
+            return {"x": self.x} if self.target is None else self.target.constrain(self.x)
+
+    def resample(self, n: int, *, generator: Generator) -> Tensor:
+        """n equally weighted points (n, dim), drawn with replacement in proportion to the weights."""
+        flat = self.x.reshape(-1, self.x.shape[-1])
+        if self.log_weights is None:
+            which = torch.randint(len(flat), (n,), generator=generator, device=flat.device)
+        else:
+            # by inverse distribution function: multinomial() stops at 2^24 categories
+            weights = self.log_weights.reshape(-1).double().softmax(0).cumsum(0)
+            uniform = torch.rand(n, generator=generator, dtype=torch.float64, device=flat.device)
+            which = torch.searchsorted(weights, uniform * weights[-1]).clamp_max(len(flat) - 1)
+        return flat[which]
+
+    def to_arviz(self) -> Any:
+        """The draws as ArviZ reads them: InferenceData on ArviZ 0.x, an xarray DataTree on 1.x.
+
+        Groups: posterior (named, constrained variables with dims and coords), sample_stats, unconstrained_posterior
+        (x), with the attributes that reproduce the run.
+        """
+        return records.to_arviz(self._datasets())
+
+    def summary(self, **kwargs: Any) -> pd.DataFrame:
+        """ArviZ's summary of every variable, with a SamplingWarning in words where R-hat, ESS or divergences are bad."""
+        from samplers.summary import summarise
+
+        return summarise(self, **kwargs)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a netCDF file that `Draws.load` and ArviZ read; returns its path."""
+        return records.write(Path(path), self._datasets())
+
+    @classmethod
+    def load(cls, path: str | Path, target: Target | None = None) -> Draws:
+        """Read what `save` wrote, or the folder of a streamed run; `target` gives the names back their meaning."""
+        path = Path(path)
+        if path.is_dir():
+            from samplers.stream import open_stream
+
+            return open_stream(path, target)
+        return cls._from_datasets(records.read(path), target)
+
+    def _datasets(self) -> dict[str, Any]:
+        attrs = self.attrs | {
+            "cost": {"log_prob": self.cost.log_prob, "score": self.cost.score, "seconds": self.cost.seconds}
+        }
+        if self.log_z is not None:
+            attrs["log_z"] = dict(self.log_z.__dict__)
+        stats = dict(self.stats)
+        if self.log_weights is not None:
+            stats["log_weight"] = self.log_weights
+        return {
+            "posterior": records.dataset(self.constrained, self.variables, attrs),
+            "sample_stats": records.dataset(stats, {}, attrs),
+            "unconstrained_posterior": records.dataset({"x": self.x}, {}, attrs),
+        }
+
+    @classmethod
+    def _from_datasets(cls, groups: dict[str, Any], target: Target | None) -> Draws:
+        attrs = records.attributes(groups["posterior"])
+        stats = {str(name): torch.from_numpy(array.values) for name, array in groups["sample_stats"].items()}
+        log_weights = stats.pop("log_weight", None)
+        log_z = attrs.pop("log_z", None)
+        draws = cls(
+            x=torch.from_numpy(groups["unconstrained_posterior"]["x"].values),
+            stats=stats,
+            log_weights=log_weights,
+            log_z=None if log_z is None else LogZ(**log_z),
+            cost=Cost(**attrs.pop("cost")),
+            target=target,
+            attrs=attrs,
+        )
+        if target is None:
+            # without the target the constrained values are those of the file
+            posterior = groups["posterior"]
+            draws.__dict__["constrained"] = {str(k): torch.from_numpy(v.values) for k, v in posterior.items()}
+        return draws
+
+
+def warn(message: str) -> None:
+    """Say it as a SamplingWarning, at the line that called the sampler."""
+    warnings.warn(message, SamplingWarning, stacklevel=4)

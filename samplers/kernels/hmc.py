@@ -1,0 +1,105 @@
+"""Hamiltonian Monte Carlo with jittered trajectories.
+
+    p ~ N(0, I);   n leapfrog steps of size e:   p += (e/2) L' s(x),   x += e L p,   p += (e/2) L' s(x)
+    accepted with probability min(1, exp(H(x, p) - H(x', p'))),     H = -log p(x) + |p|^2 / 2
+
+p is the momentum in z = L^-1 x, so that C = L L' is the inverse mass matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.kernels.base import Info, Kernel, PreconditionedKernel, State, check_positive, evaluate, noise_like
+from samplers.kernels.metropolis import metropolis
+from targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class HMCInfo(Info):
+    """Also the end of the trajectory before the test, from which warmup learns the trajectory length."""
+
+    proposal: Tensor | None = None
+    momentum: Tensor | None = None
+    length: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class HMC(PreconditionedKernel):
+    """Hamiltonian Monte Carlo; leaves the target invariant and is reversible (the momentum is drawn anew each step).
+
+    step_size e is in units of z = L^-1 x; warmup tunes it to an acceptance of 0.8.
+    trajectory_length T: each step runs ceil(u T / e) leapfrogs with u uniform on (0, 1), the same for all chains,
+    which never resonates with the target; warmup tunes T by the ChEES criterion. `steps` fixes the number instead.
+    At most `max_steps` leapfrogs. An energy error beyond 1000 counts as diverging.
+    n leapfrogs take n score evaluations. Duane et al. 1987; Neal 2011; Hoffman, Radul and Sountsov 2021 (ChEES).
+    """
+
+    trajectory_length: float | None = None
+    steps: int | None = None
+    max_steps: int = 1000
+
+    reversible: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
+    target_acceptance: ClassVar[float] = 0.8
+    default_trajectory_length: ClassVar[float] = 1.0
+    most_energy_error: ClassVar[float] = 1000.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps is not None and self.trajectory_length is not None:
+            raise ValueError("steps, trajectory_length: got both, expected at most one")
+        if self.trajectory_length is not None:
+            object.__setattr__(self, "trajectory_length", check_positive(self.trajectory_length, "trajectory_length"))
+        for argument in ("steps", "max_steps"):
+            value = getattr(self, argument)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"{argument}: got {value!r}, expected a positive integer")
+
+    def _leapfrogs(self, generator: Generator) -> int:
+        if self.steps is not None:
+            return self.steps
+        length = self.default_trajectory_length if self.trajectory_length is None else self.trajectory_length
+        jitter = float(torch.rand((), generator=generator, device=generator.device))
+        return max(1, min(self.max_steps, math.ceil(jitter * length / self.h)))
+
+    def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        n = self._leapfrogs(generator)
+        start = noise_like(state.x, generator)
+        proposal, momentum = self.leapfrog(target, state, start, n)
+        # |p|^2 - |p'|^2 as a product, exact to rounding where the two are close
+        kinetic = 0.5 * ((start - momentum) * (start + momentum)).sum(-1)
+        log_ratio = proposal.log_prob.double() - state.log_prob.double() + kinetic.double()
+        diverging = ~(log_ratio.abs() < self.most_energy_error)
+        new, info = metropolis(state, proposal, log_ratio, generator, diverging)
+        energy = 0.5 * start.double().square().sum(-1) - state.log_prob.double()
+        return new, HMCInfo(
+            info.acceptance_rate,
+            info.diverging,
+            energy=energy,
+            n_steps=torch.full_like(info.diverging, n, dtype=torch.int64),
+            proposal=proposal.x,
+            momentum=momentum,
+            length=n * self.h,
+        )
+
+    def leapfrog(self, target: Target, state: State, momentum: Tensor, n: int) -> tuple[State, Tensor]:
+        """n leapfrog steps from (x, p): reversible under p -> -p, volume preserving, energy error O(e^2)."""
+        assert state.score is not None
+        end, e = state, self.h
+        momentum = torch.add(momentum, self.to_z(state.score), alpha=0.5 * e)
+        for i in range(n):
+            end = evaluate(target, torch.add(end.x, self.to_x(momentum), alpha=e))
+            assert end.score is not None
+            momentum = torch.add(momentum, self.to_z(end.score), alpha=e if i < n - 1 else 0.5 * e)
+        return end, momentum
+
+    def tuned(self, warm: Kernel) -> Self:
+        assert isinstance(warm, HMC)
+        new = super().tuned(warm)
+        return new if self.steps or self.trajectory_length else replace(new, trajectory_length=warm.trajectory_length)

@@ -1,0 +1,52 @@
+"""The accept-reject step that every Metropolised kernel shares, and the guard of those that always accept."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TypeVar
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.kernels.base import Info, State
+
+S = TypeVar("S", bound=State)
+
+
+def metropolis(
+    state: S, proposal: S, log_ratio: Tensor, generator: Generator, diverging: Tensor | None = None
+) -> tuple[S, Info]:
+    """Accept each chain's proposal with probability min(1, exp(log_ratio)); log_ratio (chains,) in float64.
+
+    A proposal whose log-density is NaN or +infinity, or whose score is not finite, is rejected and counted as
+    diverging; a log-density of -infinity is a point of no mass, rejected by its ratio. Every field of the state
+    moves together.
+    """
+    bad = ~finite(proposal) & (proposal.log_prob != -torch.inf)
+    if diverging is not None:
+        bad = bad | diverging
+    probability = torch.where(bad | log_ratio.isnan(), 0.0, log_ratio.clamp_max(0.0).exp())
+    uniform = torch.rand(probability.shape, generator=generator, dtype=probability.dtype, device=probability.device)
+    return select(uniform < probability, proposal, state), Info(probability, bad)
+
+
+def always(state: S, proposal: S) -> tuple[S, Info]:
+    """Accept every finite proposal; one that is not finite leaves its chain in place and is counted as diverging."""
+    good = finite(proposal)
+    return select(good, proposal, state), Info(good.to(torch.float64), ~good)
+
+
+def finite(state: State) -> Tensor:
+    """Which chains have a finite log-density and score, (chains,)."""
+    # one reduction instead of three: a sum is finite only if its terms are
+    total = state.log_prob if state.score is None else state.log_prob + state.score.sum(-1)
+    return total.isfinite()
+
+
+def select(mask: Tensor, yes: S, no: S) -> S:
+    """The fields of `yes` where mask (chains,) holds, of `no` elsewhere."""
+    chosen = {}
+    for field in fields(yes):
+        a, b = getattr(yes, field.name), getattr(no, field.name)
+        chosen[field.name] = None if a is None else torch.where(mask.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+    return type(yes)(**chosen)

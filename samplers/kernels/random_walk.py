@@ -1,0 +1,38 @@
+"""Random-walk Metropolis.
+
+    y = x + h L xi,     accepted with probability min(1, p(y) / p(x))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Generator, Tensor
+
+from samplers.kernels.base import Info, PreconditionedKernel, State, noise_like
+from samplers.kernels.metropolis import metropolis
+from targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class RandomWalkMetropolis(PreconditionedKernel):
+    """Random-walk Metropolis: y = x + h L xi, accepted with probability min(1, p(y)/p(x)). Needs no score.
+
+    Leaves the target invariant and is reversible. step_size h is the proposal's standard deviation in units of
+    z = L^-1 x; warmup tunes it to an acceptance of 0.234. Metropolis et al. 1953; Roberts, Gelman and Gilks 1997.
+    """
+
+    reversible: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
+    needs_score: ClassVar[bool] = False
+    target_acceptance: ClassVar[float] = 0.234
+    default_step_size: ClassVar[float] = 0.5
+
+    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
+        return State(x, target.log_prob(x), None)
+
+    def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        x = state.x + self.h * self.to_x(noise_like(state.x, generator))
+        proposal = State(x, target.log_prob(x), None)
+        return metropolis(state, proposal, proposal.log_prob.double() - state.log_prob.double(), generator)

@@ -1,0 +1,125 @@
+"""Where chains should start: a quasi-Newton path uphill, left where a local Gaussian fits the density best.
+
+Pathfinder (Zhang, Carpenter, Gelman and Vehtari 2022), for all chains at once and with dense BFGS:
+
+    x' = x + a H g,   H' = (I - r s y') H (I - r y s') + r s s',   s = x' - x,   y = g - g',   r = 1 / y's
+
+g the score and a found by halving. At each point the Gaussian N(x, H) is scored by its evidence lower bound, and each
+chain starts at a draw from its best one. A density without a maximum (a funnel) is left before its spike, where the
+bound falls although the density still rises.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from targets import Target
+
+MOST_DIM = 500  # beyond it dense matrices, one a chain, cost more than they save
+ITERATIONS = 200
+HALVINGS = 25
+ELBO_DRAWS = 5
+LEAST_RISE = 1e-3  # of the squared score in the norm of H, in nats
+LEAST_GAIN = 1e-3  # between two new beginnings, in nats
+
+
+def pathfinder(target: Target, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Starting points (chains, dim) found from x (chains, dim), and the mean of their Gaussians' covariances."""
+    path = _Path(target, x.double())
+    path.score_gaussians(generator)
+    for _ in range(ITERATIONS):
+        if not path.climb():
+            break
+        path.score_gaussians(generator)
+    return path.best_draw.to(x.dtype), path.best_matrix.mean(0).to(x.dtype)
+
+
+class _Path:
+    def __init__(self, target: Target, x: Tensor) -> None:
+        n, dim = x.shape
+        self._target, self._dtype = target, target.dtype
+        self.x = x
+        self.value, self.score = self._evaluate(x)
+        self.matrix = self._first_matrix(self.score)
+        self.since = torch.full((n,), -torch.inf, dtype=x.dtype, device=x.device)  # the value at the last new beginning
+        self.fresh = torch.ones(n, dtype=torch.bool, device=x.device)
+        self.active = torch.ones(n, dtype=torch.bool, device=x.device)
+        self.best = torch.full((n,), -torch.inf, dtype=x.dtype, device=x.device)
+        self.best_draw, self.best_matrix = x.clone(), self.matrix.clone()
+
+    def _evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        value, score = self._target.log_prob_and_score(x.to(self._dtype))
+        value, score = value.double(), score.double()
+        good = value.isfinite() & score.isfinite().all(-1)
+        return torch.where(good, value, -torch.inf), torch.where(good[:, None], score, 0.0)
+
+    def _first_matrix(self, score: Tensor) -> Tensor:
+        """The identity, scaled to a step of length one at most: the scale of the density is not known yet."""
+        length = score.norm(dim=-1).clamp_min(1.0)[:, None, None]
+        return torch.eye(score.shape[1], dtype=score.dtype, device=score.device) / length
+
+    def climb(self) -> bool:
+        """One step uphill for every chain that still rises; False when none does."""
+        which = self.active.nonzero()[:, 0]
+        x, value, score, matrix = self.x[which], self.value[which], self.score[which], self.matrix[which]
+        step = torch.einsum("nij,nj->ni", matrix, score)
+        slope = (step * score).sum(-1)
+        new, new_value, new_score = x.clone(), value.clone(), score.clone()
+        rate = torch.ones_like(slope)
+        left = slope > LEAST_RISE
+        lost = ~left
+        for _ in range(HALVINGS):
+            index = left.nonzero()[:, 0]
+            if len(index) == 0:
+                break
+            trial = x[index] + rate[index, None] * step[index]
+            trial_value, trial_score = self._evaluate(trial)
+            risen = trial_value >= value[index] + 1e-4 * rate[index] * slope[index]
+            accepted = index[risen]
+            new[accepted], new_value[accepted], new_score[accepted] = trial[risen], trial_value[risen], trial_score[risen]
+            left[accepted] = False
+            rate[index[~risen]] *= 0.5
+        s, y = new - x, score - new_score
+        curvature = (s * y).sum(-1)
+        usable = (curvature > 1e-12 * s.norm(dim=-1) * y.norm(dim=-1)).nonzero()[:, 0]
+        first = usable[self.fresh[which[usable]]]
+        if len(first):
+            size = curvature[first] / y[first].square().sum(-1)
+            matrix[first] = size[:, None, None] * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+            self.fresh[which[first]] = False
+        matrix[usable] = _bfgs(matrix[usable], s[usable], y[usable], curvature[usable])
+        # No rise along H g: a maximum, or a matrix gone wrong. Begin again with the score itself, unless that was
+        # done before and has gained nothing since
+        lost = (lost | left).nonzero()[:, 0]
+        again = new_value[lost] - self.since[which[lost]] > LEAST_GAIN
+        self.active[which[lost[~again]]] = False
+        self.since[which[lost]] = new_value[lost]
+        self.fresh[which[lost]] = True
+        matrix[lost] = self._first_matrix(new_score[lost])
+        self.x[which], self.value[which], self.score[which], self.matrix[which] = new, new_value, new_score, matrix
+        return bool(self.active.any())
+
+    def score_gaussians(self, generator: Generator) -> None:
+        """Keep, for each chain, a draw and the covariance of the Gaussian with the highest bound so far."""
+        n, dim = self.x.shape
+        shape = (ELBO_DRAWS, n, dim)
+        noise = torch.randn(shape, generator=generator, dtype=self.x.dtype, device=self.x.device)
+        factor, failed = torch.linalg.cholesky_ex(self.matrix)
+        draws = self.x + torch.einsum("nij,knj->kni", factor, noise)
+        draws = torch.where((failed == 0)[:, None], draws, self.x)
+        values = self._target.log_prob(draws.to(self._dtype)).double()
+        bound = (values + 0.5 * noise.square().sum(-1)).mean(0) + factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        bound = torch.where(bound.isfinite() & (failed == 0), bound, -torch.inf)
+        better = bound > self.best
+        self.best = torch.where(better, bound, self.best)
+        self.best_draw = torch.where(better[:, None], draws[0], self.best_draw)
+        self.best_matrix = torch.where(better[:, None, None], self.matrix, self.best_matrix)
+
+
+def _bfgs(matrix: Tensor, s: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
+    """The inverse update, which keeps the matrix symmetric and positive definite for positive curvature y's."""
+    pulled = torch.einsum("nij,nj->ni", matrix, y)
+    both = torch.einsum("ni,nj->nij", pulled, s)
+    scale = (1 + (y * pulled).sum(-1) / curvature) / curvature
+    return matrix - (both + both.mT) / curvature[:, None, None] + scale[:, None, None] * torch.einsum("ni,nj->nij", s, s)

@@ -1,0 +1,124 @@
+"""Where a run's draws go: memory, disk, or running moments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from samplers.draws import Cost, Draws
+from samplers.moments import RunningMoments
+from samplers.stream import Stream, StreamedDraws
+from targets import Target
+
+if TYPE_CHECKING:
+    from samplers.chains import Plan
+    from samplers.kernels.base import Info, State
+
+STATISTICS = ("acceptance_rate", "diverging", "energy", "n_steps")
+
+
+class Recorder:
+    """Preallocated room for a block of draws: the whole run in memory, one block of it when streaming, none for moments."""
+
+    def __init__(self, plan: Plan, target: Target, stream: Path | None, resumed: bool) -> None:
+        self._plan, self._target = plan, target
+        if stream is not None and plan.keep == "moments":
+            raise ValueError("stream, keep: a run that keeps moments only has no draws to stream")
+        itemsize = torch.finfo(target.dtype).bits // 8
+        self._stream = None
+        self._block = plan.draws
+        if stream is not None:
+            self._block = Stream.block(plan.chains, target.dim, itemsize, plan.draws)
+            self._stream = Stream(stream, plan.draws, plan.chains, target.dim, 0 if resumed else None)
+        running = plan.keep == "moments" or stream is not None
+        self.moments = RunningMoments(target.dim, target.device) if running else None
+        self._x: Tensor | None = None
+        self._stats: dict[str, Tensor] = {}
+        self._filled = 0  # draws in the present block
+        self._written = 0  # draws in all
+        self._previous: Tensor | None = None
+        self.moved: Tensor | None = None
+
+    def write(self, state: State, info: Info) -> None:
+        """Take in one draw of every chain."""
+        if self.moments is not None:
+            self.moments.update(state.x)
+        self._written += 1
+        if self._plan.keep == "moments":
+            return
+        if self._x is None:
+            self._allocate(state, info)
+        assert self._x is not None
+        self._x[self._filled] = state.x
+        for name, room in self._stats.items():
+            room[self._filled] = state.log_prob if name == "lp" else getattr(info, name)
+        self._filled += 1
+        if self._stream is not None and self._filled == self._block:
+            self.flush()
+
+    def _allocate(self, state: State, info: Info) -> None:
+        rows, chains = self._block, self._plan.chains
+        self._x = state.x.new_empty(rows, chains, self._target.dim)
+        # kernels whose cached density is not that of x (a velocity, a half step) record no lp
+        names = [] if hasattr(state, "velocity") else ["lp"]
+        names += [name for name in STATISTICS if getattr(info, name) is not None]
+        for name in names:
+            example = state.log_prob if name == "lp" else getattr(info, name)
+            self._stats[name] = example.new_empty(rows, chains)
+
+    def flush(self) -> None:
+        """Send what the block holds to the disk, where draws are streamed."""
+        if self._stream is not None and self._filled and self._x is not None:
+            n = self._filled
+            self._stream.write(self._x[:n], {name: room[:n] for name, room in self._stats.items()}, self._block)
+            self._filled = 0
+
+    def result(self, last: Tensor, attrs: dict[str, Any], cost: Cost) -> Draws:
+        """The draws so far; with moments only, each chain's last point."""
+        if self._plan.keep == "moments":
+            return Draws(last[:, None], cost=cost, target=self._target, attrs=attrs, moments=self.moments)
+        if self._stream is not None:
+            self.flush()
+            self._stream.finish(attrs | {"cost": dict(cost.__dict__)})
+            return StreamedDraws(self._stream.path, self._target, cost=cost, attrs=attrs, moments=self.moments)
+        if self._x is None:
+            return Draws(last.new_empty(len(last), 0, last.shape[-1]), cost=cost, target=self._target, attrs=attrs)
+        n = self._filled
+        x = self._x[:n].transpose(0, 1)
+        if n > 1:
+            self.moved = (x != x[:, :1]).any(-1).any(-1)
+        stats = {name: room[:n].transpose(0, 1) for name, room in self._stats.items()}
+        return Draws(x, stats=stats, cost=cost, target=self._target, attrs=attrs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All there is to continue; streamed draws are on disk already."""
+        n = 0 if self._stream is not None else self._filled
+        return {
+            "written": self._written,
+            "moments": None if self.moments is None else self.moments.state_dict(),
+            "x": None if self._x is None else self._x[:n].clone(),
+            "stats": {name: room[:n].clone() for name, room in self._stats.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self._written = state["written"]
+        if self.moments is not None:
+            self.moments.load_state_dict(state["moments"])
+        if self._stream is not None:
+            self._stream.complete = self._written
+        if state["x"] is None:
+            return
+        rows, device = self._block, self._target.device
+        self._filled = len(state["x"])
+        self._x = _room(state["x"], rows, device)
+        self._stats = {name: _room(value, rows, device) for name, value in state["stats"].items()}
+
+
+def _room(filled: Tensor, rows: int, device: torch.device) -> Tensor:
+    room = filled.new_empty(rows, *filled.shape[1:], device=device)
+    room[: len(filled)] = filled.to(device)
+    return room

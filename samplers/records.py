@@ -1,0 +1,90 @@
+"""The bridge to xarray, ArviZ (0.x and 1.x) and netCDF: groups of named arrays with attributes."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from targets import Variable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def dataset(values: Mapping[str, Tensor], variables: Mapping[str, Variable], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Arrays (chains, draws, *shape) as a dataset with dims (chain, draw, ...); structured attributes become JSON."""
+    import numpy as np
+    import xarray as xr
+
+    arrays, coords = {}, {}
+    for name, value in values.items():
+        variable = variables.get(name, Variable(tuple(value.shape[2:])))
+        dims = variable.dims or tuple(f"{name}_dim_{i}" for i in range(value.ndim - 2))
+        arrays[name] = xr.DataArray(value.detach().cpu().numpy(), dims=("chain", "draw", *dims))
+        coords |= {dim: np.asarray(variable.coords.get(dim, np.arange(n))) for dim, n in zip(dims, value.shape[2:], strict=True)}
+    for dim in ("chain", "draw"):
+        if arrays:
+            coords[dim] = np.arange(next(iter(arrays.values())).sizes[dim])
+    plain = {key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in attrs.items()}
+    return xr.Dataset(arrays, coords, plain)
+
+
+def attributes(data: xr.Dataset) -> dict[str, Any]:
+    """Attributes with the structured ones read back."""
+    return {str(key): _structured(value) for key, value in data.attrs.items()}
+
+
+def _structured(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in "{[":
+        return json.loads(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def import_arviz() -> Any:
+    """The module arviz; 0.23 announces 1.0 by a FutureWarning at import, which is not about the user's code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        import arviz
+    return arviz
+
+
+def to_arviz(groups: Mapping[str, xr.Dataset]) -> Any:
+    """InferenceData where ArviZ has it (0.x), an xarray DataTree where it does not (1.x)."""
+    az = import_arviz()
+    filled = {name: data for name, data in groups.items() if data.data_vars}
+    if hasattr(az, "InferenceData"):
+        return az.InferenceData(**filled)
+    import xarray as xr
+
+    return xr.DataTree.from_dict(filled)
+
+
+def write(path: Path, groups: Mapping[str, xr.Dataset]) -> Path:
+    """One netCDF file, a group each; written beside the path and moved there when complete."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        for name, data in groups.items():
+            data.to_netcdf(partial, mode="a" if partial.exists() else "w", group=name, engine="h5netcdf")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def read(path: Path) -> dict[str, xr.Dataset]:
+    """The groups of a file that `write` wrote; ValueError for a file that is none."""
+    import xarray as xr
+
+    if not path.exists():
+        raise FileNotFoundError(f"path: {path} does not exist")
+    try:
+        names = ("posterior", "sample_stats", "unconstrained_posterior")
+        return {name: xr.load_dataset(path, group=name, engine="h5netcdf") for name in names}
+    except (OSError, KeyError) as error:
+        raise ValueError(f"path: {path} is not a file written by Draws.save, or it is damaged ({error})") from error

@@ -1,0 +1,119 @@
+"""Draws on disk: blocks written to a Zarr folder while the run goes on, and read back without loading them all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from samplers.draws import Cost, Draws
+from targets import Target
+
+BLOCK_BYTES = 64 * 2**20
+
+
+class Stream:
+    """Writes draws in blocks of about 64 MB. A block counts once it is whole: `complete.json` says how many draws are."""
+
+    def __init__(self, path: Path, draws: int, chains: int, dim: int, resume_at: int | None) -> None:
+        self.path, self._draws, self._chains, self._dim = path, draws, chains, dim
+        if resume_at is None and path.exists() and any(path.iterdir()):
+            raise FileExistsError(
+                f"stream: {path} is not empty; name a new folder, or continue its run with the checkpoint= it was made with"
+            )
+        self._group: Any = None
+        self.complete = resume_at or 0
+
+    @staticmethod
+    def block(chains: int, dim: int, itemsize: int, draws: int) -> int:
+        """Draws a block."""
+        return max(1, min(draws, BLOCK_BYTES // (chains * dim * itemsize)))
+
+    def write(self, x: Tensor, stats: dict[str, Tensor], block: int) -> None:
+        """Append x (n, chains, dim) and stats (n, chains). OSError names how many draws are safe."""
+        import zarr
+
+        try:
+            if self._group is None:
+                self._group = zarr.open_group(self.path, mode="a")
+            for name, value in {"x": x, **stats}.items():
+                if name not in self._group:
+                    array = value.cpu().numpy()
+                    shape = (self._draws, *array.shape[1:])
+                    chunks = (block, *array.shape[1:])
+                    self._group.create_array(name, shape=shape, chunks=chunks, dtype=array.dtype, compressors=None)
+                self._group[name][self.complete : self.complete + len(value)] = value.cpu().numpy()
+            self._mark(self.complete + len(x))
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"stream: writing to {self.path} failed after {self.complete} draws ({error.strerror or error}); those "
+                "stay readable with Draws.load, and the same call continues the run if it has a checkpoint=",
+            ) from error
+        self.complete += len(x)
+
+    def _mark(self, complete: int) -> None:
+        partial = self.path / "complete.json.partial"
+        partial.write_text(json.dumps(complete))
+        os.replace(partial, self.path / "complete.json")
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Write the attributes of the run."""
+        partial = self.path / "run.json.partial"
+        partial.write_text(json.dumps(record))
+        os.replace(partial, self.path / "run.json")
+
+
+class StreamedDraws(Draws):
+    """Draws in a folder. `x` and `stats` read all of it into memory; `blocks()` reads a block at a time."""
+
+    def __init__(self, path: Path, target: Target | None, **kwargs: Any) -> None:
+        import zarr
+
+        self.path = path
+        self.complete = int(json.loads((path / "complete.json").read_text()))
+        self._group = zarr.open_group(path, mode="r")
+        super().__init__(x=torch.empty(0), target=target, **kwargs)
+
+    def _read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        rows = self._group[name][start : self.complete if stop is None else stop]
+        return torch.from_numpy(rows).transpose(0, 1)
+
+    @property
+    def x(self) -> Tensor:  # type: ignore[override]
+        """All draws, (chains, draws, dim), read from disk."""
+        return self._read("x")
+
+    @x.setter
+    def x(self, value: Tensor) -> None:
+        del value
+
+    @property
+    def stats(self) -> dict[str, Tensor]:  # type: ignore[override]
+        """All statistics, (chains, draws), read from disk."""
+        return {name: self._read(name) for name in sorted(self._group.array_keys()) if name != "x"}
+
+    @stats.setter
+    def stats(self, value: dict[str, Tensor]) -> None:
+        del value
+
+    def blocks(self) -> Iterator[Tensor]:
+        """x by blocks, each (chains, block, dim)."""
+        size = self._group["x"].chunks[0]
+        for start in range(0, self.complete, size):
+            yield self._read("x", start, min(start + size, self.complete))
+
+
+def open_stream(path: Path, target: Target | None) -> StreamedDraws:
+    """The draws that are whole in the folder of a streamed run, finished or not."""
+    if not (path / "complete.json").exists():
+        raise ValueError(f"path: {path} holds no complete block of a streamed run")
+    record = path / "run.json"
+    attrs = json.loads(record.read_text()) if record.exists() else {}
+    cost = Cost(**attrs.pop("cost")) if "cost" in attrs else Cost()
+    return StreamedDraws(path, target, attrs=attrs, cost=cost)

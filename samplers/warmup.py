@@ -1,0 +1,235 @@
+"""Warmup: step size, mass matrix and trajectory length learned from all chains at once, then frozen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from samplers.moments import RunningMoments
+
+if TYPE_CHECKING:
+    from samplers.kernels.base import Info, Kernel, State
+
+MOST_DENSE_DIM = 500
+EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
+ROWS_PER_DIM = 20  # pooled rows a dimension before a dense matrix is trusted
+
+
+class Warmup:
+    """Tunes the fields that a kernel leaves open (None, or a mass matrix given as a word) while it runs.
+
+    The mass matrix is the covariance of all chains over a window; windows grow from 10 steps by a half each time,
+    so that scales that are off by many orders of magnitude are found geometrically. Within a window the step size
+    follows dual averaging (Nesterov 2009; Hoffman and Gelman 2014) of the acceptance, harmonic over the chains for
+    HMC, where a chain in a tight spot must not be outvoted. The trajectory length follows the ChEES criterion
+    (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size and length alone.
+    """
+
+    def __init__(self, kernel: Kernel, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.kernel = kernel
+        self._steps, self._dim, self._device, self._dtype = steps, dim, device, dtype
+        names = {field.name for field in fields(kernel)}  # type: ignore[arg-type]
+        self._tunes_step = "step_size" in names and kernel.step_size is None and kernel.target_acceptance is not None  # type: ignore[attr-defined]
+        mass = getattr(kernel, "inverse_mass_matrix", "identity")
+        self._mass = mass if isinstance(mass, str) and mass != "identity" else None
+        self._tunes_length = (
+            "trajectory_length" in names and kernel.trajectory_length is None and kernel.steps is None  # type: ignore[attr-defined]
+        )
+        self._most_steps = getattr(kernel, "max_steps", None)
+        self._step = DualAveraging(self._first_step(), kernel.target_acceptance or 1.0) if self._tunes_step else None
+        self._length = TrajectoryLength() if self._tunes_length else None
+        self._moments = self._fresh_moments()
+        self._ends = window_ends(steps)
+        self._apply()
+
+    def _first_step(self) -> float:
+        return 1.0 if self._dim == 0 else float(self._dim) ** -0.25
+
+    def _fresh_moments(self) -> RunningMoments:
+        dense = self._mass == "dense" or (self._mass == "auto" and self._dim <= MOST_DENSE_DIM)
+        return RunningMoments(self._dim, self._device, dense=dense)
+
+    def begin(self, matrix: Tensor) -> None:
+        """Take a first guess of the target's covariance, (dim, dim)."""
+        if self._mass is None or int(torch.linalg.cholesky_ex(matrix)[1]) != 0:
+            return
+        dense = self._mass != "diagonal"
+        self.kernel = replace(self.kernel, inverse_mass_matrix=matrix if dense else matrix.diagonal().clone())
+
+    def update(self, t: int, state: State, before: State, info: Info) -> None:
+        """Learn from step number t (from 0) that led from `before` to `state`."""
+        if self._length is not None and t >= self._steps // 3:
+            self._length.update(self._whiten(before.x), self._whiten(info.proposal), info)  # type: ignore[attr-defined]
+        if self._step is not None:
+            rate = info.acceptance_rate
+            if t < self._steps // 4:
+                # a chain still on its way in must not be outvoted by those that have arrived
+                rate = 1 / (1 / rate.clamp_min(1e-2)).mean()
+            self._step.update(float(rate.mean()))
+        if self._mass is not None:
+            self._moments.update(state.x)
+            if t + 1 in self._ends:
+                self._end_window()
+        if t + 1 == self._steps:
+            self._settle()
+        self._apply(early=t < self._steps // 3)
+
+    def _end_window(self) -> None:
+        matrix = self._estimate()
+        if matrix is not None:
+            self.kernel = replace(self.kernel, inverse_mass_matrix=matrix)
+            if self._step is not None:
+                self._step.restart()
+        self._moments = self._fresh_moments()
+
+    def _estimate(self) -> Tensor | None:
+        """The window's covariance, dense or diagonal as asked for and as the rows allow; None where nothing moved."""
+        variance = self._moments.variance
+        if not bool((variance > 0).all() & variance.isfinite().all()):
+            return None
+        enough = self._moments.count >= ROWS_PER_DIM * self._dim
+        if self._mass == "dense" or (self._mass == "auto" and self._dim <= MOST_DENSE_DIM and enough):
+            matrix = self._moments.covariance.to(self._dtype)
+            if int(torch.linalg.cholesky_ex(matrix)[1]) == 0:
+                return matrix
+        return variance.to(self._dtype)
+
+    def _whiten(self, x: Tensor) -> Tensor:
+        factor = self.kernel.factor  # type: ignore[attr-defined]
+        if factor is None:
+            return x
+        return x / factor if factor.ndim == 1 else torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
+
+    def _apply(self, early: bool = True) -> None:
+        changes: dict[str, Any] = {}
+        if self._step is not None:
+            changes["step_size"] = self._step.value
+        if self._length is not None:
+            changes["trajectory_length"] = self._length.value
+            changes["max_steps"] = min(self._most_steps, EARLY_STEPS) if early and self._most_steps else self._most_steps
+        if changes:
+            factor = self.kernel.__dict__.get("factor", ...)
+            self.kernel = replace(self.kernel, **changes)
+            if factor is not ...:
+                self.kernel.__dict__["factor"] = factor  # the Cholesky factor changes at window ends alone
+
+    def _settle(self) -> None:
+        if self._step is not None:
+            self._step.settle()
+        if self._length is not None:
+            self._length.settle()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All there is to continue."""
+        mass = getattr(self.kernel, "inverse_mass_matrix", None)
+        return {
+            "mass": mass if isinstance(mass, Tensor) else None,
+            "moments": self._moments.state_dict(),
+            "step": None if self._step is None else dict(self._step.__dict__),
+            "length": None if self._length is None else dict(self._length.__dict__),
+            "most_steps": getattr(self.kernel, "max_steps", None),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        if state["mass"] is not None:
+            self.kernel = replace(self.kernel, inverse_mass_matrix=state["mass"].to(self._device))
+        self._moments.load_state_dict(state["moments"])
+        for part, saved in ((self._step, state["step"]), (self._length, state["length"])):
+            if part is not None:
+                part.__dict__.update(saved)
+        self._apply()
+        if self._length is not None:
+            self.kernel = replace(self.kernel, max_steps=state["most_steps"])
+
+
+def window_ends(steps: int) -> frozenset[int]:
+    """Steps after which the mass matrix is renewed: windows of 10, 15, 22 ... up to nine tenths of the warmup."""
+    last, ends, length, end = (9 * steps) // 10, [], 10.0, 10
+    while end <= last:
+        ends.append(end)
+        length *= 1.5
+        end += int(length)
+    if ends:
+        ends[-1] = last  # the last window takes in what is left
+    return frozenset(ends)
+
+
+class DualAveraging:
+    """log e follows mu - sqrt(t)/gamma * mean(target - acceptance), and settles at its weighted average."""
+
+    gamma, t0, kappa = 0.05, 10.0, 0.75
+
+    def __init__(self, start: float, target: float) -> None:
+        self.log_value = self.log_average = math.log(start)
+        self.target = target
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the acceptances; explore from the present step size."""
+        self.mu = self.log_value + math.log(2.0)
+        self.t, self.error = 0, 0.0
+
+    def update(self, acceptance: float) -> None:
+        """Take in the acceptance of one step."""
+        self.t += 1
+        weight = 1 / (self.t + self.t0)
+        self.error = (1 - weight) * self.error + weight * (self.target - acceptance)
+        self.log_value = self.mu - math.sqrt(self.t) / self.gamma * self.error
+        share = self.t**-self.kappa
+        self.log_average = share * self.log_value + (1 - share) * self.log_average
+
+    def settle(self) -> None:
+        """Freeze at the average."""
+        self.log_value = self.log_average
+
+    @property
+    def value(self) -> float:
+        """The step size to use now."""
+        return math.exp(self.log_value)
+
+
+class TrajectoryLength:
+    """Ascent on ChEES = E[(|z' - E z'|^2 - |z - E z|^2)^2] / 4 over the log of the trajectory length."""
+
+    rate, decay = 0.025, 0.95
+
+    def __init__(self) -> None:
+        self.log_value = self.log_average = math.log(2.0)
+        self.square, self.t = 0.0, 0
+
+    def update(self, before: Tensor, after: Tensor, info: Info) -> None:
+        """Take in where trajectories began and ended, (chains, dim) in whitened coordinates."""
+        momentum, weight = info.momentum, info.acceptance_rate  # type: ignore[attr-defined]
+        usable = after.isfinite().all(-1) & (weight > 0)
+        if len(after) < 2 or not bool(usable.any()):
+            return
+        weight = torch.where(usable, weight, 0.0)
+        after = torch.where(usable[:, None], after, before).double()
+        momentum = torch.where(usable[:, None], momentum, 0.0).double()
+        before = before.double()
+        centre = (weight[:, None] * after).sum(0) / weight.sum()
+        start, end = before - before.mean(0), after - centre
+        change = end.square().sum(-1) - start.square().sum(-1)
+        slope = info.length * change * (end * momentum).sum(-1)  # type: ignore[attr-defined]
+        gradient = float((weight * slope).sum() / weight.sum())
+        self.t += 1
+        self.square = self.decay * self.square + (1 - self.decay) * gradient**2
+        scale = math.sqrt(self.square / (1 - self.decay**self.t))
+        if scale > 0:
+            self.log_value += self.rate * gradient / scale
+        share = (self.t + 1) ** -0.75
+        self.log_average = share * self.log_value + (1 - share) * self.log_average
+
+    def settle(self) -> None:
+        """Freeze at the average."""
+        self.log_value = self.log_average
+
+    @property
+    def value(self) -> float:
+        """The trajectory length to use now."""
+        return math.exp(self.log_value)

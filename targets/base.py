@@ -1,0 +1,206 @@
+"""The base of every density: an unnormalised log-density and what is exactly known about it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Self
+
+import torch
+from torch import Generator, Tensor
+
+KNOWLEDGE = (
+    "log_z",
+    "sample",
+    "smoothed",
+    "modes",
+    "mode_weights",
+    "mean",
+    "covariance",
+    "moments",
+    "prior",
+)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named quantity of a target: its shape for one draw, and its dimension names and labels for ArviZ."""
+
+    shape: tuple[int, ...] = ()
+    dims: tuple[str, ...] | None = None
+    coords: dict[str, Sequence[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Exact mean and standard deviation of one variable, each of the variable's shape."""
+
+    mean: Tensor
+    sd: Tensor
+
+
+class Target:
+    """A density p(x) = exp(log_prob(x)) / Z on R^dim.
+
+    Shapes: `log_prob` maps (*batch, dim) to (*batch,), `score` = grad log_prob maps (*batch, dim) to (*batch, dim).
+
+    A subclass writes `log_prob`; the score then comes from automatic differentiation. A subclass that has the
+    score in closed form overrides `log_prob_and_score`. What is exactly known (`log_z`, an exact sampler,
+    Gaussian smoothing, modes, moments, the prior) is overridden as well; whatever is not raises
+    NotImplementedError and is absent from `known`. Nothing is estimated.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        name: str | None = None,
+    ) -> None:
+        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+            raise ValueError(f"dim: got {dim!r}, expected a positive integer")
+        self.dim = dim
+        self.dtype = torch.get_default_dtype() if dtype is None else dtype
+        if not self.dtype.is_floating_point:
+            raise TypeError(f"dtype: got {dtype}, expected a floating-point dtype")
+        self.device = torch.device("cpu" if device is None else device)
+        self.name = type(self).__name__ if name is None else name
+
+    # The density
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Unnormalised log-density, (*batch, dim) -> (*batch,)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define log_prob")
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density and its gradient from one evaluation; by automatic differentiation unless overridden."""
+        return differentiate(self.log_prob, x, self.name)
+
+    def score(self, x: Tensor) -> Tensor:
+        """Gradient of the log-density, (*batch, dim) -> (*batch, dim)."""
+        return self.log_prob_and_score(x)[1]
+
+    # What is exactly known
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The names among `KNOWLEDGE` that this target states exactly."""
+        known = {name for name in KNOWLEDGE if getattr(type(self), name) is not getattr(Target, name)}
+        if {"mean", "covariance"} <= known and self.variables.keys() == {"x"}:
+            known.add("moments")
+        return frozenset(known - self._unknown)
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        """Names that the class can state in general but this instance cannot."""
+        return frozenset()
+
+    @property
+    def log_z(self) -> float:
+        """Log of the normalising constant Z, the integral of exp(log_prob)."""
+        self._raise_unknown("log_z")
+
+    def sample(self, n: int, *, generator: Generator) -> Tensor:
+        """Independent exact draws, (n, dim)."""
+        self._raise_unknown("sample")
+
+    def smoothed(self, sigma: float) -> Target:
+        """The law of x + sigma * xi with xi standard normal."""
+        self._raise_unknown("smoothed")
+
+    @property
+    def modes(self) -> Tensor:
+        """Centres of the modes, (modes, dim)."""
+        self._raise_unknown("modes")
+
+    @property
+    def mode_weights(self) -> Tensor:
+        """Probability that belongs to each mode, (modes,)."""
+        self._raise_unknown("mode_weights")
+
+    def mode_probabilities(self, x: Tensor) -> Tensor:
+        """Share of each mode at each point, (*batch, dim) -> (*batch, modes): all of it to the nearest centre here."""
+        nearest = torch.cdist(x.reshape(-1, self.dim), self.modes.to(x)).argmin(-1)
+        shares = torch.nn.functional.one_hot(nearest, len(self.modes))
+        return shares.to(x.dtype).reshape(*x.shape[:-1], -1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of x, (dim,)."""
+        self._raise_unknown("mean")
+
+    @property
+    def covariance(self) -> Tensor:
+        """Covariance of x, (dim, dim)."""
+        self._raise_unknown("covariance")
+
+    @property
+    def moments(self) -> dict[str, Moments]:
+        """Mean and standard deviation of every variable of `constrain`, by name."""
+        if {"mean", "covariance"} <= self.known and self.variables.keys() == {"x"}:
+            return {"x": Moments(self.mean, self.covariance.diagonal().sqrt())}
+        self._raise_unknown("moments")
+
+    @property
+    def prior(self) -> Target:
+        """The normalised prior of a posterior, with an exact sampler."""
+        self._raise_unknown("prior")
+
+    def _raise_unknown(self, name: str) -> NoReturn:
+        raise NotImplementedError(f"{self.name}: {name} is not known exactly; known here: {sorted(self.known)}")
+
+    # Names
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The named variables that `constrain` returns."""
+        return {"x": Variable((self.dim,))}
+
+    def constrain(self, x: Tensor) -> dict[str, Tensor]:
+        """Named, constrained variables, (*batch, dim) -> {name: (*batch, *shape)}."""
+        return {"x": x}
+
+    # Placement
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """A copy on another device or in another floating-point dtype; the target itself where nothing changes."""
+        device = self.device if device is None else torch.device(device)
+        dtype = self.dtype if dtype is None else dtype
+        if (device, dtype) == (self.device, self.dtype):
+            return self
+        moved = copy.copy(self)
+        moved.__dict__ = {name: _moved(value, device, dtype) for name, value in self.__dict__.items()}
+        moved.device, moved.dtype = device, dtype
+        return moved
+
+    def __repr__(self) -> str:
+        return f"{self.name}(dim={self.dim})"
+
+
+def differentiate(log_prob: Any, x: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Value and gradient of a batched log-density by one backward pass."""
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        value = log_prob(point)
+        if not value.requires_grad:
+            raise TypeError(
+                f"{name}: the log-density is not differentiable with respect to x (its result has no gradient); "
+                "expected a function of torch operations. Pass its gradient (`score=`, or `grad=` of `from_numpy`), "
+                "or use RandomWalkMetropolis, which needs none"
+            )
+        (gradient,) = torch.autograd.grad(value.sum(), point)
+    return value.detach(), gradient
+
+
+def _moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+    if isinstance(value, Target):
+        return value.to(device, dtype)
+    if isinstance(value, dict):
+        return {key: _moved(item, device, dtype) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_moved(item, device, dtype) for item in value)
+    return value
