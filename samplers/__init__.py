@@ -1,5 +1,6 @@
 """Samplers for densities known only up to a constant."""
 
+from samplers.compare import Comparison, compare
 from samplers.draws import Cost, Draws, LogZ, SamplingWarning
 from samplers.kernels import (
     HMC,
@@ -17,6 +18,7 @@ __all__ = [
     "HMC",
     "MALA",
     "ULA",
+    "Comparison",
     "Cost",
     "Draws",
     "Kernel",
@@ -27,4 +29,5 @@ __all__ = [
     "State",
     "UnderdampedLangevin",
     "__version__",
+    "compare",
 ]

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-def as_floating(value: Any, argument: str, dtype: torch.dtype | None = None) -> Tensor:
-    """A floating-point tensor; numbers and lists take torch's default dtype, tensors and arrays keep theirs."""
-    tensor = torch.as_tensor(value)
-    if dtype is not None or not tensor.is_floating_point():
-        tensor = tensor.to(dtype or torch.get_default_dtype())
+def floating_dtype(value: Any) -> torch.dtype:
+    """The dtype of a floating-point tensor or array; torch's default for numbers, lists and integers."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        dtype = torch.as_tensor(value).dtype
+        return dtype if dtype.is_floating_point else torch.get_default_dtype()
+    return torch.get_default_dtype()
+
+
+def as_double(value: Any, argument: str) -> Tensor:
+    """A finite float64 tensor; Python numbers are not rounded on the way."""
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
+        value = torch.stack(list(value))
+    tensor = torch.as_tensor(value, dtype=torch.float64)
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{argument}: holds non-finite values, expected finite numbers")
     return tensor
 
 
-def normalised_weights(weights: Any, components: int, like: Tensor) -> Tensor:
-    """Mixture weights that are positive and sum to one; equal ones for None."""
+def normalised_weights(weights: Any, components: int) -> Tensor:
+    """Mixture weights in float64 that are positive and sum to one; equal ones for None."""
     if weights is None:
-        return torch.full((components,), 1.0 / components, dtype=like.dtype, device=like.device)
-    weights = as_floating(weights, "weights").to(like)
+        return torch.full((components,), 1.0 / components, dtype=torch.float64)
+    weights = as_double(weights, "weights")
     if weights.shape != (components,):
         raise ValueError(f"weights: got shape {tuple(weights.shape)}, expected ({components},), one per component")
     if bool((weights <= 0).any()):
@@ -38,11 +47,20 @@ def positive(value: float, argument: str) -> float:
     return number
 
 
+def not_negative(value: float, argument: str) -> float:
+    """A finite number of at least zero, or an error that names the argument."""
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"{argument}: got {value!r}, expected a finite number of at least 0")
+    return number
+
+
 def cholesky(covariance: Tensor, argument: str) -> Tensor:
     """Lower Cholesky factor of (..., dim, dim), or an error that names the argument."""
     if covariance.ndim < 2 or covariance.shape[-1] != covariance.shape[-2]:
         raise ValueError(f"{argument}: got shape {tuple(covariance.shape)}, expected square matrices (..., dim, dim)")
-    if not torch.allclose(covariance, covariance.mT, rtol=1e-4, atol=0):
+    size = 1e-6 * float(covariance.diagonal(dim1=-2, dim2=-1).abs().max())
+    if not torch.allclose(covariance, covariance.mT, rtol=1e-4, atol=size):
         raise ValueError(f"{argument}: got a matrix that is not symmetric, expected a covariance")
     factor, info = torch.linalg.cholesky_ex(covariance)
     if bool((info != 0).any()):

@@ -171,9 +171,19 @@ class Target:
         if (device, dtype) == (self.device, self.dtype):
             return self
         moved = copy.copy(self)
-        moved.__dict__ = {name: _moved(value, device, dtype) for name, value in self.__dict__.items()}
+        moved.__dict__ = {
+            name: value if name == "_exact" else _moved(value, device, dtype) for name, value in self.__dict__.items()
+        }
         moved.device, moved.dtype = device, dtype
+        moved._place()
         return moved
+
+    def _place(self) -> None:
+        """Make the tensors that evaluation works with, in the present dtype and device, from `_exact` ones."""
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[-1:] != (self.dim,):
+            raise ValueError(f"x: got shape {tuple(x.shape)}, expected (*batch, {self.dim}) for {self.name}")
 
     def __repr__(self) -> str:
         return f"{self.name}(dim={self.dim})"
@@ -199,6 +209,8 @@ def _moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
         return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
     if isinstance(value, Target):
         return value.to(device, dtype)
+    if isinstance(value, Moments):
+        return Moments(_moved(value.mean, device, dtype), _moved(value.sd, device, dtype))
     if isinstance(value, dict):
         return {key: _moved(item, device, dtype) for key, item in value.items()}
     if type(value) in (list, tuple):

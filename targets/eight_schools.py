@@ -40,6 +40,7 @@ class EightSchools(Target):
         return self.log_prob_and_score(x)[0]
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
         mu, log_tau, z = x[..., :1], x[..., 1:2], x[..., 2:]
         tau = log_tau.exp()
         ratio = tau / PRIOR_SD

@@ -33,6 +33,7 @@ class Funnel(Target):
         return self._parts(x)[0]
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        self._check(x)
         v, rest = x[..., 0], x[..., 1:]
         precision = torch.exp(-v)
         energy = 0.5 * precision * rest.square().sum(-1)

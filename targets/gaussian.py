@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import as_floating, cholesky
+from targets._arguments import as_double, cholesky, floating_dtype, not_negative
 from targets.base import Target
 
 
@@ -22,36 +22,57 @@ class Gaussian(Target):
     """
 
     def __init__(self, mean: Any, scale: Any = None, *, covariance: Any = None, name: str | None = None) -> None:
-        mean = as_floating(mean, "mean")
-        if mean.ndim != 1:
-            raise ValueError(f"mean: got shape {tuple(mean.shape)}, expected (dim,)")
+        dtype, mean64 = floating_dtype(mean), as_double(mean, "mean")
+        if mean64.ndim != 1:
+            raise ValueError(f"mean: got shape {tuple(mean64.shape)}, expected (dim,)")
         if scale is not None and covariance is not None:
             raise ValueError("scale and covariance: got both, expected one of them")
-        super().__init__(len(mean), dtype=mean.dtype, device=mean.device, name=name)
-        self._mean = mean
-        self._factor = self._precision = None
+        super().__init__(len(mean64), dtype=dtype, device=mean64.device, name=name)
+        self._exact = {"mean": mean64}
         if covariance is not None:
-            covariance = as_floating(covariance, "covariance").to(mean)
-            if covariance.shape != (self.dim, self.dim):
+            matrix = as_double(covariance, "covariance").to(mean64)
+            if matrix.shape != (self.dim, self.dim):
                 raise ValueError(
-                    f"covariance: got shape {tuple(covariance.shape)}, expected ({self.dim}, {self.dim}) like the mean"
+                    f"covariance: got shape {tuple(matrix.shape)}, expected ({self.dim}, {self.dim}) like the mean"
                 )
-            self._factor = cholesky(covariance, "covariance")
-            self._precision = torch.cholesky_inverse(self._factor)
-            log_scale = self._factor.diagonal().log().sum()
+            self._exact["factor"] = cholesky(matrix, "covariance")
+            log_scale = self._exact["factor"].diagonal().log().sum()
         else:
-            self._scale = as_floating(1.0 if scale is None else scale, "scale").to(mean).expand(self.dim).contiguous()
-            if bool((self._scale <= 0).any()):
+            spread = as_double(1.0 if scale is None else scale, "scale").to(mean64)
+            if spread.shape not in ((), (self.dim,)):
+                raise ValueError(f"scale: got shape {tuple(spread.shape)}, expected () or ({self.dim},)")
+            if bool((spread <= 0).any()):
                 raise ValueError("scale: got values that are not positive, expected standard deviations")
-            self._inverse_variance = self._scale**-2
-            log_scale = self._scale.log().sum()
+            self._exact["scale"] = spread.expand(self.dim)
+            log_scale = self._exact["scale"].log().sum()
         self._log_normaliser = float(log_scale) + 0.5 * self.dim * math.log(2 * math.pi)
+        self._place()
+
+    def _place(self) -> None:
+        def place(value: Tensor) -> Tensor:
+            return value.to(device=self.device, dtype=self.dtype).contiguous()
+
+        self._mean = place(self._exact["mean"])
+        self._factor = self._precision = self._scale = self._inverse_variance = None
+        if "factor" in self._exact:
+            self._factor = place(self._exact["factor"])
+            self._precision = place(torch.cholesky_inverse(self._exact["factor"]))
+        else:
+            self._scale = place(self._exact["scale"])
+            self._inverse_variance = place(self._exact["scale"] ** -2)
+
+    _factor: Tensor | None
+    _precision: Tensor | None
+    _scale: Tensor | None
+    _inverse_variance: Tensor | None
 
     def log_prob(self, x: Tensor) -> Tensor:
+        self._check(x)
         centred = x - self._mean
         return (centred * self._pull(centred)).sum(-1).mul(-0.5) - self._log_normaliser
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
         centred = x - self._mean
         pull = self._pull(centred)
         # einsum contracts without a (batch, dim) temporary, which counts with a million chains
@@ -59,7 +80,7 @@ class Gaussian(Target):
         return value, pull.neg_()
 
     def _pull(self, centred: Tensor) -> Tensor:
-        return centred * self._inverse_variance if self._precision is None else centred @ self._precision
+        return centred * self._inverse_variance if self._inverse_variance is not None else centred @ self._precision
 
     @property
     def log_z(self) -> float:
@@ -67,13 +88,18 @@ class Gaussian(Target):
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
-        return self._mean + (noise * self._scale if self._factor is None else noise @ self._factor.mT)
+        return self._mean + (noise @ self._factor.mT if self._scale is None else noise * self._scale)
 
     def smoothed(self, sigma: float) -> Gaussian:
-        if self._factor is None:
-            return Gaussian(self._mean, (self._scale**2 + sigma**2).sqrt(), name=self.name)
-        identity = torch.eye(self.dim, dtype=self.dtype, device=self.device)
-        return Gaussian(self._mean, covariance=self.covariance + sigma**2 * identity, name=self.name)
+        variance = not_negative(sigma, "sigma") ** 2
+        mean = self._exact["mean"].to(self.dtype)
+        if "scale" in self._exact:
+            wider = Gaussian(mean, (self._exact["scale"] ** 2 + variance).sqrt(), name=self.name)
+        else:
+            factor = self._exact["factor"]
+            matrix = factor @ factor.mT + variance * torch.eye(self.dim, dtype=factor.dtype, device=factor.device)
+            wider = Gaussian(mean, covariance=matrix, name=self.name)
+        return wider.to(self.device)
 
     @property
     def modes(self) -> Tensor:
@@ -89,4 +115,7 @@ class Gaussian(Target):
 
     @property
     def covariance(self) -> Tensor:
-        return torch.diag(self._scale**2) if self._factor is None else self._factor @ self._factor.mT
+        if self._scale is not None:
+            return torch.diag(self._scale**2)
+        assert self._factor is not None
+        return self._factor @ self._factor.mT

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import as_floating, cholesky, normalised_weights
+from targets._arguments import as_double, cholesky, floating_dtype, normalised_weights, not_negative
 from targets.base import Target
 
 
@@ -40,54 +40,68 @@ class GaussianMixture(Target):
         log_z: float = 0.0,
         name: str | None = None,
     ) -> None:
-        means = as_floating(means, "means")
-        if means.ndim != 2:
-            raise ValueError(f"means: got shape {tuple(means.shape)}, expected (components, dim)")
+        dtype, centres = floating_dtype(means), as_double(means, "means")
+        if centres.ndim != 2:
+            raise ValueError(f"means: got shape {tuple(centres.shape)}, expected (components, dim)")
         if (scales is None) == (covariances is None):
             raise ValueError("scales, covariances: expected exactly one of the two")
-        components, dim = means.shape
-        super().__init__(dim, dtype=means.dtype, device=means.device, name=name)
-        self._means = means
-        self._weights = normalised_weights(weights, components, means)
+        components, dim = centres.shape
+        super().__init__(dim, dtype=dtype, device=centres.device, name=name)
         self._log_z = float(log_z)
-        self._centre = self._weights @ means
+        self._exact = {"means": centres, "weights": normalised_weights(weights, components).to(centres)}
+        if covariances is None:
+            self._exact["scales"] = _expand_scales(as_double(scales, "scales").to(centres), components, dim)
+        else:
+            matrices = as_double(covariances, "covariances").to(centres)
+            if matrices.shape not in ((dim, dim), (components, dim, dim)):
+                raise ValueError(
+                    f"covariances: got shape {tuple(matrices.shape)}, expected ({dim}, {dim}) or ({components}, {dim}, {dim})"
+                )
+            self._exact["factors"] = cholesky(matrices, "covariances").expand(components, dim, dim)
+        self._place()
+
+    def _place(self) -> None:
+        """What evaluation needs, computed in float64 and rounded once."""
+
+        def place(value: Tensor) -> Tensor:
+            return value.to(device=self.device, dtype=self.dtype).contiguous()
+
+        means, weights = self._exact["means"], self._exact["weights"]
+        centre = weights @ means
+        centred = means - centre
+        self._common: float | None = None
         self._scales: Tensor | None = None
         self._factors: Tensor | None = None
-        centred = means - self._centre
-        if covariances is None:
-            self._scales = _expand_scales(as_floating(scales, "scales").to(means), components, dim)
-            precision = self._scales**-2  # (components, dim)
+        if "scales" in self._exact:
+            scales = self._exact["scales"]
+            precision = scales**-2  # (components, dim)
             pull = precision * centred
-            log_det = self._scales.log().sum(-1)
-            # One scale for all: the square of x is common to the components and leaves the softmax
-            self._common: Tensor | None = precision[0, :1].clone() if bool((precision == precision[0, 0]).all()) else None
-            features = pull if self._common is not None else torch.cat([pull, -0.5 * precision], dim=-1)
-            self._gather = torch.cat([pull, torch.ones_like(pull[:, :1])], -1)
-            if self._common is None:
-                self._gather = torch.cat([self._gather, precision], -1)
+            log_det = scales.log().sum(-1)
+            features, gather = pull, [pull, torch.ones_like(pull[:, :1])]
+            if bool((precision == precision[0, 0]).all()):
+                # One scale for all: the square of x is common to the components and leaves the softmax
+                self._common = float(precision[0, 0])
+            else:
+                features = torch.cat([pull, -0.5 * precision], -1)
+                gather.append(precision)
+            self._scales = place(scales)
         else:
-            covariances = as_floating(covariances, "covariances").to(means)
-            if covariances.shape not in ((dim, dim), (components, dim, dim)):
-                raise ValueError(
-                    f"covariances: got shape {tuple(covariances.shape)}, expected ({dim}, {dim}) or "
-                    f"({components}, {dim}, {dim})"
-                )
-            self._factors = cholesky(covariances, "covariances").expand(components, dim, dim).contiguous()
-            self._common = None
-            matrices = torch.cholesky_inverse(self._factors)  # (components, dim, dim)
-            pull = torch.einsum("kij,kj->ki", matrices, centred)
-            log_det = self._factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-            self._precisions = matrices
-            features = pull
-            self._gather = torch.cat([pull, torch.ones_like(pull[:, :1])], -1)
+            factors = self._exact["factors"]
+            precisions = torch.cholesky_inverse(factors)  # (components, dim, dim)
+            pull = torch.einsum("kij,kj->ki", precisions, centred)
+            log_det = factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            features, gather = pull, [pull, torch.ones_like(pull[:, :1])]
+            self._factors, self._precisions = place(factors), place(precisions)
+        constant = weights.log() - log_det - 0.5 * self.dim * math.log(2 * math.pi) + self._log_z
+        self._means, self._weights, self._centre = place(means), place(weights), place(centre)
         # Components come first, so that every reduction over them runs along contiguous chains
-        self._features = features.contiguous()
-        self._gather = self._gather.mT.contiguous()
-        constant = self._weights.log() - log_det - 0.5 * dim * math.log(2 * math.pi) + self._log_z
-        self._constant = (constant - 0.5 * (centred * pull).sum(-1))[:, None].contiguous()
+        self._features = place(features)
+        self._gather = place(torch.cat(gather, -1).mT)
+        self._constant = place((constant - 0.5 * (centred * pull).sum(-1))[:, None])
 
     def _logits(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """(components, n) log joint densities less the common square; the centred x; Sigma_k^-1 x per component."""
+        self._check(x)
         z = x - self._centre
         if self._factors is not None:
             pulled = torch.einsum("kij,nj->kni", self._precisions, z)
@@ -96,14 +110,14 @@ class GaussianMixture(Target):
         return torch.addmm(self._constant, self._features, features.mT), z, None
 
     def log_prob(self, x: Tensor) -> Tensor:
-        logits, z, _ = self._logits(x.reshape(-1, self.dim))
+        logits, z, _ = self._logits(x.reshape(-1, x.shape[-1]))
         value = logits.logsumexp(0)
         if self._common is not None:
             value = value - 0.5 * self._common * (z * z).sum(-1)
         return value.reshape(x.shape[:-1])
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        logits, z, pulled = self._logits(x.reshape(-1, self.dim))
+        logits, z, pulled = self._logits(x.reshape(-1, x.shape[-1]))
         top = logits.amax(0)
         shares = logits.sub_(top).exp_()
         gathered = self._gather @ shares  # rows: sum r mu Sigma^-1, sum r, and for diagonal ones sum r Sigma^-1
@@ -113,7 +127,7 @@ class GaussianMixture(Target):
         if pulled is not None:
             score = score - torch.einsum("kn,kni->ni", shares / total, pulled)
         elif self._common is not None:
-            score = torch.addcmul(score, z, self._common, value=-1)
+            score = torch.sub(score, z, alpha=self._common)
             value = value.sub_((z * z).sum(-1).mul_(0.5 * self._common))
         else:
             score = score - (gathered[self.dim + 1 :] / total).mT * z
@@ -132,11 +146,16 @@ class GaussianMixture(Target):
         return self._means[which] + torch.einsum("nij,nj->ni", self._factors[which], noise)
 
     def smoothed(self, sigma: float) -> GaussianMixture:
-        common = {"weights": self._weights, "log_z": self._log_z, "name": self.name}
-        if self._scales is not None:
-            return GaussianMixture(self._means, scales=(self._scales**2 + sigma**2).sqrt(), **common)
-        identity = torch.eye(self.dim, dtype=self.dtype, device=self.device)
-        return GaussianMixture(self._means, covariances=self._covariances + sigma**2 * identity, **common)
+        variance = not_negative(sigma, "sigma") ** 2
+        common = {"weights": self._exact["weights"], "log_z": self._log_z, "name": self.name}
+        means = self._exact["means"].to(self.dtype)
+        if "scales" in self._exact:
+            wider = GaussianMixture(means, scales=(self._exact["scales"] ** 2 + variance).sqrt(), **common)
+        else:
+            factors = self._exact["factors"]
+            matrices = factors @ factors.mT + variance * torch.eye(self.dim, dtype=factors.dtype, device=factors.device)
+            wider = GaussianMixture(means, covariances=matrices, **common)
+        return wider.to(self.device)
 
     @property
     def modes(self) -> Tensor:
@@ -147,7 +166,7 @@ class GaussianMixture(Target):
         return self._weights
 
     def mode_probabilities(self, x: Tensor) -> Tensor:
-        logits, _, _ = self._logits(x.reshape(-1, self.dim))
+        logits, _, _ = self._logits(x.reshape(-1, x.shape[-1]))
         return logits.softmax(0).mT.reshape(*x.shape[:-1], -1)
 
     @property

@@ -42,7 +42,7 @@ class LogDensity(Target):
         if not callable(fn):
             raise TypeError(f"fn: got {type(fn).__name__}, expected a function (n, dim) -> (n,)")
         super().__init__(dim, dtype=dtype, device=device, name=name or getattr(fn, "__name__", None))
-        self._fn = unvalidated(fn if batched else torch.func.vmap(fn))
+        self._fn = unvalidated(fn if batched else over_points(fn))
         self._score = score
         self._compiled = torch.compile(torch.func.grad(self._summed, has_aux=True)) if compile else None
 
@@ -51,10 +51,12 @@ class LogDensity(Target):
         return value.sum(), value
 
     def log_prob(self, x: Tensor) -> Tensor:
+        self._check(x)
         flat = x.reshape(-1, self.dim)
         return check_values(self._fn(flat), flat, "fn").reshape(x.shape[:-1])
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
         flat = x.reshape(-1, self.dim)
         if self._score is not None:
             value, gradient = self._fn(flat), self._score(flat)
@@ -82,21 +84,29 @@ def from_numpy(
     Without `grad` only samplers that need no score can be used, and the others say so.
     """
 
-    def lifted(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tensor]:
+    def lifted(function: Callable[[np.ndarray], Any], empty: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
         def call(x: Tensor) -> Tensor:
             points = x.detach().numpy()
-            values = function(points) if batched else np.stack([function(point) for point in points])
-            return torch.as_tensor(np.asarray(values, dtype=np.float64))
+            if batched:
+                return torch.as_tensor(np.asarray(function(points), dtype=np.float64))
+            values = [np.asarray(function(point), dtype=np.float64) for point in points]
+            return torch.from_numpy(np.stack(values)) if values else torch.empty(empty, dtype=torch.float64)
 
         return call
 
     return LogDensity(
-        lifted(log_prob),
+        lifted(log_prob, (0,)),
         dim,
-        score=None if grad is None else lifted(grad),
+        score=None if grad is None else lifted(grad, (0, dim)),
         dtype=torch.float64,
         name=name or getattr(log_prob, "__name__", None),
     )
+
+
+def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one point, vectorised; vmap has no empty batches."""
+    vectorised = torch.func.vmap(fn)
+    return lambda x: vectorised(x) if len(x) else x.sum(-1)
 
 
 def unvalidated(fn: Callable[..., Any]) -> Callable[..., Any]:

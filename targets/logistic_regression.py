@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from targets._arguments import as_floating
+from targets._arguments import as_double, floating_dtype
 from targets.base import Target, Variable
 from targets.gaussian import Gaussian
 
@@ -34,8 +34,9 @@ class LogisticRegression(Target):
         names: Sequence[str] | None = None,
         name: str | None = None,
     ) -> None:
-        features = as_floating(features, "features")
-        labels = as_floating(labels, "labels").to(features)
+        dtype = floating_dtype(features)
+        features = as_double(features, "features")
+        labels = as_double(labels, "labels").to(features)
         if features.ndim != 2 or labels.shape != features.shape[:1]:
             raise ValueError(
                 f"features, labels: got shapes {tuple(features.shape)} and {tuple(labels.shape)}, "
@@ -43,19 +44,23 @@ class LogisticRegression(Target):
             )
         if not bool(((labels == 0) | (labels == 1)).all()):
             raise ValueError(f"labels: got values {labels.unique().tolist()[:5]}, expected 0 and 1")
-        super().__init__(features.shape[1], dtype=features.dtype, device=features.device, name=name)
-        self._features = features
-        self._transposed = features.mT.contiguous()
-        self._labels = labels
-        self._pull = labels @ features  # X'y: the label terms of all points at once
+        super().__init__(features.shape[1], dtype=dtype, device=features.device, name=name)
+        self._exact = {"features": features, "pull": labels @ features}
+        self._place()
         self._names = tuple(names or ())
         self._prior: Gaussian | None = None
         if prior_scale is not None:
-            centre = as_floating(prior_mean, "prior_mean").to(features).expand(self.dim)
-            self._prior = Gaussian(centre, prior_scale, name=f"{self.name} prior")
+            centre = as_double(prior_mean, "prior_mean").to(features).expand(self.dim)
+            self._prior = Gaussian(centre, prior_scale, name=f"{self.name} prior").to(dtype=dtype)
+
+    def _place(self) -> None:
+        self._features = self._exact["features"].to(device=self.device, dtype=self.dtype)
+        self._transposed = self._features.mT.contiguous()
+        self._pull = self._exact["pull"].to(device=self.device, dtype=self.dtype)  # X'y: the labels of all points at once
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """The log-likelihood alone, (*batch, dim) -> (*batch,)."""
+        self._check(x)
         return x @ self._pull + logsigmoid(-(x @ self._transposed)).sum(-1)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -63,6 +68,7 @@ class LogisticRegression(Target):
         return likelihood if self._prior is None else likelihood + self._prior.log_prob(x)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
         logits = x @ self._transposed
         value = x @ self._pull + logsigmoid(-logits).sum(-1)
         score = self._pull - logits.sigmoid_() @ self._features

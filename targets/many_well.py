@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ class _Wells(Target):
         self._others = torch.tensor([i for i in range(dim) if i not in set(wells)], dtype=torch.long)
 
     def log_prob(self, x: Tensor) -> Tensor:
+        self._check(x)
         wells = _horner(self._polynomial, x[..., self._wells]).sum(-1)
         return wells - 0.5 * x[..., self._others].square().sum(-1)
 
@@ -52,7 +53,7 @@ class _Wells(Target):
         reach = 1.0 + max(abs(root) for root in np.roots(self._derivative).real)
         while np.polyval(self._polynomial, np.array([-reach, reach])).max() > -60:
             reach += 0.25
-        return Density1D(lambda x: np.polyval(self._polynomial, x), -reach, reach)
+        return Density1D(partial(np.polyval, self._polynomial), -reach, reach)
 
     @cached_property
     def right_well_mass(self) -> float:
@@ -78,14 +79,15 @@ class _Wells(Target):
         """All 2^wells of them, ordered like binary numbers with 0 for the left well; unknown beyond 4096."""
         signs = self._signs("modes")
         places = np.sort(np.roots(self._derivative).real)[[0, -1]]
-        left, right = (optimize.newton(lambda x: np.polyval(self._derivative, x), place) for place in places)
+        ends = [optimize.newton(partial(np.polyval, self._derivative), place) for place in places]
+        left, right = torch.tensor(ends, dtype=torch.float64)
         modes = torch.zeros(len(signs), self.dim, dtype=self.dtype, device=self.device)
         modes[:, self._wells] = torch.where(signs, right, left).to(modes)
         return modes
 
     @cached_property
     def mode_weights(self) -> Tensor:  # type: ignore[override]
-        right = self.right_well_mass
+        right = torch.tensor(self.right_well_mass, dtype=torch.float64)
         weights = torch.where(self._signs("mode_weights"), right, 1 - right).prod(-1)
         return weights.to(dtype=self.dtype, device=self.device)
 

@@ -61,4 +61,4 @@ class Density1D:
             kept = x[np.log(accept) < self._f(x) - self._bound[cell]][:missing]
             draws.append(kept)
             missing -= len(kept)
-        return torch.from_numpy(np.concatenate(draws)).to(generator.device)
+        return torch.from_numpy(np.concatenate([np.empty(0), *draws])).to(generator.device)

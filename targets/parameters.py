@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution, constraints, transforms
+from torch.distributions import Beta, Distribution, LKJCholesky, constraints, transforms
 
 
 class Parameter:
@@ -40,21 +40,27 @@ class Parameter:
     def constrain(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Value (*batch, *shape) and log-determinant (*batch,) at unconstrained u (*batch, size)."""
         batch = u.shape[:-1]
-        source = u if self.transform.domain.event_dim else u.reshape(*batch, *self.shape)
+        source = u if self.transform.domain.event_dim else u.reshape(batch + self.shape)
         value = self.transform(source)
-        log_det = self.transform.log_abs_det_jacobian(source, value)
-        return value, log_det.reshape(*batch, -1).sum(-1)
+        return value, sum_after(self.transform.log_abs_det_jacobian(source, value), len(batch))
 
     def unconstrain(self, value: Tensor) -> Tensor:
         """Unconstrained coordinates (*batch, size) of a value (*batch, *shape)."""
         batch = value.shape[: value.ndim - len(self.shape)]
-        return self.transform.inv(value).reshape(*batch, self.size)
+        return self.transform.inv(value).reshape((*batch, self.size))
 
     def log_prior(self, value: Tensor) -> Tensor:
         """Log-density of the prior at a value, (*batch, *shape) -> (*batch,)."""
         assert self.prior is not None
-        batch = value.shape[: value.ndim - len(self.shape)]
-        return self.prior.log_prob(value).reshape(*batch, -1).sum(-1)
+        return sum_after(self.prior.log_prob(value), value.ndim - len(self.shape))
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Parameter:
+        """This parameter with its prior's numbers in another dtype and place."""
+        if self.prior is None:
+            return self
+        moved = copy.copy(self)
+        moved.prior = _moved_distribution(self.prior, dtype, device)
+        return moved
 
     def sample_prior(self, n: int, generator: Generator) -> Tensor:
         """Prior draws, (n, *shape).
@@ -208,6 +214,36 @@ class OrderedTransform(transforms.Transform):
 def _at_least_two(n: int) -> None:
     if not isinstance(n, int) or n < 2:
         raise ValueError(f"n: got {n!r}, expected an integer of at least 2")
+
+
+def sum_after(values: Tensor, axes: int) -> Tensor:
+    """Sum over all but the first `axes` axes."""
+    return values.flatten(axes).sum(-1) if values.ndim > axes else values
+
+
+def _moved_distribution(prior: Distribution, dtype: torch.dtype, device: torch.device) -> Distribution:
+    """A copy with its tensors in another dtype and place, those of the distributions it is made of included."""
+    moved = copy.copy(prior)
+    for name, value in prior.__dict__.items():
+        if isinstance(value, Tensor):
+            moved.__dict__[name] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+        elif isinstance(value, Distribution):
+            moved.__dict__[name] = _moved_distribution(value, dtype, device)
+        elif isinstance(value, list) and value and isinstance(value[0], transforms.Transform):
+            moved.__dict__[name] = [_moved_transform(item, dtype, device) for item in value]
+    if isinstance(moved, LKJCholesky):
+        # torch (2.13 and before) draws LKJ from the wrong beta law for n > 2: row k has |w|^2 ~ Beta(k/2, ...)
+        k = torch.arange(moved.dim, dtype=dtype, device=device).clamp_min(1)
+        moved._beta = Beta(0.5 * k, moved.concentration[..., None] + 0.5 * (moved.dim - 1 - k))
+    return moved
+
+
+def _moved_transform(transform: transforms.Transform, dtype: torch.dtype, device: torch.device) -> transforms.Transform:
+    moved = copy.copy(transform)
+    for name, value in transform.__dict__.items():
+        if isinstance(value, Tensor):
+            moved.__dict__[name] = value.to(device=device, dtype=dtype)
+    return moved
 
 
 def _without_validation(prior: Distribution) -> Distribution:

@@ -31,12 +31,13 @@ class _Parametrised(Target):
             if not isinstance(kind, Parameter):
                 raise TypeError(f"parameters[{key!r}]: got {kind!r}, expected Real(), Positive(), Interval(...) or the like")
         super().__init__(sum(p.size for p in parameters.values()), dtype=dtype, device=device, name=name)
-        self.parameters = dict(parameters)
+        self.parameters = {key: kind.to(self.dtype, self.device) for key, kind in parameters.items()}
         self._sizes = [p.size for p in parameters.values()]
         self._coords = {key: list(values) for key, values in (coords or {}).items()}
 
     def _constrained(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Named values and the log-determinant of the map to them."""
+        self._check(x)
         values, log_det = {}, torch.zeros_like(x[..., 0])
         for (key, kind), part in zip(self.parameters.items(), x.split(self._sizes, -1), strict=True):
             values[key], increment = kind.constrain(part)
@@ -112,7 +113,9 @@ class Posterior(_Parametrised):
     normalised Target with exact draws.
 
     `derived` maps the values to a dict of further quantities that draws should carry. `coords` labels the dims.
-    The default dtype is float64: data of another dtype may need converting.
+    The default dtype is float64: data of another dtype may need converting, and distributions that the function
+    makes from Python numbers work in torch's default dtype (some, such as HalfCauchy, return it), so write
+    `HalfCauchy(torch.tensor(2.5, dtype=torch.float64))`. Priors given by `prior=` are converted.
 
     Raises an error that names the argument for values of wrong shape, dtype or device, and when the function mixes
     up its batch axis (its result for three points differs from the three taken one by one). The checks of
@@ -191,11 +194,12 @@ class Posterior(_Parametrised):
         return frozenset(["prior"] if self._prior is None else [])
 
     def constrain(self, x: Tensor) -> dict[str, Tensor]:
+        self._check(x)
         flat = x.reshape(-1, self.dim)
         values = self._constrained(flat)[0]
         if self._derived is not None:
             values = values | self._derived(**values)
-        return {key: value.reshape(*x.shape[:-1], *value.shape[1:]) for key, value in values.items()}
+        return {key: value.reshape(x.shape[:-1] + value.shape[1:]) for key, value in values.items()}
 
     @property
     def variables(self) -> dict[str, Variable]:
@@ -220,4 +224,14 @@ class Posterior(_Parametrised):
 def _vectorised(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function over a leading batch axis of every keyword argument."""
     over_dict = torch.func.vmap(lambda values: function(**values))
-    return lambda **values: over_dict(values)
+
+    def call(**values: Tensor) -> Any:
+        empty = len(next(iter(values.values()))) == 0  # vmap has no empty batches
+        if empty:
+            values = {key: value.new_zeros(1, *value.shape[1:]) for key, value in values.items()}
+        found = over_dict(values)
+        if not empty:
+            return found
+        return found[:0] if isinstance(found, Tensor) else {key: value[:0] for key, value in found.items()}
+
+    return call

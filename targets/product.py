@@ -25,6 +25,7 @@ class Product(Target):
         self._dims = [factor.dim for factor in factors]
 
     def _split(self, x: Tensor) -> list[tuple[Target, Tensor]]:
+        self._check(x)
         return list(zip(self.factors, x.split(self._dims, -1), strict=True))
 
     def log_prob(self, x: Tensor) -> Tensor:

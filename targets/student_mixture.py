@@ -9,7 +9,7 @@ import torch
 from scipy import special
 from torch import Generator, Tensor
 
-from targets._arguments import as_floating, normalised_weights, positive
+from targets._arguments import as_double, floating_dtype, normalised_weights, positive
 from targets.base import Target
 
 
@@ -28,18 +28,23 @@ class StudentMixture(Target):
     def __init__(
         self, means: Any, *, dof: float, scale: float = 1.0, weights: Any = None, name: str | None = None
     ) -> None:
-        means = as_floating(means, "means")
-        if means.ndim != 2:
-            raise ValueError(f"means: got shape {tuple(means.shape)}, expected (components, dim)")
-        super().__init__(means.shape[1], dtype=means.dtype, device=means.device, name=name)
+        dtype, centres = floating_dtype(means), as_double(means, "means")
+        if centres.ndim != 2:
+            raise ValueError(f"means: got shape {tuple(centres.shape)}, expected (components, dim)")
+        super().__init__(centres.shape[1], dtype=dtype, device=centres.device, name=name)
         self.dof, self.scale = positive(dof, "dof"), positive(scale, "scale")
-        self._means = means
-        self._weights = normalised_weights(weights, len(means), means)
+        self._exact = {"means": centres, "weights": normalised_weights(weights, len(centres))}
+        self._place()
         self._log_normaliser = (
             math.lgamma((self.dof + 1) / 2) - math.lgamma(self.dof / 2) - 0.5 * math.log(math.pi * self.dof) - math.log(self.scale)
         )
 
+    def _place(self) -> None:
+        self._means = self._exact["means"].to(device=self.device, dtype=self.dtype)
+        self._weights = self._exact["weights"].to(device=self.device, dtype=self.dtype)
+
     def _terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
         difference = x[..., None, :] - self._means  # (*batch, components, dim)
         powers = torch.log1p(difference.square() / (self.dof * self.scale**2))
         logits = self._weights.log() + self.dim * self._log_normaliser - 0.5 * (self.dof + 1) * powers.sum(-1)

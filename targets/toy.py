@@ -24,6 +24,7 @@ class LogExponential(Target):
         super().__init__(dim, dtype=dtype, name=name)
 
     def log_prob(self, x: Tensor) -> Tensor:
+        self._check(x)
         return (x - x.exp()).sum(-1)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,6 +76,7 @@ class Banana(Target):
         self.scale, self.curvature = positive(scale, "scale"), float(curvature)
 
     def _straight(self, x: Tensor) -> Tensor:
+        self._check(x)
         return x[..., 1] - self.curvature * (x[..., 0].square() - self.scale**2)
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -52,17 +52,17 @@ def linear(outcome, *predictors, sigma_prior=None):
 
 def kidiq_momiq():
     score, iq = columns(load("kidiq"), "kid_score", "mom_iq")
-    return linear(score, iq, sigma_prior=HalfCauchy(2.5))
+    return linear(score, iq, sigma_prior=HalfCauchy(torch.tensor(2.5, dtype=torch.float64)))
 
 
 def kidiq_momhsiq():
     score, hs, iq = columns(load("kidiq"), "kid_score", "mom_hs", "mom_iq")
-    return linear(score, hs, iq, sigma_prior=HalfCauchy(2.5))
+    return linear(score, hs, iq, sigma_prior=HalfCauchy(torch.tensor(2.5, dtype=torch.float64)))
 
 
 def kidiq_interaction():
     score, hs, iq = columns(load("kidiq"), "kid_score", "mom_hs", "mom_iq")
-    return linear(score, hs, iq, hs * iq, sigma_prior=HalfCauchy(2.5))
+    return linear(score, hs, iq, hs * iq, sigma_prior=HalfCauchy(torch.tensor(2.5, dtype=torch.float64)))
 
 
 def sblrc():

@@ -66,6 +66,15 @@ class Kernel(ABC):
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         """One step of every chain."""
 
+    def frozen(self, generator: Generator) -> Kernel:
+        """This kernel with the randomness that all chains of a batch share in a step drawn once and fixed.
+
+        A kernel whose chains share nothing is its own. The kernel is a mixture of its frozen forms; each has the
+        declared properties, and each moves chains independently of one another.
+        """
+        del generator
+        return self
+
     def warmup_form(self) -> Kernel:
         """The kernel that runs during warmup in place of this one; its findings are handed to `tuned`."""
         return self

@@ -1,0 +1,48 @@
+# make demo        install into .venv and compare three samplers on three targets
+# make test        install into .venv and run the tests (under 12 minutes on two cores)
+# make test-slow   the tests that take minutes
+# make lint        formatting, style, types, direction of imports
+# make bench       benchmarks against peers, into benchmarks/results
+# make docs        the pages in docs/ have their code run and their links checked
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow lint bench docs clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable '.[dev,testing,benchmarks,pyro]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/python examples/demo.py demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/peers: .venv/installed
+	$(PIP) --editable '.[peers]'
+	touch $@
+
+bench: .venv/peers
+	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/langevin_speed.py
+	$(BIN)/python benchmarks/hmc_vs_nuts.py
+	$(BIN)/python benchmarks/memory.py
+
+docs: .venv/installed
+	$(BIN)/python -m pytest tests/test_docs.py
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

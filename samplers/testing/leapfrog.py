@@ -1,0 +1,73 @@
+"""Deterministic checks of a leapfrog integrator."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from samplers.kernels import HMC, evaluate, noise_like
+from samplers.testing.invariance import _generator
+from targets import Target
+
+
+@dataclass(frozen=True)
+class LeapfrogReport:
+    """Largest error of the way back, largest |log det| of the flow, and the measured order of the energy error."""
+
+    return_error: float
+    log_volume: float
+    order: float
+
+
+@torch.no_grad()
+def check_leapfrog(kernel: HMC, target: Target, *, seed: int = 0, points: int = 16, steps: int = 10) -> LeapfrogReport:
+    """Check that trajectories run back to their start, keep volume, and have energy errors of order two.
+
+    The target must be in float64. Reversal: p -> -p after `steps` steps leads back to 1e-8. Volume: the Jacobian
+    determinant by central differences is one to 1e-5. Order: halving the step size over the same time divides the
+    energy error by four, 1.8 to 2.2 in log2. Raises AssertionError that names what failed.
+    """
+    if target.dtype != torch.float64:
+        raise ValueError(f"target: got {target.dtype}, expected float64; use target.to(dtype=torch.float64)")
+    generator = _generator(target, seed)
+    exact = "sample" in target.known
+    x = target.sample(points, generator=generator) if exact else noise_like(torch.empty(points, target.dim).double(), generator)
+    p = noise_like(x, generator)
+
+    def flow(x: Tensor, p: Tensor, kernel: HMC = kernel, steps: int = steps) -> tuple[Tensor, Tensor]:
+        state, momentum = kernel.leapfrog(target, evaluate(target, x), p, steps)
+        return state.x, momentum
+
+    end, momentum = flow(x, p)
+    back, reversed_p = flow(end, -momentum)
+    scale = 1 + x.abs().max() + p.abs().max()
+    return_error = float(torch.maximum((back - x).abs().max(), (reversed_p + p).abs().max()) / scale)
+    if not return_error < 1e-8:
+        raise AssertionError(f"leapfrog does not run back: error {return_error:.2e} after {steps} steps and their reversal")
+
+    log_volume = max(abs(_log_volume(flow, x[i], p[i])) for i in range(min(points, 4)))
+    if not log_volume < 1e-5:
+        raise AssertionError(f"leapfrog changes volume: |log det| = {log_volume:.2e}")
+
+    def energy_error(halvings: int) -> Tensor:
+        finer = replace(kernel, step_size=kernel.h / 2**halvings)
+        end, momentum = flow(x, p, finer, steps * 2**halvings)
+        kinetic = 0.5 * (momentum.square() - p.square()).sum(-1)
+        return (kinetic - target.log_prob(end) + target.log_prob(x)).square().mean().sqrt()
+
+    order = math.log2(float(energy_error(3) / energy_error(4)))
+    if not 1.8 < order < 2.2:
+        raise AssertionError(f"the energy error of leapfrog has order {order:.2f} in the step size, expected 2")
+    return LeapfrogReport(return_error, log_volume, order)
+
+
+def _log_volume(flow: object, x: Tensor, p: Tensor, width: float = 1e-5) -> float:
+    both = torch.cat([x, p])
+    shifts = width * torch.eye(len(both), dtype=both.dtype, device=both.device)
+    ahead, behind = both + shifts, both - shifts
+    dim = len(x)
+    ends = [torch.cat(flow(z[:, :dim], z[:, dim:]), -1) for z in (ahead, behind)]  # type: ignore[operator]
+    return float(torch.linalg.slogdet((ends[0] - ends[1]) / (2 * width))[1])

@@ -1,0 +1,53 @@
+"""Does a kernel move, and does it come in from afar?"""
+
+from __future__ import annotations
+
+import torch
+
+from samplers.kernels import Kernel
+from samplers.testing.invariance import _generator, _need_sampler
+from targets import Target
+
+
+@torch.no_grad()
+def check_moves(
+    kernel: Kernel,
+    target: Target,
+    *,
+    seed: int = 0,
+    chains: int = 1_000,
+    steps: int = 1_000,
+    distance: float = 2.0,
+    most_gap: float = 0.2,
+) -> float:
+    """Start chains far out, and see that each moves and that together they come to where the target is.
+
+    Chains start at exact draws, moved away from their mean by `distance` times the spread of exact draws in a random
+    direction each. After `steps` steps every chain must have moved, and the distribution functions of the
+    log-density under chains and under exact draws may differ by at most `most_gap`. A coarse check of ergodicity that
+    stands beside `check_invariance`, which a kernel that never moves passes. Returns the gap; raises AssertionError.
+    """
+    _need_sampler(target)
+    generator = _generator(target, seed)
+    exact = target.sample(chains, generator=generator)
+    spread = exact.std(0)
+    away = torch.randn(exact.shape, generator=generator, dtype=exact.dtype, device=exact.device)
+    start = exact + distance * spread * away / away.norm(dim=-1, keepdim=True)
+    state = kernel.init(target, start, generator)
+    for _ in range(steps):
+        state, _ = kernel.step(target, state, generator)
+    still = int((state.x == start).all(-1).sum())
+    who = f"{type(kernel).__name__} on {target.name}"
+    if still:
+        raise AssertionError(f"{who}: {still} of {chains} chains have not moved in {steps} steps")
+    fresh = target.sample(chains, generator=generator)
+    both = torch.cat([target.log_prob(state.x), target.log_prob(fresh)]).argsort()
+    here = (both < chains).double().cumsum(0) / chains
+    there = (both >= chains).double().cumsum(0) / chains
+    gap = float((here - there).abs().max())
+    if gap > most_gap:
+        raise AssertionError(
+            f"{who}: after {steps} steps from {distance} spreads away the law of the log-density is still {gap:.2f} off "
+            f"(Kolmogorov distance, at most {most_gap})"
+        )
+    return gap

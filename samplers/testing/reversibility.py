@@ -1,0 +1,91 @@
+"""Is a kernel reversible with respect to its target?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.kernels import Kernel, State
+from samplers.testing import statistics
+from samplers.testing.invariance import _generator, _need_sampler, features
+from samplers.testing.sequential import LEVEL, Report, sequential
+from targets import Target
+
+
+def check_reversible(
+    kernel: Kernel,
+    target: Target,
+    *,
+    seed: int = 0,
+    chains: int = 20_000,
+    length: int = 10,
+    level: float = LEVEL,
+) -> Report:
+    """Test detailed balance from exact draws, by ranks along short chains and by exchanged pairs.
+
+    Rank test: a stationary reversible chain of `length` points, grown from an exact draw both ways from a uniformly
+    chosen place, has that draw at a uniform rank of any function (ties broken at random). Pair test: (x_0, x_1) and
+    (x_1, x_0) have one law, so that f(x_0, x_1) - f(x_1, x_0) is symmetric about zero for f = a_i b_i^2, a_i b_j and
+    the like. Not valid for kernels whose momentum persists. Returns the report; raises AssertionError that names the
+    statistic, ValueError for a target without exact draws. Gandy and Scott 2020; Besag and Clifford 1989.
+    """
+    _need_sampler(target)
+
+    def p_values(stage: int, draws: int) -> dict[str, float]:
+        chain_seed, other_seed = statistics.seeds(seed, stage, 2)
+        generator, other = _generator(target, chain_seed), _generator(target, other_seed)
+        named = features(target, other)
+        with torch.no_grad():
+            fixed = kernel.frozen(other)  # chains must be independent, and the kernel the same in both directions
+            start = fixed.init(target, target.sample(draws, generator=generator), generator)
+            found = _ranks(fixed, target, start, length, named, generator, other)
+            after, _ = fixed.step(target, start, generator)
+        found |= _pairs(start.x, after.x)
+        return found
+
+    return sequential(f"reversibility of {type(kernel).__name__} on {target.name}", chains, p_values, level)
+
+
+def _ranks(
+    kernel: Kernel,
+    target: Target,
+    start: State,
+    length: int,
+    named: dict[str, Callable[[Tensor], Tensor]],
+    generator: Generator,
+    other: Generator,
+) -> dict[str, float]:
+    n = len(start.x)
+    place = torch.randint(length, (n,), generator=other, device=start.x.device)
+    origin = {name: function(start.x) for name, function in named.items()}
+    below = {name: torch.zeros_like(place) for name in named}
+    equal = {name: torch.zeros_like(place) for name in named}
+    for reach in (length - 1 - place, place):  # forward, then backward: the same kernel
+        state = start
+        for k in range(1, length):
+            state, _ = kernel.step(target, state, generator)
+            inside = k <= reach
+            for name, function in named.items():
+                value = function(state.x)
+                below[name] += inside & (value < origin[name])
+                equal[name] += inside & (value == origin[name])
+    uniform = torch.rand(n, generator=other, dtype=torch.float64, device=place.device)
+    return {
+        f"rank of {name}": statistics.uniform_ranks(below[name] + (uniform * (equal[name] + 1)).long(), length)
+        for name in named
+    }
+
+
+def _pairs(a: Tensor, b: Tensor) -> dict[str, float]:
+    first, last = 0, a.shape[1] - 1
+    functions = {
+        "a_0 b_0^2": lambda a, b: a[:, first] * b[:, first].square(),
+        "a_0^3 b_0": lambda a, b: a[:, first] ** 3 * b[:, first],
+        "a_0 sin b_0": lambda a, b: a[:, first] * b[:, first].sin(),
+    }
+    if last > first:
+        functions["a_0 b_n"] = lambda a, b: a[:, first] * b[:, last]
+        functions["a_n^2 b_0"] = lambda a, b: a[:, last].square() * b[:, first]
+    return {f"pairs, {name}": statistics.symmetric_signs(f(a, b) - f(b, a)) for name, f in functions.items()}

@@ -1,0 +1,61 @@
+"""The sequential rule by which p-values pass or fail: a false alarm at most once in 100,000 runs, whatever the seed.
+
+    At stage 1..k with level b:  q = (number of p-values) * (smallest of them)
+    q <= b: fail.   q > g + b: pass.   Otherwise b <- b / g and fresh draws, four times as many from the second stage on.
+    b = a/k at first, g = b^(1/k), a the total level, k the number of stages.
+
+A correct kernel passes at the first stage with probability about 0.85, and is rejected in all with probability at most
+a; a wrong one that looks suspicious is looked at again with more draws. Gandy and Scott 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LEVEL = 1e-5
+STAGES = 7
+GROWTH = 4
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a check: its name, stages used, the p-values of the last stage, and the smallest one's name."""
+
+    check: str
+    passed: bool
+    stages: int
+    draws: int
+    p_values: dict[str, float]
+
+    @property
+    def worst(self) -> str:
+        """The statistic with the smallest p-value."""
+        return min(self.p_values, key=lambda name: self.p_values[name])
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        return (
+            f"{self.check} {verdict} at stage {self.stages} of {STAGES} with {self.draws} draws: smallest p-value "
+            f"{self.p_values[self.worst]:.2e} for {self.worst}, of {len(self.p_values)} statistics"
+        )
+
+
+def sequential(check: str, draws: int, p_values: Callable[[int, int], dict[str, float]], level: float = LEVEL) -> Report:
+    """Run `p_values(stage, draws)` by the rule; returns the report, or raises AssertionError with it."""
+    beta = level / STAGES
+    gamma = beta ** (1 / STAGES)
+    report = None
+    for stage in range(STAGES):
+        found = p_values(stage, draws)
+        q = len(found) * min(found.values())
+        report = Report(check, q > beta, stage + 1, draws, found)
+        if q <= beta:
+            raise AssertionError(str(report))
+        if q > gamma + beta:
+            break
+        beta /= gamma
+        if stage == 0:
+            draws *= GROWTH
+    assert report is not None
+    return report

@@ -1,0 +1,45 @@
+"""The one list of kernels that the kit runs over: adding a kernel is adding a row."""
+
+import torch
+
+import targets
+from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
+
+
+def diagonal_metric(x):
+    return 1 + 0.5 * x.square()
+
+
+def dense_metric(x):
+    eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    return eye + 0.3 * x[:, :, None] * x[:, None, :]
+
+
+MASS = torch.tensor([[1.0, 0.3], [0.3, 0.8]], dtype=torch.float64)
+
+EXACT = {
+    "random walk": RandomWalkMetropolis(0.8),
+    "random walk, dense": RandomWalkMetropolis(0.8, MASS),
+    "MALA": MALA(0.3),
+    "MALA, diagonal": MALA(0.3, torch.tensor([0.5, 2.0], dtype=torch.float64)),
+    "MALA, dense": MALA(0.3, MASS),
+    "HMC": HMC(0.5, "identity", steps=4),
+    "HMC, jittered and dense": HMC(0.5, MASS, trajectory_length=2.0),
+    "Riemannian, diagonal": RiemannianLangevin(diagonal_metric, 0.4),
+    "Riemannian, dense": RiemannianLangevin(dense_metric, 0.4),
+}
+
+BIASED = {
+    "ULA": ULA(0.3),
+    "underdamped": UnderdampedLangevin(0.8),
+    "Riemannian, unadjusted": RiemannianLangevin(diagonal_metric, 0.3, adjusted=False),
+}
+
+ALL = EXACT | BIASED
+
+
+def skewed():
+    """N(0, 1) beside log-Exponential: symmetric mistakes cancel on symmetric targets, not here."""
+    return targets.Product(
+        targets.Gaussian(torch.zeros(1, dtype=torch.float64)), targets.LogExponential(1, dtype=torch.float64), name="skewed"
+    )
