@@ -230,7 +230,6 @@ class _Run:
         else:
             t, generator, state = self.t, self.generator.get_state(), self.state
             log_probs, scores = self.target.log_probs, self.target.scores
-        self.recorder.flush()
         checkpoints.save(
             self.checkpoint,
             {

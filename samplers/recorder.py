@@ -38,26 +38,25 @@ class Recorder:
         self._x: Tensor | None = None
         self._stats: dict[str, Tensor] = {}
         self._filled = 0  # draws in the present block
-        self._written = 0  # draws in all
-        self._previous: Tensor | None = None
         self.moved: Tensor | None = None
 
     def write(self, state: State, info: Info) -> None:
         """Take in one draw of every chain."""
+        if self._plan.keep == "draws":
+            self._store(state, info)
         if self.moments is not None:
             self.moments.update(state.x)
-        self._written += 1
-        if self._plan.keep == "moments":
-            return
+
+    def _store(self, state: State, info: Info) -> None:
         if self._x is None:
             self._allocate(state, info)
+        if self._filled == self._block:
+            self._flush()  # first, so that a full disk leaves everything as it was before this draw
         assert self._x is not None
         self._x[self._filled] = state.x
         for name, room in self._stats.items():
             room[self._filled] = state.log_prob if name == "lp" else getattr(info, name)
         self._filled += 1
-        if self._stream is not None and self._filled == self._block:
-            self.flush()
 
     def _allocate(self, state: State, info: Info) -> None:
         rows, chains = self._block, self._plan.chains
@@ -69,7 +68,7 @@ class Recorder:
             example = state.log_prob if name == "lp" else getattr(info, name)
             self._stats[name] = example.new_empty(rows, chains)
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Send what the block holds to the disk, where draws are streamed."""
         if self._stream is not None and self._filled and self._x is not None:
             n = self._filled
@@ -81,7 +80,7 @@ class Recorder:
         if self._plan.keep == "moments":
             return Draws(last[:, None], cost=cost, target=self._target, attrs=attrs, moments=self.moments)
         if self._stream is not None:
-            self.flush()
+            self._flush()
             self._stream.finish(attrs | {"cost": dict(cost.__dict__)})
             return StreamedDraws(self._stream.path, self._target, cost=cost, attrs=attrs, moments=self.moments)
         if self._x is None:
@@ -94,10 +93,10 @@ class Recorder:
         return Draws(x, stats=stats, cost=cost, target=self._target, attrs=attrs)
 
     def state_dict(self) -> dict[str, Any]:
-        """All there is to continue; streamed draws are on disk already."""
-        n = 0 if self._stream is not None else self._filled
+        """All there is to continue: the present block, and how many draws are on disk."""
+        n = self._filled
         return {
-            "written": self._written,
+            "complete": None if self._stream is None else self._stream.complete,
             "moments": None if self.moments is None else self.moments.state_dict(),
             "x": None if self._x is None else self._x[:n].clone(),
             "stats": {name: room[:n].clone() for name, room in self._stats.items()},
@@ -105,11 +104,10 @@ class Recorder:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`."""
-        self._written = state["written"]
         if self.moments is not None:
             self.moments.load_state_dict(state["moments"])
         if self._stream is not None:
-            self._stream.complete = self._written
+            self._stream.complete = state["complete"]
         if state["x"] is None:
             return
         rows, device = self._block, self._target.device

@@ -15,6 +15,7 @@ from samplers.draws import Cost, Draws
 from targets import Target
 
 BLOCK_BYTES = 64 * 2**20
+ZARR = "draws.zarr"  # beside complete.json and run.json, which are not Zarr's
 
 
 class Stream:
@@ -40,7 +41,7 @@ class Stream:
 
         try:
             if self._group is None:
-                self._group = zarr.open_group(self.path, mode="a")
+                self._group = zarr.open_group(self.path / ZARR, mode="a")
             for name, value in {"x": x, **stats}.items():
                 if name not in self._group:
                     array = value.cpu().numpy()
@@ -77,7 +78,7 @@ class StreamedDraws(Draws):
 
         self.path = path
         self.complete = int(json.loads((path / "complete.json").read_text()))
-        self._group = zarr.open_group(path, mode="r")
+        self._group = zarr.open_group(path / ZARR, mode="r")
         super().__init__(x=torch.empty(0), target=target, **kwargs)
 
     def _read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:

@@ -42,7 +42,7 @@ class LogDensity(Target):
         if not callable(fn):
             raise TypeError(f"fn: got {type(fn).__name__}, expected a function (n, dim) -> (n,)")
         super().__init__(dim, dtype=dtype, device=device, name=name or getattr(fn, "__name__", None))
-        self._fn = unvalidated(fn if batched else over_points(fn))
+        self._fn = fn if batched else over_points(fn)
         self._score = score
         self._compiled = torch.compile(torch.func.grad(self._summed, has_aux=True)) if compile else None
 
@@ -53,21 +53,28 @@ class LogDensity(Target):
     def log_prob(self, x: Tensor) -> Tensor:
         self._check(x)
         flat = x.reshape(-1, self.dim)
-        return check_values(self._fn(flat), flat, "fn").reshape(x.shape[:-1])
+        with no_validation():
+            return check_values(self._fn(flat), flat, "fn").reshape(x.shape[:-1])
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._check(x)
         flat = x.reshape(-1, self.dim)
+        # outside of the compiled function, which could not be one graph with it inside
+        with no_validation():
+            value, gradient = self._value_and_gradient(flat)
+        return check_values(value, flat, "fn").reshape(x.shape[:-1]), gradient.reshape(x.shape)
+
+    def _value_and_gradient(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         if self._score is not None:
-            value, gradient = self._fn(flat), self._score(flat)
+            gradient = self._score(flat)
             if not isinstance(gradient, Tensor) or gradient.shape != flat.shape:
                 came = tuple(gradient.shape) if isinstance(gradient, Tensor) else type(gradient).__name__
                 raise ValueError(f"score: returned {came} for x of shape {tuple(flat.shape)}, expected the shape of x")
-        elif self._compiled is not None:
+            return self._fn(flat), gradient
+        if self._compiled is not None:
             gradient, value = self._compiled(flat)
-        else:
-            value, gradient = differentiate(lambda point: check_values(self._fn(point), point, "fn"), flat, self.name)
-        return check_values(value, flat, "fn").reshape(x.shape[:-1]), gradient.reshape(x.shape)
+            return value, gradient
+        return differentiate(lambda point: check_values(self._fn(point), point, "fn"), flat, self.name)
 
 
 def from_numpy(
@@ -107,16 +114,6 @@ def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function of one point, vectorised; vmap has no empty batches."""
     vectorised = torch.func.vmap(fn)
     return lambda x: vectorised(x) if len(x) else x.sum(-1)
-
-
-def unvalidated(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, with the argument checks of torch.distributions off while it runs."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with no_validation():
-            return fn(*args, **kwargs)
-
-    return call
 
 
 @contextmanager

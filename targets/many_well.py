@@ -8,7 +8,6 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from scipy import optimize
 from torch import Generator, Tensor
 
 from targets._arguments import positive
@@ -77,6 +76,8 @@ class _Wells(Target):
     @cached_property
     def modes(self) -> Tensor:  # type: ignore[override]
         """All 2^wells of them, ordered like binary numbers with 0 for the left well; unknown beyond 4096."""
+        from scipy import optimize
+
         signs = self._signs("modes")
         places = np.sort(np.roots(self._derivative).real)[[0, -1]]
         ends = [optimize.newton(partial(np.polyval, self._derivative), place) for place in places]

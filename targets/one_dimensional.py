@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy import integrate
 from torch import Generator, Tensor
 
 
@@ -45,6 +44,8 @@ class Density1D:
 
     def probability(self, low: float, high: float) -> float:
         """P(low < x < high), by adaptive quadrature."""
+        from scipy import integrate  # scipy is loaded where it is used: it would double the time of an import
+
         low, high = max(low, self._edges[0]), min(high, self._edges[-1])
         inside = integrate.quad(lambda x: float(np.exp(self._f(np.array([x]))[0] - self._top)), low, high, limit=400)[0]
         return float(inside / self._mass.sum())

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import torch
-from scipy import special
 from torch import Generator, Tensor
 
 from targets._arguments import as_double, floating_dtype, normalised_weights, positive
@@ -63,6 +62,8 @@ class StudentMixture(Target):
         return 0.0
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
+        from scipy import special
+
         which = torch.multinomial(self._weights, n, replacement=True, generator=generator)
         uniform = torch.rand(n, self.dim, generator=generator, dtype=torch.float64, device=self.device)
         # rand() is 0 with probability 2^-53; its quantile would be -infinity

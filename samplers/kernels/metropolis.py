@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import TypeVar
 
@@ -22,18 +23,33 @@ def metropolis(
     diverging; a log-density of -infinity is a point of no mass, rejected by its ratio. Every field of the state
     moves together.
     """
-    bad = ~finite(proposal) & (proposal.log_prob != -torch.inf)
-    if diverging is not None:
-        bad = bad | diverging
-    probability = torch.where(bad | log_ratio.isnan(), 0.0, log_ratio.clamp_max(0.0).exp())
+    probability = log_ratio.clamp_max(0.0).exp_()
+    if diverging is None and _surely_finite(proposal, log_ratio):
+        bad = torch.zeros_like(log_ratio, dtype=torch.bool)
+    else:
+        bad = ~finite(proposal) & (proposal.log_prob != -torch.inf)
+        if diverging is not None:
+            bad = bad | diverging
+        probability = torch.where(bad | log_ratio.isnan(), 0.0, probability)
     uniform = torch.rand(probability.shape, generator=generator, dtype=probability.dtype, device=probability.device)
     return select(uniform < probability, proposal, state), Info(probability, bad)
 
 
 def always(state: S, proposal: S) -> tuple[S, Info]:
     """Accept every finite proposal; one that is not finite leaves its chain in place and is counted as diverging."""
+    if _surely_finite(proposal, proposal.log_prob):
+        rate = torch.ones_like(proposal.log_prob, dtype=torch.float64)
+        return proposal, Info(rate, torch.zeros_like(rate, dtype=torch.bool))
     good = finite(proposal)
     return select(good, proposal, state), Info(good.to(torch.float64), ~good)
+
+
+def _surely_finite(state: State, values: Tensor) -> bool:
+    """Whether all is finite, read from one sum. On a GPU the answer would have to be waited for: there it is False."""
+    if values.device.type != "cpu":
+        return False
+    score = 0.0 if state.score is None else state.score.sum().item()
+    return math.isfinite(score + state.log_prob.sum().item() + values.sum().item())
 
 
 def finite(state: State) -> Tensor:
