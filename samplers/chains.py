@@ -24,7 +24,6 @@ from torch import Generator, Tensor
 from samplers import checkpoint as checkpoints
 from samplers.counting import Counted
 from samplers.draws import Cost, Draws, SamplingWarning
-from samplers.moments import RunningMoments
 from samplers.pathfinder import MOST_DIM as pathfinder_dim
 from samplers.pathfinder import pathfinder
 from samplers.progress import Progress
@@ -81,7 +80,9 @@ def run(
 ) -> Draws:
     """Run the kernel on the target as planned; the arguments are those of `Kernel.sample`."""
     if not isinstance(target, Target):
-        raise TypeError(f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity")
+        raise TypeError(
+            f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
+        )
     target = target.to(device, dtype)
     with torch.no_grad():
         return _Run(kernel, target, plan, init, checkpoint, stream).finish(progress)
@@ -134,13 +135,13 @@ class _Run:
             self.warmup.begin(matrix)
             self.kernel = self.warmup.kernel
             state = self.kernel.init(self.target, x, self.generator)
-        bad = (~_finite_chains(state)).nonzero()[:, 0].tolist()
-        if bad:
-            point = x[bad[0]]
-            score = "" if state.score is None else f" and score {_brief(state.score[bad[0]])}"
+        failed = (~_finite_chains(state)).nonzero()[:, 0].tolist()
+        if failed:
+            first = failed[0]
+            score = "" if state.score is None else f" and score {_brief(state.score[first])}"
             raise ValueError(
-                f"init: the density is not finite where chain {bad[0]} starts: log_prob "
-                f"{float(state.log_prob[bad[0]])}{score} at x = {_brief(point)} ({len(bad)} of {n} chains)"
+                f"init: the density is not finite where chain {first} starts: log_prob "
+                f"{float(state.log_prob[first])}{score} at x = {_brief(x[first])} ({len(failed)} of {n} chains)"
             )
         return state, x
 
@@ -254,7 +255,7 @@ class _Run:
         expected, found = saved["start_log_prob"].to(device), target.log_prob(self.start)
         if not torch.allclose(expected, found, rtol=1e-4, atol=1e-4, equal_nan=True):
             raise ValueError(
-                f"checkpoint: {self.checkpoint} belongs to another target: at its first starting points the log-density "
+                f"checkpoint: {self.checkpoint} belongs to another target: where it started the log-density "
                 f"was {_brief(expected)}, here it is {_brief(found)}"
             )
         self.t = saved["t"]
@@ -262,7 +263,7 @@ class _Run:
         self.kernel = self.warmup.kernel if self.t <= self.plan.warmup and self.plan.warmup else self.given
         if self.t > self.plan.warmup > 0:
             self.kernel = self.given.tuned(self.warmup.kernel)
-        values = {key: None if value is None else value.to(device) for key, value in saved["state"].items()}
+        values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
         self.state = type(self.kernel.init(target, values["x"], self.generator))(**values)
         self.generator.set_state(saved["generator"].cpu())
         self.target.log_probs, self.target.scores = saved["log_probs"], saved["scores"]
@@ -306,15 +307,15 @@ class _Run:
         steps = self.t - self.plan.warmup
         if bool((self.divergences == steps).all()):
             yield (
-                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: the density "
-                "is not finite around them, or the step size is far too large"
+                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: the "
+                "density is not finite around them, or the step size is far too large"
             )
             return
         if self.recorder.moved is not None and not bool(self.recorder.moved.all()):
             stuck = (~self.recorder.moved).nonzero()[:, 0].tolist()
             yield (
                 f"{len(stuck)} of {self.plan.chains} chains never moved in {steps} steps (chains {_brief(stuck)}): "
-                "every proposal was rejected. The step size is too large where they stand, or they started outside the support"
+                "every proposal was rejected. The step size is too large there, or they started outside the support"
             )
         count = int(self.divergences.sum())
         if count:
@@ -366,7 +367,10 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Values that JSON and a checkpoint can hold."""
-    return {key: value if isinstance(value, (str, int, float, list, type(None))) else repr(value) for key, value in values.items()}
+    return {
+        key: value if isinstance(value, (str, int, float, list, type(None))) else repr(value)
+        for key, value in values.items()
+    }
 
 
 def _brief(values: Any) -> str:

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from samplers.draws import SamplingWarning
 from samplers.version import __version__
@@ -66,7 +67,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="a hyper-parameter, such as step_size=0.1")
 
 
-def _settings(options: argparse.Namespace) -> dict[str, object]:
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in ("chains", "draws", "warmup", "thin", "device")}
 
 
@@ -81,7 +82,7 @@ def _sample(options: argparse.Namespace) -> None:
     from samplers.registry import load_target, sampler
 
     kernel, target = sampler(options.sampler, options.set), load_target(options.target)
-    draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))  # type: ignore[arg-type]
+    draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))
     draws.save(options.out)
     print(draws.summary().to_string())
     print(f"\n{draws.cost.score:,} scores in {draws.cost.seconds:.1f} s; draws in {options.out}")

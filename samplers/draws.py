@@ -95,7 +95,7 @@ class Draws:
         return records.to_arviz(self._datasets())
 
     def summary(self, **kwargs: Any) -> pd.DataFrame:
-        """ArviZ's summary of every variable, with a SamplingWarning in words where R-hat, ESS or divergences are bad."""
+        """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad."""
         from samplers.summary import summarise
 
         return summarise(self, **kwargs)

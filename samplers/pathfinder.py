@@ -37,7 +37,7 @@ def pathfinder(target: Target, x: Tensor, generator: Generator) -> tuple[Tensor,
 
 class _Path:
     def __init__(self, target: Target, x: Tensor) -> None:
-        n, dim = x.shape
+        n = len(x)
         self._target, self._dtype = target, target.dtype
         self.x = x
         self.value, self.score = self._evaluate(x)
@@ -77,7 +77,11 @@ class _Path:
             trial_value, trial_score = self._evaluate(trial)
             risen = trial_value >= value[index] + 1e-4 * rate[index] * slope[index]
             accepted = index[risen]
-            new[accepted], new_value[accepted], new_score[accepted] = trial[risen], trial_value[risen], trial_score[risen]
+            new[accepted], new_value[accepted], new_score[accepted] = (
+                trial[risen],
+                trial_value[risen],
+                trial_score[risen],
+            )
             left[accepted] = False
             rate[index[~risen]] *= 0.5
         s, y = new - x, score - new_score
@@ -102,9 +106,7 @@ class _Path:
 
     def score_gaussians(self, generator: Generator) -> None:
         """Keep, for each chain, a draw and the covariance of the Gaussian with the highest bound so far."""
-        n, dim = self.x.shape
-        shape = (ELBO_DRAWS, n, dim)
-        noise = torch.randn(shape, generator=generator, dtype=self.x.dtype, device=self.x.device)
+        noise = torch.randn((ELBO_DRAWS, *self.x.shape), generator=generator, dtype=self.x.dtype, device=self.x.device)
         factor, failed = torch.linalg.cholesky_ex(self.matrix)
         draws = self.x + torch.einsum("nij,knj->kni", factor, noise)
         draws = torch.where((failed == 0)[:, None], draws, self.x)
@@ -122,4 +124,6 @@ def _bfgs(matrix: Tensor, s: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
     pulled = torch.einsum("nij,nj->ni", matrix, y)
     both = torch.einsum("ni,nj->nij", pulled, s)
     scale = (1 + (y * pulled).sum(-1) / curvature) / curvature
-    return matrix - (both + both.mT) / curvature[:, None, None] + scale[:, None, None] * torch.einsum("ni,nj->nij", s, s)
+    return (
+        matrix - (both + both.mT) / curvature[:, None, None] + scale[:, None, None] * torch.einsum("ni,nj->nij", s, s)
+    )

@@ -21,7 +21,7 @@ STATISTICS = ("acceptance_rate", "diverging", "energy", "n_steps")
 
 
 class Recorder:
-    """Preallocated room for a block of draws: the whole run in memory, one block of it when streaming, none for moments."""
+    """Room for a block of draws, allocated once: the whole run, or 64 MB of it when streaming; none for moments."""
 
     def __init__(self, plan: Plan, target: Target, stream: Path | None, resumed: bool) -> None:
         self._plan, self._target = plan, target

@@ -21,12 +21,16 @@ def dataset(values: Mapping[str, Tensor], variables: Mapping[str, Variable], att
     import numpy as np
     import xarray as xr
 
-    arrays, coords = {}, {}
+    arrays: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
     for name, value in values.items():
         variable = variables.get(name, Variable(tuple(value.shape[2:])))
         dims = variable.dims or tuple(f"{name}_dim_{i}" for i in range(value.ndim - 2))
         arrays[name] = xr.DataArray(value.detach().cpu().numpy(), dims=("chain", "draw", *dims))
-        coords |= {dim: np.asarray(variable.coords.get(dim, np.arange(n))) for dim, n in zip(dims, value.shape[2:], strict=True)}
+        coords |= {
+            dim: np.asarray(variable.coords.get(dim, np.arange(n)))
+            for dim, n in zip(dims, value.shape[2:], strict=True)
+        }
     for dim in ("chain", "draw"):
         if arrays:
             coords[dim] = np.arange(next(iter(arrays.values())).sizes[dim])

@@ -19,13 +19,13 @@ ZARR = "draws.zarr"  # beside complete.json and run.json, which are not Zarr's
 
 
 class Stream:
-    """Writes draws in blocks of about 64 MB. A block counts once it is whole: `complete.json` says how many draws are."""
+    """Writes draws in blocks of about 64 MB. A block counts once it is whole: `complete.json` holds the number."""
 
     def __init__(self, path: Path, draws: int, chains: int, dim: int, resume_at: int | None) -> None:
         self.path, self._draws, self._chains, self._dim = path, draws, chains, dim
         if resume_at is None and path.exists() and any(path.iterdir()):
             raise FileExistsError(
-                f"stream: {path} is not empty; name a new folder, or continue its run with the checkpoint= it was made with"
+                f"stream: {path} is not empty; name a new folder, or continue its run with its checkpoint="
             )
         self._group: Any = None
         self.complete = resume_at or 0
@@ -86,7 +86,7 @@ class StreamedDraws(Draws):
         return torch.from_numpy(rows).transpose(0, 1)
 
     @property
-    def x(self) -> Tensor:  # type: ignore[override]
+    def x(self) -> Tensor:
         """All draws, (chains, draws, dim), read from disk."""
         return self._read("x")
 
@@ -95,7 +95,7 @@ class StreamedDraws(Draws):
         del value
 
     @property
-    def stats(self) -> dict[str, Tensor]:  # type: ignore[override]
+    def stats(self) -> dict[str, Tensor]:
         """All statistics, (chains, draws), read from disk."""
         return {name: self._read(name) for name in sorted(self._group.array_keys()) if name != "x"}
 

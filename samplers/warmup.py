@@ -12,7 +12,7 @@ from torch import Tensor
 from samplers.moments import RunningMoments
 
 if TYPE_CHECKING:
-    from samplers.kernels.base import Info, Kernel, State
+    from samplers.kernels.base import State
 
 MOST_DENSE_DIM = 500
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
@@ -29,25 +29,22 @@ class Warmup:
     (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size and length alone.
     """
 
-    def __init__(self, kernel: Kernel, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
-        self.kernel = kernel
+    def __init__(self, kernel: Any, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.kernel = kernel  # any Kernel: which of its fields there are to tune is asked here
         self._steps, self._dim, self._device, self._dtype = steps, dim, device, dtype
-        names = {field.name for field in fields(kernel)}  # type: ignore[arg-type]
-        self._tunes_step = "step_size" in names and kernel.step_size is None and kernel.target_acceptance is not None  # type: ignore[attr-defined]
+        names = {field.name for field in fields(kernel)}
+        self._tunes_step = "step_size" in names and kernel.step_size is None and kernel.target_acceptance is not None
         mass = getattr(kernel, "inverse_mass_matrix", "identity")
+        if mass == "auto" and kernel.step_size is not None:
+            mass = "identity"  # a step size that was given is in the units of x
         self._mass = mass if isinstance(mass, str) and mass != "identity" else None
-        self._tunes_length = (
-            "trajectory_length" in names and kernel.trajectory_length is None and kernel.steps is None  # type: ignore[attr-defined]
-        )
+        self._tunes_length = "trajectory_length" in names and kernel.trajectory_length is None and kernel.steps is None
         self._most_steps = getattr(kernel, "max_steps", None)
-        self._step = DualAveraging(self._first_step(), kernel.target_acceptance or 1.0) if self._tunes_step else None
+        self._step = DualAveraging(dim**-0.25, kernel.target_acceptance) if self._tunes_step else None
         self._length = TrajectoryLength() if self._tunes_length else None
         self._moments = self._fresh_moments()
         self._ends = window_ends(steps)
         self._apply()
-
-    def _first_step(self) -> float:
-        return 1.0 if self._dim == 0 else float(self._dim) ** -0.25
 
     def _fresh_moments(self) -> RunningMoments:
         dense = self._mass == "dense" or (self._mass == "auto" and self._dim <= MOST_DENSE_DIM)
@@ -60,10 +57,10 @@ class Warmup:
         dense = self._mass != "diagonal"
         self.kernel = replace(self.kernel, inverse_mass_matrix=matrix if dense else matrix.diagonal().clone())
 
-    def update(self, t: int, state: State, before: State, info: Info) -> None:
+    def update(self, t: int, state: State, before: State, info: Any) -> None:
         """Learn from step number t (from 0) that led from `before` to `state`."""
         if self._length is not None and t >= self._steps // 3:
-            self._length.update(self._whiten(before.x), self._whiten(info.proposal), info)  # type: ignore[attr-defined]
+            self._length.update(self._whiten(before.x), self._whiten(info.proposal), info)
         if self._step is not None:
             rate = info.acceptance_rate
             if t < self._steps // 4:
@@ -99,7 +96,7 @@ class Warmup:
         return variance.to(self._dtype)
 
     def _whiten(self, x: Tensor) -> Tensor:
-        factor = self.kernel.factor  # type: ignore[attr-defined]
+        factor = self.kernel.factor
         if factor is None:
             return x
         return x / factor if factor.ndim == 1 else torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
@@ -110,7 +107,9 @@ class Warmup:
             changes["step_size"] = self._step.value
         if self._length is not None:
             changes["trajectory_length"] = self._length.value
-            changes["max_steps"] = min(self._most_steps, EARLY_STEPS) if early and self._most_steps else self._most_steps
+            changes["max_steps"] = (
+                min(self._most_steps, EARLY_STEPS) if early and self._most_steps else self._most_steps
+            )
         if changes:
             factor = self.kernel.__dict__.get("factor", ...)
             self.kernel = replace(self.kernel, **changes)
@@ -202,9 +201,9 @@ class TrajectoryLength:
         self.log_value = self.log_average = math.log(2.0)
         self.square, self.t = 0.0, 0
 
-    def update(self, before: Tensor, after: Tensor, info: Info) -> None:
+    def update(self, before: Tensor, after: Tensor, info: Any) -> None:
         """Take in where trajectories began and ended, (chains, dim) in whitened coordinates."""
-        momentum, weight = info.momentum, info.acceptance_rate  # type: ignore[attr-defined]
+        momentum, weight = info.momentum, info.acceptance_rate
         usable = after.isfinite().all(-1) & (weight > 0)
         if len(after) < 2 or not bool(usable.any()):
             return
@@ -215,7 +214,7 @@ class TrajectoryLength:
         centre = (weight[:, None] * after).sum(0) / weight.sum()
         start, end = before - before.mean(0), after - centre
         change = end.square().sum(-1) - start.square().sum(-1)
-        slope = info.length * change * (end * momentum).sum(-1)  # type: ignore[attr-defined]
+        slope = info.length * change * (end * momentum).sum(-1)
         gradient = float((weight * slope).sum() / weight.sum())
         self.t += 1
         self.square = self.decay * self.square + (1 - self.decay) * gradient**2

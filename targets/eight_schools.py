@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,9 @@ class EightSchools(Target):
         self._y = torch.tensor(EFFECTS, dtype=self.dtype)
         self._s = torch.tensor(ERRORS, dtype=self.dtype)
         normal = 0.5 * math.log(2 * math.pi)
-        self._constant = -17 * normal - math.log(PRIOR_SD) - float(self._s.log().sum()) + math.log(2 / (math.pi * PRIOR_SD))
+        self._constant = (
+            -17 * normal - math.log(PRIOR_SD) - float(self._s.log().sum()) + math.log(2 / (math.pi * PRIOR_SD))
+        )
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.log_prob_and_score(x)[0]
@@ -119,7 +122,7 @@ class EightSchools(Target):
         return torch.cat([mu[:, None], log_tau[:, None], last], -1).to(dtype=self.dtype, device=self.device)
 
     @cached_property
-    def moments(self) -> dict[str, Moments]:  # type: ignore[override]
+    def moments(self) -> dict[str, Moments]:
         def integrands(log_tau: np.ndarray) -> np.ndarray:
             tau = np.exp(log_tau)
             mean, variance = self._mu_given(tau)
@@ -133,5 +136,5 @@ class EightSchools(Target):
 
         first, second = self._log_tau.expectation(integrands)
         mean, sd = (torch.from_numpy(m).to(self._y) for m in (first, np.sqrt(second - first**2)))
-        parts = {"mu": 0, "tau": 1, "theta": slice(2, 10)}
+        parts: dict[str, Any] = {"mu": 0, "tau": 1, "theta": slice(2, 10)}
         return {name: Moments(mean[where], sd[where]) for name, where in parts.items()}

@@ -80,7 +80,10 @@ class Gaussian(Target):
         return value, pull.neg_()
 
     def _pull(self, centred: Tensor) -> Tensor:
-        return centred * self._inverse_variance if self._inverse_variance is not None else centred @ self._precision
+        if self._inverse_variance is not None:
+            return centred * self._inverse_variance
+        assert self._precision is not None
+        return centred @ self._precision
 
     @property
     def log_z(self) -> float:
@@ -88,7 +91,10 @@ class Gaussian(Target):
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
-        return self._mean + (noise @ self._factor.mT if self._scale is None else noise * self._scale)
+        if self._scale is not None:
+            return self._mean + noise * self._scale
+        assert self._factor is not None
+        return self._mean + noise @ self._factor.mT
 
     def smoothed(self, sigma: float) -> Gaussian:
         variance = not_negative(sigma, "sigma") ** 2

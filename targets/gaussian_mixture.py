@@ -11,7 +11,6 @@ from torch import Generator, Tensor
 from targets._arguments import as_double, cholesky, floating_dtype, normalised_weights, not_negative
 from targets.base import Target
 
-
 LN2 = math.log(2.0)
 
 
@@ -58,7 +57,8 @@ class GaussianMixture(Target):
             matrices = as_double(covariances, "covariances").to(centres)
             if matrices.shape not in ((dim, dim), (components, dim, dim)):
                 raise ValueError(
-                    f"covariances: got shape {tuple(matrices.shape)}, expected ({dim}, {dim}) or ({components}, {dim}, {dim})"
+                    f"covariances: got shape {tuple(matrices.shape)}, expected ({dim}, {dim}) or "
+                    f"({components}, {dim}, {dim})"
                 )
             self._exact["factors"] = cholesky(matrices, "covariances").expand(components, dim, dim)
         self._place()
@@ -105,7 +105,7 @@ class GaussianMixture(Target):
         self._constant = place((constant - 0.5 * (centred * pull).sum(-1))[:, None] / LN2)
 
     def _logits(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(components, n) log2 joint densities less the common square; the centred x; Sigma_k^-1 x per component."""
+        """Log2 joint densities (components, n) less the common square; the centred x; Sigma_k^-1 x per component."""
         self._check(x)
         z = x - self._centre
         if self._factors is not None:
@@ -154,14 +154,20 @@ class GaussianMixture(Target):
 
     def smoothed(self, sigma: float) -> GaussianMixture:
         variance = not_negative(sigma, "sigma") ** 2
-        common = {"weights": self._exact["weights"], "log_z": self._log_z, "name": self.name}
+        weights, log_z = self._exact["weights"], self._log_z
         means = self._exact["means"].to(self.dtype)
         if "scales" in self._exact:
-            wider = GaussianMixture(means, scales=(self._exact["scales"] ** 2 + variance).sqrt(), **common)
+            wider = GaussianMixture(
+                means,
+                scales=(self._exact["scales"] ** 2 + variance).sqrt(),
+                weights=weights,
+                log_z=log_z,
+                name=self.name,
+            )
         else:
             factors = self._exact["factors"]
             matrices = factors @ factors.mT + variance * torch.eye(self.dim, dtype=factors.dtype, device=factors.device)
-            wider = GaussianMixture(means, covariances=matrices, **common)
+            wider = GaussianMixture(means, covariances=matrices, weights=weights, log_z=log_z, name=self.name)
         return wider.to(self.device)
 
     @property

@@ -56,7 +56,9 @@ class LogisticRegression(Target):
     def _place(self) -> None:
         self._features = self._exact["features"].to(device=self.device, dtype=self.dtype)
         self._transposed = self._features.mT.contiguous()
-        self._pull = self._exact["pull"].to(device=self.device, dtype=self.dtype)  # X'y: the labels of all points at once
+        self._pull = self._exact["pull"].to(
+            device=self.device, dtype=self.dtype
+        )  # X'y: the labels of all points at once
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """The log-likelihood alone, (*batch, dim) -> (*batch,)."""
@@ -94,4 +96,3 @@ class LogisticRegression(Target):
 
     def constrain(self, x: Tensor) -> dict[str, Tensor]:
         return {"w": x}
-

@@ -74,7 +74,7 @@ class _Wells(Target):
         return frozenset(["modes", "mode_weights"] if 2 ** len(self._wells) > MOST_MODES else [])
 
     @cached_property
-    def modes(self) -> Tensor:  # type: ignore[override]
+    def modes(self) -> Tensor:
         """All 2^wells of them, ordered like binary numbers with 0 for the left well; unknown beyond 4096."""
         from scipy import optimize
 
@@ -87,7 +87,7 @@ class _Wells(Target):
         return modes
 
     @cached_property
-    def mode_weights(self) -> Tensor:  # type: ignore[override]
+    def mode_weights(self) -> Tensor:
         right = torch.tensor(self.right_well_mass, dtype=torch.float64)
         weights = torch.where(self._signs("mode_weights"), right, 1 - right).prod(-1)
         return weights.to(dtype=self.dtype, device=self.device)
@@ -103,13 +103,13 @@ class _Wells(Target):
         return torch.tensor(list(itertools.product([False, True], repeat=len(self._wells))))
 
     @cached_property
-    def mean(self) -> Tensor:  # type: ignore[override]
+    def mean(self) -> Tensor:
         mean = torch.zeros(self.dim, dtype=self.dtype, device=self.device)
         mean[self._wells] = float(self._well.expectation(lambda x: x))
         return mean
 
     @cached_property
-    def covariance(self) -> Tensor:  # type: ignore[override]
+    def covariance(self) -> Tensor:
         first, second = self._well.expectation(lambda x: np.stack([x, x**2]))
         variance = torch.ones(self.dim, dtype=self.dtype, device=self.device)
         variance[self._wells] = float(second - first**2)

@@ -55,7 +55,9 @@ class Density1D:
         draws: list[np.ndarray] = []
         missing = n
         while missing > 0:
-            u = torch.rand(3, 64 + missing + missing // 8, generator=generator, dtype=torch.float64, device=generator.device)
+            u = torch.rand(
+                3, 64 + missing + missing // 8, generator=generator, dtype=torch.float64, device=generator.device
+            )
             where, within, accept = u.cpu().numpy()
             cell = np.searchsorted(self._cumulative, where, side="right") - 1
             x = self._edges[cell] + within * (self._edges[1] - self._edges[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -85,11 +86,13 @@ class Parameter:
         if draws.shape[1:] != self.shape:
             raise ValueError(f"{name}: its prior draws shape {tuple(draws.shape[1:])}, expected {self.shape}")
         probe = torch.linspace(-2, 2, 64 * self.size, dtype=torch.float64).reshape(self.size, 64).mT
-        inside = self.prior.support.check(self.constrain(probe)[0].to(draws)) if self.prior.support is not None else None
+        inside = (
+            self.prior.support.check(self.constrain(probe)[0].to(draws)) if self.prior.support is not None else None
+        )
         if not bool(self.constraint.check(draws).all()) or (inside is not None and not bool(inside.all())):
             raise ValueError(
                 f"{name}: the prior {type(self.prior).__name__} does not have the support of {type(self).__name__}, "
-                "so it is not normalised on it; use a distribution on that support (HalfNormal, HalfCauchy, Uniform ...)"
+                "so it is not normalised on it; use a distribution on that support (HalfNormal, Uniform ...)"
             )
 
     def __repr__(self) -> str:
@@ -102,9 +105,7 @@ class Real(Parameter):
     constraint = constraints.real
     transform = transforms.identity_transform
 
-    def __init__(
-        self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         super().__init__(shape, math.prod(shape), prior, dims)
 
 
@@ -114,9 +115,7 @@ class Positive(Parameter):
     constraint = constraints.positive
     transform = transforms.ExpTransform()
 
-    def __init__(
-        self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         super().__init__(shape, math.prod(shape), prior, dims)
 
 
@@ -150,9 +149,7 @@ class Simplex(Parameter):
     constraint = constraints.simplex
     transform = transforms.StickBreakingTransform()
 
-    def __init__(
-        self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         _at_least_two(n)
         super().__init__((n,), n - 1, prior, dims)
 
@@ -160,11 +157,7 @@ class Simplex(Parameter):
 class Ordered(Parameter):
     """n increasing numbers: value_1 = u_1, value_k = value_{k-1} + exp(u_k)."""
 
-    constraint = constraints.real_vector
-
-    def __init__(
-        self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         _at_least_two(n)
         self.transform = OrderedTransform()
         self.constraint = self.transform.codomain
@@ -180,9 +173,7 @@ class CorrelationCholesky(Parameter):
     constraint = constraints.corr_cholesky
     transform = transforms.CorrCholeskyTransform()
 
-    def __init__(
-        self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         _at_least_two(n)
         super().__init__((n, n), n * (n - 1) // 2, prior, dims)
 
@@ -248,9 +239,9 @@ def _moved_transform(transform: transforms.Transform, dtype: torch.dtype, device
 
 def _without_validation(prior: Distribution) -> Distribution:
     """A copy whose log_prob returns NaN or -infinity instead of raising: chains count such points, they do not stop."""
-    quiet = copy.copy(prior)
-    quiet._validate_args = False  # type: ignore[assignment]
+    quiet: Any = copy.copy(prior)
+    quiet._validate_args = False
     base = getattr(quiet, "base_dist", None)
     if base is not None:
-        quiet.base_dist = _without_validation(base)  # type: ignore[attr-defined]
+        quiet.base_dist = _without_validation(base)
     return quiet

@@ -29,7 +29,9 @@ class _Parametrised(Target):
             raise TypeError('parameters: expected a non-empty dict such as {"mu": targets.Real()}')
         for key, kind in parameters.items():
             if not isinstance(kind, Parameter):
-                raise TypeError(f"parameters[{key!r}]: got {kind!r}, expected Real(), Positive(), Interval(...) or the like")
+                raise TypeError(
+                    f"parameters[{key!r}]: got {kind!r}, expected Real(), Positive(), Interval(...) or the like"
+                )
         super().__init__(sum(p.size for p in parameters.values()), dtype=dtype, device=device, name=name)
         self.parameters = {key: kind.to(self.dtype, self.device) for key, kind in parameters.items()}
         self._sizes = [p.size for p in parameters.values()]
@@ -151,7 +153,9 @@ class Posterior(_Parametrised):
         if log_joint is None:
             self._prior = Prior(parameters, coords=coords, dtype=dtype, device=device, name=f"{self.name} prior")
         elif any(kind.prior is not None for kind in self.parameters.values()):
-            raise ValueError("prior=: given together with log_joint, which holds the prior already; use log_likelihood=")
+            raise ValueError(
+                "prior=: given together with log_joint, which holds the prior already; use log_likelihood="
+            )
         self._check_batch_axis()
 
     def _evaluate(self, values: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -33,7 +33,9 @@ class PyroModel(Target):
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         parts = x.split(self._sizes, -1)
-        return {s: part.reshape(x.shape[:-1] + shape) for (s, shape), part in zip(self._shapes.items(), parts, strict=True)}
+        return {
+            s: part.reshape(x.shape[:-1] + shape) for (s, shape), part in zip(self._shapes.items(), parts, strict=True)
+        }
 
     def _at_point(self, x: Tensor) -> Tensor:
         import pyro

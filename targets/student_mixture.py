@@ -35,7 +35,10 @@ class StudentMixture(Target):
         self._exact = {"means": centres, "weights": normalised_weights(weights, len(centres))}
         self._place()
         self._log_normaliser = (
-            math.lgamma((self.dof + 1) / 2) - math.lgamma(self.dof / 2) - 0.5 * math.log(math.pi * self.dof) - math.log(self.scale)
+            math.lgamma((self.dof + 1) / 2)
+            - math.lgamma(self.dof / 2)
+            - 0.5 * math.log(math.pi * self.dof)
+            - math.log(self.scale)
         )
 
     def _place(self) -> None:
@@ -98,4 +101,6 @@ class StudentMixture(Target):
 
     @property
     def _unknown(self) -> frozenset[str]:
-        return frozenset((["mean", "moments"] if self.dof <= 1 else []) + (["covariance", "moments"] if self.dof <= 2 else []))
+        return frozenset(
+            (["mean", "moments"] if self.dof <= 1 else []) + (["covariance", "moments"] if self.dof <= 2 else [])
+        )

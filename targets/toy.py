@@ -35,7 +35,9 @@ class LogExponential(Target):
         return 0.0
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
-        exponential = torch.empty(n, self.dim, dtype=torch.float64, device=self.device).exponential_(generator=generator)
+        exponential = torch.empty(n, self.dim, dtype=torch.float64, device=self.device).exponential_(
+            generator=generator
+        )
         return exponential.log().to(self.dtype)
 
     @property

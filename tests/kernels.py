@@ -41,5 +41,7 @@ ALL = EXACT | BIASED
 def skewed():
     """N(0, 1) beside log-Exponential: symmetric mistakes cancel on symmetric targets, not here."""
     return targets.Product(
-        targets.Gaussian(torch.zeros(1, dtype=torch.float64)), targets.LogExponential(1, dtype=torch.float64), name="skewed"
+        targets.Gaussian(torch.zeros(1, dtype=torch.float64)),
+        targets.LogExponential(1, dtype=torch.float64),
+        name="skewed",
     )

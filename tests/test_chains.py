@@ -11,7 +11,16 @@ from kernels import ALL, diagonal_metric, skewed
 
 import samplers
 import targets
-from samplers import HMC, MALA, ULA, Draws, RandomWalkMetropolis, RiemannianLangevin, SamplingWarning, UnderdampedLangevin
+from samplers import (
+    HMC,
+    MALA,
+    ULA,
+    Draws,
+    RandomWalkMetropolis,
+    RiemannianLangevin,
+    SamplingWarning,
+    UnderdampedLangevin,
+)
 
 # forty steps of warmup tune badly, and the runs say so: here only their bits are looked at
 pytestmark = pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
@@ -136,7 +145,8 @@ def test_warmup_leaves_alone_what_is_given():
     kernel = HMC(0.37, mass, trajectory_length=1.7).sample(skewed(), **SMALL).kernel
     assert (kernel.step_size, kernel.trajectory_length) == (0.37, 1.7)
     assert torch.equal(kernel.inverse_mass_matrix, mass)
-    assert ULA(0.05).sample(skewed(), **SMALL).kernel.step_size == 0.05
+    fixed = ULA(0.05).sample(skewed(), **SMALL).kernel
+    assert (fixed.step_size, fixed.factor) == (0.05, None)  # a step size that is given is in the units of x
 
 
 @pytest.mark.parametrize(("word", "ndim"), [("diagonal", 1), ("dense", 2), ("auto", 2)])
@@ -224,7 +234,9 @@ def test_a_really_full_disk(tmp_path):
     """On a file system of 4 MB, where the machine lets us make one."""
     import subprocess
 
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
@@ -292,14 +304,20 @@ def test_bad_arguments_are_named(options, message):
 
 
 def test_a_function_is_not_a_target():
-    with pytest.raises(TypeError, match="target: got function, expected a targets.Target; wrap a function in LogDensity"):
+    with pytest.raises(
+        TypeError, match="target: got function, expected a targets.Target; wrap a function in LogDensity"
+    ):
         MALA().sample(quadratic)
 
 
 @pytest.mark.parametrize(
     ("fn", "error", "message"),
     [
-        (lambda x: quadratic(x)[:, None], ValueError, r"fn: returned shape \(8, 1\) for x of shape \(8, 2\), expected \(8,\)"),
+        (
+            lambda x: quadratic(x)[:, None],
+            ValueError,
+            r"fn: returned shape \(8, 1\) for x of shape \(8, 2\), expected \(8,\)",
+        ),
         (lambda x: quadratic(x).double(), TypeError, "fn: returned torch.float64 for x in torch.float32"),
         (lambda x: quadratic(x).to("meta"), ValueError, "fn: returned a tensor on meta for x on cpu"),
         (lambda x: quadratic(x.detach()), TypeError, "not differentiable with respect to x"),
@@ -315,7 +333,9 @@ def test_a_start_that_is_not_finite_names_chain_and_point():
     start = torch.zeros(8, 2)
     start[5] = torch.tensor([-1.0, 3.0])
     target = targets.LogDensity(lambda x: x[:, 0].sqrt() * 0 + quadratic(x), 2)
-    with pytest.raises(ValueError, match=r"init: .* where chain 5 starts: log_prob nan at x = \[-1, 3\] \(1 of 8 chains\)"):
+    with pytest.raises(
+        ValueError, match=r"init: .* where chain 5 starts: log_prob nan at x = \[-1, 3\] \(1 of 8 chains\)"
+    ):
         RandomWalkMetropolis().sample(target, **SMALL, init=start)
 
 

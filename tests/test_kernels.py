@@ -94,7 +94,9 @@ def test_ula_bias_on_a_gaussian_is_the_stated_one():
     check_invariance(kernel, Biased(torch.zeros(1).double(), 1 / math.sqrt(1 - h / 2)), seed=7)
 
 
-@pytest.mark.parametrize("mass", ["identity", torch.tensor([0.5, 2.0]).double(), torch.tensor([[1, 0.3], [0.3, 2]]).double()])
+@pytest.mark.parametrize(
+    "mass", ["identity", torch.tensor([0.5, 2.0]).double(), torch.tensor([[1, 0.3], [0.3, 2]]).double()]
+)
 def test_leapfrog_runs_back_keeps_volume_and_has_order_two(mass):
     report = check_leapfrog(HMC(0.3, mass, steps=5), skewed(), seed=8)
     assert report.return_error < 1e-10

@@ -45,7 +45,13 @@ def test_invariance_rejects_a_wrong_log_jacobian():
 
 
 @pytest.mark.parametrize(
-    "name", ["MALA without the Hastings term", "MALA with a stale score", "HMC with an extra half kick", "ULA in place of MALA"]
+    "name",
+    [
+        "MALA without the Hastings term",
+        "MALA with a stale score",
+        "HMC with an extra half kick",
+        "ULA in place of MALA",
+    ],
 )
 def test_reversibility_rejects(name):
     with pytest.raises(AssertionError, match="reversibility of .* FAILED"):

@@ -15,7 +15,6 @@ from samplers.draws import Draws
 from targets import Moments, Target
 
 
-
 @dataclass(frozen=True)
 class Truth:
     """Moments to compare with, where they come from, and the standard errors of their means (zero when exact)."""

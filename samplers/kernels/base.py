@@ -52,9 +52,9 @@ class Kernel(ABC):
     `reversible`: detailed balance holds with respect to that law. The tests read these declarations.
     """
 
-    reversible: bool
-    exact: bool
-    order: int | None = None
+    reversible: ClassVar[bool]
+    exact: ClassVar[bool]
+    order: ClassVar[int | None] = None
     needs_score: ClassVar[bool] = True
     target_acceptance: ClassVar[float | None] = None
 
@@ -117,7 +117,15 @@ class Kernel(ABC):
         """
         plan = driver.Plan(chains=chains, draws=draws, warmup=warmup, thin=thin, seed=seed, keep=keep)
         return driver.run(
-            self, target, plan, init=init, device=device, dtype=dtype, progress=progress, checkpoint=checkpoint, stream=stream
+            self,
+            target,
+            plan,
+            init=init,
+            device=device,
+            dtype=dtype,
+            progress=progress,
+            checkpoint=checkpoint,
+            stream=stream,
         )
 
     def hyperparameters(self) -> dict[str, Any]:
@@ -132,8 +140,8 @@ class PreconditionedKernel(Kernel):
 
     step_size: None leaves it to warmup; a kernel that never saw warmup uses `default_step_size`.
     inverse_mass_matrix: C = L L', (dim,) for a diagonal one or (dim, dim). "auto" leaves it to warmup, which chooses
-    dense where the pooled chains determine it, else diagonal; "diagonal" and "dense" leave only the values;
-    "identity" (and any of these before warmup) is C = I.
+    dense where the pooled chains determine it, else diagonal, or the identity if a step size is given, which then
+    is in the units of x; "diagonal" and "dense" leave only the values; "identity" (any of these before warmup) is C = I.
     """
 
     step_size: float | None = None

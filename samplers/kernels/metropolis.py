@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -61,7 +61,7 @@ def finite(state: State) -> Tensor:
 
 def select(mask: Tensor, yes: S, no: S) -> S:
     """The fields of `yes` where mask (chains,) holds, of `no` elsewhere."""
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for field in fields(yes):
         a, b = getattr(yes, field.name), getattr(no, field.name)
         chosen[field.name] = None if a is None else torch.where(mask.reshape(-1, *(1,) * (a.ndim - 1)), a, b)

@@ -1,6 +1,6 @@
 """Random-walk Metropolis.
 
-    y = x + h L xi,     accepted with probability min(1, p(y) / p(x))
+y = x + h L xi,     accepted with probability min(1, p(y) / p(x))
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ class RiemannianLangevin(Kernel):
 
     def __post_init__(self) -> None:
         if not callable(self.metric):
-            raise TypeError(f"metric: got {type(self.metric).__name__}, expected a function (n, dim) -> (n, dim[, dim])")
+            raise TypeError(
+                f"metric: got {type(self.metric).__name__}, expected a function (n, dim) -> (n, dim[, dim])"
+            )
         if self.step_size is not None:
             object.__setattr__(self, "step_size", check_positive(self.step_size, "step_size"))
 

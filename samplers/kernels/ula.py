@@ -39,7 +39,7 @@ class ULA(PreconditionedKernel):
 
     reversible: ClassVar[bool] = False
     exact: ClassVar[bool] = False
-    order: ClassVar[int] = 1
+    order: ClassVar[int | None] = 1
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         assert state.score is not None

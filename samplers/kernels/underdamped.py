@@ -42,7 +42,7 @@ class UnderdampedLangevin(PreconditionedKernel):
 
     reversible: ClassVar[bool] = False
     exact: ClassVar[bool] = False
-    order: ClassVar[int] = 2
+    order: ClassVar[int | None] = 2
     default_step_size: ClassVar[float] = 0.2
 
     def __post_init__(self) -> None:

@@ -55,5 +55,7 @@ def check_detailed_balance(matrix: Tensor, log_prob: Tensor, tolerance: float = 
     error = (flow - flow.mT).abs()
     if float(error.max()) > tolerance:
         i, j = divmod(int(error.argmax()), len(matrix))
-        raise AssertionError(f"the flow from state {i} to {j} is {float(flow[i, j]):.6g}, back it is {float(flow[j, i]):.6g}")
+        raise AssertionError(
+            f"the flow from state {i} to {j} is {float(flow[i, j]):.6g}, back it is {float(flow[j, i]):.6g}"
+        )
     return float(error.max())

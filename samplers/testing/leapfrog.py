@@ -34,7 +34,11 @@ def check_leapfrog(kernel: HMC, target: Target, *, seed: int = 0, points: int = 
         raise ValueError(f"target: got {target.dtype}, expected float64; use target.to(dtype=torch.float64)")
     generator = _generator(target, seed)
     exact = "sample" in target.known
-    x = target.sample(points, generator=generator) if exact else noise_like(torch.empty(points, target.dim).double(), generator)
+    x = (
+        target.sample(points, generator=generator)
+        if exact
+        else noise_like(torch.empty(points, target.dim).double(), generator)
+    )
     p = noise_like(x, generator)
 
     def flow(x: Tensor, p: Tensor, kernel: HMC = kernel, steps: int = steps) -> tuple[Tensor, Tensor]:
@@ -46,7 +50,9 @@ def check_leapfrog(kernel: HMC, target: Target, *, seed: int = 0, points: int = 
     scale = 1 + x.abs().max() + p.abs().max()
     return_error = float(torch.maximum((back - x).abs().max(), (reversed_p + p).abs().max()) / scale)
     if not return_error < 1e-8:
-        raise AssertionError(f"leapfrog does not run back: error {return_error:.2e} after {steps} steps and their reversal")
+        raise AssertionError(
+            f"leapfrog does not run back: error {return_error:.2e} after {steps} steps and their reversal"
+        )
 
     log_volume = max(abs(_log_volume(flow, x[i], p[i])) for i in range(min(points, 4)))
     if not log_volume < 1e-5:

@@ -47,7 +47,7 @@ def check_moves(
     gap = float((here - there).abs().max())
     if gap > most_gap:
         raise AssertionError(
-            f"{who}: after {steps} steps from {distance} spreads away the law of the log-density is still {gap:.2f} off "
+            f"{who}: after {steps} steps from {distance} spreads away the log-density's law is still {gap:.2f} off "
             f"(Kolmogorov distance, at most {most_gap})"
         )
     return gap

@@ -1,7 +1,7 @@
 """The sequential rule by which p-values pass or fail: a false alarm at most once in 100,000 runs, whatever the seed.
 
     At stage 1..k with level b:  q = (number of p-values) * (smallest of them)
-    q <= b: fail.   q > g + b: pass.   Otherwise b <- b / g and fresh draws, four times as many from the second stage on.
+    q <= b: fail.   q > g + b: pass.   Otherwise b <- b / g and fresh draws, after the first stage four times as many.
     b = a/k at first, g = b^(1/k), a the total level, k the number of stages.
 
 A correct kernel passes at the first stage with probability about 0.85, and is rejected in all with probability at most
@@ -41,7 +41,9 @@ class Report:
         )
 
 
-def sequential(check: str, draws: int, p_values: Callable[[int, int], dict[str, float]], level: float = LEVEL) -> Report:
+def sequential(
+    check: str, draws: int, p_values: Callable[[int, int], dict[str, float]], level: float = LEVEL
+) -> Report:
     """Run `p_values(stage, draws)` by the rule; returns the report, or raises AssertionError with it."""
     beta = level / STAGES
     gamma = beta ** (1 / STAGES)

@@ -1,0 +1,105 @@
+"""The command, and the comparison behind it."""
+
+import pytest
+import torch
+
+import samplers
+import targets
+from samplers import Draws, compare
+from samplers.cli import main
+from samplers.compare.measures import mode_weights
+
+OWN = """
+import torch, targets
+target = targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), dim=3)
+def made():
+    return targets.Gaussian(torch.zeros(2))
+number = 3
+"""
+SHORT = ["--chains", "4", "--draws", "20", "--warmup", "20"]
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    return tmp_path / "own.py"
+
+
+def test_list_names_targets_and_samplers(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in (*targets.benchmarks(), "hmc", "mala", "ula", "underdamped", "random-walk"):
+        assert f" {name} " in shown
+
+
+@pytest.mark.parametrize("name", ["target", "made"])
+def test_sample_writes_a_users_target(own, name, tmp_path, capsys):
+    out = tmp_path / "run.nc"
+    assert (
+        main(["sample", f"{own}:{name}", "--sampler", "mala", "--set", "step_size=0.2", "--out", str(out), *SHORT]) == 0
+    )
+    draws = Draws.load(out)
+    assert draws.x.shape[:2] == (4, 20)
+    assert draws.attrs["hyperparameters"]["step_size"] == 0.2
+    printed = capsys.readouterr()
+    assert "r_hat" in printed.out
+    assert "warning: the effective sample size" in printed.err
+
+
+def test_compare_writes_table_figure_and_draws(tmp_path, capsys, own):
+    out = tmp_path / "out"
+    assert main(["compare", "gmm9", f"{own}:target", "--samplers", "ula,hmc", "--out", str(out), *SHORT]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "table.csv", "figure.png", "gmm9-ula-0.nc", "gmm9-hmc-0.nc", "target-ula-0.nc", "target-hmc-0.nc"
+    }  # fmt: skip
+    assert "R-hat" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "gmm99", "--out", "x.nc"], "no benchmark 'gmm99'; nearest: gmm9"),
+        (["sample", "gmm9", "--sampler", "hcm", "--out", "x.nc"], "no sampler 'hcm'; did you mean hmc?"),
+        (["sample", "gmm9", "--set", "step_size", "--out", "x.nc"], "--set: got 'step_size', expected key=value"),
+        (["sample", "gmm9", "--set", "speed=1", "--out", "x.nc"], "--set: hmc does not take these settings"),
+        (["sample", "gmm9", "--set", "step_size=0", "--out", "x.nc"], "step_size: got 0"),
+        (["sample", "gmm9", "--chains", "0", "--out", "x.nc"], "chains: got 0"),
+        (["sample", "none.py:target", "--out", "x.nc"], "none.py does not exist"),
+        (["sample", "{own}:absent", "--out", "x.nc"], "defines no 'absent'"),
+        (["sample", "{own}:number", "--out", "x.nc"], "is a int, expected a targets.Target"),
+        (["sample", "{own}", "--out", "x.nc"], "with the name of a Target in that file"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(arguments, message, own, capsys):
+    assert main([text.format(own=own) for text in arguments]) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_a_failed_cell_is_a_row():
+    broken = targets.LogDensity(lambda x: x, 2, name="broken")
+    good = targets.Gaussian(torch.zeros(2))
+    result = compare({"bad": broken, "good": good}, {"mala": samplers.MALA()}, chains=4, draws=20, warmup=20)
+    assert list(result.table["target"]) == ["bad", "good"]
+    assert "ValueError: fn: returned shape" in result.table["error"][0]
+    assert result.table["error"][1] == ""
+    assert "ValueError" in str(result)
+
+
+def test_the_table_measures_against_the_truth():
+    """Exact draws have errors of a few standard errors; draws shifted by one standard deviation do not."""
+    target = targets.benchmark("gmm9-unequal", dtype=torch.float64)
+    from samplers.compare import measures
+
+    x = target.sample(4000, generator=torch.Generator().manual_seed(1)).reshape(4, 1000, 2)
+    truth = measures.known_truth(target)
+    assert measures.errors(Draws(x, target=target), truth)["mean_error_se"] < 4.5
+    assert measures.errors(Draws(x + 5, target=target), truth)["mean_error_se"] > 20
+    share = mode_weights(x, target)
+    error = (target.mode_weights * (1 - target.mode_weights) / 4000).sqrt()
+    assert ((share - target.mode_weights).abs() < 5 * error).all()
+    lost = x[(x[..., 0] > -2.5)][None]
+    worst = measures.worst_mode(Draws(lost, target=target))
+    assert worst["worst_mode"] < 0.001  # of the three modes that are lost, the heaviest
+    assert worst["worst_mode_true"] == pytest.approx(3 / 45)

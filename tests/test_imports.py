@@ -1,0 +1,41 @@
+"""Heavy packages load when they are used."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "arviz",
+    "matplotlib",
+    "zarr",
+    "xarray",
+    "pandas",
+    "tqdm",
+    "hypothesis",
+    "pyro",
+    "sklearn",
+    "scipy",
+    "torchsde",
+)
+
+
+def loaded(statement):
+    code = f"{statement}; import sys; print(','.join(m for m in {HEAVY!r} if m in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return set(filter(None, found.split(",")))
+
+
+def test_importing_loads_nothing_heavy():
+    """The time of it is measured in benchmarks/import_time.py; here only what would cost it."""
+    assert loaded("import samplers, targets") <= loaded("import torch")
+
+
+def test_the_kit_loads_hypothesis_only_for_its_strategies():
+    assert "hypothesis" not in loaded("import samplers.testing")
+
+
+@pytest.mark.parametrize("module", ["samplers", "targets", "samplers.testing", "samplers.compare"])
+def test_public_names_exist(module):
+    imported = __import__(module, fromlist=["__all__"])
+    assert all(hasattr(imported, name) for name in imported.__all__)
