@@ -37,19 +37,19 @@ def metropolis(
 
 def always(state: S, proposal: S) -> tuple[S, Info]:
     """Accept every finite proposal; one that is not finite leaves its chain in place and is counted as diverging."""
-    if _surely_finite(proposal, proposal.log_prob):
+    if _surely_finite(proposal):
         rate = torch.ones_like(proposal.log_prob, dtype=torch.float64)
         return proposal, Info(rate, torch.zeros_like(rate, dtype=torch.bool))
     good = finite(proposal)
     return select(good, proposal, state), Info(good.to(torch.float64), ~good)
 
 
-def _surely_finite(state: State, values: Tensor) -> bool:
+def _surely_finite(state: State, *others: Tensor) -> bool:
     """Whether all is finite, read from one sum. On a GPU the answer would have to be waited for: there it is False."""
-    if values.device.type != "cpu":
+    if state.log_prob.device.type != "cpu":
         return False
-    score = 0.0 if state.score is None else state.score.sum().item()
-    return math.isfinite(score + state.log_prob.sum().item() + values.sum().item())
+    tensors = (state.log_prob, *others) if state.score is None else (state.log_prob, state.score, *others)
+    return all(math.isfinite(tensor.sum().item()) for tensor in tensors)
 
 
 def finite(state: State) -> Tensor:

@@ -1,0 +1,97 @@
+"""The pages of docs/, run as printed: Python blocks in order, the commands of command.md, and every relative link."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import seeded_bugs
+
+import samplers
+import targets
+from samplers.cli import main
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"), key=lambda page: page.name)
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def blocks(page, language):
+    """(line number, text) of each fenced block."""
+    text = page.read_text()
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [(text.count("\n", 0, match.start(1)), match[1]) for match in found]
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.*)$", without_code(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@EVERY_PAGE
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": f"docs_{page.stem}"}
+    for line, text in blocks(page, "python"):
+        # newlines in front, so that a traceback gives the line of the page
+        exec(compile("\n" * line + text, str(page), "exec"), namespace)
+    for name, value in list(namespace.items()):
+        if name.startswith("test_"):
+            value()
+
+
+@EVERY_PAGE
+def test_relative_links_lead_somewhere(page):
+    for link in LINK.findall(without_code(page.read_text())):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        goal = (page.parent / path).resolve() if path else page
+        assert goal.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(goal), f"{page.name}: {link}"
+
+
+def test_every_page_is_in_the_index():
+    linked = set(LINK.findall((DOCS / "index.md").read_text()))
+    assert {page.name for page in PAGES} - {"index.md"} <= linked
+
+
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+def test_the_commands_run(tmp_path, monkeypatch, capsys):
+    page = DOCS / "command.md"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(blocks(page, "python")[0][1])
+    lines = [line for _, text in blocks(page, "sh") for line in text.splitlines()]
+    assert {line.split()[1] for line in lines} == {"list", "sample", "compare"}
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        assert name == "unnorm"
+        assert main(arguments) == 0, capsys.readouterr().err
+    assert (tmp_path / "line.nc").exists()
+    assert {"table.csv", "figure.png"} <= {path.name for path in (tmp_path / "compared").iterdir()}
+    assert "R-hat" in capsys.readouterr().out
+
+
+def test_nothing_is_left_out():
+    kinds = {name: getattr(samplers, name) for name in samplers.__all__ if isinstance(getattr(samplers, name), type)}
+    kernels = [
+        name for name, kind in kinds.items() if issubclass(kind, samplers.Kernel) and kind is not samplers.Kernel
+    ]
+    page = (DOCS / "kernels.md").read_text()
+    assert all(f"| `{name}` |" in page for name in kernels)
+
+    kinds = {name: getattr(targets, name) for name in targets.__all__ if isinstance(getattr(targets, name), type)}
+    parameters = [name for name, kind in kinds.items() if issubclass(kind, targets.Parameter)]
+    page = (DOCS / "targets.md").read_text()
+    assert all(f"| `{name}(" in page for name in parameters if name != "Parameter")
+
+    page = (DOCS / "testing.md").read_text()
+    assert all(f"| {name} |" in page for name in seeded_bugs.KERNELS)
+    assert page.count("\n| ") > len(seeded_bugs.KERNELS)

@@ -1,0 +1,50 @@
+"""Every script of examples/ runs as it is, and prints what its docstring promises. `demo.py` has `make demo`."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py")
+PRINTED = {
+    "custom_posterior.py": ["r_hat", "rate[7]", "rates that made the counts:"],
+    "large_run.py": [
+        "stopped: the power went out",
+        "bit for bit: True",
+        "loaded (64, 150, 2)",
+        "moments of 9600 draws",
+    ],
+    "multimodal_traps.py": [
+        "default starts: largest R-hat 1.0",
+        "0 warnings\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
+        "scattered starts: largest R-hat 2.",
+    ],
+    "own_kernel.py": [
+        "invariance of Barker on skewed passed",
+        "reversibility of Barker on skewed passed",
+        "invariance of BarkerWithoutCorrection on skewed FAILED",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_example(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    for text in PRINTED[name]:
+        assert text in done.stdout
+    assert "SamplingWarning" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_example_is_short_and_says_what_it_shows(name):
+    text = (EXAMPLES / name).read_text()
+    assert len(text.splitlines()) < 60
+    assert ast.get_docstring(ast.parse(text))
+    assert '\nif __name__ == "__main__":\n' in text
