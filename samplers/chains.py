@@ -98,8 +98,9 @@ class _Run:
         checkpoint: str | Path | None,
         stream: str | Path | None,
     ) -> None:
-        self.given, self.plan = kernel, plan
+        self.given, self.plan = kernel.placed(target), plan
         self.target = Counted(target)
+        self.stream = None if stream is None else Path(stream)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.generator = Generator(target.device).manual_seed(plan.seed)
         self.t = 0
@@ -107,10 +108,10 @@ class _Run:
         saved = None
         if self.checkpoint is not None and self.checkpoint.exists():
             saved = checkpoints.load(self.checkpoint, self._header())
-        self.warmup = Warmup(kernel.warmup_form(), plan.warmup, target.dim, target.device, target.dtype)
-        self.kernel = self.warmup.kernel if plan.warmup else kernel
+        self.warmup = Warmup(self.given.warmup_form(), plan.warmup, target.dim, target.device, target.dtype)
+        self.kernel = self.warmup.kernel if plan.warmup else self.given
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
-        self.recorder = Recorder(plan, target, None if stream is None else Path(stream), saved is not None)
+        self.recorder = Recorder(plan, target, self.stream, saved is not None)
         if saved is None:
             self.state, self.start = self._first_state(init)
         else:
@@ -282,6 +283,7 @@ class _Run:
             "dim": target.dim,
             "dtype": str(target.dtype),
             "device": target.device.type,
+            "storage": "memory" if self.stream is None else "folder",
         }
 
     # Results

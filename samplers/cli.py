@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("always", SamplingWarning)
     try:
         options.run(options)
-    except (KeyError, ValueError, FileNotFoundError, ModuleNotFoundError, NotImplementedError) as error:
+    except (KeyError, ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, NotImplementedError) as error:
         text = error.args[0] if isinstance(error, KeyError) else error
         print(f"unnorm: {text}", file=sys.stderr)
         return 2
@@ -81,6 +81,8 @@ def _list(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from samplers.registry import load_target, sampler
 
+    if not options.out.absolute().parent.is_dir():
+        raise ValueError(f"--out: the folder of {options.out} does not exist")
     kernel, target = sampler(options.sampler, options.set), load_target(options.target)
     draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))
     draws.save(options.out)
@@ -95,6 +97,8 @@ def _compare(options: argparse.Namespace) -> None:
     found = {}
     for text in options.targets:
         target = load_target(text)
+        if target.name in found:
+            raise ValueError(f"targets: two are named {target.name!r}; give them different names")
         found[target.name] = target
     kernels = {name: sampler(name, options.set) for name in options.samplers.split(",")}
     result = compare(found, kernels, seeds=options.seeds, reference=options.reference, **_settings(options))

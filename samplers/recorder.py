@@ -107,7 +107,7 @@ class Recorder:
         if self.moments is not None:
             self.moments.load_state_dict(state["moments"])
         if self._stream is not None:
-            self._stream.complete = state["complete"]
+            self._stream.go_back(state["complete"])
         if state["x"] is None:
             return
         rows, device = self._block, self._target.device

@@ -24,7 +24,7 @@ def sampler(name: str, settings: list[str] | None = None) -> Kernel:
     """The sampler of that name, with hyper-parameters from "key=value" texts; ValueError for unknown ones."""
     if name not in SAMPLERS:
         near = difflib.get_close_matches(name, SAMPLERS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"sampler: no sampler {name!r}{hint} Known: {', '.join(SAMPLERS)}")
     values: dict[str, Any] = {}
     for setting in settings or []:

@@ -30,6 +30,17 @@ class Stream:
         self._group: Any = None
         self.complete = resume_at or 0
 
+    def go_back(self, complete: int) -> None:
+        """Continue after the first `complete` draws; ValueError where the folder does not hold them."""
+        marker = self.path / "complete.json"
+        found = int(json.loads(marker.read_text())) if marker.exists() else 0
+        if found < complete:
+            raise ValueError(
+                f"stream: {self.path} holds {found} draws, but the checkpoint was written when it held {complete}; "
+                "name the folder of that run"
+            )
+        self.complete = complete
+
     @staticmethod
     def block(chains: int, dim: int, itemsize: int, draws: int) -> int:
         """Draws a block."""

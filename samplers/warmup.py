@@ -24,9 +24,9 @@ class Warmup:
 
     The mass matrix is the covariance of all chains over a window; windows grow from 10 steps by a half each time,
     so that scales that are off by many orders of magnitude are found geometrically. Within a window the step size
-    follows dual averaging (Nesterov 2009; Hoffman and Gelman 2014) of the acceptance, harmonic over the chains for
-    HMC, where a chain in a tight spot must not be outvoted. The trajectory length follows the ChEES criterion
-    (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size and length alone.
+    follows dual averaging (Nesterov 2009; Hoffman and Gelman 2014) of the acceptance; in the first quarter of the
+    steps its mean over the chains is harmonic, so that a chain in a tight spot is not outvoted. The trajectory
+    length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size and length alone.
     """
 
     def __init__(self, kernel: Any, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:

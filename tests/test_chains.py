@@ -208,6 +208,17 @@ def test_a_streamed_run_that_crashes_continues(tmp_path, monkeypatch):
     same(whole, MALA(0.3).sample(skewed(), **options))
 
 
+def test_a_stream_is_continued_where_it_was_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("samplers.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)
+    plain = {**SMALL, "checkpoint": tmp_path / "run.pt", "init": torch.zeros(8, 2)}
+    with pytest.raises(RuntimeError, match="stopped"):
+        MALA(0.3).sample(Stopping(60), stream=tmp_path / "run", **plain)
+    with pytest.raises(ValueError, match="belongs to another run: storage is 'folder' there and 'memory' here"):
+        MALA(0.3).sample(skewed(), **plain)
+    with pytest.raises(ValueError, match="holds 0 draws, but the checkpoint was written when it held"):
+        MALA(0.3).sample(skewed(), stream=tmp_path / "elsewhere", **plain)
+
+
 def test_a_full_disk_leaves_what_was_written_readable(tmp_path, monkeypatch):
     import zarr
 
@@ -301,6 +312,15 @@ def quadratic(x):
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         MALA().sample(skewed(), **(SMALL | options))
+
+
+def test_a_mass_matrix_takes_the_dtype_of_the_target_and_must_fit():
+    target = targets.Gaussian(torch.zeros(2))
+    draws = MALA(0.1, torch.eye(2).double()).sample(target, **SMALL)
+    assert draws.x.dtype == torch.float32
+    assert MALA(0.1, [1.0, 2.0]).factor.shape == (2,)
+    with pytest.raises(ValueError, match=r"inverse_mass_matrix: got shape \(3,\), expected \(2,\) or \(2, 2\)"):
+        MALA(0.1, torch.ones(3)).sample(target, **SMALL)
 
 
 def test_a_function_is_not_a_target():

@@ -63,6 +63,8 @@ def test_compare_writes_table_figure_and_draws(tmp_path, capsys, own):
         (["sample", "gmm9", "--set", "step_size", "--out", "x.nc"], "--set: got 'step_size', expected key=value"),
         (["sample", "gmm9", "--set", "speed=1", "--out", "x.nc"], "--set: hmc does not take these settings"),
         (["sample", "gmm9", "--set", "step_size=0", "--out", "x.nc"], "step_size: got 0"),
+        (["sample", "gmm9", "--out", "no/such/folder/x.nc"], "--out: the folder of no/such/folder/x.nc does not exist"),
+        (["compare", "gmm9", "gmm9", "--out", "x"], "targets: two are named 'gmm9'"),
         (["sample", "gmm9", "--chains", "0", "--out", "x.nc"], "chains: got 0"),
         (["sample", "none.py:target", "--out", "x.nc"], "none.py does not exist"),
         (["sample", "{own}:absent", "--out", "x.nc"], "defines no 'absent'"),

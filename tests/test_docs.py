@@ -25,7 +25,8 @@ def blocks(page, language):
 
 
 def without_code(text):
-    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`\n]*`", "", text)
 
 
 def anchors(page):

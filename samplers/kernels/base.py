@@ -75,6 +75,11 @@ class Kernel(ABC):
         del generator
         return self
 
+    def placed(self, target: Target) -> Self:
+        """This kernel with its tensors in the target's dtype and on its device; ValueError where they do not fit."""
+        del target
+        return self
+
     def warmup_form(self) -> Kernel:
         """The kernel that runs during warmup in place of this one; its findings are handed to `tuned`."""
         return self
@@ -104,7 +109,8 @@ class Kernel(ABC):
         """Run `chains` chains and keep `draws` draws of each, one in `thin` steps, after `warmup` steps of tuning.
 
         init: (chains, dim), a function (n, generator) -> (n, dim), or None: prior draws where the target has a
-            prior, else uniform on [-2, 2] in unconstrained coordinates.
+            prior, else uniform on [-2, 2] in unconstrained coordinates; where there is a warmup and a score, each chain
+            then goes uphill from there to a draw from the best local Gaussian on its way (`samplers.pathfinder`).
         seed: same seed, shapes, device and versions give the same bits.
         progress: a progress bar on stderr; None shows one on a terminal.
         checkpoint: a file; a run that stopped is continued by the same call and equals the whole run bit for bit.
@@ -141,7 +147,8 @@ class PreconditionedKernel(Kernel):
     step_size: None leaves it to warmup; a kernel that never saw warmup uses `default_step_size`.
     inverse_mass_matrix: C = L L', (dim,) for a diagonal one or (dim, dim). "auto" leaves it to warmup, which chooses
     dense where the pooled chains determine it, else diagonal, or the identity if a step size is given, which then
-    is in the units of x; "diagonal" and "dense" leave only the values; "identity" (any of these before warmup) is C = I.
+    is in the units of x; "diagonal" and "dense" leave only the values; "identity" (any of these before warmup)
+    is C = I.
     """
 
     step_size: float | None = None
@@ -152,6 +159,8 @@ class PreconditionedKernel(Kernel):
     def __post_init__(self) -> None:
         if self.step_size is not None:
             object.__setattr__(self, "step_size", check_positive(self.step_size, "step_size"))
+        if not isinstance(self.inverse_mass_matrix, (str, Tensor)):
+            object.__setattr__(self, "inverse_mass_matrix", torch.as_tensor(self.inverse_mass_matrix))
         mass = self.inverse_mass_matrix
         if isinstance(mass, str):
             if mass not in ("auto", "diagonal", "dense", "identity"):
@@ -195,6 +204,19 @@ class PreconditionedKernel(Kernel):
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
         return evaluate(target, x)
+
+    def placed(self, target: Target) -> Self:
+        mass = self.inverse_mass_matrix
+        if isinstance(mass, str):
+            return self
+        if len(mass) != target.dim:
+            raise ValueError(
+                f"inverse_mass_matrix: got shape {tuple(mass.shape)}, expected ({target.dim},) or "
+                f"({target.dim}, {target.dim}) for {target.name}"
+            )
+        if (mass.dtype, mass.device) == (target.dtype, target.device):
+            return self
+        return replace(self, inverse_mass_matrix=mass.to(device=target.device, dtype=target.dtype))
 
     def tuned(self, warm: Kernel) -> Self:
         assert isinstance(warm, PreconditionedKernel)
