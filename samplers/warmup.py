@@ -26,7 +26,8 @@ class Warmup:
     so that scales that are off by many orders of magnitude are found geometrically. Within a window the step size
     follows dual averaging (Nesterov 2009; Hoffman and Gelman 2014) of the acceptance; in the first quarter of the
     steps its mean over the chains is harmonic, so that a chain in a tight spot is not outvoted. The trajectory
-    length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size and length alone.
+    length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size
+    and length alone.
     """
 
     def __init__(self, kernel: Any, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
