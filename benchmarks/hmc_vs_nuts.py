@@ -229,7 +229,7 @@ def ratios(rows: list[Row]) -> list[Row]:
 def main() -> None:
     command_line = parser(__doc__)
     command_line.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of both sides")
-    command_line.add_argument("--repetitions", type=int, default=3, help="calls after the first one")
+    command_line.add_argument("--repetitions", type=int, default=2, help="calls after the first one")
     arguments = command_line.parse_args()
     numpyro.enable_x64(arguments.dtype == "float64")
     jnp.zeros(1).block_until_ready()  # JAX starts up before the first clock does
