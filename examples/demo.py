@@ -20,6 +20,7 @@ def scattered(n, generator):
 
 
 def main(folder):
+    torch.set_num_threads(1)  # faster than more on targets this small
     names = ("eight-schools", "sonar", "gmm9")
     result = compare(
         {name: targets.benchmark(name) for name in names},
