@@ -144,7 +144,7 @@ class _Run:
                 f"init: the density is not finite where chain {first} starts: log_prob "
                 f"{float(state.log_prob[first])}{score} at x = {_brief(x[first])} ({len(failed)} of {n} chains)"
             )
-        return state, x
+        return state, x[:4].clone()  # enough to know the target again by; all would be a copy of the chains
 
     def _seeks(self, state: State) -> bool:
         """Whether the starts chosen here go uphill first: where there is a warmup, a score, and dense matrices fit."""
@@ -242,8 +242,8 @@ class _Run:
                 "scores": scores,
                 "seconds": self.seconds,
                 "state": {field.name: getattr(state, field.name) for field in fields(state)},
-                "start": self.start[:4],
-                "start_log_prob": self.target.inner.log_prob(self.start[:4]),
+                "start": self.start,
+                "start_log_prob": self.target.inner.log_prob(self.start),
                 "warmup": self.warmup.state_dict(),
                 "divergences": self.divergences,
                 "recorder": self.recorder.state_dict(),
