@@ -14,6 +14,7 @@ from targets.log_gaussian_cox import LogGaussianCox
 from targets.logistic_regression import LogisticRegression
 from targets.many_well import ManyWell, SquareWell
 from targets.mueller_brown import MuellerBrown
+from targets.noise import CorrelatedNoise, IsotropicNoise, Noise
 from targets.pairwise_mrf import PairwiseMRF
 from targets.parameters import CorrelationCholesky, Interval, Ordered, Parameter, Positive, Real, Simplex
 from targets.particle_systems import DoubleWellParticles, LennardJones
@@ -33,6 +34,7 @@ from targets.wells import DoubleWell, Prinz, ThreeHole
 __all__ = [
     "Banana",
     "Boltzmann",
+    "CorrelatedNoise",
     "CorrelationCholesky",
     "CosineRings",
     "DiscreteLogDensity",
@@ -45,6 +47,7 @@ __all__ = [
     "GaussianMixture",
     "Interval",
     "Ising",
+    "IsotropicNoise",
     "LennardJones",
     "LogDensity",
     "LogExponential",
@@ -54,6 +57,7 @@ __all__ = [
     "Moments",
     "MuellerBrown",
     "NearestRing",
+    "Noise",
     "Ordered",
     "PairwiseMRF",
     "Parameter",

@@ -10,10 +10,13 @@ from typing import Any, ClassVar, NoReturn, Self
 import torch
 from torch import Generator, Tensor
 
+from targets.noise import Noise
+
 KNOWLEDGE = (
     "log_z",
     "sample",
     "smoothed",
+    "sample_given",
     "modes",
     "mode_weights",
     "mean",
@@ -108,9 +111,13 @@ class Target:
         """Independent exact draws, (n, dim)."""
         self._raise_unknown("sample")
 
-    def smoothed(self, sigma: float) -> Target:
-        """The law of x + sigma * xi with xi standard normal."""
+    def smoothed(self, sigma: float | Noise) -> Target:
+        """The law of x + sigma * xi with xi standard normal, or of x + noise; its Z is that of x."""
         self._raise_unknown("smoothed")
+
+    def sample_given(self, y: Tensor, noise: float | Noise, *, generator: Generator) -> Tensor:
+        """For every measurement y = x + noise, (n, dim), an exact draw of x given y, (n, dim)."""
+        self._raise_unknown("sample_given")
 
     @property
     def modes(self) -> Tensor:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import as_double, cholesky, floating_dtype, not_negative
+from targets._arguments import as_double, cholesky, floating_dtype
 from targets.base import Target
+from targets.noise import Noise, as_noise, regression
 
 
 class Gaussian(Target):
@@ -96,16 +97,34 @@ class Gaussian(Target):
         assert self._factor is not None
         return self._mean + noise @ self._factor.mT
 
-    def smoothed(self, sigma: float) -> Gaussian:
-        variance = not_negative(sigma, "sigma") ** 2
+    def smoothed(self, sigma: float | Noise) -> Gaussian:
         mean = self._exact["mean"].to(self.dtype)
-        if "scale" in self._exact:
-            wider = Gaussian(mean, (self._exact["scale"] ** 2 + variance).sqrt(), name=self.name)
+        if sigma == 0:
+            return self
+        noise = as_noise(sigma, self.dim, "sigma")
+        variances = noise.variances(self.dim)
+        if "scale" in self._exact and variances is not None:
+            scale = self._exact["scale"]
+            wider = Gaussian(mean, (scale**2 + variances.to(scale)).sqrt(), name=self.name)
         else:
-            factor = self._exact["factor"]
-            matrix = factor @ factor.mT + variance * torch.eye(self.dim, dtype=factor.dtype, device=factor.device)
-            wider = Gaussian(mean, covariance=matrix, name=self.name)
+            matrix = self._exact_covariance
+            wider = Gaussian(mean, covariance=matrix + noise.covariance(self.dim).to(matrix), name=self.name)
         return wider.to(self.device)
+
+    def sample_given(self, y: Tensor, noise: float | Noise, *, generator: Generator) -> Tensor:
+        self._check(y)
+        noise = as_noise(noise, self.dim)
+        # x + S (S + C)^-1 (y - x - e), S the covariance, with fresh x and e: their difference from y is regressed on
+        x = self.sample(len(y), generator=generator)
+        residual = y - x - noise.sample_like(y, generator)
+        return x + residual @ regression(self._exact_covariance, noise).to(y).mT
+
+    @property
+    def _exact_covariance(self) -> Tensor:
+        """The covariance (dim, dim) in float64."""
+        if "scale" in self._exact:
+            return torch.diag(self._exact["scale"] ** 2)
+        return self._exact["factor"] @ self._exact["factor"].mT
 
     @property
     def modes(self) -> Tensor:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import as_double, cholesky, floating_dtype, normalised_weights, not_negative
+from targets._arguments import as_double, cholesky, floating_dtype, normalised_weights
 from targets.base import Target
+from targets.noise import Noise, as_noise, regression
 
 LN2 = math.log(2.0)
 
@@ -145,30 +146,55 @@ class GaussianMixture(Target):
         return self._log_z
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
-        which = torch.multinomial(self._weights, n, replacement=True, generator=generator)
-        noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
+        return self._component_draws(
+            torch.multinomial(self._weights, n, replacement=True, generator=generator), generator
+        )
+
+    def _component_draws(self, which: Tensor, generator: Generator) -> Tensor:
+        """A draw from each of the components (n,)."""
+        noise = torch.randn(len(which), self.dim, generator=generator, dtype=self.dtype, device=self.device)
         if self._scales is not None:
             return self._means[which] + self._scales[which] * noise
         assert self._factors is not None
         return self._means[which] + torch.einsum("nij,nj->ni", self._factors[which], noise)
 
-    def smoothed(self, sigma: float) -> GaussianMixture:
-        variance = not_negative(sigma, "sigma") ** 2
-        weights, log_z = self._exact["weights"], self._log_z
-        means = self._exact["means"].to(self.dtype)
-        if "scales" in self._exact:
-            wider = GaussianMixture(
-                means,
-                scales=(self._exact["scales"] ** 2 + variance).sqrt(),
-                weights=weights,
-                log_z=log_z,
-                name=self.name,
-            )
+    def smoothed(self, sigma: float | Noise) -> GaussianMixture:
+        if sigma == 0:
+            return self
+        noise = as_noise(sigma, self.dim, "sigma")
+        weights, means = self._exact["weights"], self._exact["means"].to(self.dtype)
+        variances = noise.variances(self.dim)
+        if "scales" in self._exact and variances is not None:
+            scales = self._exact["scales"]
+            spread: dict[str, Tensor] = {"scales": (scales**2 + variances.to(scales)).sqrt()}
         else:
-            factors = self._exact["factors"]
-            matrices = factors @ factors.mT + variance * torch.eye(self.dim, dtype=factors.dtype, device=factors.device)
-            wider = GaussianMixture(means, covariances=matrices, weights=weights, log_z=log_z, name=self.name)
+            matrices = self._exact_covariances
+            spread = {"covariances": matrices + noise.covariance(self.dim).to(matrices)}
+        wider = GaussianMixture(means, **spread, weights=weights, log_z=self._log_z, name=self.name)
         return wider.to(self.device)
+
+    def sample_given(self, y: Tensor, noise: float | Noise, *, generator: Generator) -> Tensor:
+        self._check(y)
+        noise = as_noise(noise, self.dim)
+        shares = self.smoothed(noise).mode_probabilities(y)
+        which = torch.multinomial(shares, 1, generator=generator)[:, 0]
+        # x + S (S + C)^-1 (y - x - e) with fresh x from the component and e: their difference from y is regressed on
+        x = self._component_draws(which, generator)
+        residual = y - x - noise.sample_like(y, generator)
+        variances = noise.variances(self.dim)
+        if "scales" in self._exact and variances is not None:
+            gains = self._exact["scales"] ** 2
+            return x + (gains / (gains + variances.to(gains))).to(y)[which] * residual
+        gains = regression(self._exact_covariances, noise).to(y)
+        by_component = torch.einsum("kij,nj->nki", gains, residual)
+        return x + by_component[torch.arange(len(y), device=y.device), which]
+
+    @property
+    def _exact_covariances(self) -> Tensor:
+        """The components' covariances (components, dim, dim) in float64."""
+        if "scales" in self._exact:
+            return torch.diag_embed(self._exact["scales"] ** 2)
+        return self._exact["factors"] @ self._exact["factors"].mT
 
     @property
     def modes(self) -> Tensor:

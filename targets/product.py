@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from targets.base import Target
+from targets.noise import CorrelatedNoise, Noise
 
 
 class Product(Target):
@@ -40,7 +41,7 @@ class Product(Target):
         shared = frozenset.intersection(*(factor.known for factor in self.factors))
         return type(self)._stated - shared
 
-    _stated = frozenset({"log_z", "sample", "smoothed", "mean", "covariance", "moments"})
+    _stated = frozenset({"log_z", "sample", "smoothed", "sample_given", "mean", "covariance", "moments"})
 
     @property
     def log_z(self) -> float:
@@ -49,8 +50,24 @@ class Product(Target):
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         return torch.cat([factor.sample(n, generator=generator) for factor in self.factors], -1)
 
-    def smoothed(self, sigma: float) -> Product:
-        return Product(*(factor.smoothed(sigma) for factor in self.factors), name=self.name)
+    def smoothed(self, sigma: float | Noise) -> Product:
+        parts = self._noises(sigma)
+        return Product(
+            *(factor.smoothed(part) for factor, part in zip(self.factors, parts, strict=True)), name=self.name
+        )
+
+    def sample_given(self, y: Tensor, noise: float | Noise, *, generator: Generator) -> Tensor:
+        split = zip(self._split(y), self._noises(noise), strict=True)
+        return torch.cat([factor.sample_given(part, own, generator=generator) for (factor, part), own in split], -1)
+
+    def _noises(self, sigma: float | Noise) -> list[float | Noise]:
+        """The noise of every factor; ValueError where it couples them."""
+        if not isinstance(sigma, Noise):
+            return [sigma] * len(self.factors)
+        variances = sigma.variances(self.dim)
+        if variances is None:
+            raise ValueError(f"sigma: got correlated noise, which couples the independent factors of {self.name}")
+        return [CorrelatedNoise(part) for part in variances.split(self._dims)]
 
     @property
     def mean(self) -> Tensor:

@@ -1,0 +1,114 @@
+"""What a denoiser is: it answers what is known of X when Y = X + N(0, C) has been measured."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.counting import Counted
+from targets import Noise, Target
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Of n measurements y.
+
+    mean: E[X | y], (n, dim). log_density: phi(y) = log of the integral of gamma(x) N(y; x, C), (n,), which is the
+    log-density of Y up to the target's log Z; None where the denoiser gives none.
+    error: standard error of each coordinate of the mean, (n, dim), None for exact ones. ess: effective draws of X
+    behind the mean, (n,), None for exact ones. memory: (n, particles, dim) points that stand for X given y, from which
+    the next call at nearby measurements may start; None for denoisers without memory.
+    trusted: (n,), whether the estimate is believed by the denoiser's own floor; None where it always is.
+    fallback: (n,), which rows a second denoiser answered because the first did not trust itself; None for no row.
+    """
+
+    mean: Tensor
+    log_density: Tensor | None = None
+    error: Tensor | None = None
+    ess: Tensor | None = None
+    memory: Tensor | None = None
+    trusted: Tensor | None = None
+    fallback: Tensor | None = None
+
+
+class UntrustedEstimate(RuntimeError):
+    """A denoiser does not believe its own estimate, and there is no other to ask."""
+
+
+class Denoiser(ABC):
+    """Estimates of E[X | y] and phi(y), and draws of X given y, for any number of measurements at once.
+
+    exact: mean and log-density are exact, and the score of Y is P (E[X | y] - y), by Tweedie's formula.
+    density: it gives phi(y). persistent: it takes and returns a memory.
+    All randomness comes from the generator that is passed in. Evaluations are counted in the tally of a `Counted`
+    target: an exact smoothed score counts as one score.
+    """
+
+    exact: ClassVar[bool] = False
+    density: ClassVar[bool] = False
+    persistent: ClassVar[bool] = False
+
+    @abstractmethod
+    def estimate(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+    ) -> Estimate:
+        """The estimate at measurements y, (n, dim)."""
+
+    @abstractmethod
+    def draw(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
+    ) -> Tensor:
+        """A draw of X given each y, (n, dim)."""
+
+    def check(self, target: Target, noise: Noise) -> None:
+        """ValueError or TypeError for a target or noise that this denoiser cannot serve."""
+        del target, noise
+
+    def describe(self) -> str:
+        """A few words for reports."""
+        return type(self).__name__
+
+
+def inner(target: Target) -> Target:
+    """The target itself, without its counter."""
+    return target.inner if isinstance(target, Counted) else target
+
+
+def count(target: Target, derived: Target) -> Target:
+    """A target derived from one that counts, which counts in the same tally."""
+    return Counted(derived, target.tally) if isinstance(target, Counted) else derived
+
+
+def score_of(y: Tensor, mean: Tensor, noise: Noise) -> Tensor:
+    """Tweedie's formula: grad log q(y) = P (E[X | y] - y)."""
+    return noise.solve(mean - y)
+
+
+def hyperparameters(denoiser: Any) -> str:
+    """The denoiser as text, for headers of checkpoints and reports."""
+    return repr(denoiser)
+
+
+def stein_corrected(x: Tensor, y: Tensor, scores: Tensor, noise: Noise, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """E[X | y] and its standard error from weighted particles of X given y, with Stein's control variate.
+
+        Z = grad log gamma(X) - P (X - y) has mean zero given y, so E[X] = E[X + a Z] for any a;
+        a = -cov(X, Z) / var(Z) for each coordinate, which is exact for a Gaussian of diagonal covariance
+
+    x, scores: (n, k, dim); y: (n, dim); log_weights: (n, k). a = 0 is the plain mean, a = C the form that averages
+    the score of gamma instead: this is the blend of both of least variance (Mira, Solgi and Imparato 2013).
+    """
+    weights = log_weights.softmax(-1).to(x.dtype)[..., None]
+    z = scores - noise.solve(x - y[:, None])
+    mean_x, mean_z = (weights * x).sum(1), (weights * z).sum(1)
+    dx, dz = x - mean_x[:, None], z - mean_z[:, None]
+    # weights are squared: it is the variance of the estimate, not of X, that is made small
+    heavy = weights.square()
+    variance = (heavy * dz.square()).sum(1)
+    slope = torch.where(variance > 0, -(heavy * dx * dz).sum(1) / variance, 0.0)
+    error = (heavy * (dx + slope[:, None] * dz).square()).sum(1).sqrt()
+    return mean_x + slope * mean_z, error

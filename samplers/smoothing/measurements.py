@@ -1,0 +1,281 @@
+"""Laws of noisy measurements Y_t = X + N(0, C), t = 1 .. m, of a target X, each again a target.
+
+    phi(y; C) = log of the integral of gamma(x) N(y; x, C) dx,     P = C^-1,     ybar the mean of the measurements
+
+    Noisy                   log p(y) = phi(y; C),                     score P (E[X | y] - y)
+    JointMeasurements       log p(y_1 .. y_m) = phi(ybar; C / m) - (sum_t y_t'P y_t - m ybar'P ybar) / 2 + const,
+                            score of y_t: P (E[X | ybar; C / m] - y_t)
+    NextMeasurement         log p(y_m | y_1 .. y_{m-1}): the same function of y_m, the others held fixed
+    GivenMeasurements       log p(x | y) = log gamma(x) - (x - y)'P (x - y) / 2
+
+The constant of the joint density is that of m - 1 independent normalised Gaussians and is included: the Z of
+`Noisy` and `JointMeasurements` is that of the target. Saremi and Hyvarinen 2019; Saremi, Park and Bach 2024.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.smoothing.denoisers.base import Denoiser, Estimate, UntrustedEstimate
+from targets import Gaussian, Noise, Target
+from targets.noise import as_noise
+
+
+class Measured(Target):
+    """What laws of measurements share: a target, noise, and a denoiser with its generator and memory.
+
+    A denoiser that is not exact makes `log_prob` and `score` random estimates; its draws come from `generator`, one
+    seeded with 0 if none is given. `memory` holds what a persistent denoiser remembers of the last rows evaluated;
+    rows must keep their order from one evaluation to the next. `points` counts denoised measurements, `fallbacks`
+    those of them that a second denoiser answered. An estimate that its denoiser does not trust raises
+    UntrustedEstimate.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        noise: float | Tensor | Noise,
+        dim: int,
+        denoiser: Denoiser | None,
+        generator: Generator | None,
+        memory: Tensor | None,
+        name: str,
+    ) -> None:
+        super().__init__(dim, dtype=target.dtype, device=target.device, name=name)
+        self.target = target
+        self.noise = as_noise(noise, target.dim)
+        if denoiser is None:
+            from samplers.smoothing.denoisers import default_denoiser
+
+            denoiser = default_denoiser(target, self.noise)
+        denoiser.check(target, self.noise)
+        self.denoiser = denoiser
+        if generator is None and not denoiser.exact:
+            generator = Generator(target.device).manual_seed(0)
+        self.generator, self.memory = generator, memory
+        self.points = self.fallbacks = 0
+
+    def denoise(self, y: Tensor, noise: Noise) -> Estimate:
+        """The denoiser's answer at measurements (n, dim); its memory is kept."""
+        memory = self.memory if self.memory is not None and len(self.memory) == len(y) else None
+        found = self.denoiser.estimate(self.target, y, noise, self.generator, memory)
+        self.points += len(y)
+        if found.memory is not None:
+            self.memory = found.memory
+        if found.fallback is not None:
+            self.fallbacks += int(found.fallback.sum())
+        if found.trusted is not None and not bool(found.trusted.all()):
+            assert found.ess is not None
+            share, worst = 1 - float(found.trusted.double().mean()), float(found.ess.min())
+            raise UntrustedEstimate(
+                f"denoiser: {self.denoiser.describe()} does not believe {share:.0%} of its estimates of E[X | y] for "
+                f"{self.target.name} at {noise} (worst effective number of draws {worst:.3g}); give it more draws, or "
+                "use one that can, such as denoiser='auto'"
+            )
+        return found
+
+    @property
+    def has_density(self) -> bool:
+        """Whether `log_prob` is known or estimated, as Metropolis tests need it; else it is zero everywhere."""
+        return self.denoiser.density
+
+    def _flat(self, y: Tensor) -> Tensor:
+        self._check(y)
+        return y.reshape(-1, self.dim)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        if not self.has_density:
+            raise NotImplementedError(
+                f"{self.name}: {self.denoiser.describe()} estimates the score alone, no log_prob; use a kernel without "
+                "a Metropolis test, such as UnderdampedLangevin, or another denoiser"
+            )
+        return self.log_prob_and_score(x)[0]
+
+
+def density_of(found: Estimate) -> Tensor:
+    """phi, or zeros from a denoiser that gives none (kernels that test by it are refused beforehand)."""
+    if found.log_density is None:
+        return torch.zeros_like(found.mean[:, 0])
+    return found.log_density
+
+
+class Noisy(Measured):
+    """The law of Y = X + N(0, C). Log Z is the target's; exact draws where the target has them."""
+
+    def __init__(
+        self,
+        target: Target,
+        noise: float | Tensor | Noise,
+        *,
+        denoiser: Denoiser | None = None,
+        generator: Generator | None = None,
+        memory: Tensor | None = None,
+    ) -> None:
+        super().__init__(target, noise, target.dim, denoiser, generator, memory, f"{target.name} measured")
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self._flat(x)
+        found = self.denoise(y, self.noise)
+        score = self.noise.solve(found.mean - y)
+        return density_of(found).reshape(x.shape[:-1]), score.reshape(x.shape)
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        return frozenset({"log_z", "sample"}) - self.target.known
+
+    @property
+    def log_z(self) -> float:
+        return self.target.log_z
+
+    def sample(self, n: int, *, generator: Generator) -> Tensor:
+        x = self.target.sample(n, generator=generator)
+        return x + self.noise.sample_like(x, generator)
+
+
+class JointMeasurements(Measured):
+    """The law of m measurements at once; a point is (y_1, .., y_m) flattened, (*batch, m * dim)."""
+
+    def __init__(
+        self,
+        target: Target,
+        noise: float | Tensor | Noise,
+        m: int,
+        *,
+        denoiser: Denoiser | None = None,
+        generator: Generator | None = None,
+        memory: Tensor | None = None,
+    ) -> None:
+        if isinstance(m, bool) or not isinstance(m, int) or m < 1:
+            raise ValueError(f"m: got {m!r}, expected a positive number of measurements")
+        name = f"{m} measurements of {target.name}"
+        super().__init__(target, noise, m * target.dim, denoiser, generator, memory, name)
+        self.m = m
+        self.noise_of_mean = self.noise.scaled(1 / m)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(*batch, m * dim) -> (*batch, m, dim)."""
+        return x.reshape(*x.shape[:-1], self.m, self.target.dim)
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.split(self._flat(x))
+        mean = y.mean(1)
+        found = self.denoise(mean, self.noise_of_mean)
+        apart = y - mean[:, None]  # sum_t y_t'P y_t - m ybar'P ybar, without cancellation
+        value = density_of(found) - 0.5 * self.noise.square(apart).sum(-1) + self._constant
+        score = self.noise.solve(found.mean[:, None] - y)
+        return value.reshape(x.shape[:-1]), score.reshape(x.shape)
+
+    @property
+    def _constant(self) -> float:
+        """That of prod_t N(y_t; x, C) / N(ybar; x, C / m)."""
+        dim = self.target.dim
+        return -self.m * self.noise.log_normaliser(dim) + self.noise_of_mean.log_normaliser(dim)
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        return frozenset({"log_z", "sample"}) - self.target.known
+
+    @property
+    def log_z(self) -> float:
+        return self.target.log_z
+
+    def sample(self, n: int, *, generator: Generator) -> Tensor:
+        x = self.target.sample(n, generator=generator)
+        return (x[:, None] + self.noise.sample_like(x[:, None].expand(-1, self.m, -1), generator)).flatten(1)
+
+
+class NextMeasurement(Measured):
+    """The law of Y_m given the mean of the `count` = m - 1 measurements before it: (dim,), or (n, dim) row by row.
+
+    score = P (E[X | ybar_m; C / m] - y_m),    ybar_m = ((m - 1) past + y_m) / m
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        noise: float | Tensor | Noise,
+        past: Tensor,
+        count: int,
+        *,
+        denoiser: Denoiser | None = None,
+        generator: Generator | None = None,
+        memory: Tensor | None = None,
+        noise_of_mean: Noise | None = None,
+    ) -> None:
+        super().__init__(target, noise, target.dim, denoiser, generator, memory, f"measurement of {target.name}")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ValueError(f"count: got {count!r}, expected the number of measurements so far")
+        if past.shape[-1:] != (target.dim,) or past.ndim > 2:
+            raise ValueError(f"past: got shape {tuple(past.shape)}, expected ({target.dim},) or (n, {target.dim})")
+        self.past, self.count = past, count
+        self.noise_of_mean = self.noise.scaled(1 / (count + 1)) if noise_of_mean is None else noise_of_mean
+
+    def mean_with(self, y: Tensor) -> Tensor:
+        """ybar_m, (n, dim)."""
+        return torch.lerp(self.past.expand_as(y), y, 1 / (self.count + 1))
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self._flat(x)
+        found = self.denoise(self.mean_with(y), self.noise_of_mean)
+        # y'Py - m ybar'P ybar + (m - 1) past'P past = (1 - 1/m) (y - past)'P (y - past)
+        value = density_of(found)
+        if self.count:
+            value = value - (0.5 * self.count / (self.count + 1)) * self.noise.square(y - self.past)
+        score = self.noise.solve(found.mean - y)
+        return value.reshape(x.shape[:-1]), score.reshape(x.shape)
+
+
+class GivenMeasurements(Target):
+    """The law of X given a measurement y of it with noise C: gamma(x) N(y; x, C), the normaliser of N left out.
+
+    y: (dim,), or (n, dim) for one posterior a row. The mean ybar of m measurements counts as one with noise C / m.
+    A posterior with `prior` N(y, C) and likelihood gamma, for a single y: Z is exp(phi(y)) (2 pi)^(d/2) det C^(1/2).
+    """
+
+    def __init__(self, target: Target, y: Tensor, noise: float | Tensor | Noise) -> None:
+        super().__init__(target.dim, dtype=target.dtype, device=target.device, name=f"{target.name} given y")
+        if y.shape[-1:] != (target.dim,) or y.ndim > 2:
+            raise ValueError(f"y: got shape {tuple(y.shape)}, expected ({target.dim},) or (n, {target.dim})")
+        self.target, self.y, self.noise = target, y, as_noise(noise, target.dim)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        self._check(x)
+        return self.target.log_prob(x) - 0.5 * self.noise.square(x - self.y)
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
+        value, score = self.target.log_prob_and_score(x)
+        away = x - self.y
+        pull = self.noise.solve(away)
+        return value - 0.5 * torch.linalg.vecdot(away, pull), score - pull
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        known = set() if self.y.ndim == 2 else {"prior"}
+        if "sample_given" in self.target.known:
+            known.add("sample")
+        return frozenset({"prior", "sample"} - known)
+
+    @property
+    def prior(self) -> Target:
+        covariance = self.noise.variances(self.dim)
+        if covariance is not None:
+            return Gaussian(self.y, covariance.sqrt())
+        return Gaussian(self.y, covariance=self.noise.covariance(self.dim))
+
+    def log_likelihood(self, x: Tensor) -> Tensor:
+        return self.target.log_prob(x) + self._constant
+
+    def log_likelihood_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        value, score = self.target.log_prob_and_score(x)
+        return value + self._constant, score
+
+    @property
+    def _constant(self) -> float:
+        """What turns exp(-x'Px / 2) into a normalised density."""
+        return self.noise.log_normaliser(self.dim)
+
+    def sample(self, n: int, *, generator: Generator) -> Tensor:
+        y = self.y.expand(n, -1)
+        return self.target.sample_given(y, self.noise, generator=generator)
