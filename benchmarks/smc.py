@@ -1,19 +1,26 @@
-"""log Z by SMC with its defaults beside the published figures, and the frontier of error against evaluations.
+"""log Z by SMC with its defaults beside the published figures, error against evaluations, and parallel tempering.
 
 Each row is a target, drawn from with several seeds: the mean absolute error of log Z against the exact or long-run
 value, its spread, the standard error that a run states of itself, the largest error of a mode weight, and the
 evaluations of a run (scores, one a particle), the search for a base included. Nothing is set by hand.
 
-    python benchmarks/smc.py               the table, and error against evaluations
-    python benchmarks/smc.py --targets gmm9 sonar
+The third table is how far parallel tempering, also with its defaults, is off in the weights of two far modes. Each
+table is a result of its own: smc, smc-frontier, smc-tempering.
+
+    python benchmarks/smc.py               all tables
+    python benchmarks/smc.py --tables defaults --targets gmm9 sonar
+    python benchmarks/smc.py --tables tempering
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from _machine import Row, parser, write
@@ -41,6 +48,7 @@ TABLE = {
     "phi4-chain100-slips-b05": (1, 2000, ""),
     "lgcp-finpines-40x40": (1, 200, "0.19 (fab-jax, 32 x 32)"),
 }
+TEMPERING = {"two-modes-d8": 3, "two-modes-d32": 3, "two-modes-d64": 2, "two-modes-d128": 1}  # runs
 FRONTIER = ("gmm9", "funnel10-std3", "many-well32-fab", "sonar")
 SETTINGS = {
     "AIS, defaults": lambda: (samplers.AIS(), PARTICLES),
@@ -57,28 +65,47 @@ SETTINGS = {
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--targets", nargs="*", default=list(TABLE))
+    arguments.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
+    arguments.add_argument("--targets", nargs="*", help="of the tables to run; all of them where none are given")
     options = arguments.parse_args()
     if DATA.is_dir():
         os.environ.setdefault("UNNORM_DATA", str(DATA))
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", samplers.SamplingWarning)
-    rows = []
-    for name in options.targets:
+    for table in options.tables:
+        title, heading, rows, notes = TABLES[table]
+        name, found = "smc" if table == "defaults" else f"smc-{table}", []
+        for measured in rows(options.targets, options.quick):
+            found.append(measured)
+            settings = {"torch threads": 1}
+            write(name, title, {heading: found}, settings=settings, notes=notes, quick=options.quick)
+
+
+def defaults(names: list[str] | None, quick: bool) -> Iterator[Row]:
+    """SMC as it is, target by target."""
+    for name in chosen(names, TABLE):
         runs, particles, published = TABLE[name]
-        rows.append(row(name, samplers.SMC(), particles, 2 if options.quick else runs) | {"published": published})
-        report({"Defaults": rows}, options.quick)
-    frontier = []
-    for name in [] if options.targets != list(TABLE) else FRONTIER[: 1 if options.quick else None]:
+        yield row(name, samplers.SMC(), particles, 2 if quick else runs) | {"published": published}
+
+
+def frontier(names: list[str] | None, quick: bool) -> Iterator[Row]:
+    """Settings that take more and fewer evaluations."""
+    for name in chosen(names, FRONTIER)[: 1 if quick else None]:
         for label, make in SETTINGS.items():
             sampler, particles = make()
-            found = row(name, sampler, particles, 2 if options.quick else 5)
-            frontier.append({"target": name, "settings": label, **{k: found[k] for k in list(found)[2:]}})
-            report({"Defaults": rows, "Error against evaluations": frontier}, options.quick)
+            found = row(name, sampler, particles, 2 if quick else 5)
+            yield {"target": name, "settings": label, **{k: found[k] for k in list(found)[2:]}}
 
 
-def report(tables: dict[str, list[Row]], quick: bool) -> None:
-    write("smc", "log Z by SMC", tables, settings={"torch threads": 1}, notes=NOTES, quick=quick)
+def tempering(names: list[str] | None, quick: bool) -> Iterator[Row]:
+    """Parallel tempering as it is on two far modes of unequal weight."""
+    for name in chosen(names, TEMPERING):
+        yield tempered_row(name, 1 if quick else TEMPERING[name]) | {"published": TABLE[name][2]}
+
+
+def chosen(names: list[str] | None, known: Iterable[str]) -> list[str]:
+    """The targets of a table, or those of them that are asked for."""
+    return [name for name in known if names is None or name in names]
 
 
 NOTES = (
@@ -86,6 +113,15 @@ NOTES = (
     "lgcp, where it is a long-run value known to 0.04, 0.02 and 0.1.",
     "evaluations: scores of the target a run, pilot included.",
     "own s.e.: the standard error that a run gives for itself, mean over the runs.",
+)
+
+
+TEMPERING_NOTES = (
+    "64 chains of 1,000 draws, defaults otherwise; the search for base and temperatures is part of evaluations "
+    "(scores) and seconds.",
+    "mode weight off by: largest error of a mode's share of the draws, mean over the runs; its s.e.: of that share, "
+    "from the spread over the chains, mean over the runs.",
+    "round trips: of a replica from base to target and back, per 1,000 steps and chain.",
 )
 
 
@@ -119,6 +155,45 @@ def row(name: str, sampler: samplers.SMC, particles: int, runs: int) -> Row:
         "seconds": (time.perf_counter() - began) / runs,
     }
 
+
+def tempered_row(name: str, runs: int) -> Row:
+    target, chains = targets.benchmark(name), 64
+    weights, errors, log_z, stated, temperatures, barrier, trips = ([] for _ in range(7))
+    evaluations, began = 0.0, time.perf_counter()
+    for seed in range(runs):
+        draws = samplers.ParallelTempering().sample(target, chains=chains, draws=1000, seed=seed, progress=False)
+        shares = torch.stack([target.mode_probabilities(x).double().mean(0) for x in draws.x])
+        off = (shares.mean(0) - target.mode_weights.double()).abs()
+        weights.append(float(off.max()))
+        errors.append(float(shares[:, int(off.argmax())].std()) / math.sqrt(chains))
+        log_z.append(abs(draws.log_z.value - target.log_z))
+        stated.append(draws.log_z.standard_error)
+        found = draws.attrs["tempering"]
+        temperatures.append(len(found["betas"]))
+        barrier.append(found["barrier"])
+        trips.append(found["round_trips_per_1000_steps"])
+        evaluations += draws.cost.score / runs
+    return {
+        "target": name,
+        "runs": runs,
+        "mode weight off by": fmean(weights),
+        "its s.e.": fmean(errors),
+        "largest": max(weights),
+        "error of log Z": fmean(log_z),
+        "own s.e.": fmean(stated),
+        "temperatures": fmean(temperatures),
+        "barrier": fmean(barrier),
+        "round trips": fmean(trips),
+        "evaluations": evaluations,
+        "seconds": (time.perf_counter() - began) / runs,
+    }
+
+
+TABLES = {
+    "defaults": ("log Z by SMC", "Defaults", defaults, NOTES),
+    "frontier": ("log Z by SMC", "Error against evaluations", frontier, NOTES),
+    "tempering": ("Mode weights by parallel tempering", "Defaults", tempering, TEMPERING_NOTES),
+}
 
 if __name__ == "__main__":
     main()

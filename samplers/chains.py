@@ -1,23 +1,24 @@
 """The driver: warmup, sampling, thinning, progress, interruption, checkpoint and resume, streaming.
 
 A run is a sequence of steps t = 0 .. warmup + draws * thin - 1. Everything it depends on besides its arguments (the
-chains' state, the generator, what warmup has learned, the counters) is in `_Run._content`, so that a run that stops
-after any step continues to the same bits.
+chains' state, the generator, what warmup has learned, the counters) is in the fields of `Run`, which a checkpoint
+keeps (`samplers.chain_checkpoint`), so that a run that stops after any step continues to the same bits.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
+import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
 
-from samplers import checkpoint as checkpoints
+from samplers.chain_checkpoint import ChainCheckpoint
+from samplers.checkpoint import plain
 from samplers.counting import Counted, Tally
 from samplers.draws import Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
@@ -31,8 +32,6 @@ from targets import Target
 
 if TYPE_CHECKING:
     from samplers.kernels.base import Info, Kernel, State
-
-CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,18 @@ def run(
     progress: bool | None,
     checkpoint: str | Path | None,
     stream: str | Path | None,
-    spent: Cost | None = None,
 ) -> Draws:
-    """Run the kernel on the target as planned; the arguments are those of `Kernel.sample`.
-
-    spent: what was evaluated before the run and belongs to its cost.
-    """
+    """Run the kernel on the target as planned; the arguments are those of `Kernel.sample`."""
     kernel.check_target(target)
     target = target.to(device, dtype)
+    kernel, spent = kernel.prepare(target, plan.seed)
     with torch.no_grad():
-        return _Run(kernel, target, plan, init, checkpoint, stream, spent or Cost()).finish(progress)
+        return Run(kernel, target, plan, init, checkpoint, stream, spent).finish(progress)
 
 
-class _Run:
+class Run:
+    """A run and all that it depends on; `spent` is what finding its kernel took."""
+
     def __init__(
         self,
         kernel: Kernel,
@@ -97,22 +95,19 @@ class _Run:
         self.given, self.plan = kernel.placed(target), plan
         self.target = Counted(target, Tally(spent.log_prob, spent.score))
         self.stream = None if stream is None else Path(stream)
-        self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.generator = Generator(target.device).manual_seed(plan.seed)
         self.t = 0
         self.seconds = spent.seconds
-        saved = None
-        if self.checkpoint is not None and self.checkpoint.exists():
-            saved = checkpoints.load(self.checkpoint, self._header())
+        self.checkpoint = ChainCheckpoint(self, None if checkpoint is None else Path(checkpoint))
         self.warmup = self.given.make_warmup(plan.warmup, target)
         self.kernel = self.warmup.kernel if plan.warmup else self.given
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
-        self.recorder = Recorder(plan, target, self.stream, saved is not None)
-        if saved is None:
-            self.state, self.start = self._first_state(init)
+        self.recorder = Recorder(plan, target, self.stream, self.checkpoint.found)
+        if self.checkpoint.found:
+            self.checkpoint.restore()
         else:
-            self._restore(saved)
-        self._mark_step()
+            self.state, self.start = self._first_state(init)
+        self.checkpoint.mark()
 
     # Starting
 
@@ -147,7 +142,6 @@ class _Run:
         label = f"{type(self.given).__name__} on {self.target.name}"
         bar = Progress(self.plan.steps, self.t, progress, label)
         began, interrupted = time.perf_counter() - self.seconds, False
-        next_save = time.monotonic() + CHECKPOINT_SECONDS
         try:
             with deferred_interrupt() as pressed:
                 while self.t < self.plan.steps and not interrupted:
@@ -156,17 +150,15 @@ class _Run:
                     phase = "warmup" if self.t <= self.plan.warmup else "sampling"
                     bar.step(phase, info.acceptance_rate, self.divergences, self.target.scores or self.target.log_probs)
                     interrupted = pressed.is_set()
-                    if self.checkpoint is not None and time.monotonic() > next_save:
-                        self._save()
-                        next_save = time.monotonic() + CHECKPOINT_SECONDS
+                    self.checkpoint.save_when_due()
         except KeyboardInterrupt:
             interrupted = True
         except BaseException:
-            self._save_quietly()
+            self.checkpoint.save_quietly()
             raise
         finally:
             bar.close()
-        self._save()
+        self.checkpoint.save()
         draws = self._result()
         if interrupted:
             done = max(0, self.t - self.plan.warmup) // self.plan.thin
@@ -179,7 +171,7 @@ class _Run:
 
     def _step(self) -> Info:
         plan, t = self.plan, self.t
-        self._mark_step()
+        self.checkpoint.mark()
         if t == plan.warmup and plan.warmup:
             self._freeze()
         before = self.state
@@ -201,70 +193,14 @@ class _Run:
             self.state = self.kernel.init(self.target, self.state.x, self.generator)
         self.state = self.kernel.begin_sampling(self.state)
 
-    # Checkpoints
+    # Results
 
-    def _mark_step(self) -> None:
-        """What to go back to when a step fails halfway."""
-        if self.checkpoint is not None:
-            self._mark = (self.t, self.generator.get_state(), asdict(self.target.tally), self.state)
-
-    def _save_quietly(self) -> None:
-        """Save on the way out of a crash, whose own error must stay the one that is seen."""
-        with contextlib.suppress(OSError):
-            self._save()
-
-    def _save(self) -> None:
-        if self.checkpoint is None:
-            return
-        if self.t != self._mark[0] + 1:  # the step after the mark did not end
-            t, generator, tally, state = self._mark
-        else:
-            t, generator, tally, state = self.t, self.generator.get_state(), asdict(self.target.tally), self.state
-        checkpoints.save(
-            self.checkpoint,
-            {
-                "header": self._header(),
-                "t": t,
-                "generator": generator,
-                "tally": tally,
-                "seconds": self.seconds,
-                "state": {field.name: getattr(state, field.name) for field in fields(state)},
-                "start": self.start,
-                "start_log_prob": self.target.inner.log_prob(self.start),
-                "warmup": self.warmup.state_dict(),
-                "divergences": self.divergences,
-                "recorder": self.recorder.state_dict(),
-            },
-        )
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        target, device = self.target.inner, self.target.device
-        self.start = saved["start"].to(device)
-        expected, found = saved["start_log_prob"].to(device), target.log_prob(self.start)
-        if not torch.allclose(expected, found, rtol=1e-4, atol=1e-4, equal_nan=True):
-            raise ValueError(
-                f"checkpoint: {self.checkpoint} belongs to another target: where it started the log-density "
-                f"was {brief(expected)}, here it is {brief(found)}"
-            )
-        self.t = saved["t"]
-        self.warmup.load_state_dict(saved["warmup"])
-        self.kernel = self.warmup.kernel if self.t <= self.plan.warmup and self.plan.warmup else self.given
-        if self.t > self.plan.warmup > 0:
-            self.kernel = self.given.tuned(self.warmup.kernel)
-        values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
-        self.state = type(self.kernel.init(target, values["x"], self.generator))(**values)
-        self.generator.set_state(saved["generator"].cpu())
-        self.target.tally = Tally(**saved["tally"])
-        self.seconds = saved["seconds"]
-        self.divergences = saved["divergences"].to(device)
-        self.recorder.load_state_dict(saved["recorder"])
-
-    def _header(self) -> dict[str, Any]:
+    def header(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be continued."""
         target = self.target.inner
         return {
             "sampler": type(self.given).__name__,
-            "hyperparameters": _plain(self.given.hyperparameters()),
+            "hyperparameters": plain(self.given.hyperparameters()),
             **asdict(self.plan),
             "target": target.name,
             "dim": target.dim,
@@ -273,14 +209,12 @@ class _Run:
             "storage": "memory" if self.stream is None else "folder",
         }
 
-    # Results
-
     def _result(self) -> Draws:
         kernel = self.kernel if self.t > self.plan.warmup or not self.plan.warmup else self.given
         self.findings = kernel.findings(self.target.inner, self.state)
         attrs = {
-            **self._header(),
-            "tuned": _plain(kernel.hyperparameters()),
+            **self.header(),
+            "tuned": plain(kernel.hyperparameters()),
             "versions": versions(),
             **self.findings.attrs,
         }
@@ -312,15 +246,5 @@ class _Run:
             )
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values that JSON and a checkpoint can hold."""
-    return {
-        key: value if isinstance(value, (str, int, float, list, type(None))) else repr(value)
-        for key, value in values.items()
-    }
-
-
 def _warn(message: str) -> None:
-    import warnings
-
     warnings.warn(message, SamplingWarning, stacklevel=5)

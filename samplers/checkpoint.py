@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from samplers.starts import brief
+from targets import Target
+
+INTERVAL = 60.0  # seconds from one save to the next
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -41,3 +47,21 @@ def load(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     if different:
         raise ValueError(f"checkpoint: {path} belongs to another run: {'; '.join(different)}")
     return content
+
+
+def check_density(path: Path, density: Target, x: Tensor, expected: Tensor, role: str = "target") -> None:
+    """ValueError where the log-density at x (n, dim) is not the `expected` one (n,) that the checkpoint remembers."""
+    expected, found = expected.to(x.device), density.log_prob(x)
+    if not torch.allclose(expected, found, rtol=1e-4, atol=1e-4, equal_nan=True):
+        raise ValueError(
+            f"checkpoint: {path} belongs to another {role}: at the first points of that run the log-density was "
+            f"{brief(expected)}, here it is {brief(found)}"
+        )
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values that JSON and a checkpoint can hold."""
+    return {
+        key: value if isinstance(value, (str, int, float, list, type(None))) else repr(value)
+        for key, value in values.items()
+    }

@@ -18,6 +18,10 @@ class Tally:
     scores: int = 0
     sites: int = 0  # conditional laws of single sites not yet counted: dim of them are one log-density
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self.log_probs = self.scores = self.sites = 0
+
 
 class Counted(Target):
     """The same density, with every evaluated point counted in `tally`, which several targets may share."""

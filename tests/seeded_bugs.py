@@ -4,11 +4,13 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from kernels import DIAGONAL_REGIONS
 
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin
-from samplers.kernels import Info, State, evaluate, metropolis, noise_like
+from samplers.kernels import Info, RegionalHMC, State, evaluate, metropolis, noise_like
 from samplers.kernels.metropolis import select
+from samplers.kernels.regional_hmc import _Within
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +158,20 @@ class HMCMomentumVariance(HMCBug):
         return metropolis(state, proposal, log_ratio, generator)
 
 
+class RegionalHMCWithoutShares(RegionalHMC):
+    """The ratio without the share r(k | x) of the region that the step was drawn for."""
+
+    class Within(_Within):
+        def weighed(self, log_ratio, proposal):
+            return log_ratio
+
+    def step(self, target, state, generator):
+        chosen = torch.multinomial(self.regions.mode_probabilities(state.x), 1, generator=generator)[:, 0]
+        factors = self.regions.component_factors[chosen]
+        within = self.Within(self.step_size, "identity", steps=self._leapfrogs(generator), factors=factors)
+        return within.step(target, state, generator)
+
+
 @dataclass(frozen=True, eq=False)
 class RandomWalkScaleWithoutHastings(RandomWalkMetropolis):
     """A proposal width that depends on where the chain stands, without its Hastings term."""
@@ -225,6 +241,7 @@ KERNELS = {
     "HMC with an extra half kick": _hmc(HMCExtraHalfKick),
     "HMC with a missing half kick": _hmc(HMCMissingHalfKick),
     "HMC with momenta 3 % too wide": _hmc(HMCMomentumVariance),
+    "HMC by regions without their shares": RegionalHMCWithoutShares(0.7, steps=3, regions=DIAGONAL_REGIONS),
     "random walk of varying width without Hastings": RandomWalkScaleWithoutHastings(0.8),
     "random walk with a wrong acceptance function": RandomWalkBarker(0.8),
     "random walk with shared noise": RandomWalkSharedNoise(0.8),

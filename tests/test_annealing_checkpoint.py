@@ -128,7 +128,7 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="target is 'fragile' there and 'LogExponential' here"):
         sampler.sample(targets.LogExponential(2, dtype=F64), draws=80, seed=4, checkpoint=path)
     same_name = targets.LogDensity(lambda x: -x.square().sum(-1), 2, dtype=F64, name="fragile")
-    with pytest.raises(ValueError, match="belongs to another target: at its first particles"):
+    with pytest.raises(ValueError, match="belongs to another target: at the first points of that run"):
         sampler.sample(same_name, draws=80, seed=4, checkpoint=path)
     with pytest.raises(ValueError, match="resampling is 'multinomial' there and 'systematic' here"):
         SMC(HMC(0.3, PLAIN, trajectory_length=1.0), BASE, betas=6, moves=2, replicates=2).sample(
@@ -141,7 +141,7 @@ def test_checkpoints_of_other_kernels_and_bases_are_refused(tmp_path):
     AIS(MALA(0.2, PLAIN), BASE, betas=3).sample(Fragile(), draws=20, checkpoint=path)
     with pytest.raises(ValueError, match="belongs to another run: kernel is .*0.2.* there and .*0.3.* here"):
         AIS(MALA(0.3, PLAIN), BASE, betas=3).sample(Fragile(), draws=20, checkpoint=path)
-    with pytest.raises(ValueError, match="belongs to another base: at its first particles"):
+    with pytest.raises(ValueError, match="belongs to another base: at the first points of that run"):
         AIS(MALA(0.2, PLAIN), gaussian(2, 2.0), betas=3).sample(Fragile(), draws=20, checkpoint=path)
 
 

@@ -185,6 +185,9 @@ def test_conditional_ess_is_its_formula(generator):
     assert conditional_ess(log_weights, increment) == pytest.approx(float(expected), rel=1e-12)
     assert conditional_ess(log_weights, torch.full_like(increment, -700.0)) == pytest.approx(1.0)
     assert conditional_ess(log_weights, torch.full_like(increment, -math.inf)) == 0.0
+    dead_row = torch.stack([torch.zeros(50, dtype=F64), torch.full((50,), -math.inf, dtype=F64)])
+    assert conditional_ess(torch.full_like(dead_row, -math.log(50)), dead_row) == pytest.approx(0.5)
+    assert math.isnan(conditional_ess(log_weights, torch.full_like(increment, math.nan)))
     half = torch.where(torch.arange(50) < 25, 0.0, -math.inf).double()[None]
     assert conditional_ess(torch.full_like(half, -math.log(50)), half) == pytest.approx(0.5)
 

@@ -10,7 +10,7 @@ from annealing_cases import CASES, F64, HEAVY_BASE, PLAIN, SAMPLERS, STUDENT, Ha
 
 import targets
 from samplers import HMC, MALA, ULA, Draws, Gibbs, RandomWalkMetropolis, SamplingWarning, UnderdampedLangevin
-from samplers.annealing import AIS, SMC, GeometricPath
+from samplers.annealing import AIS, SMC, FunctionPath, GeometricPath
 from samplers.testing import check_unbiased_z
 
 PAIRS = [
@@ -151,11 +151,26 @@ def test_weights_and_log_z_survive_a_file(replicates, tmp_path):
 
 
 def test_weighted_draws_have_a_summary():
-    draws = SMC(HMC(0.5, PLAIN, steps=4), gaussian(2, 1.5), betas=8).sample(skewed(), draws=1000)
-    table = draws.summary()  # warnings are errors: nothing is wrong with these
+    """From a base on one side and with short moves, so that the weights change the means."""
+    draws = AIS(RandomWalkMetropolis(0.3, PLAIN), gaussian(2, 1.5, 0.5), betas=4).sample(gaussian(2, 1.0), draws=20_000)
+    table = draws.summary(round_to="none")  # warnings are errors: nothing is wrong with these
     assert len(table) == 2
-    weights = draws.log_weights[0].softmax(0)
-    assert table["mean"].iloc[0] == pytest.approx(float(weights @ draws.x[0, :, 0]), abs=0.02)
+    weights = draws.log_weights[0].softmax(0)[:, None]
+    mean = (weights * draws.x[0]).sum(0)
+    spread = (weights * (draws.x[0] - mean).square()).sum(0).sqrt()
+    found = torch.tensor(table["mean"].to_numpy(), dtype=F64)
+    error = spread / math.sqrt(20_000)  # of drawing as many points by their weights
+    assert bool(((found - mean).abs() < 4 * error).all())
+    assert bool(((found - draws.x[0].mean(0)).abs() > 10 * error).all())
+
+
+@pytest.mark.filterwarnings("ignore:the effective sample size is")  # of the draws by their weights, said as well
+def test_the_summary_says_when_few_weights_carry_the_draws():
+    draws = AIS(RandomWalkMetropolis(0.3, PLAIN), gaussian(2, 1.5, 0.5), betas=4).sample(gaussian(2, 1.0), draws=300)
+    ess = float(1 / draws.log_weights.softmax(-1).square().sum())
+    assert ess < 300
+    with pytest.warns(SamplingWarning, match=f"the effective sample size of the weights is {ess:.0f}, below 400"):
+        draws.summary()
 
 
 @pytest.mark.parametrize("name", ["skewed, MALA", "Ising, Gibbs"])
@@ -180,7 +195,7 @@ def test_float32_positions_with_weights_in_float64():
 
 
 class Counting(targets.LogDensity):
-    """Counts the points at which it is evaluated."""
+    """N(0, I), which counts the points at which it is evaluated."""
 
     def __init__(self):
         self.points = 0
@@ -189,6 +204,9 @@ class Counting(targets.LogDensity):
     def density(self, x):
         self.points += x.numel() // 2
         return -0.5 * x.square().sum(-1)
+
+    def sample(self, n, *, generator):
+        return torch.randn(n, 2, generator=generator, dtype=F64)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +226,33 @@ def test_cost_of_a_pilot_and_of_a_second_run_is_counted():
     target = Counting()
     draws = SMC(HMC(0.5, PLAIN, steps=2), conditional_ess=0.5, unbiased=True).sample(target, draws=100)
     assert draws.cost.log_prob == target.points
+
+
+@pytest.mark.parametrize("options", [{}, {"unbiased": True}, {"bidirectional": True}])
+@pytest.mark.parametrize("kind", [GeometricPath, FunctionPath])
+def test_a_path_that_is_given_counts_one_run_at_a_time(kind, options):
+    """The same path serves several runs; each costs what it has evaluated."""
+    target, base = Counting(), gaussian(2, 1.5)
+    made = {GeometricPath: lambda: GeometricPath(base, target), FunctionPath: lambda: FunctionPath(bridge, target)}
+
+    def bridge(b):
+        return base if b < 1 else target
+
+    path = made[kind]()
+    sampler = AIS(MALA(0.3, PLAIN), path=path, betas=3, **options)
+    costs = [sampler.sample(target, draws=50).cost for _ in range(2)]
+    fresh = replace(sampler, path=made[kind]()).sample(target, draws=50).cost
+    assert costs[0].log_prob == costs[1].log_prob == fresh.log_prob
+    assert costs[0].score == costs[1].score == fresh.score
+    if kind is GeometricPath:  # of the other path every density counts
+        assert target.points == 3 * fresh.log_prob
+
+
+def test_what_a_run_on_a_given_path_has_found_runs_again():
+    sampler = SMC(MALA(0.3, PLAIN), path=GeometricPath(gaussian(2, 1.5), skewed()), moves=1)
+    found = sampler.sample(skewed(), draws=200).kernel
+    again = found.sample(skewed(), draws=200, seed=1)
+    assert again.attrs["betas"] == list(found.betas)
 
 
 # What it refuses
@@ -275,6 +320,10 @@ def test_kernels_of_the_other_kind_are_refused():
         SMC(Gibbs(), gaussian(2, 1.0)).sample(skewed())
     with pytest.raises(TypeError, match=r"target: got function, expected a targets.Target"):
         SMC(HMC()).sample(lambda x: x)
+    for base in (ising.prior, "pilot", gaussian(4, 1.0)):
+        for kind in (AIS, SMC):
+            with pytest.raises(ValueError, match=r"base: .* is discrete, and annealing starts from its uniform law"):
+                kind(Gibbs(), base).sample(ising)
     with pytest.raises(ValueError, match="UnderdampedLangevin leaves its target only approximately invariant"):
         SMC(UnderdampedLangevin(0.1), gaussian(2, 1.0)).sample(skewed())
     with pytest.raises(ValueError, match="ULA leaves its target only approximately invariant"):

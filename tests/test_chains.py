@@ -15,6 +15,7 @@ from samplers import (
     HMC,
     MALA,
     ULA,
+    Cost,
     Draws,
     RandomWalkMetropolis,
     RiemannianLangevin,
@@ -312,6 +313,25 @@ def quadratic(x):
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         MALA().sample(skewed(), **(SMALL | options))
+
+
+def test_a_kernel_may_be_prepared_for_its_target():
+    """What a kernel finds before the run takes its place, once, and counts in the cost."""
+    seen = []
+
+    class Prepared(RandomWalkMetropolis):
+        def prepare(self, target, seed):
+            seen.append((target.name, target.dtype, seed))
+            return RandomWalkMetropolis(0.7), Cost(log_prob=100, score=20, seconds=50.0)
+
+    draws = Prepared(1e-9).sample(skewed(), dtype=torch.float32, **SMALL)
+    plain = RandomWalkMetropolis(0.7).sample(skewed(), dtype=torch.float32, **SMALL)
+    assert seen == [("skewed", torch.float32, SMALL["seed"])]
+    assert torch.equal(draws.x, plain.x)
+    assert draws.cost.log_prob == plain.cost.log_prob + 100
+    assert draws.cost.score == plain.cost.score + 20
+    assert draws.cost.seconds > 50
+    assert RandomWalkMetropolis(0.7).prepare(skewed(), 0)[1] == Cost()
 
 
 def test_a_mass_matrix_takes_the_dtype_of_the_target_and_must_fit():

@@ -1,5 +1,7 @@
 """The command, and the comparison behind it."""
 
+import math
+
 import pytest
 import torch
 
@@ -87,6 +89,24 @@ def test_a_failed_cell_is_a_row():
     assert "ValueError: fn: returned shape" in result.table["error"][0]
     assert result.table["error"][1] == ""
     assert "ValueError" in str(result)
+
+
+def test_log_z_stands_in_the_table_where_a_sampler_gives_it():
+    target = targets.Tempered(targets.Gaussian(torch.zeros(2, dtype=torch.float64)), 2.0)
+    secret = targets.LogDensity(target.log_prob, 2, dtype=torch.float64)
+    given = {"smc": samplers.SMC(base=targets.Gaussian(torch.zeros(2), 2.0)), "mala": samplers.MALA()}
+    result = compare({"known": target, "secret": secret}, given, chains=4, draws=200, warmup=20)
+    assert list(result.table["error"]) == [""] * 4
+    rows = {(row["target"], row["sampler"]): row for _, row in result.table.iterrows()}
+    for name in ("known", "secret"):
+        own = result.draws[name, "smc", 0].log_z
+        row = rows[name, "smc"]
+        assert (row["log_z"], row["log_z_se"]) == (own.value, own.standard_error)
+        assert abs(own.value - target.log_z) < 4 * own.standard_error
+        assert rows[name, "mala"][["log_z", "log_z_se", "log_z_true"]].isna().all()
+    assert rows["known", "smc"]["log_z_true"] == target.log_z
+    assert math.isnan(rows["secret", "smc"]["log_z_true"])
+    assert "log Z" in str(result)
 
 
 def test_the_table_measures_against_the_truth():

@@ -116,7 +116,7 @@ def test_a_normalised_prior_integrates_to_one(case):
     step, reach = {1: (0.01, 40.0), 2: (0.1, 30.0), 3: (0.15, 8.0)}[prior.dim]
     axis = torch.arange(-reach, reach, step, dtype=F64)
     grid = torch.cartesian_prod(*[axis] * prior.dim).reshape(-1, prior.dim)
-    mass = prior.log_prob(grid).nan_to_num(-math.inf).exp().sum() * step**prior.dim
+    mass = prior.log_prob(grid).exp().sum() * step**prior.dim
     assert mass.item() == pytest.approx(1, abs=1e-5 if prior.dim == 3 else 1e-7)
     assert prior.log_z == 0
     assert prior.known == {"log_z", "sample"}

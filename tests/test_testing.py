@@ -125,6 +125,19 @@ def test_two_sample_p_values_are_uniform_under_the_null(stat):
     assert gap < 2.4 / math.sqrt(400) + (0.08 if stat == "shape" else 0.0)
 
 
+def test_a_nan_counts_as_the_largest_value():
+    a, b = torch.randn(2, 4000, generator=torch.Generator().manual_seed(24), dtype=torch.float64)
+
+    def p_values(instead):
+        """With a sixth of the points replaced."""
+        changed = torch.where(a < -1, instead, a)
+        return two_sample(changed, b, "x", torch.Generator().manual_seed(25))
+
+    assert p_values(torch.nan) == p_values(torch.inf) == p_values(1e3)
+    assert p_values(-torch.inf) == p_values(-1e3)
+    assert p_values(torch.nan)["location of x"] < 1e-20
+
+
 def test_rank_and_sign_p_values():
     assert uniform_ranks(torch.arange(1000) % 10, 10) == pytest.approx(1.0)
     assert uniform_ranks(torch.zeros(1000, dtype=torch.long), 10) < 1e-100
@@ -153,6 +166,39 @@ def test_missing_hastings_term_is_found_without_statistics():
         check_stationary(wrong, LOG_PROB)
     with pytest.raises(AssertionError, match="the flow from state"):
         check_detailed_balance(wrong, LOG_PROB)
+
+
+def test_what_is_not_a_number_is_refused():
+    matrix = metropolis_matrix(PROPOSAL, LOG_PROB)
+    hole = matrix.clone()
+    hole[1, 3] = torch.nan
+    for check in (check_stationary, check_detailed_balance):
+        with pytest.raises(AssertionError, match="nan"):
+            check(hole, LOG_PROB)
+    unknown = LOG_PROB.clone()
+    unknown[2] = torch.nan
+    with pytest.raises(AssertionError, match="nan"):
+        check_stationary(matrix, unknown)
+    made = metropolis_matrix(PROPOSAL, unknown)
+    assert bool(made[2].isnan().all() & made[:, 2].isnan().all())
+    sparse = PROPOSAL * (1 - torch.eye(5, dtype=torch.float64).flip(0))
+    assert bool(metropolis_matrix(sparse, unknown)[:, 2].isnan().all())  # also where the move is not proposed
+    with pytest.raises(AssertionError, match="nan"):
+        check_stationary(made, LOG_PROB)
+
+
+def test_metropolis_matrix_with_moves_that_are_not_proposed_and_states_without_mass():
+    proposal = torch.tensor(
+        [[0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5], [0.0, 0.0, 1.0, 0.0]], dtype=torch.float64
+    )
+    log_prob = torch.tensor([0.0, 1.0, -torch.inf, -torch.inf], dtype=torch.float64)
+    matrix = metropolis_matrix(proposal, log_prob)
+    assert matrix[1, 2] == 0
+    assert matrix[2, 1] == 0.5
+    assert matrix[0, 2] == matrix[0, 3] == 0
+    torch.testing.assert_close(matrix.sum(1), torch.ones(4, dtype=torch.float64))
+    check_stationary(matrix, log_prob)
+    check_detailed_balance(matrix, log_prob)
 
 
 def gibbs_outcomes(states, couplings, scan=(0, 1, 2)):

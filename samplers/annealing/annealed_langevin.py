@@ -26,7 +26,7 @@ from samplers.interrupt import deferred_interrupt
 from samplers.kernels import ULA
 from samplers.kernels.base import check_positive, evaluate
 from samplers.progress import Progress
-from samplers.starts import Init, brief, check_starts, positions
+from samplers.starts import Init, check_starts, positions
 from samplers.version import versions
 from targets import Gaussian, Target
 
@@ -242,12 +242,7 @@ class _Run:
             return
         saved = checkpoints.load(self.checkpoint, self._header())
         self.x = saved["x"].to(self.target.device)
-        expected, found = saved["probe"].to(self.target.device), self.target.inner.log_prob(self.x[:4])
-        if not torch.allclose(expected, found, rtol=1e-4, atol=1e-4, equal_nan=True):
-            raise ValueError(
-                f"checkpoint: {self.checkpoint} belongs to another target: at its first points the log-density was "
-                f"{brief(expected)}, here it is {brief(found)}"
-            )
+        checkpoints.check_density(self.checkpoint, self.target.inner, self.x[:4], saved["probe"])
         for name in ("level", "divergences", "seconds"):
             setattr(self, name, saved[name])
         self.generator.set_state(saved["generator"].cpu())

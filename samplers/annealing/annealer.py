@@ -90,8 +90,9 @@ class Annealer(ABC):
         return self.kernel if isinstance(self.kernel, Kernel) else self.kernel[0]
 
     def make_path(self, target: Target, base: Target) -> Path:
-        """The path from the base to the target."""
+        """The path from the base to the target, with nothing counted yet."""
         if isinstance(self.path, Path):
+            self.path.tally.clear()
             return self.path
         if self.path is not None:
             return FunctionPath(self.path, target)
@@ -104,7 +105,7 @@ class Annealer(ABC):
     def frozen(self, run: Run) -> Self:
         """This sampler with what a run has found, and nothing left to find."""
         changes: dict[str, Any] = {"betas": tuple(run.betas), "kernel": tuple(run.kernels), "unbiased": False}
-        if type(run.path) is GeometricPath:  # others bring their base with them
+        if self.path is None and type(run.path) is GeometricPath:  # others bring their base with them
             changes["base"] = run.path.base
         return replace(self, **changes)
 

@@ -65,6 +65,10 @@ class AnnealedSampler(Annealer):
                     f"kernel: {type(kernel).__name__} leaves its target only approximately invariant and cannot enter "
                     "the weights here; expected an exact kernel such as HMC, or ULA without waste_free"
                 )
+        if self.base is not None and self.path is not None:
+            raise ValueError("base, path: got both; a path starts at its own base, path(0.0)")
+        if self.base is not None and target.discrete:
+            raise ValueError(f"base: {target.name} is discrete, and annealing starts from its uniform law; give none")
         if self.bidirectional:
             if "sample" not in target.known:
                 raise ValueError(f"bidirectional: {target.name} has no exact draws to anneal backwards")
@@ -126,11 +130,9 @@ class _Job:
 
     @torch.no_grad()
     def _base(self) -> Base:
-        """The base: as given, the prior, or a pilot's Gaussian. A path of the user's brings its own."""
+        """The base: as given, the prior, or found by a pilot. A path of the user's brings its own."""
         sampler, target = self.sampler, self.target
         if sampler.path is not None or target.discrete:
-            if sampler.base is not None and target.discrete is False:
-                raise ValueError("base, path: got both; a path starts at its own base, path(0.0)")
             return Base(target)
         if isinstance(sampler.base, Target):
             return Base(sampler.base.to(target.device, target.dtype))

@@ -19,6 +19,7 @@ from samplers.annealing.cloud import take
 from samplers.annealing.pilot import find_base
 from samplers.annealing.resampling import multinomial
 from samplers.annealing.smc import SMC
+from samplers.annealing.swaps import swap
 from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY
 from samplers.counting import Counted, Tally
 from samplers.draws import Cost
@@ -51,10 +52,9 @@ def pilot(sampler: ParallelTempering, target: Target, seed: int) -> tuple[Parall
     if sampler.temperatures is None or isinstance(sampler.temperatures, int):
         annealer = SMC(kernel, path=sampler.path, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
         path = annealer.make_path(target, base)
-        before = replace(path.tally)  # of a path that was given and used before
         betas, barrier = _barrier(Run(annealer, target, path, POINTS, generator, regions), generator)
-        tally.log_probs += path.tally.log_probs - before.log_probs
-        tally.scores += path.tally.scores - before.scores
+        tally.log_probs += path.tally.log_probs
+        tally.scores += path.tally.scores
         number = sampler.temperatures or min(MOST, max(FEWEST, math.ceil(2 * barrier[-1]) + 1))
         spaced = equal_increments(betas, barrier, number)
         sampler = replace(sampler, temperatures=spaced, adapt=sampler.adapt is not False)
@@ -84,8 +84,7 @@ def _barrier(run: Run, generator: Generator) -> tuple[list[float], list[float]]:
         raw = run.path.increments(state, old)
         run.step()
         new, there = run.betas[-1], _drawn(run, generator)
-        low, high = raw(new), run.path.increments(there, new)(old).neg()
-        acceptance = (low - high).clamp_max(0.0).exp().nan_to_num(0.0)
+        *_, acceptance = swap(raw(new), run.path.increments(there, new)(old).neg())
         barrier.append(barrier[-1] + 1 - float(acceptance.mean()))
     return run.betas, barrier
 

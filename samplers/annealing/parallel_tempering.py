@@ -12,22 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from pathlib import Path as FilePath
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
 
-from samplers import chains as driver
 from samplers.annealing.ladder import LadderWarmup, pilot
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path
 from samplers.annealing.rungs import DiscreteRungs, FunctionRungs, GeometricRungs, Rungs
+from samplers.annealing.swaps import swap
 from samplers.annealing.tempering_record import TemperingState, findings
 from samplers.counting import Counted
-from samplers.draws import Draws
+from samplers.draws import Cost
 from samplers.kernels import HMC, Gibbs, Info, Kernel, State, _choices
 from samplers.kernels.base import Findings
-from samplers.starts import positions
+from samplers.starts import Init, positions
 from samplers.warmup import Warmup
 from targets import Target
 
@@ -205,16 +204,15 @@ class ParallelTempering(Kernel):
         states, moves = self._move(rungs, self.kernels_for(target), state, generator)
         ends = rungs.ends(states)
         here, there, top = rungs.ratios(states, ends)
-        undefined = here.isnan() | (here == torch.inf)  # fresh base draws where the target is no density
-        here = torch.where(undefined, -torch.inf, here)
-        acceptance = torch.where(undefined, 0.0, (here - there).clamp_max(0.0).exp().nan_to_num(0.0))
+        undefined = ~(here[:, 0] < torch.inf)  # fresh base draws where the target is no density
+        here, there, acceptance = swap(here, there)
         pair = torch.arange(self.levels - 1, device=here.device)
         active = (pair + state.steps[:, None]) % 2 == 0
         swapped = _choices.coin(torch.where(active, acceptance, 0.0), generator)
         positions_ = torch.stack([s.x for s in states], 1)
         new = state.swapped(swapped, positions_, ends)
         new = replace(new, log_prob=torch.where(swapped[:, -1], top, states[-1].log_prob))
-        diverging = torch.stack([undefined[:, 0], *(info.diverging for *_, info in moves)], 1)
+        diverging = torch.stack([undefined, *(info.diverging for *_, info in moves)], 1)
         rates = torch.stack([torch.ones_like(acceptance[:, 0]), *(info.acceptance_rate for *_, info in moves)], 1)
         new = new.recorded(here, there, 1 - acceptance, diverging, rates)
         cold = moves[-1][2]
@@ -241,6 +239,10 @@ class ParallelTempering(Kernel):
 
     # The run
 
+    def prepare(self, target: Target, seed: int) -> tuple[Kernel, Cost]:
+        """With the base and the temperatures of a pilot run where they are not given."""
+        return pilot(self, target, seed)
+
     def frozen(self, generator: Generator) -> Kernel:
         if not isinstance(self.kernel, tuple):
             return self if self.kernel is None else replace(self, kernel=self.kernel.frozen(generator))  # type: ignore[union-attr]
@@ -261,7 +263,7 @@ class ParallelTempering(Kernel):
         kernels = tuple(given.tuned(found) for given, found in zip(self.kernel, warm.kernel, strict=True))
         return replace(self, kernel=kernels, temperatures=warm.betas, adapt=False)
 
-    def starts(self, init: driver.Init, n: int, target: Target, generator: Generator) -> Tensor:
+    def starts(self, init: Init, n: int, target: Target, generator: Generator) -> Tensor:
         if init is None:
             return self.base_draws(self.rungs(target), n, generator)
         return positions(init, n, target, generator)
@@ -282,41 +284,6 @@ class ParallelTempering(Kernel):
         values["path"] = None if self.path is None else getattr(self.path, "__qualname__", type(self.path).__name__)
         values["temperatures"] = list(self.temperatures) if isinstance(self.temperatures, tuple) else self.temperatures
         return values
-
-    def sample(
-        self,
-        target: Target,
-        *,
-        chains: int = 64,
-        draws: int = 1000,
-        warmup: int = 500,
-        thin: int = 1,
-        init: driver.Init = None,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        progress: bool | None = None,
-        checkpoint: str | FilePath | None = None,
-        stream: str | FilePath | None = None,
-        keep: Literal["draws", "moments"] = "draws",
-    ) -> Draws:
-        """As `Kernel.sample`, after a pilot run for the base and the temperatures that are not given."""
-        plan = driver.Plan(chains=chains, draws=draws, warmup=warmup, thin=thin, seed=seed, keep=keep)
-        self.check_target(target)
-        target = target.to(device, dtype)
-        found, spent = pilot(self, target, seed)
-        return driver.run(
-            found,
-            target,
-            plan,
-            init=init,
-            device=device,
-            dtype=dtype,
-            progress=progress,
-            checkpoint=checkpoint,
-            stream=stream,
-            spent=spent,
-        )
 
 
 def rising(temperatures: Sequence[float]) -> tuple[float, ...]:

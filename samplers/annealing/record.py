@@ -14,7 +14,6 @@ from samplers import checkpoint as checkpoints
 from samplers.annealing.annealer import Run
 from samplers.kernels import Kernel
 
-CHECKPOINT_SECONDS = 60.0
 LISTS = ("betas", "ess", "acceptance")
 NUMBERS = ("divergences", "worst_ess", "undefined")
 TUNED = ("step_size", "inverse_mass_matrix", "trajectory_length", "max_steps")
@@ -34,9 +33,9 @@ class Record:
             return
         self._header = self._describe()
         if path.exists():
-            self._restore(checkpoints.load(path, self._header))
+            self._restore(path, checkpoints.load(path, self._header))
         self._content = self._present(self.seconds)
-        self._next = time.monotonic() + CHECKPOINT_SECONDS
+        self._next = time.monotonic() + checkpoints.INTERVAL
 
     def stepped(self, seconds: float) -> None:
         """Take note of a whole step."""
@@ -45,7 +44,7 @@ class Record:
         self._content = self._present(seconds)
         if time.monotonic() > self._next:
             self.save()
-            self._next = time.monotonic() + CHECKPOINT_SECONDS
+            self._next = time.monotonic() + checkpoints.INTERVAL
 
     def save(self) -> None:
         """Write the last whole step."""
@@ -94,16 +93,11 @@ class Record:
             "seconds": seconds,
         }
 
-    def _restore(self, saved: dict[str, Any]) -> None:
+    def _restore(self, path: Path, saved: dict[str, Any]) -> None:
         run, cloud, device = self._run, self._run.cloud, self._run.target.device
         x, *expected = (tensor.to(device) for tensor in saved["probe"])
         for role, density, there in zip(("target", "base"), (run.target, run.path.base), expected, strict=True):
-            found = density.log_prob(x)
-            if not torch.allclose(there, found, rtol=1e-4, atol=1e-4, equal_nan=True):
-                raise ValueError(
-                    f"checkpoint: {self._path} belongs to another {role}: at its first particles the log-density was "
-                    f"{there.tolist()}, here it is {found.tolist()}"
-                )
+            checkpoints.check_density(path, density, x, there, role)
         values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
         cloud.state = replace(cloud.state, **values)
         cloud.log_weights, cloud.log_z, cloud.eves, cloud.noise = (tensor.to(device) for tensor in saved["cloud"][:4])

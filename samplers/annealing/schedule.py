@@ -14,14 +14,13 @@ HALVINGS = 50
 
 
 def conditional_ess(log_weights: Tensor, increment: Tensor) -> float:
-    """(sum W u)^2 / sum W u^2 with u = exp(increment), mean over the rows of (rows, n): 1 for equal u.
+    """(sum W u)^2 / sum W u^2 with u = exp(increment), mean over the rows of (rows, n): 1 for equal u, 0 for u = 0.
 
     W are the weights normalised within their row. Zhou, Johansen and Aston 2016.
     """
     first = torch.logsumexp(log_weights + increment, -1)
     second = torch.logsumexp(log_weights + 2 * increment, -1)
-    ratio = (2 * first - second).exp()
-    return float(ratio.nan_to_num(0.0).mean())  # NaN where all u are zero
+    return float(torch.where(first == -torch.inf, 0.0, (2 * first - second).exp()).mean())
 
 
 def next_beta(log_weights: Tensor, increment: Callable[[float], Tensor], beta: float, target: float) -> float:

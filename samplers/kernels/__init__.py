@@ -1,12 +1,13 @@
 """Markov kernels, one a file."""
 
-from samplers.kernels.base import Info, Kernel, PreconditionedKernel, State, evaluate, noise_like
+from samplers.kernels.base import Info, Kernel, State, evaluate, noise_like
 from samplers.kernels.discrete_langevin import DiscreteLangevin
 from samplers.kernels.gibbs import Gibbs
 from samplers.kernels.gibbs_with_gradients import GibbsWithGradients
 from samplers.kernels.hmc import HMC
 from samplers.kernels.mala import MALA
 from samplers.kernels.metropolis import metropolis
+from samplers.kernels.preconditioned import PreconditionedKernel
 from samplers.kernels.random_walk import RandomWalkMetropolis
 from samplers.kernels.regional_hmc import RegionalHMC
 from samplers.kernels.riemannian import RiemannianLangevin

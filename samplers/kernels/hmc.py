@@ -15,8 +15,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, Kernel, PreconditionedKernel, State, check_positive, evaluate, noise_like
+from samplers.kernels.base import Info, Kernel, State, check_positive, evaluate, noise_like
 from samplers.kernels.metropolis import metropolis
+from samplers.kernels.preconditioned import PreconditionedKernel
 from targets import Target
 
 

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, PreconditionedKernel, State, evaluate, noise_like
+from samplers.kernels.base import Info, State, evaluate, noise_like
 from samplers.kernels.metropolis import metropolis
+from samplers.kernels.preconditioned import PreconditionedKernel
 from targets import Target
 
 

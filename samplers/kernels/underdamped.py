@@ -14,8 +14,9 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, PreconditionedKernel, State, check_positive, evaluate, noise_like
+from samplers.kernels.base import Info, State, check_positive, evaluate, noise_like
 from samplers.kernels.metropolis import always
+from samplers.kernels.preconditioned import PreconditionedKernel
 from samplers.kernels.ula import CautiousMALA
 from targets import Target
 

@@ -18,11 +18,9 @@ from samplers.draws import PARTICLES, Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.particles.base import ParticleMethod, Swarm
 from samplers.progress import Progress
-from samplers.starts import START_ATTEMPTS, Init, brief, check_starts, finite_starts, positions
+from samplers.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.version import versions
 from targets import Target
-
-CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class _Run:
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.seconds = 0.0
         if self.checkpoint is not None and self.checkpoint.exists():
-            self._restore(checkpoints.load(self.checkpoint, self._header()))
+            self._restore(self.checkpoint, checkpoints.load(self.checkpoint, self._header()))
         else:
             state = self._first_state(init)
             self.start, self.start_log_prob = state.x[:4].clone(), state.log_prob[:4].clone()  # to know the target by
@@ -109,7 +107,7 @@ class _Run:
         label = f"{type(self.method).__name__} on {self.target.name}"
         bar = Progress(self.plan.iterations, self.now.t, progress, label)
         began, interrupted = time.perf_counter() - self.seconds, False
-        next_save = time.monotonic() + CHECKPOINT_SECONDS
+        next_save = time.monotonic() + checkpoints.INTERVAL
         try:
             with deferred_interrupt() as pressed:
                 while self.now.t < self.plan.iterations and not interrupted:
@@ -120,7 +118,7 @@ class _Run:
                     interrupted = pressed.is_set()
                     if time.monotonic() > next_save:
                         self._save()
-                        next_save = time.monotonic() + CHECKPOINT_SECONDS
+                        next_save = time.monotonic() + checkpoints.INTERVAL
         except KeyboardInterrupt:
             interrupted = True
         except BaseException:
@@ -192,15 +190,10 @@ class _Run:
             },
         )
 
-    def _restore(self, saved: dict[str, Any]) -> None:
-        target, device = self.target.inner, self.target.device
+    def _restore(self, path: Path, saved: dict[str, Any]) -> None:
+        device = self.target.device
         self.start, self.start_log_prob = saved["start"].to(device), saved["start_log_prob"].to(device)
-        expected, found = self.start_log_prob, target.log_prob(self.start)
-        if not torch.allclose(expected, found, rtol=1e-4, atol=1e-4):
-            raise ValueError(
-                f"checkpoint: {self.checkpoint} belongs to another target: where it started the log-density "
-                f"was {brief(expected)}, here it is {brief(found)}"
-            )
+        checkpoints.check_density(path, self.target.inner, self.start, self.start_log_prob)
         self.target.tally = Tally(**saved["tally"])
         state = Swarm(**{name: value.to(device) for name, value in saved["state"].items()})
         self.now = self._progressed(saved["t"], state, saved["stayed"].to(device))

@@ -1,0 +1,102 @@
+"""Noise that has the shape of a Markov random field, under which the posterior of its spins factorises."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from targets._arguments import as_double, positive
+from targets._self_coupled import Shift, self_coupled
+from targets.noise import Noise
+from targets.pairwise_mrf import PairwiseMRF
+
+
+class MRFNoise(Noise):
+    """N(0, A^-1), A = J + D + E: the precision has the couplings J of a model of spins, on any positive diagonal.
+
+    For spins p(s) ~ exp(s'Js/2 + b's) and y = s + noise the couplings of the posterior cancel,
+
+        p(s | y) ~ exp(s'(b + A y)),     E[s | y] = tanh(b + A y),
+        phi(y) = -y'Ay / 2 + sum_i log 2 cosh(b + Ay)_i - tr(D + E) / 2 + log det A / 2 - n/2 log 2 pi
+
+    The law of y is that of `RelaxedMRF` in coordinates w. J is the one in force, 1 / T and all.
+
+    shift: D, as in `RelaxedMRF`, by default the smallest. extra: E, a number or a diagonal (n,), not negative: the
+    precision that further measurements with independent noise at each site add; A is then that of the mean of all,
+    each weighted by its precision. `scaled(c)` has precision A / c, in which the couplings no longer cancel:
+    `scale` is the product of such factors. On a torus with one number for D + E, A acts by fast Fourier transforms.
+    ValueError for a diagonal that leaves A not positive definite.
+    """
+
+    def __init__(self, mrf: PairwiseMRF, shift: Shift | None = None, extra: Any = 0.0) -> None:
+        if not isinstance(mrf, PairwiseMRF):
+            raise TypeError(f"mrf: got {type(mrf).__name__}, expected a targets.PairwiseMRF, whose couplings are J")
+        added = as_double(extra, "extra").cpu()
+        if added.shape not in ((), (mrf.dim,)) or bool((added < 0).any()):
+            raise ValueError(
+                f"extra: got {extra!r}, expected a number of at least 0, or a diagonal ({mrf.dim},) of such numbers"
+            )
+        a = self_coupled(mrf, "smallest" if shift is None else shift)
+        if bool((added > 0).any()):
+            total = a.shift + added.to(a.shift.device)
+            a = self_coupled(mrf, total[0] if bool((total == total[0]).all()) else total)
+        self.mrf, self.dim, self.scale = mrf, mrf.dim, 1.0
+        self._a = a
+        self._log_det = -float(a.eigenvalues.log().sum())
+        self._here: dict[Any, tuple[PairwiseMRF, Any, Tensor]] = {}
+
+    @property
+    def shift(self) -> Tensor:
+        """The diagonal D + E of A, (n,) in float64."""
+        return self._a.shift
+
+    def _placed(self, v: Tensor) -> tuple[PairwiseMRF, Any, Tensor]:
+        key = (v.dtype, v.device)
+        if key not in self._here:
+            mrf, a = self.mrf.to(v.device, v.dtype), copy.copy(self._a)
+            a.place(mrf)
+            self._here[key] = (mrf, a, a.shift.to(v))
+        return self._here[key]
+
+    def times(self, v: Tensor) -> Tensor:
+        solved = self._placed(v)[1].solve(v)
+        return solved if self.scale == 1 else self.scale * solved
+
+    def solve(self, v: Tensor) -> Tensor:
+        mrf, _, shift = self._placed(v)
+        product = mrf.coupled(v) + shift * v
+        return product if self.scale == 1 else product / self.scale
+
+    def colour(self, white: Tensor) -> Tensor:
+        coloured = self._placed(white)[1].whiten(white)
+        return coloured if self.scale == 1 else self.scale**0.5 * coloured
+
+    def scaled(self, factor: float) -> Self:
+        new = copy.copy(self)
+        new.scale = self.scale * positive(factor, "factor")
+        return new
+
+    def log_det(self, dim: int) -> float:
+        return self._log_det + dim * float(torch.tensor(self.scale, dtype=torch.float64).log())
+
+    def covariance(self, dim: int) -> Tensor:
+        return self.times(torch.eye(dim, dtype=torch.float64, device=self._a.shift.device)).cpu()
+
+    def variances(self, dim: int) -> Tensor | None:
+        return None if len(self.mrf.edges) else self.scale / self.shift
+
+    def matches(self, mrf: PairwiseMRF) -> bool:
+        """Whether the couplings of a model are J, so that they cancel in the posterior of its spins at scale 1."""
+        if mrf is self.mrf:
+            return True
+        if mrf.dim != self.dim or not torch.equal(self.mrf._exact["edges"], mrf._exact["edges"]):
+            return False
+        ours, theirs = (model._beta * model._exact["couplings"] for model in (self.mrf, mrf))
+        return torch.equal(ours, theirs)
+
+    def __repr__(self) -> str:
+        scale = "" if self.scale == 1 else f", scale={self.scale:.6g}"
+        return f"MRFNoise({self.mrf.name}, dim={self.dim}{scale})"
