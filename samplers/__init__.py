@@ -19,6 +19,7 @@ from samplers.kernels import (
     Wolff,
 )
 from samplers.particles import GFSD, GFSF, SVGD, Blob
+from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, SequentialMultimeasurement, WalkJump
 from samplers.version import __version__
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "GFSF",
     "HMC",
     "MALA",
+    "SLIPS",
     "SMC",
     "SVGD",
     "ULA",
@@ -35,18 +37,22 @@ __all__ = [
     "Comparison",
     "Cost",
     "DiscreteLangevin",
+    "DiffusiveGibbs",
     "Draws",
     "Gibbs",
     "GibbsWithGradients",
+    "JointMultimeasurement",
     "Kernel",
     "LogZ",
     "ParallelTempering",
     "RandomWalkMetropolis",
     "RiemannianLangevin",
     "SamplingWarning",
+    "SequentialMultimeasurement",
     "State",
     "SwendsenWang",
     "UnderdampedLangevin",
+    "WalkJump",
     "Wolff",
     "__version__",
     "compare",

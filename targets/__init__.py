@@ -13,6 +13,7 @@ from targets.log_density import LogDensity, from_numpy
 from targets.log_gaussian_cox import LogGaussianCox
 from targets.logistic_regression import LogisticRegression
 from targets.many_well import ManyWell, SquareWell
+from targets.mrf_noise import MRFNoise
 from targets.mueller_brown import MuellerBrown
 from targets.noise import CorrelatedNoise, IsotropicNoise, Noise
 from targets.pairwise_mrf import PairwiseMRF
@@ -53,6 +54,7 @@ __all__ = [
     "LogExponential",
     "LogGaussianCox",
     "LogisticRegression",
+    "MRFNoise",
     "ManyWell",
     "Moments",
     "MuellerBrown",

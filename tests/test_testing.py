@@ -269,3 +269,9 @@ def test_every_exact_sampler_agrees_with_its_density(name):
 @pytest.mark.parametrize("seed", range(5))
 def test_exact_kernels_pass_at_other_seeds_with_more_chains(name, seed):
     check_invariance(EXACT[name], skewed(), seed=100 + seed, chains=200_000)
+
+
+def test_a_statistic_that_is_not_a_number_fails():
+    with pytest.raises(AssertionError, match="FAILED"):
+        sequential("a NaN", 100, lambda stage, draws: {"fine": 0.5, "broken": float("nan")})
+    assert statistics.symmetric_signs(torch.tensor([1.0, -1.0, float("nan")])) == 0.0

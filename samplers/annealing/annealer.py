@@ -17,6 +17,7 @@ from samplers.annealing.resampling import Scheme
 from samplers.annealing.schedule import MOST_TEMPERATURES, fixed_betas, next_beta
 from samplers.annealing.tuning import Tuner
 from samplers.kernels import HMC, Gibbs, Kernel, State
+from samplers.kernels.base import check_kernel
 from targets import GaussianMixture, Target
 
 
@@ -48,9 +49,8 @@ class Annealer(ABC):
         several = isinstance(self.kernel, Sequence)
         kernels = list(self.kernel) if isinstance(self.kernel, Sequence) else [self.kernel]
         for kernel in kernels:
-            if kernel is not None and not isinstance(kernel, Kernel):
-                came = f"the class {kernel.__name__}" if isinstance(kernel, type) else type(kernel).__name__
-                raise TypeError(f"kernel: got {came}, expected a kernel such as samplers.HMC()")
+            if kernel is not None:
+                check_kernel(kernel)
         if several:
             object.__setattr__(self, "kernel", tuple(kernels))
             if self.betas is None or len(kernels) != len(self.betas) - 1:  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from samplers.annealing.tempering_record import TemperingState, findings
 from samplers.counting import Counted
 from samplers.draws import Cost
 from samplers.kernels import HMC, Gibbs, Info, Kernel, State, _choices
-from samplers.kernels.base import Findings
+from samplers.kernels.base import Findings, check_kernel
 from samplers.starts import Init, positions
 from samplers.warmup import Warmup
 from targets import Target
@@ -96,8 +96,7 @@ class ParallelTempering(Kernel):
             return
         kernels = (self.kernel,) if isinstance(self.kernel, Kernel) else tuple(self.kernel)
         for kernel in kernels:
-            if not isinstance(kernel, Kernel):
-                raise TypeError(f"kernel: got {type(kernel).__name__}, expected a kernel such as samplers.HMC()")
+            check_kernel(kernel)
             if not kernel.exact:
                 raise ValueError(
                     f"kernel: {type(kernel).__name__} leaves its target only approximately invariant, and swaps of "

@@ -220,3 +220,10 @@ def check_positive(value: float, argument: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise ValueError(f"{argument}: got {value!r}, expected a positive finite number")
     return float(value)
+
+
+def check_kernel(kernel: object, argument: str = "kernel") -> None:
+    """TypeError for what is not a kernel, such as a kernel's class."""
+    if not isinstance(kernel, Kernel):
+        came = f"the class {kernel.__name__}" if isinstance(kernel, type) else type(kernel).__name__
+        raise TypeError(f"{argument}: got {came}, expected a kernel such as samplers.HMC()")

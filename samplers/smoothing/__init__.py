@@ -1,5 +1,20 @@
 """Sampling by smoothing: noisy measurements, denoisers, walk-jump and multimeasurement chains."""
 
+from samplers.smoothing.diffusive_gibbs import DiffusiveGibbs
+from samplers.smoothing.joint import JointMultimeasurement
 from samplers.smoothing.measurements import GivenMeasurements, JointMeasurements, NextMeasurement, Noisy
+from samplers.smoothing.sequential import SequentialMultimeasurement
+from samplers.smoothing.slips import SLIPS
+from samplers.smoothing.walk_jump import WalkJump
 
-__all__ = ["GivenMeasurements", "JointMeasurements", "NextMeasurement", "Noisy"]
+__all__ = [
+    "SLIPS",
+    "DiffusiveGibbs",
+    "GivenMeasurements",
+    "JointMeasurements",
+    "JointMultimeasurement",
+    "NextMeasurement",
+    "Noisy",
+    "SequentialMultimeasurement",
+    "WalkJump",
+]

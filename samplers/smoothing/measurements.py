@@ -66,12 +66,10 @@ class Measured(Target):
         if found.fallback is not None:
             self.fallbacks += int(found.fallback.sum())
         if found.trusted is not None and not bool(found.trusted.all()):
-            assert found.ess is not None
-            share, worst = 1 - float(found.trusted.double().mean()), float(found.ess.min())
+            share = 1 - float(found.trusted.double().mean())
             raise UntrustedEstimate(
                 f"denoiser: {self.denoiser.describe()} does not believe {share:.0%} of its estimates of E[X | y] for "
-                f"{self.target.name} at {noise} (worst effective number of draws {worst:.3g}); give it more draws, or "
-                "use one that can, such as denoiser='auto'"
+                f"{self.target.name} at {noise} ({_doubt(found)}, or use one that can, such as denoiser='auto'"
             )
         return found
 
@@ -91,6 +89,12 @@ class Measured(Target):
                 "a Metropolis test, such as UnderdampedLangevin, or another denoiser"
             )
         return self.log_prob_and_score(x)[0]
+
+
+def _doubt(found: Estimate) -> str:
+    if found.ess is None:
+        return "it has not converged, or left its range); give it more iterations"
+    return f"worst effective number of draws {float(found.ess.min()):.3g}); give it more draws"
 
 
 def density_of(found: Estimate) -> Tensor:

@@ -10,6 +10,7 @@ a; a wrong one that looks suspicious is looked at again with more draws. Gandy a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,7 +50,8 @@ def sequential(
     gamma = beta ** (1 / STAGES)
     report = None
     for stage in range(STAGES):
-        found = p_values(stage, draws)
+        # a statistic that is not a number is one that failed
+        found = {name: 0.0 if math.isnan(value) else value for name, value in p_values(stage, draws).items()}
         q = len(found) * min(found.values())
         report = Report(check, q > beta, stage + 1, draws, found)
         if q <= beta:

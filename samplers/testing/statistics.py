@@ -45,7 +45,9 @@ def uniform_ranks(ranks: Tensor, levels: int) -> float:
 
 
 def symmetric_signs(differences: Tensor) -> float:
-    """p-value for differences (n,) being symmetric about zero, by their signs; zeros are left out."""
+    """p-value for differences (n,) being symmetric about zero, by their signs; zeros are left out, a NaN fails."""
+    if bool(differences.isnan().any()):
+        return 0.0
     positive, negative = int((differences > 0).sum()), int((differences < 0).sum())
     if positive + negative == 0:
         return 1.0

@@ -1,13 +1,21 @@
 """Denoisers: what is known of X when Y = X + noise has been measured."""
 
+from samplers.smoothing.denoisers.automatic import Auto
 from samplers.smoothing.denoisers.base import Denoiser, Estimate
 from samplers.smoothing.denoisers.closed_form import ClosedForm
-from targets import Noise, Target
+from samplers.smoothing.denoisers.importance import Importance
+from samplers.smoothing.denoisers.learned import Learned
+from samplers.smoothing.denoisers.names import as_denoiser, default_denoiser
+from samplers.smoothing.denoisers.quadrature import Quadrature
 
-__all__ = ["ClosedForm", "Denoiser", "Estimate", "default_denoiser"]
-
-
-def default_denoiser(target: Target, noise: Noise) -> Denoiser:
-    """The closed form."""
-    del target, noise
-    return ClosedForm()
+__all__ = [
+    "Auto",
+    "ClosedForm",
+    "Denoiser",
+    "Estimate",
+    "Importance",
+    "Learned",
+    "Quadrature",
+    "as_denoiser",
+    "default_denoiser",
+]

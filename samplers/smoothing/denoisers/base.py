@@ -93,7 +93,9 @@ def hyperparameters(denoiser: Any) -> str:
     return repr(denoiser)
 
 
-def stein_corrected(x: Tensor, y: Tensor, scores: Tensor, noise: Noise, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+def stein_corrected(
+    x: Tensor, y: Tensor, scores: Tensor, noise: Noise, log_weights: Tensor, families: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """E[X | y] and its standard error from weighted particles of X given y, with Stein's control variate.
 
         Z = grad log gamma(X) - P (X - y) has mean zero given y, so E[X] = E[X + a Z] for any a;
@@ -101,6 +103,8 @@ def stein_corrected(x: Tensor, y: Tensor, scores: Tensor, noise: Noise, log_weig
 
     x, scores: (n, k, dim); y: (n, dim); log_weights: (n, k). a = 0 is the plain mean, a = C the form that averages
     the score of gamma instead: this is the blend of both of least variance (Mira, Solgi and Imparato 2013).
+    families: (n, k) integers below k; particles that share one are not independent, and the standard error adds up
+    their deviations before they are squared. None: all are independent.
     """
     weights = log_weights.softmax(-1).to(x.dtype)[..., None]
     z = scores - noise.solve(x - y[:, None])
@@ -110,5 +114,8 @@ def stein_corrected(x: Tensor, y: Tensor, scores: Tensor, noise: Noise, log_weig
     heavy = weights.square()
     variance = (heavy * dz.square()).sum(1)
     slope = torch.where(variance > 0, -(heavy * dx * dz).sum(1) / variance, 0.0)
-    error = (heavy * (dx + slope[:, None] * dz).square()).sum(1).sqrt()
+    parts = weights * (dx + slope[:, None] * dz)
+    if families is not None:
+        parts = torch.zeros_like(parts).scatter_add_(1, families[..., None].expand_as(parts), parts)
+    error = parts.square().sum(1).sqrt()
     return mean_x + slope * mean_z, error

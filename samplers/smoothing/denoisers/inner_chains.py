@@ -1,0 +1,159 @@
+"""The denoiser that keeps Markov chains on X given y running while y moves.
+
+    x_c <- a step that leaves gamma(x) N(x; y, C) invariant,   c = 1 .. chains;     E[X | y] = mean of x + a z,
+    z = grad log gamma(x) - P (x - y)
+
+over all chains and the last half of the steps; a for each coordinate as in Stein's control variate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.kernels import MALA, Kernel, PreconditionedKernel, State
+from samplers.smoothing.denoisers.base import Denoiser, Estimate
+from samplers.smoothing.denoisers.inner_base import RowPosterior
+from samplers.smoothing.denoisers.inner_tuning import ByScores
+from targets import Noise, Target
+
+ACCEPTANCE = 0.75
+BLOCK = 8  # steps between changes of the mass matrix, in the half that is thrown away
+
+
+@dataclass(frozen=True, eq=False)
+class InnerChains(Denoiser):
+    """E[X | y] and draws of X given y from `chains` persistent chains for each y, `steps` steps at every call.
+
+    kernel: None is MALA; where its step size is left open it follows an acceptance of 0.75 over all rows, and its
+    inverse mass matrix the scores at the points of all rows, both in the first half of the steps, which is thrown away.
+    The memory is where the chains stand, (n, chains, dim). Without one they start from N(y, C), and run `first` times
+    as many steps.
+
+    No log-density phi. Consistent as the steps grow, where chains cross between the modes of X given y; where they do
+    not, each stays in the mode that it came to from its start, with that mode's chance to catch it. `error` is the
+    standard error between the chains' means, `ess` the variance of X over its square: of the order of `chains` where
+    they stand in different modes. If all are in one, nothing tells of the others. floor: the ess from which on an
+    estimate is trusted; None trusts all. `draw` is the last state of one of the chains.
+    A log-density and a score for each chain and step. Huang et al. 2024 (RDMC); Grenioux et al. 2024 (SLIPS).
+    """
+
+    chains: int = 4
+    steps: int = 32
+    kernel: Kernel | None = None
+    first: int = 50
+    floor: float | None = None
+
+    persistent: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("chains", 2), ("steps", 2), ("first", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+        if self.kernel is not None and not isinstance(self.kernel, Kernel):
+            raise TypeError(f"kernel: got {type(self.kernel).__name__}, expected a kernel such as samplers.MALA()")
+        if self.floor is not None and not 0 < self.floor < math.inf:
+            raise ValueError(f"floor: got {self.floor!r}, expected a positive number of draws or None")
+
+    def check(self, target: Target, noise: Noise) -> None:
+        (MALA() if self.kernel is None else self.kernel).check_target(target)
+
+    def estimate(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+    ) -> Estimate:
+        assert generator is not None
+        x, sums = self.run(target, y, noise, generator, memory)
+        mean, error, ess = sums.estimate()
+        return Estimate(mean, None, error, ess, memory=x, trusted=None if self.floor is None else ess >= self.floor)
+
+    def draw(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
+    ) -> Tensor:
+        x, _ = self.run(target, y, noise, generator, memory)
+        chosen = torch.randint(self.chains, (len(y),), generator=generator, device=y.device)
+        return x[torch.arange(len(y), device=y.device), chosen]
+
+    @torch.no_grad()
+    def run(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
+    ) -> tuple[Tensor, Sums]:
+        """Where the chains end, (n, chains, dim), and the sums over the half that is kept."""
+        shape, steps = (len(y), self.chains, target.dim), self.steps
+        if memory is None:
+            steps *= self.first
+            memory = y[:, None] + noise.sample_like(y[:, None].expand(shape), generator)
+        elif memory.shape != shape:
+            raise ValueError(f"memory: got shape {tuple(memory.shape)}, expected {shape}")
+        posterior = RowPosterior(target, y, noise)
+        given = (MALA() if self.kernel is None else self.kernel).placed(posterior)
+        tuner = None
+        if isinstance(given, PreconditionedKernel) and given.step_size is None:
+            tuner = ByScores(given, target.dim, ACCEPTANCE if isinstance(given, MALA) else None)
+        kernel: Kernel = given
+        state = given.init(posterior, memory.reshape(-1, target.dim), generator)
+        sums = Sums.empty(state, shape)
+        thrown = steps // 2
+        for t in range(steps):
+            if tuner is not None and t <= thrown and (t % BLOCK == 0 or t == thrown):
+                kernel = tuner.fitted(state.score)
+            state, info = kernel.step(posterior, state, generator)
+            if t >= thrown:
+                sums.add(state)
+            elif tuner is not None:
+                tuner.learn(float(info.acceptance_rate.mean()))
+        return state.x.reshape(shape), sums
+
+
+@dataclass
+class Sums:
+    """Of the states of n rows of chains, less where they stood at first: x, z, and their squares; (n, chains, dim)."""
+
+    origin: Tensor
+    count: int
+    x: Tensor
+    z: Tensor
+    xx: Tensor
+    xz: Tensor
+    zz: Tensor
+    scored: bool
+
+    @classmethod
+    def empty(cls, state: State, shape: tuple[int, int, int]) -> Sums:
+        """Nothing yet; squares are taken from the mean of a row's chains, so that they do not cancel."""
+        origin = state.x.reshape(shape).mean(1, keepdim=True)
+        zero = torch.zeros(shape, dtype=torch.float64, device=origin.device)
+        return cls(origin, 0, *(zero.clone() for _ in range(5)), scored=state.score is not None)
+
+    def add(self, state: State) -> None:
+        """One more state of each chain."""
+        x = (state.x.reshape(self.x.shape) - self.origin).double()
+        self.count += 1
+        self.x += x
+        self.xx += x.square()
+        if self.scored:
+            assert state.score is not None
+            z = state.score.reshape(self.x.shape).double()
+            self.z += z
+            self.xz += x * z
+            self.zz += z.square()
+
+    def estimate(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (n, dim), its standard error (n, dim), and the effective number of draws (n,)."""
+        chains = self.x.shape[1]
+        x, z = self.x / self.count, self.z / self.count
+        mean_x, mean_z = x.mean(1), z.mean(1)
+        total = (self.xx / self.count).mean(1) - mean_x.square()
+        both = (self.xz / self.count).mean(1) - mean_x * mean_z
+        score = (self.zz / self.count).mean(1) - mean_z.square()
+        slope = torch.where(score > 0, -both / score, 0.0)
+        corrected = x + slope[:, None] * z
+        error = (corrected.var(1) / chains).sqrt()
+        plain = x.var(1) / chains
+        ess = (total.sum(-1) / plain.sum(-1)).nan_to_num(nan=1.0).clamp(1.0, chains * self.count)
+        mean = self.origin[:, 0].double() + corrected.mean(1)
+        return mean.to(self.origin), error.to(self.origin), ess

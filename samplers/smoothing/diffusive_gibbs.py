@@ -1,0 +1,123 @@
+"""Diffusive Gibbs sampling: noise is added and taken away again.
+
+y = x + N(0, sigma^2 I),     x' by a kernel that keeps  p(x | y) ~ gamma(x) N(y; x, sigma^2 I)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.draws import Cost
+from samplers.kernels import MALA, Info, Kernel, State
+from samplers.kernels.base import check_positive
+from samplers.smoothing.measurements import GivenMeasurements
+from samplers.smoothing.resampled import ResampledProposals
+from targets import Target
+
+DEFAULT_STEP = 0.1
+LEVELS = 4
+SPAN = 16.0  # of the largest noise to the smallest where `sigma` is left open
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusiveGibbs(Kernel):
+    """A Gibbs sampler of (X, Y): leaves the target invariant. The noise carries chains over to other modes.
+
+    sigma: standard deviation of the noise, or several, one of which is drawn for each step (the same for all chains);
+    None takes four from that of `samplers.smoothing.plan` down to a sixteenth of it.
+    candidates: x is first chosen anew among itself and that many draws of N(y, sigma^2 I), in proportion to gamma
+    (samplers.smoothing.resampled); 1 is nearly the Metropolis test of the original. 0 leaves it out.
+    steps: of MALA on p(x | y) afterwards, with h / (1 + h / sigma^2), h the `step_size`, which warmup tunes to an
+    acceptance of 0.574.
+
+    A step takes `candidates` log-densities and `steps` + 1 scores. Reversible where only one of the two moves is made.
+    Chen, Zhang, Paige, Hernandez-Lobato and Barber 2024, where y = alpha x + sqrt(1 - alpha^2) xi: the same with
+    sigma = sqrt(1 - alpha^2) / alpha.
+    """
+
+    sigma: float | Sequence[float] | None = None
+    candidates: int = 16
+    steps: int = 4
+    step_size: float | None = None
+
+    exact: ClassVar[bool] = True
+    target_acceptance: ClassVar[float] = 0.574
+
+    def __post_init__(self) -> None:
+        if self.sigma is not None:
+            several = [self.sigma] if isinstance(self.sigma, (int, float)) else list(self.sigma)
+            if not several:
+                raise ValueError("sigma: got none, expected a standard deviation or several")
+            object.__setattr__(self, "sigma", tuple(check_positive(float(s), "sigma") for s in several))
+        for name in ("candidates", "steps"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name}: got {value!r}, expected an integer of at least 0")
+        if self.candidates == 0 and self.steps == 0:
+            raise ValueError("candidates, steps: got 0 for both, and x would never move")
+        if self.step_size is not None:
+            check_positive(self.step_size, "step_size")
+
+    @property
+    def reversible(self) -> bool:  # type: ignore[override]
+        """Whether it satisfies detailed balance."""
+        return self.candidates == 0 or self.steps == 0
+
+    def prepare(self, target: Target, seed: int) -> tuple[Self, Cost]:
+        if self.sigma is not None:
+            return self, Cost()
+        from samplers.smoothing.plan import plan
+
+        choice = plan(target, seed=seed)
+        ratio = SPAN ** (-1 / (LEVELS - 1))
+        return replace(self, sigma=tuple(choice.sigma * ratio**k for k in range(LEVELS))), choice.cost
+
+    def tuned(self, warm: Kernel) -> Self:
+        assert isinstance(warm, DiffusiveGibbs)
+        return self if self.step_size is not None else replace(self, step_size=warm.step_size)
+
+    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
+        return MALA().init(target, x, generator)
+
+    def frozen(self, generator: Generator) -> Self:
+        return replace(self, sigma=(self._sigma(generator),))
+
+    def _sigma(self, generator: Generator) -> float:
+        if self.sigma is None:
+            raise ValueError("sigma: left to `sample`, which finds it; give it to use init and step alone")
+        levels: tuple[float, ...] = self.sigma  # type: ignore[assignment]
+        if len(levels) == 1:
+            return levels[0]
+        return levels[int(torch.randint(len(levels), (), generator=generator, device=generator.device))]
+
+    def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        sigma = self._sigma(generator)
+        noise = torch.randn(state.x.shape, generator=generator, dtype=state.x.dtype, device=state.x.device)
+        given = GivenMeasurements(target, state.x + sigma * noise, sigma)
+        bad = torch.zeros(len(state.x), dtype=torch.bool, device=state.x.device)
+        rate = torch.ones(len(state.x), dtype=torch.float64, device=state.x.device)
+        x = state.x
+        if self.candidates:
+            chooser = ResampledProposals(self.candidates + 1)
+            chosen, info = chooser.step(given, chooser.init(given, x, generator), generator)
+            x, bad = chosen.x, bad | info.diverging
+            rate = info.acceptance_rate
+        h = DEFAULT_STEP if self.step_size is None else self.step_size
+        local = MALA(step_size=h / (1 + h / sigma**2), inverse_mass_matrix="identity")
+        inner = local.init(given, x, generator)
+        if self.steps:
+            rate = torch.zeros_like(rate)
+        for _ in range(self.steps):
+            inner, info = local.step(given, inner, generator)
+            rate += info.acceptance_rate / self.steps
+            bad = bad | info.diverging
+        assert inner.score is not None
+        # back from the posterior's density and score to the target's
+        away = inner.x - given.y
+        log_prob = inner.log_prob + 0.5 * away.square().sum(-1) / sigma**2
+        return State(inner.x, log_prob, inner.score + away / sigma**2), Info(rate, bad)

@@ -1,0 +1,56 @@
+"""Joint multimeasurement sampling: several measurements walk together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from samplers.smoothing.measurement_walk import MeasurementWalk
+
+if TYPE_CHECKING:
+    from samplers.smoothing.plan import Plan
+
+MOST = 8  # of the number planned for a sequence, how many still walk well together
+
+
+@dataclass(frozen=True, eq=False)
+class JointMultimeasurement(MeasurementWalk):
+    """m measurements of the target walk together; after every `steps` steps of the walk x is read from them.
+
+        score of y_t: P (E[X | ybar; C / m] - y_t),     ybar their mean,  C = P^-1 the covariance of one
+
+    noise: "isotropic" with standard deviation `sigma`; a covariance (dim, dim), variances (dim,) or a targets.Noise.
+    sigma, m: None leaves them to `samplers.smoothing.plan`, which looks for the noise from which the measurements
+    are log-concave. The joint law is the harder to walk on the more measurements there are: for a Gaussian its
+    condition number is 1 + m var / sigma^2. See SequentialMultimeasurement.
+    kernel: of the walk, which moves in units of the noise (`samplers.smoothing.walk`) unless it has a mass matrix;
+    None is HMC with a step of 1.2 (m dim)^(-1/4), or UnderdampedLangevin where the denoiser is not exact.
+    denoiser: a samplers.smoothing.denoisers.Denoiser or its name; "auto" takes the closed form where there is one.
+    jump: "posterior" draws X given the measurements, exact where the denoiser is; "mean" takes E[X | ybar], whose law
+    is off by a Wasserstein distance of up to sigma sqrt(dim / m). The walk does not depend on the jumps.
+
+    Invariant: the target, with an exact kernel, an exact denoiser and jump="posterior"; reversible where the kernel is.
+    A start x gets noise of its own. attrs["smoothing"] tells the noise, what denoised, how many points, and how often
+    a fallback was needed. Saremi, Srivastava and Bach 2023.
+    """
+
+    m: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.m is not None and (isinstance(self.m, bool) or not isinstance(self.m, int) or self.m < 1):
+            raise ValueError(f"m: got {self.m!r}, expected a positive integer")
+
+    @property
+    def measurements(self) -> int:
+        if self.m is None:
+            raise ValueError("m: left to `sample`, which finds it; give it to use init and step alone")
+        return self.m
+
+    @property
+    def left_open(self) -> bool:
+        return super().left_open or self.m is None
+
+    def planned(self, choice: Plan) -> dict[str, Any]:
+        found = super().planned(choice) if super().left_open else {}
+        return found | {"m": min(MOST, choice.m) if self.m is None else self.m}

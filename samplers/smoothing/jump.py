@@ -1,0 +1,30 @@
+"""The last move, from measurements to the target.
+
+"posterior": x ~ p(x | y), so that x has the law of the target when y has the law of its measurements.
+"mean": x = E[X | y], the literature's; its law differs from the target's by a Wasserstein distance of at most
+sqrt(tr C), C the noise of y: sigma sqrt(dim / m) for m measurements.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from torch import Generator, Tensor
+
+from samplers.smoothing.measurements import Measured
+from targets import Noise
+
+Jump = Literal["posterior", "mean"]
+
+
+def check_jump(jump: str) -> None:
+    """ValueError for a jump that there is not."""
+    if jump not in get_args(Jump):
+        raise ValueError(f"jump: got {jump!r}, expected 'posterior' or 'mean'")
+
+
+def jumped(jump: Jump, law: Measured, y: Tensor, noise: Noise, generator: Generator) -> Tensor:
+    """From measurements y (n, dim) with that noise to the target, by the law's denoiser."""
+    if jump == "mean":
+        return law.denoise(y, noise).mean
+    return law.denoiser.draw(law.target, y, noise, generator, law.memory)

@@ -1,0 +1,201 @@
+"""What is known of how far a target spreads: X = U + N(0, tau^2 I), U within R of a centre.
+
+From closed form for Gaussians, mixtures of Gaussians and their products; by theorems on spins for random fields; else
+from draws, exact ones or those of a pilot run (`samplers.smoothing.pilot`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.draws import Cost
+from samplers.smoothing.concavity import threshold
+from samplers.smoothing.probes import probed_threshold
+from targets import Gaussian, GaussianMixture, Ising, PairwiseMRF, Product, Target
+from targets.discrete import DiscreteTarget
+
+GAP = 1e-10  # of the squared radius: how closely the smallest ball is found
+BALL_STEPS = 10_000
+DRAWS = 2048
+MOST_ENUMERATED, MOST_DENSE = 16, 4096  # spins: for the covariance, for the spectrum of J
+
+
+@dataclass(frozen=True)
+class Spread:
+    """mean (dim,) and covariance (dim, dim) of X in float64, and R and tau of the hardest part of it.
+
+    concave_from: the sigma from which on Y is log-concave, by R and tau or, below that, as probes tell (`probed`).
+    finest: the smallest standard deviation of any part, in any direction, which decides m. origin: in words, what R
+    and tau are. parts: of how many independent parts the target consists.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    radius: float
+    tau: float
+    concave_from: float
+    finest: float
+    origin: str
+    probed: bool = False
+    parts: int = 1
+    cost: Cost = Cost()
+    remarks: tuple[str, ...] = ()
+
+
+def enclosing_ball(points: Tensor) -> tuple[Tensor, float]:
+    """Centre and radius of the smallest ball around points (k, dim), by pairwise Frank-Wolfe steps on its dual:
+
+    max over weights of sum_i w_i |p_i|^2 - |sum_i w_i p_i|^2;   weight goes from the nearest point to the farthest
+
+    The radius is that of a ball that holds all points, whatever the number of steps.
+    """
+    weights = torch.full((len(points),), 1 / len(points), dtype=points.dtype, device=points.device)
+    centre = points.mean(0)
+    best = (centre, math.inf)
+    for _ in range(BALL_STEPS):
+        squares = (points - centre).square().sum(1)
+        far = int(squares.argmax())
+        if float(squares[far]) < best[1]:
+            best = (centre, float(squares[far]))
+        if float(squares[far] - weights @ squares) <= GAP * float(squares[far]):
+            break
+        near = int(torch.where(weights > 0, squares, torch.inf).argmin())
+        apart = points[far] - points[near]
+        step = min(float(weights[near]), float((squares[far] - squares[near]) / (2 * apart @ apart)))
+        weights[far] += step
+        weights[near] -= step
+        centre = centre + step * apart
+    return best[0], math.sqrt(best[1])
+
+
+def of_components(means: Tensor, covariances: Tensor) -> tuple[float, float]:
+    """R and tau of a mixture of Gaussians (k, dim), (k, dim, dim): tau^2 is the smallest eigenvalue of all, R the radius
+    of the smallest ball around the means.
+
+    Where the covariances S_k differ, U keeps S_k - tau^2 I of them, a Gaussian and not bounded: the largest eigenvalue
+    of that is added to the squared distance of its mean. One Gaussian has R = 0: it is log-concave as it is.
+    """
+    eigenvalues = torch.linalg.eigvalsh(covariances)
+    tau = math.sqrt(float(eigenvalues.min()))
+    if len(means) == 1:
+        return 0.0, tau
+    centre, radius = enclosing_ball(means)
+    if bool(torch.isclose(covariances, covariances[:1], rtol=1e-6, atol=1e-12).all()):
+        return radius, tau
+    left = eigenvalues[:, -1] - tau**2
+    return math.sqrt(float(((means - centre).square().sum(1) + left).max())), tau
+
+
+def hardest(parts: list[tuple[float, float]]) -> tuple[float, float]:
+    """R and tau of the part that needs the most noise."""
+    return max(parts, key=lambda part: (threshold(*part), -part[1]))
+
+
+def in_closed_form(target: Target, whiten: Tensor | None, seed: int) -> Spread | None:
+    """The spread of Gaussians, mixtures and their products; None for other targets.
+
+    whiten: W (dim, dim), where R and tau are asked of W X; no probes are made then. The bound by R and tau is the best
+    there is for one component or two of the same covariance; draws with that seed probe the others.
+    """
+    factors = target.factors if isinstance(target, Product) else [target]
+    if not all(isinstance(factor, (Gaussian, GaussianMixture)) for factor in factors):
+        return None
+    if whiten is not None and len(factors) > 1:
+        return None
+    parts, sizes = [], []
+    for factor in factors:
+        means, covariances = _components(factor)
+        sizes.append(len(means))
+        if whiten is not None:
+            means, covariances = means @ whiten.mT, whiten @ covariances @ whiten.mT
+        parts.append(of_components(means, covariances))
+    radius, tau = hardest(parts)
+    finest = min(part[1] for part in parts)
+    origin = _in_words(sizes, radius, tau, len(factors))
+    double = target.to("cpu", torch.float64)
+    least, probed = threshold(radius, tau), False
+    if max(sizes) > 2 and whiten is None:
+        generator = Generator().manual_seed(seed)
+        drawn = [(of, factor.to("cpu", torch.float64)) for of, factor in zip(parts, factors, strict=True)]
+        least = max(
+            probed_threshold(f.sample(DRAWS, generator=generator), threshold(*of), generator) for of, f in drawn
+        )
+        probed = least < threshold(radius, tau)
+    return Spread(double.mean, double.covariance, radius, tau, least, finest, origin, probed, len(factors))
+
+
+def _components(target: Target) -> tuple[Tensor, Tensor]:
+    """Means and covariances in float64 on the CPU, (k, dim) and (k, dim, dim)."""
+    double = target.to("cpu", torch.float64)
+    if isinstance(double, Gaussian):
+        return double.mean[None], double.covariance[None]
+    assert isinstance(double, GaussianMixture)
+    factors = double.component_factors
+    return double.modes, torch.diag_embed(factors**2) if factors.ndim == 2 else factors @ factors.mT
+
+
+def _in_words(sizes: list[int], radius: float, tau: float, factors: int) -> str:
+    if max(sizes) == 1:
+        return f"The target is Gaussian, its smallest standard deviation {tau:.3g}"
+    which = f"In the hardest of its {factors} independent parts the" if factors > 1 else "The"
+    several = f"{sizes[0]} components" if factors == 1 else "components"
+    return (
+        f"{which} means of the {several} lie within R = {radius:.4g} of their centre and each has a standard deviation "
+        f"of at least tau = {tau:.3g}"
+    )
+
+
+def of_spins(target: DiscreteTarget) -> Spread:
+    """The spread of a law on values^dim; tau = 0. R^2 is what bounds the covariance of X given any measurement.
+
+    Of spins it is the largest eigenvalue of the covariance without fields where no coupling is negative, which any
+    fields only lower (Ding, Song and Sun 2023); 1 / (1 - w), w < 1 the width of the spectrum of J (Bauerschmidt and
+    Bodineau 2019); n, as for all spins. The smallest that is known is taken.
+    """
+    half = float(target.values.max() - target.values.min()) / 2
+    middle = float(target.values.max() + target.values.min()) / 2
+    double = target.to("cpu", torch.float64)
+    mean = double.mean if "mean" in double.known else torch.full((target.dim,), middle, dtype=torch.float64)
+    if "covariance" in double.known and target.dim <= MOST_ENUMERATED:
+        covariance = double.covariance
+        covariance = covariance + 1e-9 * float(covariance.diagonal().max()) * torch.eye(target.dim, dtype=torch.float64)
+    else:
+        covariance = half**2 * torch.eye(target.dim, dtype=torch.float64)
+    square, origin = half**2 * target.dim, "every configuration lies at that distance R = {:.4g} from the centre"
+    if isinstance(double, PairwiseMRF):
+        square, origin = min(_spin_bounds(double))
+    radius = math.sqrt(square)
+    gaps = target.values.double().sort().values.diff()
+    finest = float(gaps.min()) / 2
+    if isinstance(double, PairwiseMRF):
+        pull = torch.zeros(target.dim, dtype=torch.float64)
+        for end in double.edges.mT:
+            pull.index_add_(0, end, double.edge_couplings.abs())
+        finest = 1 / math.sqrt(max(1.0, float(pull.max())))
+    return Spread(mean, covariance, radius, 0.0, radius, finest, "On configurations " + origin.format(radius))
+
+
+def _spin_bounds(mrf: PairwiseMRF) -> list[tuple[float, str]]:
+    """Bounds of the eigenvalues of Cov(s) in any fields, each with its reason."""
+    words = "Cov(X | y) is at most R^2 = {:.4g}^2 I, "
+    bounds = [(float(mrf.dim), words + "as for any spins")]
+    if mrf.dim <= MOST_DENSE:
+        spectrum = torch.linalg.eigvalsh(mrf.couplings_matrix())
+        width = float(spectrum[-1] - spectrum[0])
+        if width < 1:
+            bounds.append((1 / (1 - width), words + f"for the spectrum of J has the width {width:.3g} < 1"))
+    if bool((mrf.edge_couplings >= 0).all()):
+        reason = words + "its largest eigenvalue without fields, for no coupling is negative"
+        free: PairwiseMRF | None = PairwiseMRF(mrf.couplings_matrix()) if mrf.dim <= MOST_ENUMERATED else None
+        if free is not None:
+            bounds.append((float(torch.linalg.eigvalsh(free.covariance)[-1]), reason))
+        elif isinstance(mrf, Ising) and mrf.periodic:
+            free = Ising(mrf.shape, mrf.coupling, dtype=torch.float64)
+            if "sample" in free.known:
+                # correlations are positive and the same along the torus: the leading eigenvector is constant
+                bounds.append((mrf.dim * free.mean_square_magnetisation, reason))
+    return bounds

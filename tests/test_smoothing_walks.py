@@ -1,0 +1,239 @@
+"""Walk-jump, joint multimeasurement and diffusive Gibbs sampling leave their target invariant."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+import targets
+from samplers import HMC, MALA, SamplingWarning, UnderdampedLangevin
+from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
+from samplers.smoothing.denoisers import ClosedForm, Denoiser, Estimate
+from samplers.testing import check_invariance, check_moves, check_reversible
+
+MEANS = torch.tensor([[-2.0, 0.5], [1.5, -1.0], [0.0, 2.0]], dtype=torch.float64)
+COVARIANCE = torch.tensor([[1.5, 0.6], [0.6, 0.7]], dtype=torch.float64)
+
+
+def mixture():
+    return targets.GaussianMixture(MEANS, scales=[0.7, 0.4, 1.0], weights=[0.6, 0.3, 0.1])
+
+
+def dense_mixture():
+    shapes = torch.stack([COVARIANCE, 0.3 * COVARIANCE, torch.eye(2, dtype=torch.float64)])
+    return targets.GaussianMixture(MEANS, covariances=shapes, weights=[0.6, 0.3, 0.1])
+
+
+WALKS = {
+    "walk-jump": WalkJump(sigma=1.2, steps=2),
+    "walk-jump by MALA": WalkJump(sigma=0.8, kernel=MALA(0.4), steps=2),
+    "walk-jump, correlated noise": WalkJump(noise=COVARIANCE, steps=1),
+    "walk-jump, variances": WalkJump(noise=torch.tensor([0.5, 2.0]), steps=1),
+    "three measurements": JointMultimeasurement(sigma=1.5, m=3, steps=1),
+    "two measurements, correlated noise": JointMultimeasurement(noise=COVARIANCE, m=2, steps=1),
+}
+GIBBS = {
+    "diffusive Gibbs": DiffusiveGibbs(sigma=1.0, step_size=0.2),
+    "candidates alone": DiffusiveGibbs(sigma=1.0, candidates=4, steps=0),
+    "MALA alone": DiffusiveGibbs(sigma=0.5, candidates=0, steps=2, step_size=0.2),
+    "several noises": DiffusiveGibbs(sigma=(0.3, 1.0, 3.0), candidates=4, steps=1, step_size=0.1),
+}
+
+
+def ready(kernel, target):
+    return kernel.placed(target)
+
+
+@pytest.mark.parametrize("name", WALKS | GIBBS)
+def test_the_target_is_left_invariant(name):
+    kernel, target = (WALKS | GIBBS)[name], mixture()
+    kernel = ready(kernel, target)
+    assert kernel.exact
+    check_invariance(kernel, target, seed=1, steps=2, chains=20_000)
+
+
+def test_dense_components():
+    target = dense_mixture()
+    check_invariance(ready(WALKS["walk-jump, correlated noise"], target), target, seed=2, steps=2, chains=20_000)
+
+
+@pytest.mark.parametrize("name", [*WALKS, "candidates alone", "MALA alone"])
+def test_reversible_ones_are_reversible(name):
+    target = mixture()
+    kernel = ready((WALKS | GIBBS)[name], target)
+    assert kernel.reversible
+    check_reversible(kernel, target, seed=3)
+
+
+@pytest.mark.parametrize("name", WALKS | GIBBS)
+def test_chains_move(name):
+    target = mixture()
+    check_moves(ready((WALKS | GIBBS)[name], target), target)
+
+
+# Mistakes
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseOfOne(ClosedForm):
+    """Forgets that the mean of m measurements has a smaller noise."""
+
+    def draw(self, target, y, noise, generator, memory=None):
+        return super().draw(target, y, noise.scaled(3.0), generator, memory)
+
+
+@dataclass(frozen=True, eq=False)
+class HalfTweedie(ClosedForm):
+    """Loses half of Tweedie's correction in the density's gradient and value."""
+
+    def estimate(self, target, y, noise, generator=None, memory=None):
+        found = super().estimate(target, y, noise, generator, memory)
+        return Estimate(found.mean, 0.9 * found.log_density)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanAsDraw(ClosedForm):
+    """Takes the mean for a draw."""
+
+    def draw(self, target, y, noise, generator, memory=None):
+        return self.estimate(target, y, noise).mean
+
+
+@dataclass(frozen=True, eq=False)
+class StaleNoise(DiffusiveGibbs):
+    """Measures without noise."""
+
+    def step(self, target, state, generator):
+        quiet = replace(self, sigma=(1e-3,))
+        before = super(StaleNoise, quiet).step(target, state, generator)[0]
+        return super().step(target, replace(before, x=state.x + 0.05), generator)
+
+
+BUGS = {
+    "the noise of one measurement for that of three": JointMultimeasurement(
+        sigma=1.5, m=3, steps=1, denoiser=NoiseOfOne()
+    ),
+    "a density that is too flat": WalkJump(sigma=0.8, kernel=MALA(0.4), denoiser=HalfTweedie()),
+    "the mean for a draw": WalkJump(sigma=0.8, denoiser=MeanAsDraw()),
+    "jump='mean'": WalkJump(sigma=0.8, jump="mean"),
+    "no Metropolis test": WalkJump(sigma=1.2, kernel=UnderdampedLangevin(1.5), steps=4),
+    "a state that is not where x is": StaleNoise(sigma=1.0, step_size=0.2),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_mistakes_are_rejected(name):
+    target = mixture()
+    with pytest.raises(AssertionError, match="invariance"):
+        check_invariance(ready(BUGS[name], target), target, seed=4, steps=4, chains=50_000)
+
+
+def test_declarations():
+    target = mixture()
+    assert not ready(WalkJump(sigma=1.0, jump="mean"), target).exact
+    assert not ready(WalkJump(sigma=1.0, kernel=UnderdampedLangevin()), target).exact
+    assert not DiffusiveGibbs(sigma=1.0).reversible
+
+
+# The run
+
+
+def test_draws_carry_what_was_done():
+    target = mixture()
+    draws = WalkJump(sigma=1.5, steps=2).sample(target, chains=8, draws=5, warmup=2, seed=1)
+    assert draws.x.shape == (8, 5, 2)
+    found = draws.attrs["smoothing"]
+    assert found["denoiser"] == "ClosedForm"
+    assert found["fallbacks"] == 0
+    assert "1.5" in found["noise"]
+    torch.testing.assert_close(draws.stats["lp"], target.log_prob(draws.x))
+    assert draws.cost.score > 8 * 7 * 2
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    target, sampler, path = mixture(), WalkJump(sigma=1.5, steps=2), tmp_path / "run"
+    whole = sampler.sample(target, chains=4, draws=12, warmup=3, seed=7)
+    original, calls = WalkJump.step, []
+
+    def crash(self, *args):
+        calls.append(1)
+        if len(calls) == 9:
+            raise RuntimeError("power cut")
+        return original(self, *args)
+
+    monkeypatch.setattr(WalkJump, "step", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        sampler.sample(target, chains=4, draws=12, warmup=3, seed=7, checkpoint=path)
+    monkeypatch.setattr(WalkJump, "step", original)
+    again = sampler.sample(target, chains=4, draws=12, warmup=3, seed=7, checkpoint=path)
+    assert torch.equal(whole.x, again.x)
+    assert (whole.cost.score, whole.attrs["smoothing"]) == (again.cost.score, again.attrs["smoothing"])
+
+
+def test_warmup_tunes_the_step_of_diffusive_gibbs():
+    target = mixture()
+    draws = DiffusiveGibbs(sigma=4.0).sample(target, chains=64, draws=200, warmup=200, seed=1)
+    assert float(draws.stats["acceptance_rate"].mean()) == pytest.approx(0.574, abs=0.08)
+    by_chain = draws.x.mean(1)
+    error = by_chain.std(0) / 8
+    assert bool(((by_chain.mean(0) - target.mean).abs() < 4 * error).all())
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (lambda: WalkJump(sigma=-1.0).placed(mixture()), "sigma: got -1.0, expected a positive finite number"),
+        (lambda: WalkJump(sigma=1.0, jump="leap"), "jump: got 'leap', expected 'posterior' or 'mean'"),
+        (lambda: WalkJump(noise="pink"), "noise: got 'pink', expected 'isotropic', 'mrf', a covariance"),
+        (lambda: WalkJump(noise=COVARIANCE, sigma=1.0), "sigma, noise: got both"),
+        (lambda: WalkJump(sigma=1.0, steps=0), "steps: got 0, expected a positive integer"),
+        (lambda: WalkJump(noise=torch.eye(3)).placed(mixture()), r"noise: got shape \(3, 3\), expected a covariance"),
+        (lambda: WalkJump(noise=-torch.eye(2)).placed(mixture()), "covariance: got a matrix that is not positive"),
+        (lambda: WalkJump().placed(mixture()), "sigma: left to `sample`"),
+        (lambda: JointMultimeasurement(sigma=1.0, m=0), "m: got 0, expected a positive integer"),
+        (lambda: JointMultimeasurement(sigma=1.0).placed(mixture()), "m: left to `sample`"),
+        (lambda: DiffusiveGibbs(sigma=0.0), "sigma: got 0.0, expected a positive finite number"),
+        (lambda: DiffusiveGibbs(sigma=()), "sigma: got none"),
+        (lambda: DiffusiveGibbs(sigma=1.0, candidates=0, steps=0), "candidates, steps: got 0 for both"),
+        (lambda: DiffusiveGibbs().step(mixture(), None, torch.Generator()), "sigma: left to `sample`"),
+    ],
+)
+def test_bad_arguments_are_named(sampler, message):
+    with pytest.raises(ValueError, match=message):
+        sampler()
+
+
+def test_wrong_types_are_named():
+    with pytest.raises(TypeError, match="kernel: got the class HMC, expected a kernel such as"):
+        WalkJump(sigma=1.0, kernel=HMC)
+    with pytest.raises(TypeError, match="noise: 'mrf' is for a PairwiseMRF"):
+        WalkJump(noise="mrf").sample(mixture(), chains=2, draws=2, warmup=0)
+    with pytest.raises(TypeError, match="target: got function"):
+        WalkJump(sigma=1.0).sample(lambda x: x, chains=2, draws=2, warmup=0)
+    with pytest.raises(TypeError, match="denoiser"):
+        WalkJump(sigma=1.0, denoiser=3).placed(mixture())
+
+
+@dataclass(frozen=True, eq=False)
+class Blind(Denoiser):
+    """Gives no density, and does not believe itself."""
+
+    def estimate(self, target, y, noise, generator, memory=None):
+        n = len(y)
+        return Estimate(y, None, ess=torch.ones(n), trusted=torch.zeros(n, dtype=torch.bool))
+
+    def draw(self, target, y, noise, generator, memory=None):
+        return y
+
+
+def test_a_denoiser_that_does_not_believe_itself_stops_the_run():
+    from samplers.smoothing.denoisers.base import UntrustedEstimate
+
+    with pytest.raises(UntrustedEstimate, match=r"Blind does not believe 100% of its estimates of E\[X \| y\]"):
+        WalkJump(sigma=1.0, denoiser=Blind()).sample(mixture(), chains=2, draws=2, warmup=0)
+
+
+def test_a_metropolis_test_needs_a_density():
+    with pytest.raises(ValueError, match="kernel: MALA tests by the density of the measurements, which Blind"):
+        WalkJump(sigma=1.0, kernel=MALA(), denoiser=Blind()).placed(mixture())
+    assert issubclass(SamplingWarning, UserWarning)
