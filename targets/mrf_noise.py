@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, Self
 
 import torch
@@ -80,7 +81,7 @@ class MRFNoise(Noise):
         return new
 
     def log_det(self, dim: int) -> float:
-        return self._log_det + dim * float(torch.tensor(self.scale, dtype=torch.float64).log())
+        return self._log_det + dim * math.log(self.scale)
 
     def covariance(self, dim: int) -> Tensor:
         return self.times(torch.eye(dim, dtype=torch.float64, device=self._a.shift.device)).cpu()
@@ -92,11 +93,18 @@ class MRFNoise(Noise):
         """Whether the couplings of a model are J, so that they cancel in the posterior of its spins at scale 1."""
         if mrf is self.mrf:
             return True
-        if mrf.dim != self.dim or not torch.equal(self.mrf._exact["edges"], mrf._exact["edges"]):
+        if mrf.dim != self.dim:
             return False
-        ours, theirs = (model._beta * model._exact["couplings"] for model in (self.mrf, mrf))
-        return torch.equal(ours, theirs)
+        (pairs, ours), (others, theirs) = (_ordered(model) for model in (self.mrf, mrf))
+        return torch.equal(pairs, others) and torch.equal(ours, theirs)
 
     def __repr__(self) -> str:
         scale = "" if self.scale == 1 else f", scale={self.scale:.6g}"
         return f"MRFNoise({self.mrf.name}, dim={self.dim}{scale})"
+
+
+def _ordered(mrf: PairwiseMRF) -> tuple[Tensor, Tensor]:
+    """Numbers of the coupled pairs in increasing order, and their couplings in force, in float64."""
+    i, j = mrf._exact["edges"].sort(-1).values.unbind(-1)
+    pairs, order = (i * mrf.dim + j).sort()
+    return pairs, (mrf._beta * mrf._exact["couplings"])[order]

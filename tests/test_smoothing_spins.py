@@ -1,16 +1,18 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from every_outcome import Forced, outcomes_of
 
 import targets
+from samplers import MALA
 from samplers.counting import Counted
 from samplers.kernels import Kernel, evaluate
 from samplers.kernels.metropolis import always
-from samplers.smoothing import GivenMeasurements, Noisy
+from samplers.smoothing import GivenMeasurements, Noisy, WalkJump
 from samplers.smoothing.denoisers import default_denoiser
-from samplers.smoothing.denoisers.base import UntrustedEstimate
+from samplers.smoothing.denoisers.base import UntrustedEstimate, inner
 from samplers.smoothing.denoisers.spins import (
     TAP,
     BeliefPropagation,
@@ -21,8 +23,8 @@ from samplers.smoothing.denoisers.spins import (
     TransferMatrix,
     default_spin_denoiser,
 )
-from samplers.smoothing.denoisers.spins.posterior import SpinPosterior
-from samplers.testing import check_stationary, transition_matrix
+from samplers.smoothing.denoisers.spins.posterior import SpinPosterior, independent_spins
+from samplers.testing import check_invariance, check_reversible, check_stationary, transition_matrix
 from targets import CorrelatedNoise, IsotropicNoise, MRFNoise
 from targets.base import differentiate
 
@@ -230,7 +232,7 @@ def test_draws_of_approximations_come_from_sweeps(denoiser, generator):
     noise = IsotropicNoise(1.0)
     y = measurements(model, noise, 1)
     _, weights, mean = brute_force(model, noise, y)
-    x = denoiser.draw(model, y.expand(20_000, -1), noise, generator)
+    x = denoiser.draw(model, y.expand(4_000, -1), noise, generator)
     spread = (1 - mean[0].square()).sqrt() / len(x) ** 0.5
     assert float(((x.mean(0) - mean[0]) / spread).abs().max()) < 4
     s = model.enumerate()
@@ -314,7 +316,7 @@ def test_the_isotropic_threshold(coupling, most):
         law = Noisy(model, sigma, denoiser=Enumeration())
         top = hessian_max(law, torch.zeros(1, 16, dtype=F64))
         assert top == pytest.approx(-1 / sigma**2 + largest / sigma**4, abs=1e-10)
-        y = torch.cat([torch.zeros(1, 16, dtype=F64), measurements(model, law.noise, 8)])
+        y = torch.cat([torch.zeros(1, 16, dtype=F64), measurements(model, law.noise, 3)])
         assert (hessian_max(law, y) <= 0) == (factor > 1)
 
 
@@ -554,3 +556,165 @@ def test_bad_hyperparameters_are_named():
         (name,) = wrong
         with pytest.raises(ValueError, match=f"{name}: got .*, expected an integer of at least"):
             GibbsMeans(**wrong)
+
+
+# Walk-jump with noise of the model's shape
+
+
+def glass(n=16):
+    """Couplings of both signs between all pairs, and fields."""
+    return random_mrf(n, 7, scale=0.25)
+
+
+def shaped_walk(target, denoiser="auto", **fields):
+    return WalkJump(noise="mrf", denoiser=denoiser, **fields).placed(target)
+
+
+def statistics(target, x):
+    """Energy, mean spin, its square and pair correlations of chains (chains, draws, dim), averaged over draws."""
+    m = x.mean(-1)
+    found = {"energy": -target.log_prob(x).mean(1), "m": m.mean(1), "m^2": m.square().mean(1)}
+    if isinstance(target, targets.Ising):
+        power = torch.fft.rfft2(x.unflatten(-1, target.shape)).abs().square().mean(1)
+        pairs = (torch.fft.irfft2(power, s=target.shape) / target.dim).flatten(1)
+        pairs = pairs[:, [1, 2, 9, 36]]  # the next, the second, across a corner, the farthest
+    else:
+        pairs = (x.mT @ x / x.shape[1])[:, *torch.triu_indices(target.dim, target.dim, 1)]
+    return found | {f"pair {k}": pair for k, pair in enumerate(pairs.mT)}
+
+
+def exact_statistics(target):
+    """Those of the law: Kaufman, transfer matrix (for pairs with one spin held by a field), enumeration."""
+    if isinstance(target, targets.Ising):
+        held = torch.zeros(target.shape, dtype=F64)
+        held[0, 0] = 25.0
+        pairs = targets.Ising(target.shape, target.coupling, held, dtype=F64).mean[[1, 2, 9, 36]]
+        values = {"m": 0.0, "m^2": target.mean_square_magnetisation}
+    else:
+        mean = target.mean
+        pairs = target.covariance + mean[:, None] * mean
+        values = {"m": float(mean.mean()), "m^2": float(pairs.mean())}
+        pairs = pairs[*torch.triu_indices(target.dim, target.dim, 1)]
+    values["energy"] = -target.mean_log_prob
+    return values | {f"pair {k}": float(pair) for k, pair in enumerate(pairs)}
+
+
+def check_answers(target, draws):
+    """Each within 4 standard errors, from the spread among independent chains."""
+    found, exact = statistics(target, draws.x), exact_statistics(target)
+    off = {k: float((v.mean() - exact[k]) / (v.std() / len(v) ** 0.5)) for k, v in found.items()}
+    assert max(map(abs, off.values())) < 4, off
+
+
+TORI = {"0.2": 0.2, "critical": CRITICAL, "0.6": 0.6}
+
+
+def torus(coupling):
+    return targets.Ising((8, 8), TORI[coupling], dtype=F64)
+
+
+def test_walk_jump_from_coins_on_a_weakly_coupled_torus():
+    draws = WalkJump(noise="mrf").sample(torus("0.2"), chains=64, draws=40, warmup=20, seed=1)
+    check_answers(torus("0.2"), draws)
+    assert draws.attrs["smoothing"]["denoiser"] == "MRFShaped"
+
+
+def test_walk_jump_from_coins_on_a_glass():
+    check_answers(glass(), WalkJump(noise="mrf").sample(glass(), chains=128, draws=50, warmup=50, seed=2))
+
+
+@pytest.mark.filterwarnings("ignore:.*never moved")  # a few all up or all down in the ordered phase
+@pytest.mark.parametrize("coupling", TORI)
+def test_walk_jump_from_exact_draws(coupling):
+    target = torus(coupling)
+
+    def exact(n, generator):
+        return target.sample(n, generator=generator)
+
+    check_answers(target, WalkJump(noise="mrf").sample(target, chains=500, draws=8, warmup=0, init=exact, seed=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("coupling", TORI)
+def test_walk_jump_from_coins_on_a_torus(coupling):
+    check_answers(torus(coupling), WalkJump(noise="mrf").sample(torus(coupling), chains=128, draws=400, warmup=400))
+
+
+WALKED = {"3 x 3": tilted_torus((3, 3)), "glass": glass()}
+
+
+@pytest.mark.parametrize("model", WALKED)
+def test_walk_jump_leaves_the_spins_invariant(model):
+    kernel = shaped_walk(WALKED[model])
+    assert kernel.exact
+    check_invariance(kernel, WALKED[model], chains=10_000, steps=2)
+
+
+def test_walk_jump_with_more_precision_or_another_kernel():
+    model = WALKED["3 x 3"]
+    for kernel in (
+        WalkJump(noise=MRFNoise(model, extra=0.5)),
+        WalkJump(noise="mrf", kernel=MALA(), steps=3),
+        WalkJump(noise="isotropic", sigma=1.2, denoiser=Enumeration()),
+    ):
+        check_invariance(kernel.placed(model), model, chains=2_000, steps=2)
+
+
+def test_walk_jump_is_reversible():
+    kernel = shaped_walk(WALKED["3 x 3"], steps=2)
+    assert kernel.reversible
+    check_reversible(kernel, WALKED["3 x 3"], chains=2_000, length=5)
+
+
+class JumpsToTheOtherSide(MRFShaped):
+    """P(s = 1) = sigmoid(-2 (b + P y))."""
+
+    def draw(self, target, y, noise, generator, memory=None):
+        return -super().draw(target, y, noise, generator)
+
+
+class JumpsWithoutFields(MRFShaped):
+    """P(s = 1) = sigmoid(2 P y)."""
+
+    def draw(self, target, y, noise, generator, memory=None):
+        return independent_spins(noise.solve(y), generator)
+
+
+class JumpsByHalf(MRFShaped):
+    """sigmoid(h) in place of sigmoid(2h): spins -1 and +1 taken for 0 and 1."""
+
+    def draw(self, target, y, noise, generator, memory=None):
+        return independent_spins(0.5 * (noise.solve(y) + inner(target).fields), generator)
+
+
+class WalksWithoutFields(MRFShaped):
+    """phi and mean of the model without its fields."""
+
+    def estimate(self, target, y, noise, generator=None, memory=None):
+        bare = inner(target)
+        return super().estimate(targets.PairwiseMRF(bare.couplings_matrix()), y, noise)
+
+
+class WalksInTheSquare(MRFShaped):
+    """y'P y in place of y'P y / 2 in phi."""
+
+    def estimate(self, target, y, noise, generator=None, memory=None):
+        found = super().estimate(target, y, noise)
+        return replace(found, log_density=found.log_density - 0.5 * noise.square(y))
+
+
+@pytest.mark.parametrize(
+    "wrong", [JumpsToTheOtherSide, JumpsWithoutFields, JumpsByHalf, WalksWithoutFields, WalksInTheSquare]
+)
+@pytest.mark.parametrize("model", WALKED)
+def test_a_wrong_walk_or_jump_is_rejected(wrong, model):
+    with pytest.raises(AssertionError, match="invariance of WalkJump"):
+        check_invariance(shaped_walk(WALKED[model], wrong()), WALKED[model], chains=3_000, steps=2)
+
+
+def test_walk_jump_by_short_runs():
+    target = targets.Ising((5, 5), 0.2, 0.1, dtype=F64)
+    draws = WalkJump(sigma=2.0, denoiser=GibbsMeans(), steps=2).sample(target, chains=32, draws=20, warmup=5, seed=4)
+    assert bool((draws.x.abs() == 1).all())
+    assert draws.attrs["smoothing"]["denoiser"] == "GibbsMeans"
+    assert draws.cost.log_prob > 32 * 20 * 2 * 16 * 4

@@ -276,6 +276,7 @@ def test_which_model_it_belongs_to():
     noise = MRFNoise(torus(), 2.0)
     assert noise.matches(torus())
     assert noise.matches(torus().to(dtype=torch.float32))
+    assert noise.matches(targets.PairwiseMRF(torus().couplings_matrix()))  # edges in another order
     assert noise.matches(targets.Ising((3, 4), [0.24, -0.16], 0.7, dtype=F64))  # other fields, couplings over T
     assert not noise.matches(torus().annealed(0.9))
     assert not noise.matches(targets.Ising((4, 3), [-0.2, 0.3], temperature=1.25, dtype=F64))

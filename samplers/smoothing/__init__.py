@@ -3,6 +3,8 @@
 from samplers.smoothing.diffusive_gibbs import DiffusiveGibbs
 from samplers.smoothing.joint import JointMultimeasurement
 from samplers.smoothing.measurements import GivenMeasurements, JointMeasurements, NextMeasurement, Noisy
+from samplers.smoothing.plan import Plan, plan
+from samplers.smoothing.resampled import ResampledProposals
 from samplers.smoothing.sequential import SequentialMultimeasurement
 from samplers.smoothing.slips import SLIPS
 from samplers.smoothing.walk_jump import WalkJump
@@ -15,6 +17,9 @@ __all__ = [
     "JointMultimeasurement",
     "NextMeasurement",
     "Noisy",
+    "Plan",
+    "ResampledProposals",
     "SequentialMultimeasurement",
     "WalkJump",
+    "plan",
 ]

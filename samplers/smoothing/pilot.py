@@ -24,7 +24,7 @@ from targets import Target
 
 CONDITIONAL_ESS, MOVES = 0.7, 3
 SCORES, MOST_POINTS, FEWEST_POINTS = 50_000, 256, 16  # for Hessians
-MOST_PROBED = 64  # parts
+MOST_PROBED = 8  # parts, those of the largest bounds
 FARTHEST = 3.0  # local standard deviations, of a Newton step
 FINE, OUTER = 0.1, 0.99  # quantiles: of tau over the draws, of the distances of u
 COUPLED = 1e-3  # of the geometric mean of the curvatures of two coordinates
@@ -109,7 +109,7 @@ def hessians(target: Target, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _local(x: Tensor, score: Tensor, hessian: Tensor, draws: Tensor) -> tuple[float, float]:
-    """R and tau of one part, from points (n, k), scores (n, k), Hessians (n, k, k) and all draws; R = 0 if log-concave."""
+    """R and tau of one part from points, scores (n, k), Hessians (n, k, k) and all draws; R = 0 where log-concave."""
     curvature, axes = torch.linalg.eigh(hessian)
     most = -curvature[:, 0]
     peaked = most > 0
@@ -148,7 +148,8 @@ def independent_parts(target: Target, x: Tensor, hessian: Tensor, generator: Gen
     order = torch.randperm(len(x), generator=generator, device=x.device)[: 2 * PAIRS]
     one, other = x[order[: len(order) // 2]], x[order[len(order) // 2 : 2 * (len(order) // 2)]]
     whole = target.log_prob(one).double() + target.log_prob(other).double()
-    alone, joined = [], []
+    alone: list[Tensor] = []
+    joined: list[Tensor] = []
     for part in parts:
         first, second = one.clone(), other.clone()
         first[:, part], second[:, part] = other[:, part], one[:, part]

@@ -85,7 +85,7 @@ class Plan:
 
         unit = self.sigma if isinstance(self.noise, IsotropicNoise) else 1.0
         variances = torch.linalg.eigvalsh(self.covariance)
-        title = f"{self.target}: sigma = {self.sigma:.4g}, m = {self.m}"
+        title = f"{self.target}: $\\sigma$ = {self.sigma:.4g}, m = {self.m}"
         return concavity_figure(
             path, variances.clamp_min(0), unit, self.m, radius=self.spread.radius, tau=self.spread.tau, title=title
         )
@@ -179,8 +179,8 @@ def _shaped(target: Target, jump: Jump, tolerance: float | None) -> Plan:
     sigma = math.sqrt(float(noise.covariance(target.dim).diagonal().mean()))
     concave = "is log-concave" if target.relaxed().log_concave else "is not log-concave"
     words = (
-        f"Noise of the precision A = J + D has one measurement and nothing to choose: given y the spins are independent "
-        f"and drawn exactly. The law of y {concave} (it is if A <= I)."
+        f"Noise of the precision A = J + D has one measurement and nothing to choose: given y the spins are "
+        f"independent and drawn exactly. The law of y {concave} (it is if A <= I)."
     )
     return _made(target, sigma, 1, noise, spread, jump, tolerance, [words])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-PROBES = 512
+PROBES = 256
 BEYOND = 0.25  # of the distance of two draws: how far past them probes on their line go
 RATIO = 2**-0.25  # from one sigma to the next
 HALVINGS = 3
@@ -22,9 +22,9 @@ CURVED = 1e-3  # of the largest curvature: positive ones below are rounding
 
 
 def concave_at(x: Tensor, score: Tensor, hessian: Tensor) -> bool:
-    """Whether log gamma looks concave: no positive curvature at points x (n, k), (s(x) - s(x'))'(x - x') <= 0 for pairs.
+    """Whether log gamma looks concave: no positive curvature at points x, (s(x) - s(x'))'(x - x') <= 0 for all pairs.
 
-    score: (n, k); hessian: (n, k, k).
+    x, score: (n, k); hessian: (n, k, k).
     """
     curvature = torch.linalg.eigvalsh(hessian)
     if bool((curvature[:, -1] > CURVED * curvature.abs().amax(1)).any()):

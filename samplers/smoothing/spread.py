@@ -7,7 +7,7 @@ from draws, exact ones or those of a pilot run (`samplers.smoothing.pilot`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
@@ -42,7 +42,7 @@ class Spread:
     origin: str
     probed: bool = False
     parts: int = 1
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
     remarks: tuple[str, ...] = ()
 
 
@@ -73,8 +73,9 @@ def enclosing_ball(points: Tensor) -> tuple[Tensor, float]:
 
 
 def of_components(means: Tensor, covariances: Tensor) -> tuple[float, float]:
-    """R and tau of a mixture of Gaussians (k, dim), (k, dim, dim): tau^2 is the smallest eigenvalue of all, R the radius
-    of the smallest ball around the means.
+    """R and tau of a mixture of Gaussians, means (k, dim) and covariances (k, dim, dim).
+
+    tau^2 is the smallest eigenvalue of all, R the radius of the smallest ball around the means.
 
     Where the covariances S_k differ, U keeps S_k - tau^2 I of them, a Gaussian and not bounded: the largest eigenvalue
     of that is added to the squared distance of its mean. One Gaussian has R = 0: it is log-concave as it is.
@@ -165,7 +166,7 @@ def of_spins(target: DiscreteTarget) -> Spread:
         covariance = covariance + 1e-9 * float(covariance.diagonal().max()) * torch.eye(target.dim, dtype=torch.float64)
     else:
         covariance = half**2 * torch.eye(target.dim, dtype=torch.float64)
-    square, origin = half**2 * target.dim, "every configuration lies at that distance R = {:.4g} from the centre"
+    square, origin = half**2 * target.dim, "X lies within R = {:.4g} of a centre"
     if isinstance(double, PairwiseMRF):
         square, origin = min(_spin_bounds(double))
     radius = math.sqrt(square)

@@ -2,8 +2,8 @@
 
 1. Boxes around the origin, each four times as wide as the one before, are looked at on coarse grids.
 2. From the highest points, and from the modes and the mean where the target states them, steps lead uphill.
-3. The box around the tops grows and shrinks until all density within e^-40 of the highest lies inside.
-4. The grid is refined until leaving out every second point along an axis no longer changes the mass.
+3. The box around the tops of any weight grows and shrinks until all but e^-40 of the mass lies inside.
+4. The grid is refined until leaving out every second point along an axis no longer changes mass and mean.
 
 The trapezoid rule converges faster than any power of the spacing on smooth densities. A mode so narrow that no slope
 leads there from the coarse grids, and that the target does not state, is not found.
@@ -25,9 +25,10 @@ LOOK = {1: 4096, 2: 256}  # points an axis
 FIT = {1: 2048, 2: 128}
 FIRST = {1: 256, 2: 64}
 MOST = {1: 65536, 2: 1024}
-DEPTH = 40.0  # nats below the highest density: what is left out
+DEPTH = 40.0  # nats below the largest mass of a top or a cell: what is left out
 TOPS = 64  # starts uphill from each box
 CLIMBS, FITTINGS = 60, 80
+WIDEST = 1e9
 
 
 class NoGrid(ValueError):
@@ -38,7 +39,7 @@ class NoGrid(ValueError):
 class Grid:
     """log gamma (k, l) at x = low + (i, j) * spacing, all in float64; in one dimension l = 1, and x_2 = 0.
 
-    unresolved: the relative change of the mass where every second point along an axis is left out, the larger one.
+    unresolved: the change of the mass, or of the mean in standard deviations, without every second point of each axis.
     """
 
     low: Tensor
@@ -63,7 +64,7 @@ def tabulate(target: Target, low: Tensor, high: Tensor, points: tuple[int, int])
     padding = (0, 2 - dim)
     low = torch.nn.functional.pad(low, padding)
     spacing = torch.nn.functional.pad(spacing, padding, value=1.0)
-    halved = [_mass_change(values, axis) if axis < dim else 0.0 for axis in range(2)]
+    halved = [_change(values, axis) if axis < dim else 0.0 for axis in range(2)]
     return Grid(low, spacing, values, (halved[0], halved[1]))
 
 
@@ -79,7 +80,7 @@ def refine(target: Target, low: Tensor, high: Tensor, tolerance: float) -> Grid:
         if any(points[axis] >= MOST[dim] for axis in coarse):
             raise NoGrid(
                 f"{target.name}: a grid of {points[:dim]} points from {low.tolist()} to {high.tolist()} does not "
-                f"resolve its mass: without every second point that changes by {max(grid.unresolved):.2g}, expected at "
+                f"resolve its mass: without every second point it changes by {max(grid.unresolved):.2g}, expected at "
                 f"most {tolerance:g}"
             )
         for axis in coarse:
@@ -87,35 +88,36 @@ def refine(target: Target, low: Tensor, high: Tensor, tolerance: float) -> Grid:
 
 
 def find_box(target: Target) -> tuple[Tensor, Tensor]:
-    """Two corners (dim,) of a box that holds all density within e^-40 of the highest; NoGrid where there is none."""
+    """Two corners (dim,) of a box that holds all cells of more than e^-40 of the largest mass; NoGrid without one."""
     tops, values = _climb(target, *_look(target))
-    best = values.max()
+    masses = values + target.dim * _widths(target, tops, values).log()
+    best = masses.max() if len(masses) else torch.tensor(-math.inf)
     if not bool(best.isfinite()):
         raise NoGrid(f"{target.name}: no point with a finite log-density found within {REACH[-1]:g} of the origin")
-    tops = tops[values > best - DEPTH]
+    tops = tops[masses > best - DEPTH]
     low, high = tops.amin(0), tops.amax(0)
     least = 1e-6 * (1 + torch.maximum(low.abs(), high.abs()))
     low, high = low - least, high + least
     dim, count = target.dim, FIT[target.dim]
     for _ in range(FITTINGS):
-        spacing = (high - low) / (count - 1)
+        width = high - low
+        if bool((width > WIDEST).any()):
+            break
+        spacing = width / (count - 1)
         x = _points(low, spacing, (count,) * dim)
-        values = _evaluate(target, x)
-        best = torch.maximum(best, values.max())
-        inside = torch.cat([x[values > best - DEPTH], tops])
+        masses = _evaluate(target, x) + spacing.log().sum()
+        best = torch.maximum(best, masses.max())
+        inside = torch.cat([x[masses > best - DEPTH], tops])
         inner_low, inner_high = inside.amin(0), inside.amax(0)
         open_low, open_high = inner_low < low + spacing, inner_high > high - spacing
-        width = high - low
-        if bool((width > 1e9).any()):
-            break
-        # what is within e^-40 ends at the edge: look further out; else leave the edge two points beyond it
+        # where mass reaches the edge, look further out; else leave the edge two points beyond it
         new_low = torch.where(open_low, low - width, inner_low - 2 * spacing)
         new_high = torch.where(open_high, high + width, inner_high + 2 * spacing)
-        shrunk = (new_high - new_low) / width
+        settled = not bool((open_low | open_high).any()) and bool((new_high - new_low > 0.9 * width).all())
         low, high = new_low, new_high
-        if not bool((open_low | open_high).any()) and bool((shrunk > 0.9).all()):
+        if settled:
             return low, high
-    raise NoGrid(f"{target.name}: its density does not fall to e^-{DEPTH:.0f} of its highest within any box")
+    raise NoGrid(f"{target.name}: its density does not fall to e^-{DEPTH:.0f} of its mass within any box")
 
 
 def _look(target: Target) -> tuple[Tensor, Tensor]:
@@ -161,6 +163,21 @@ def _climb(target: Target, x: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
     return x, value
 
 
+def _widths(target: Target, x: Tensor, value: Tensor) -> Tensor:
+    """How far from each top the density falls to 1 / e of it, (n,): the geometric mean over the axes.
+
+    The mass of a top is about its height times that; it tells a mode from a singular point.
+    """
+    dim = target.dim
+    distances = 2.0 ** torch.arange(-40, 15, dtype=torch.float64, device=x.device)
+    moves = (distances[:, None, None] * torch.eye(dim, dtype=torch.float64, device=x.device)).reshape(-1, dim)
+    around = torch.stack([x[:, None] + moves, x[:, None] - moves], 2)
+    values = _evaluate(target, around.reshape(-1, dim)).reshape(len(x), len(distances), dim, 2).amax(-1)
+    fallen = values <= value[:, None, None] - 1
+    first = torch.where(fallen, distances[:, None], distances[-1]).amin(1)
+    return first.log().mean(-1).exp()
+
+
 def _points(low: Tensor, spacing: Tensor, counts: tuple[int, ...]) -> Tensor:
     axes = [
         low[i] + spacing[i] * torch.arange(count, dtype=torch.float64, device=low.device)
@@ -176,7 +193,14 @@ def _evaluate(target: Target, x: Tensor) -> Tensor:
     return torch.where(values < math.inf, values, -math.inf)
 
 
-def _mass_change(log_gamma: Tensor, axis: int) -> float:
-    """|1 - mass of every second point / mass|, the points weighted by their spacing."""
-    every_second = log_gamma[::2] if axis == 0 else log_gamma[:, ::2]
-    return abs(math.expm1(float(every_second.logsumexp((0, 1)) + math.log(2) - log_gamma.logsumexp((0, 1)))))
+def _change(log_gamma: Tensor, axis: int) -> float:
+    """By how much mass (relative) or mean (in standard deviations) change without every second point along an axis.
+
+    The mean sees what symmetry hides from the mass: of a symmetric density both halves may have the same wrong mass.
+    """
+    shares = log_gamma.flatten().softmax(0).reshape(log_gamma.shape).sum(1 - axis)
+    place = torch.arange(len(shares), dtype=torch.float64, device=shares.device)
+    away = place - shares @ place
+    sd = (shares @ away.square()).sqrt()
+    half = 2 * shares[::2]
+    return float(torch.maximum((half.sum() - 1).abs(), (half @ away[::2]).abs() / sd))

@@ -3,7 +3,8 @@
     x_c <- a step that leaves gamma(x) N(x; y, C) invariant,   c = 1 .. chains;     E[X | y] = mean of x + a z,
     z = grad log gamma(x) - P (x - y)
 
-over all chains and the last half of the steps; a for each coordinate as in Stein's control variate.
+over all chains and the last half of the steps; a for each coordinate as in Stein's control variate, from the other
+chains of the row: given those it is fixed, and z has mean zero, so that nothing is added to the bias.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from targets import Noise, Target
 
 ACCEPTANCE = 0.75
 BLOCK = 8  # steps between changes of the mass matrix, in the half that is thrown away
+SHRINK = (1.0, 0.3, 0.1)  # of the step size in turn on the way in, where a step that fits the end is rejected
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,26 +88,32 @@ class InnerChains(Denoiser):
         shape, steps = (len(y), self.chains, target.dim), self.steps
         if memory is None:
             steps *= self.first
-            memory = y[:, None] + noise.sample_like(y[:, None].expand(shape), generator)
+            start = y[:, None] + noise.sample_like(y[:, None].expand(shape), generator)
         elif memory.shape != shape:
             raise ValueError(f"memory: got shape {tuple(memory.shape)}, expected {shape}")
+        else:
+            start = memory
         posterior = RowPosterior(target, y, noise)
         given = (MALA() if self.kernel is None else self.kernel).placed(posterior)
         tuner = None
         if isinstance(given, PreconditionedKernel) and given.step_size is None:
             tuner = ByScores(given, target.dim, ACCEPTANCE if isinstance(given, MALA) else None)
         kernel: Kernel = given
-        state = given.init(posterior, memory.reshape(-1, target.dim), generator)
+        state = given.init(posterior, start.reshape(-1, target.dim), generator)
         sums = Sums.empty(state, shape)
         thrown = steps // 2
+        shrink = (1.0,) if memory is not None else SHRINK
         for t in range(steps):
-            if tuner is not None and t <= thrown and (t % BLOCK == 0 or t == thrown):
-                kernel = tuner.fitted(state.score)
+            factor = shrink[t % len(shrink)] if t < thrown else 1.0
+            if tuner is not None and t <= thrown:
+                if t % BLOCK == 0 or t == thrown:
+                    tuner.look(state.score)
+                kernel = tuner.tuned(factor)
             state, info = kernel.step(posterior, state, generator)
             if t >= thrown:
                 sums.add(state)
-            elif tuner is not None:
-                tuner.learn(float(info.acceptance_rate.mean()))
+            elif tuner is not None and factor == 1:
+                tuner.learn(float(info.acceptance_rate.mean()), 1 / math.sqrt(1 + t / len(shrink)))
         return state.x.reshape(shape), sums
 
 
@@ -127,7 +135,8 @@ class Sums:
         """Nothing yet; squares are taken from the mean of a row's chains, so that they do not cancel."""
         origin = state.x.reshape(shape).mean(1, keepdim=True)
         zero = torch.zeros(shape, dtype=torch.float64, device=origin.device)
-        return cls(origin, 0, *(zero.clone() for _ in range(5)), scored=state.score is not None)
+        x, z, xx, xz, zz = (zero.clone() for _ in range(5))
+        return cls(origin, 0, x, z, xx, xz, zz, state.score is not None)
 
     def add(self, state: State) -> None:
         """One more state of each chain."""
@@ -145,13 +154,14 @@ class Sums:
     def estimate(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (n, dim), its standard error (n, dim), and the effective number of draws (n,)."""
         chains = self.x.shape[1]
-        x, z = self.x / self.count, self.z / self.count
-        mean_x, mean_z = x.mean(1), z.mean(1)
-        total = (self.xx / self.count).mean(1) - mean_x.square()
-        both = (self.xz / self.count).mean(1) - mean_x * mean_z
-        score = (self.zz / self.count).mean(1) - mean_z.square()
-        slope = torch.where(score > 0, -both / score, 0.0)
-        corrected = x + slope[:, None] * z
+
+        def others(values: Tensor) -> Tensor:
+            return (values.sum(1, keepdim=True) - values) / ((chains - 1) * self.count)
+
+        x, z, mean_x, mean_z = self.x / self.count, self.z / self.count, others(self.x), others(self.z)
+        both, score = others(self.xz) - mean_x * mean_z, others(self.zz) - mean_z.square()
+        corrected = x + torch.where(score > 0, -both / score, 0.0) * z
+        total = self.xx.mean(1) / self.count - x.mean(1).square()
         error = (corrected.var(1) / chains).sqrt()
         plain = x.var(1) / chains
         ess = (total.sum(-1) / plain.sum(-1)).nan_to_num(nan=1.0).clamp(1.0, chains * self.count)

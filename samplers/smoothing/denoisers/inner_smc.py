@@ -34,7 +34,6 @@ LEAST_KEPT, RESCUES = 0.15, 8  # what every row should keep, and halvings of a s
 HALVINGS = 25
 LEAST_LOG_STEP = -30.0
 MOST_TEMPERATURES = 2000
-ACCEPTANCE = 0.9
 PILOT_SEED = 0
 
 
@@ -57,10 +56,11 @@ class InnerSMC(Denoiser):
     exp(phi) is unbiased only where `betas` and a kernel with its step size are given. The standard error counts the
     descendants of one first particle as one; `ess` is the effective number of such families, as low as one where all
     descend from one, and then a mean is worth one draw of X. An estimate is trusted where the weights' effective
-    number never fell below `floor`. Modes narrower than those beside them get their weight late, and few particles then
-    know of them: more particles or a guide help. `draw` takes a particle by its weight; its law is off by
-    O(1 / particles). One score for each particle, and `moves` times the kernel's for each temperature.
-    Del Moral, Doucet and Jasra 2006; as denoiser: Phillips et al. 2024 for its inner estimates.
+    number never fell below `floor`. None of these tells of a mode that no particle has reached; and modes narrower than
+    those beside them get their weight late, when few particles know of them: more particles or a guide help. `draw`
+    takes a particle by its weight; its law is off by O(1 / particles).
+    One score for each particle, and `moves` times the kernel's for each temperature; the pilot's once for each target.
+    Del Moral, Doucet and Jasra 2006.
     """
 
     particles: int = 32
@@ -85,7 +85,8 @@ class InnerSMC(Denoiser):
         if not 1 <= self.floor <= self.particles:
             raise ValueError(f"floor: got {self.floor!r}, expected a number from 1 to particles={self.particles}")
         if self.kernel is not None and not isinstance(self.kernel, Kernel):
-            raise TypeError(f"kernel: got {type(self.kernel).__name__}, expected a kernel such as samplers.HMC()")
+            came = self.kernel.__name__ if isinstance(self.kernel, type) else type(self.kernel).__name__
+            raise TypeError(f"kernel: got {came}, expected a kernel such as samplers.HMC()")
         if self.kernel is not None and not self.kernel.exact:
             raise ValueError(f"kernel: {type(self.kernel).__name__} is biased, expected an exact one such as HMC")
         if not (self.guide is None or self.guide == "pilot" or isinstance(self.guide, Target)):
@@ -108,8 +109,9 @@ class InnerSMC(Denoiser):
         run = self.run(target, y, noise, generator)
         cloud, shape = run.cloud, (len(y), self.particles, target.dim)
         x, state = cloud.state.x.reshape(shape), cloud.state
-        assert state.score is not None
-        scores = state.score.reshape(shape) + noise.solve(x - y[:, None])
+        scores = noise.solve(x - y[:, None])  # as if X had no score given y: the plain mean, for kernels without one
+        if state.score is not None:
+            scores = scores + state.score.reshape(shape)
         families = cloud.eves if self.guide is not None else cloud.eves // 2  # pairs on opposite sides are one
         mean, error = stein_corrected(x, y, scores, noise, cloud.log_weights, families)
         weights = cloud.log_weights.exp()
@@ -171,7 +173,7 @@ class RowRun(Run):
         super().__post_init__()
         self.least_ess = self.cloud.ess  # of the weights, (rows,), over the temperatures so far
         if isinstance(self.given, PreconditionedKernel) and self.given.step_size is None:
-            self.tuner = ByScores(self.given, self.target.dim, ACCEPTANCE)  # type: ignore[assignment]
+            self.tuner = ByScores(self.given, self.target.dim)  # type: ignore[assignment]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -210,9 +212,9 @@ class RowRun(Run):
             if float(kept(step, 1).min()) >= LEAST_KEPT:
                 break
             step *= 0.5
-        return self._grown(min(1.0, old + step))
+        return self._forward(min(1.0, old + step))
 
-    def _grown(self, new: float) -> float:
+    def _forward(self, new: float) -> float:
         if len(self.betas) > MOST_TEMPERATURES or new == self.betas[-1]:
             raise ValueError(
                 f"denoiser: after {len(self.betas)} temperatures InnerSMC is at b = {self.betas[-1]:.9g} of X given y "

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 POINTS_PER_DIM = 10  # before a dense matrix is trusted
 MOST_DENSE_DIM = 500
-GAIN = 1.5  # of log step size for acceptance
+FAR = 4.0  # times the median squared score
+GAIN = 1.0  # of log step size for acceptance
 
 
 class ByScores:
@@ -35,32 +36,43 @@ class ByScores:
             raise ValueError(
                 f"kernel: {type(kernel).__name__} needs its step_size, it has no acceptance to be tuned to"
             )
-        self._given, self._aim, self.gain = kernel, aim, GAIN
+        self._given, self._aim = kernel, aim
         self._log_step = -0.25 * math.log(dim)
+        self._mass = kernel.inverse_mass_matrix
 
     def kernel(self, cloud: Cloud, target: Target, generator: Generator) -> Kernel:
         """The kernel for a cloud's present temperature."""
         del target, generator
-        weights = cloud.log_weights.exp().reshape(-1) / len(cloud.log_weights)
-        return self.fitted(cloud.state.score, weights)
+        self.look(cloud.state.score, cloud.log_weights.exp().reshape(-1) / len(cloud.log_weights))
+        return self.tuned()
 
-    def fitted(self, score: Tensor | None, weights: Tensor | None = None) -> Kernel:
-        """The kernel for points with scores (n, dim) and weights (n,) of sum one, equal ones for None."""
+    def look(self, score: Tensor | None, weights: Tensor | None = None) -> None:
+        """Take the mass matrix from points with scores (n, dim) and weights (n,) of sum one; None: equal, and robust.
+
+        Robust: points that are still far out, with the largest scores, have no say.
+        """
         mass = self._given.inverse_mass_matrix
         if isinstance(mass, str) and mass != "identity" and score is not None:
             found = self._inverse_curvature(score, weights, mass)
-            mass = "identity" if found is None else found
-        return replace(self._given, step_size=math.exp(self._log_step), inverse_mass_matrix=mass)
+            self._mass = "identity" if found is None else found
 
-    def learn(self, acceptance: float) -> None:
-        """Take in the mean acceptance of the moves so far."""
-        self._log_step += self.gain * (acceptance - self._aim)
+    def tuned(self, factor: float = 1.0) -> Kernel:
+        """The kernel as far as it is known, with its step size times a factor."""
+        return replace(self._given, step_size=factor * math.exp(self._log_step), inverse_mass_matrix=self._mass)
+
+    def learn(self, acceptance: float, share: float = 1.0) -> None:
+        """Take in the mean acceptance of some moves, as a share of what is otherwise learned from it."""
+        self._log_step += share * GAIN * (acceptance - self._aim)
 
     @staticmethod
     def _inverse_curvature(score: Tensor, weights: Tensor | None, form: str) -> Tensor | None:
         """(E[s s'])^-1, dense or diagonal; None where the scores determine neither."""
         n, dim = score.shape
-        weighed = score / n if weights is None else weights.to(score)[:, None] * score
+        if weights is None:
+            far = score.square().sum(1)
+            weights = (far <= FAR * far.median()).to(score)
+            weights = weights / weights.sum()
+        weighed = weights.to(score)[:, None] * score
         if form == "dense" or (form == "auto" and dim <= MOST_DENSE_DIM and n >= POINTS_PER_DIM * dim):
             factor, failed = torch.linalg.cholesky_ex(score.mT @ weighed)
             if int(failed) == 0:

@@ -12,11 +12,11 @@ from samplers.smoothing.denoisers.lattice import Table
 from targets import Noise, Target
 
 OPEN = 1e-10  # share of weight at the edge above which there may be more beyond it
-REACH, STEP = 7.0, 0.5  # of a lattice around a measurement, in standard deviations of the noise to begin with
-POINTS = 2 * round(REACH / STEP) + 1  # of it along an axis
-TRIALS = 40
+REACH = 7.0  # of a lattice around a measurement, in standard deviations of the noise to begin with
+POINTS, MORE = 21, 61  # of it along an axis; of a second one, where the first finds no window that holds and resolves
+TRIALS = 24
 WIDEST = 64.0  # standard deviations of the noise: to where the mass of measurements far out is looked for
-UNRESOLVED = 1e-4  # change without every second point above which a lattice is not believed
+UNRESOLVED = 3e-4  # change without every second point above which a lattice is not believed
 
 
 @dataclass
@@ -85,10 +85,11 @@ class Turned(Target):
         return self._target.mean @ self._axes.to(self._target.mean)
 
 
-def around(target: Target, space: Laid, z: Tensor, variances: Tensor) -> tuple[Table, Tensor]:
+def around(target: Target, space: Laid, z: Tensor, variances: Tensor, points: int) -> tuple[Table, Tensor]:
     """Lattices around measurements, moved and narrowed to where x given y is; and whether they hold and resolve it."""
     wide = torch.tensor([1.0, float(target.dim == 2)], dtype=torch.float64, device=z.device)
-    shape = (POINTS, POINTS if target.dim == 2 else 1)
+    shape = (points, points if target.dim == 2 else 1)
+    step = 2 * REACH / (points - 1)
     index = torch.cartesian_prod(*[torch.arange(k, dtype=torch.float64, device=z.device) for k in shape])
     noise = variances.sqrt()
     centre, scale = z.clone(), noise.expand_as(z).clone()
@@ -96,7 +97,7 @@ def around(target: Target, space: Laid, z: Tensor, variances: Tensor) -> tuple[T
     log_weights, good = z.new_empty(len(z), *shape), torch.zeros(len(z), dtype=torch.bool, device=z.device)
     moving = torch.arange(len(z), device=z.device)
     for _ in range(TRIALS):
-        spacing[moving] = torch.where(wide > 0, STEP * scale[moving], 1.0)
+        spacing[moving] = torch.where(wide > 0, step * scale[moving], 1.0)
         origin[moving] = centre[moving] - REACH * scale[moving] * wide
         x = origin[moving, None] + index * spacing[moving, None]
         away = (x - z[moving, None]).square() / variances
@@ -108,9 +109,10 @@ def around(target: Target, space: Laid, z: Tensor, variances: Tensor) -> tuple[T
         cut = table.edge > OPEN
         coarse = torch.maximum((table.total - half.total).abs(), moved) > UNRESOLVED
         good[moving] = ~(cut | coarse | table.lost)
-        # where it is cut off, look wider around its mean so far; where it is narrow, look closer
-        closer = torch.minimum(torch.maximum(1.3 * table.sd, 0.25 * scale[moving]), 0.7 * scale[moving])
-        scale[moving] = torch.where(cut[:, None], torch.minimum(2 * scale[moving], WIDEST * noise), closer)
+        # where much is cut off, look much wider around its mean so far; where it is narrow, look closer
+        wider = torch.where(table.edge > 1e-3, 2.0, 1.2)[:, None] * scale[moving]
+        closer = torch.minimum(torch.maximum(1.3 * table.sd, 0.25 * scale[moving]), 0.85 * scale[moving])
+        scale[moving] = torch.where(cut[:, None], torch.minimum(wider, WIDEST * noise), closer)
         centre[moving] = table.mean
         moving = moving[(cut | coarse) & ~table.lost]
         if not len(moving):

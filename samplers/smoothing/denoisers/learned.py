@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -35,7 +35,7 @@ class Learned(Denoiser):
     shape: Tensor | None = None
     validation_loss: float = math.nan
     own_error: float | None = None
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
 
     @classmethod
     def fit(
@@ -62,7 +62,8 @@ class Learned(Denoiser):
         its estimates at measurements of `pool` points, anew in each of `rounds` rounds, `levels` levels of noise in
         each; the points are `draws` if given, else those that the network in training samples, and at first the
         denoiser's own draws at measurements of points from the prior or U[-2, 2]. Neither: the denoiser is Auto().
-        Estimates that are not trusted are left out; RuntimeError where that leaves less than a tenth.
+        Estimates that are not trusted are left out; RuntimeError where that leaves less than half at some
+        level.
         """
         low, high = (positive(value, "noise") for value in noise)
         if not low < high:
@@ -71,6 +72,7 @@ class Learned(Denoiser):
                             ("rounds", rounds), ("pool", pool), ("levels", levels)):  # fmt: skip
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+        plan = Plan(iterations, batch, positive(lr, "lr"))
         if target.discrete:
             raise TypeError(f"target: {target.name} is discrete; expected a density on R^{target.dim}")
         if draws is not None and (draws.shape[1:] != (target.dim,) or len(draws) < 10):
@@ -102,7 +104,7 @@ class Learned(Denoiser):
         network = DenoisingNetwork(
             u.mean(0), torch.cov(u.mT.double()).reshape(target.dim, -1), low, high, generator, width, blocks
         )
-        training = Training(network, Plan(iterations, batch, positive(lr, "lr")), generator)
+        training = Training(network, plan, generator)
         own = None
         if denoiser is None:
             loss = on_draws(training, u)

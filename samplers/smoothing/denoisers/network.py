@@ -46,7 +46,7 @@ class Block(nn.Module):
 
 
 class DenoisingNetwork(nn.Module):
-    """See the module. low, high: the range of sigma. mean: (dim,), covariance: (dim, dim) of X, or estimates of them."""
+    """See the module. low, high: the range of sigma; mean: (dim,), covariance: (dim, dim) of X, perhaps estimated."""
 
     mean: Tensor
     axes: Tensor

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from samplers.counting import Counted
 from samplers.smoothing.denoisers.base import Denoiser, Estimate, inner
 from samplers.smoothing.denoisers.grid import MOST, Grid, find_box, refine, tabulate
-from samplers.smoothing.denoisers.laid import OPEN, POINTS, Laid, Turned, around
+from samplers.smoothing.denoisers.laid import MORE, OPEN, POINTS, Laid, Turned, around
 from samplers.smoothing.denoisers.lattice import Separable, Weights, whole
 from targets import Noise, Target
 from targets._arguments import as_double, positive
@@ -27,21 +27,22 @@ class Quadrature(Denoiser):
 
         phi(y) = log sum_i h gamma(x_i) N(y; x_i, C),     E[X | y] = sum_i x_i gamma(x_i) N(y; x_i, C) / sum_i ...
 
-    gamma is evaluated once on a grid that covers its mass (`samplers.smoothing.denoisers.grid`), all measurements are
-    then answered by two matrix products. For noise of less than 2.5 spacings, and beyond the grid, gamma is evaluated
-    on a lattice around each measurement instead: 29 points an axis, half a standard deviation of the noise apart.
+    gamma is evaluated once on a grid that covers its mass (`samplers.smoothing.denoisers.grid`), laid along the
+    principal axes of correlated noise, and all measurements are then answered by two matrix products. For noise of
+    less than 2.5 spacings of the finest grid, and beyond the grid, gamma is evaluated on a lattice around each
+    measurement instead, of 21 points an axis or, where these do not resolve p(x | y), 61.
 
     low, high: corners of the box, numbers or (dim,); found where None. points: of the grid along each axis; None: as
-    many as it takes, at most 1024 x 1024 or 65536. tolerance: how much the mass may change when every second point is
-    left out; the error of the whole grid is about its square, and below 1e-8 for smooth densities at the default. A
+    many as it takes, at most 1024 x 1024 or 65536. tolerance: how much mass and mean may change when every second point
+    is left out; the error of the whole grid is about its square, and below 1e-8 for smooth densities at the default. A
     density with jumps or kinks asks for a greater one. What lies outside a given box is not seen.
 
     `draw`: independence Metropolis, `moves` steps after the first proposal, from the density that interpolates the
-    weights linearly: it exceeds 1/1.2 of p(x | y) for noise of 2.5 spacings or more, so that a draw is off by less than
-    6^-moves in total variation.
+    weights linearly. Where the weights resolve p(x | y) that density is at least p(x | y) / 1.2 everywhere, and the law
+    of a draw is off by less than 6^-moves in total variation. moves + 1 log-densities a draw.
 
-    ValueError where no grid covers or resolves the mass. trusted: False for measurements so far out that no mass was
-    found around them. Densities in float32 limit the error to 1e-6.
+    ValueError where no grid covers or resolves the mass. trusted: False for measurements around which no lattice holds
+    and resolves p(x | y). Densities in float32 limit the error to 1e-6.
     """
 
     low: float | Sequence[float] | None = None
@@ -127,18 +128,23 @@ class Quadrature(Denoiser):
         if grid is not None:
             low, high = grid.low, grid.low + grid.spacing * (torch.tensor(grid.log_gamma.shape, device=z.device) - 1)
             beyond, sound = ((z < low) | (z > high)).any(-1), z.isfinite().all(-1)
-            lost, elsewhere = [], []
-            for some in rows.split(max(1, ROWS // sum(grid.log_gamma.shape))):
+            lost, elsewhere = [rows[:0]], [rows[:0]]
+            for some in _split(rows, ROWS // sum(grid.log_gamma.shape)):
                 weights: Weights = Separable(grid, z[some], 1 / variances)
                 yield some, weights, torch.ones_like(some, dtype=torch.bool)
                 lost.append(some[weights.lost & ~beyond[some] & sound[some]])
                 elsewhere.append(some[torch.where(weights.lost, beyond[some], weights.edge > OPEN)])
-            for some in torch.cat(lost).split(max(1, ROWS // grid.log_gamma.numel())):
+            for some in _split(torch.cat(lost), ROWS // grid.log_gamma.numel()):
                 weights = whole(grid, z[some], variances)
                 yield some, weights, weights.edge <= OPEN
             rows = torch.cat(elsewhere)
-        for some in rows.split(max(1, ROWS // (2 * POINTS**target.dim))):
-            yield some, *around(target, space, z[some], variances)
+        for points in (POINTS, MORE):
+            left = [rows[:0]]
+            for some in _split(rows, ROWS // (2 * points**target.dim)):
+                weights, good = around(target, space, z[some], variances, points)
+                yield some, weights, good
+                left.append(some[~good & z[some].isfinite().all(-1)])
+            rows = torch.cat(left)
 
     def _of(self, target: Target, noise: Noise) -> Laid:
         """The grids of this target along the axes of this noise, or new ones."""
@@ -194,3 +200,8 @@ class Quadrature(Denoiser):
         kept.grids.append(tabulate(counted, *kept.box, (points[0], points[1])))
         kept.unpaid += counted.log_probs
         return kept.grids[-1]
+
+
+def _split(rows: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Parts of that size at most; no part of no rows."""
+    return rows.split(max(1, size)) if len(rows) else ()

@@ -180,15 +180,14 @@ def _examples(training: Training, ask: Ask, x: Tensor, levels: int) -> Examples:
         rows = found.mean.isfinite().all(-1)
         if found.trusted is not None:
             rows &= found.trusted
+        if 2 * int(rows.sum()) < len(y):
+            raise RuntimeError(
+                f"denoiser: it believes {int(rows.sum())} of {len(y)} of its estimates at noise {sigma:.3g}; "
+                "expected at least half, as a network knows nothing of where it has no examples"
+            )
         variance = torch.zeros_like(y) if found.error is None else found.error.square() @ training.network.axes.square()
         parts.append(Examples(y, level, found.mean, variance)[rows])
-    examples = joined(parts)
-    if len(examples) < len(x) // 10:
-        raise RuntimeError(
-            f"denoiser: it believes {len(examples)} of {len(x)} of its estimates at noise of {training.network.low:.3g} "
-            f"to {training.network.high:.3g}; expected at least a tenth. Give it more draws, or take another"
-        )
-    return examples
+    return joined(parts)
 
 
 def joined(parts: list[Examples]) -> Examples:

@@ -24,12 +24,12 @@ EVERY = 8  # iterations between looks at which rows have converged
 
 @dataclass(frozen=True, eq=False)
 class FixedPoint(SpinDenoiser):
-    """Damped iteration of v <- F(v) from v = F(0) in float64, each measurement until |F(v) - v| <= tolerance.
+    """Damped iteration of v <- F(v) in float64, until |F(v) - v| <= tolerance at all measurements.
 
-    damping: v moves by 1 - damping of the way. A row that has not converged in `iterations` is not trusted. Where
-    several fixed points exist, as in an ordered phase, the answer is the one that the iteration falls into, without
-    any warning. draw: spins independent in the fields of the fixed point, then `sweeps` heat-bath sweeps, which leave
-    the law given y invariant: draws are as good as the sweeps forget where they began.
+    damping: v moves by 1 - damping of the way; it begins at spins without couplings. A row that has not converged in
+    `iterations` is not trusted. Where several fixed points exist, as in an ordered phase, the answer is the one that
+    the iteration falls into, without any warning. draw: spins independent in the fields of the fixed point, then
+    `sweeps` heat-bath sweeps, which leave the law given y invariant: draws are as good as these forget their start.
     Counted are as many scores as products with J, and for draws the sweeps as log-densities.
     """
 
