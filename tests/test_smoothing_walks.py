@@ -135,6 +135,19 @@ def test_declarations():
     assert not DiffusiveGibbs(sigma=1.0).reversible
 
 
+def test_spins_are_redrawn_exactly():
+    model = targets.Ising((3, 3), 0.3, dtype=torch.float64)
+    kernel = DiffusiveGibbs(noise="mrf").placed(model)
+    assert kernel.reversible
+    check_invariance(kernel, model, seed=1, steps=2, chains=20_000)
+    check_reversible(kernel, model, seed=2)
+    draws = DiffusiveGibbs(noise="mrf").sample(model, chains=256, draws=200, warmup=20, seed=3)
+    energies = model.log_prob(draws.x).mean(1)
+    exact = float(model.log_prob(model.enumerate()).softmax(0) @ model.log_prob(model.enumerate()))
+    assert abs(float(energies.mean()) - exact) < 4 * float(energies.std()) / 16
+    assert set(draws.x.unique().tolist()) == {-1.0, 1.0}
+
+
 # The run
 
 
@@ -195,6 +208,8 @@ def test_warmup_tunes_the_step_of_diffusive_gibbs():
         (lambda: DiffusiveGibbs(sigma=0.0), "sigma: got 0.0, expected a positive finite number"),
         (lambda: DiffusiveGibbs(sigma=()), "sigma: got none"),
         (lambda: DiffusiveGibbs(sigma=1.0, candidates=0, steps=0), "candidates, steps: got 0 for both"),
+        (lambda: DiffusiveGibbs(sigma=1.0, noise="mrf"), "sigma, noise: got both"),
+        (lambda: DiffusiveGibbs(noise="pink"), "noise: got 'pink', expected 'isotropic' or 'mrf'"),
         (lambda: DiffusiveGibbs().step(mixture(), None, torch.Generator()), "sigma: left to `sample`"),
     ],
 )
@@ -208,6 +223,8 @@ def test_wrong_types_are_named():
         WalkJump(sigma=1.0, kernel=HMC)
     with pytest.raises(TypeError, match="noise: 'mrf' is for a PairwiseMRF"):
         WalkJump(noise="mrf").sample(mixture(), chains=2, draws=2, warmup=0)
+    with pytest.raises(TypeError, match="noise: 'mrf' is for a PairwiseMRF"):
+        DiffusiveGibbs(noise="mrf").sample(mixture(), chains=2, draws=2, warmup=0)
     with pytest.raises(TypeError, match="target: got function"):
         WalkJump(sigma=1.0).sample(lambda x: x, chains=2, draws=2, warmup=0)
     with pytest.raises(TypeError, match="denoiser"):

@@ -274,4 +274,4 @@ def test_exact_kernels_pass_at_other_seeds_with_more_chains(name, seed):
 def test_a_statistic_that_is_not_a_number_fails():
     with pytest.raises(AssertionError, match="FAILED"):
         sequential("a NaN", 100, lambda stage, draws: {"fine": 0.5, "broken": float("nan")})
-    assert statistics.symmetric_signs(torch.tensor([1.0, -1.0, float("nan")])) == 0.0
+    assert symmetric_signs(torch.tensor([1.0, -1.0, float("nan")])) == 0.0

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Cost
 from samplers.kernels import MALA, Info, Kernel, State
-from samplers.kernels.base import check_positive
+from samplers.kernels.base import check_positive, evaluate
+from samplers.kernels.metropolis import always
+from samplers.smoothing.denoisers.base import inner
+from samplers.smoothing.denoisers.spins import MRFShaped
 from samplers.smoothing.measurements import GivenMeasurements
 from samplers.smoothing.resampled import ResampledProposals
-from targets import Target
+from targets import PairwiseMRF, Target
+from targets.mrf_noise import MRFNoise
 
 DEFAULT_STEP = 0.1
 LEVELS = 4
@@ -35,7 +39,11 @@ class DiffusiveGibbs(Kernel):
     steps: of MALA on p(x | y) afterwards, with h / (1 + h / sigma^2), h the `step_size`, which warmup tunes to an
     acceptance of 0.574.
 
-    A step takes `candidates` log-densities and `steps` + 1 scores. Reversible where only one of the two moves is made.
+    noise: "mrf" on a PairwiseMRF takes noise of precision J + D, given which the spins are independent: x is drawn
+    anew from all of p(x | y), and neither sigma nor candidates nor steps play a part (Martens and Sutskever 2010; Zhang
+    et al. 2012).
+
+    A step takes `candidates` log-densities and `steps` + 1 scores. Reversible where only one of the moves is made.
     Chen, Zhang, Paige, Hernandez-Lobato and Barber 2024, where y = alpha x + sqrt(1 - alpha^2) xi: the same with
     sigma = sqrt(1 - alpha^2) / alpha.
     """
@@ -44,11 +52,17 @@ class DiffusiveGibbs(Kernel):
     candidates: int = 16
     steps: int = 4
     step_size: float | None = None
+    noise: Literal["isotropic", "mrf"] | MRFNoise = "isotropic"
 
+    needs_score: ClassVar[bool] = False  # it finds other modes by itself; warmup seeks no way uphill
     exact: ClassVar[bool] = True
     target_acceptance: ClassVar[float] = 0.574
 
     def __post_init__(self) -> None:
+        if self.shaped and self.sigma is not None:
+            raise ValueError("sigma, noise: got both; sigma is the standard deviation of isotropic noise")
+        if not self.shaped and self.noise != "isotropic":
+            raise ValueError(f"noise: got {self.noise!r}, expected 'isotropic' or 'mrf'")
         if self.sigma is not None:
             several = [self.sigma] if isinstance(self.sigma, (int, float)) else list(self.sigma)
             if not several:
@@ -66,10 +80,24 @@ class DiffusiveGibbs(Kernel):
     @property
     def reversible(self) -> bool:  # type: ignore[override]
         """Whether it satisfies detailed balance."""
-        return self.candidates == 0 or self.steps == 0
+        return self.shaped or self.candidates == 0 or self.steps == 0
+
+    @property
+    def shaped(self) -> bool:
+        """Whether the noise has the shape of a random field."""
+        return isinstance(self.noise, MRFNoise) or self.noise == "mrf"
+
+    def check_target(self, target: Target) -> None:
+        if not self.shaped:
+            super().check_target(target)
+        elif not isinstance(inner(target), PairwiseMRF):
+            raise TypeError(f"noise: 'mrf' is for a PairwiseMRF such as targets.Ising, got {target!r}")
+
+    def placed(self, target: Target) -> Self:
+        return replace(self, noise=MRFNoise(inner(target))) if self.noise == "mrf" else self  # type: ignore[arg-type]
 
     def prepare(self, target: Target, seed: int) -> tuple[Self, Cost]:
-        if self.sigma is not None:
+        if self.sigma is not None or self.shaped:
             return self, Cost()
         from samplers.smoothing.plan import plan
 
@@ -82,9 +110,11 @@ class DiffusiveGibbs(Kernel):
         return self if self.step_size is not None else replace(self, step_size=warm.step_size)
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        return MALA().init(target, x, generator)
+        return evaluate(target, x, score=not self.shaped)
 
     def frozen(self, generator: Generator) -> Self:
+        if self.shaped:
+            return self
         return replace(self, sigma=(self._sigma(generator),))
 
     def _sigma(self, generator: Generator) -> float:
@@ -96,6 +126,8 @@ class DiffusiveGibbs(Kernel):
         return levels[int(torch.randint(len(levels), (), generator=generator, device=generator.device))]
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        if self.shaped:
+            return self._redraw(target, state, generator)
         sigma = self._sigma(generator)
         noise = torch.randn(state.x.shape, generator=generator, dtype=state.x.dtype, device=state.x.device)
         given = GivenMeasurements(target, state.x + sigma * noise, sigma)
@@ -121,3 +153,14 @@ class DiffusiveGibbs(Kernel):
         away = inner.x - given.y
         log_prob = inner.log_prob + 0.5 * away.square().sum(-1) / sigma**2
         return State(inner.x, log_prob, inner.score + away / sigma**2), Info(rate, bad)
+
+    def _redraw(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        """New spins from the whole of their law given y."""
+        noise = self.placed(target).noise
+        assert isinstance(noise, MRFNoise)
+        y = state.x + noise.sample_like(state.x, generator)
+        return always(state, evaluate(target, MRFShaped().draw(target, y, noise, generator), score=False))
+
+    def hyperparameters(self) -> dict[str, Any]:
+        found = super().hyperparameters()
+        return found | {"noise": "mrf" if self.shaped else "isotropic"}

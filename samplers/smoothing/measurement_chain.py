@@ -93,8 +93,9 @@ class MeasurementChain(ABC):
     ) -> Draws:
         """`draws` chains side by side, each of which gives one draw; `Draws.x` is (1, draws, dim).
 
-        init: (draws, dim), a function (n, generator) -> (n, dim), or None: draws of a Gaussian with the centre and
-            spread that `samplers.smoothing.plan` finds, or of the prior. A start gets noise, then walks `first_steps`.
+        init: (draws, dim), a function (n, generator) -> (n, dim), or None: draws of the prior, else of the pilot run
+            of `samplers.smoothing.plan`, else of a Gaussian with the centre and spread that it knows. A start gets
+            noise, then walks `first_steps`.
         seed: same seed, sizes, device and versions give the same bits. progress: a bar on stderr; None shows one on a
         terminal. checkpoint: a file, written after each level; the same call continues a run that stopped.
         Raises UntrustedEstimate where the denoiser does not believe its own estimate.
@@ -149,7 +150,11 @@ def starts(init: Init, n: int, target: Target, found: Plan | None, generator: Ge
     """Where chains start before they get noise, (n, dim)."""
     if init is not None or found is None:
         return positions(init, n, target, generator)
-    return gaussian_of(found, target).sample(n, generator=generator)
+    known = found.spread.draws
+    if known is None:
+        return gaussian_of(found, target).sample(n, generator=generator)
+    which = torch.randint(len(known), (n,), generator=generator, device=target.device)
+    return known.to(device=target.device, dtype=target.dtype)[which]
 
 
 def gaussian_of(found: Plan, target: Target) -> Gaussian:

@@ -165,8 +165,10 @@ class JointMeasurements(Measured):
         y = self.split(self._flat(x))
         mean = y.mean(1)
         found = self.denoise(mean, self.noise_of_mean)
-        apart = y - mean[:, None]  # sum_t y_t'P y_t - m ybar'P ybar, without cancellation
-        value = density_of(found) - 0.5 * self.noise.square(apart).sum(-1) + self._constant
+        value = density_of(found)
+        if self.m > 1:
+            apart = y - mean[:, None]  # sum_t y_t'P y_t - m ybar'P ybar, without cancellation
+            value = value - 0.5 * self.noise.square(apart).sum(-1) + self._constant
         score = self.noise.solve(found.mean[:, None] - y)
         return value.reshape(x.shape[:-1]), score.reshape(x.shape)
 

@@ -80,7 +80,8 @@ def from_draws(target: Target, whiten: Tensor | None, seed: int) -> Spread:
     tally = counted.tally
     cost = Cost(cost.log_prob + tally.log_probs, cost.score + tally.scores, time.perf_counter() - began)
     probed = least < threshold(radius, tau)
-    return Spread(mean, covariance, radius, tau, least, finest, origin, probed, len(parts), cost, tuple(remarks))
+    own = None if "sample" in target.known else x
+    return Spread(mean, covariance, radius, tau, least, finest, origin, probed, len(parts), cost, tuple(remarks), own)
 
 
 def hessians(target: Target, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:

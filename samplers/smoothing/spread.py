@@ -30,7 +30,7 @@ class Spread:
 
     concave_from: the sigma from which on Y is log-concave, by R and tau or, below that, as probes tell (`probed`).
     finest: the smallest standard deviation of any part, in any direction, which decides m. origin: in words, what R
-    and tau are. parts: of how many independent parts the target consists.
+    and tau are. parts: of how many independent parts the target consists. draws: those of a pilot run, (n, dim).
     """
 
     mean: Tensor
@@ -44,6 +44,7 @@ class Spread:
     parts: int = 1
     cost: Cost = field(default_factory=Cost)
     remarks: tuple[str, ...] = ()
+    draws: Tensor | None = None
 
 
 def enclosing_ball(points: Tensor) -> tuple[Tensor, float]:
