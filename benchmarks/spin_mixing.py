@@ -86,6 +86,7 @@ def kernels() -> dict[str, tuple[samplers.Kernel, int]]:
     return {
         "walk-jump, 8 steps of HMC": (WalkJump(noise="mrf"), 400),
         "walk-jump, 2 steps of HMC": (WalkJump(noise="mrf", steps=2), 1000),
+        "diffusive Gibbs, noise of the model": (samplers.DiffusiveGibbs(noise="mrf"), 2000),
         "Gibbs, checkerboard": (samplers.Gibbs(), 4000),
         "discrete Langevin": (samplers.DiscreteLangevin(), 4000),
         "Gibbs with gradients, 16 flips": (samplers.GibbsWithGradients(16), 500),

@@ -23,28 +23,35 @@ from samplers.kernels import (
     Wolff,
 )
 from samplers.particles import GFSD, GFSF, SVGD, Blob, ParticleMethod
+from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, SequentialMultimeasurement, WalkJump
+from samplers.smoothing.measurement_chain import MeasurementChain
 from targets import Target, benchmark, benchmarks
 
-Sampler = Kernel | ParticleMethod | AIS | SMC | AnnealedLangevin
+Sampler = Kernel | ParticleMethod | AIS | SMC | AnnealedLangevin | MeasurementChain
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ais": AIS,
     "annealed-langevin": AnnealedLangevin,
     "blob": Blob,
+    "diffusive-gibbs": DiffusiveGibbs,
     "discrete-langevin": DiscreteLangevin,
     "gfsd": GFSD,
     "gfsf": GFSF,
     "gibbs": Gibbs,
     "gibbs-with-gradients": GibbsWithGradients,
     "hmc": HMC,
+    "joint-multimeasurement": JointMultimeasurement,
     "mala": MALA,
     "parallel-tempering": ParallelTempering,
     "random-walk": RandomWalkMetropolis,
+    "sequential-multimeasurement": SequentialMultimeasurement,
+    "slips": SLIPS,
     "smc": SMC,
     "svgd": SVGD,
     "swendsen-wang": SwendsenWang,
     "ula": ULA,
     "underdamped": UnderdampedLangevin,
+    "walk-jump": WalkJump,
     "wolff": Wolff,
 }
 

@@ -10,6 +10,7 @@ import targets
 from samplers import HMC, MALA, ULA, RiemannianLangevin
 from samplers.kernels import RegionalHMC
 from samplers.moments import RunningMoments
+from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
 
 KERNELS = ALL | {"Riemannian, adjusted": RiemannianLangevin(diagonal_metric, 0.1)}
 TARGETS = {
@@ -58,3 +59,27 @@ def test_a_run_on_a_gpu(kernel):
     draws = kernel.sample(target, chains=256, draws=100, warmup=100, device="cuda")
     assert draws.x.device.type == "cuda"
     torch.testing.assert_close(draws.x.reshape(-1, 3).std(0).cpu(), torch.tensor([1.0, 2.0, 3.0]), rtol=0.1, atol=0)
+
+
+SMOOTHING = {
+    "walk-jump": WalkJump(sigma=1.0, steps=2),
+    "walk-jump to the mean": WalkJump(sigma=1.0, steps=2, jump="mean"),
+    "joint": JointMultimeasurement(noise=torch.tensor([1.0, 2.0]), m=3, steps=1),
+    "diffusive Gibbs": DiffusiveGibbs(sigma=1.0, candidates=3),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTHING)
+def test_a_step_of_smoothing_on_meta(name):
+    kernel = SMOOTHING[name].placed(TARGETS["mixture"])
+    walk = getattr(kernel, "kernel", None)
+    if walk is not None:  # its mass matrix has been checked by its values, which meta has none of
+        moved = replace(walk)
+        moved.__dict__["factor"] = walk.factor.to("meta", torch.float32)
+        kernel.__dict__["kernel"] = moved
+    density, generator = TARGETS["mixture"].to("meta"), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        state = kernel.init(density, torch.zeros(4, 2, device="meta"), generator)
+        state, info = kernel.step(density, state, generator)
+    assert state.x.device.type == info.acceptance_rate.device.type == "meta"
+    assert state.x.shape == (4, 2)

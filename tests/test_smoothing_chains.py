@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import targets
-from samplers import MALA, ULA
+from samplers import MALA, ULA, Draws
 from samplers.smoothing import SLIPS, SequentialMultimeasurement
 from samplers.smoothing.denoisers import ClosedForm, Estimate
 from samplers.smoothing.denoisers.inner_smc import InnerSMC
@@ -161,7 +161,7 @@ class Bare(targets.Target):
         return self.inner.log_prob_and_score(x)
 
 
-FIXED = InnerSMC(8, betas=[0.0, 0.02, 0.1, 0.3, 1.0], kernel=MALA(0.15, "identity"), floor=1.0)
+FIXED = InnerSMC(8, betas=[0.0, 0.02, 0.1, 0.3, 1.0], kernel=MALA(0.15, "identity"), guide=None, floor=1.0)
 
 
 def ratios(sampler, runs, draws=64):
@@ -198,7 +198,7 @@ class TooFlat(InnerSMC):
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_a_wrong_density_is_rejected():
-    wrong = TooFlat(8, betas=FIXED.betas, kernel=FIXED.kernel, floor=1.0)
+    wrong = TooFlat(8, betas=FIXED.betas, kernel=FIXED.kernel, guide=None, floor=1.0)
     (mean, error), _ = ratios(SequentialMultimeasurement(sigma=2.0, m=4, weighted=True, denoiser=wrong), 40)
     assert abs(mean - 1) > 8 * error
 
@@ -264,7 +264,7 @@ def test_memory_does_not_grow_with_the_measurements():
     assert [tuple(t.shape) for t in tensors] == [(8, 2)]
 
 
-def test_draws_carry_what_was_done():
+def test_draws_carry_what_was_done(tmp_path):
     draws = SequentialMultimeasurement(sigma=2.0, m=3).sample(mixture(), draws=512, init=torch.zeros(512, 2), seed=1)
     assert draws.x.shape == (1, 512, 2)
     assert draws.attrs["smoothing"]["measurements"] == 3
@@ -272,6 +272,9 @@ def test_draws_carry_what_was_done():
     assert len(draws.attrs["acceptance"]) == 3
     torch.testing.assert_close(draws.stats["lp"][0], mixture().log_prob(draws.x[0]))
     assert draws.summary().shape[0] == 2
+    loaded = Draws.load(draws.save(tmp_path / "draws.nc"))
+    assert torch.equal(loaded.x, draws.x)
+    assert loaded.attrs["smoothing"] == draws.attrs["smoothing"]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ class ChainRun:
         self.target = Counted(target, Tally(spent.log_prob, spent.score))
         self.noise = self.sampler.noise_for(target)
         self.noises = self.sampler.levels(self.noise)
-        self.denoiser = as_denoiser(self.sampler.denoiser, target, self.noises[0])
+        self.denoiser = as_denoiser(self.sampler.denoiser, self.target, self.noises[0]).fresh()
+        self.denoiser.prepare(self.target, self.noises[0])  # now, so that a run that is continued counts it once
         self.kernel = walker(self.sampler.kernel, self.noise, target.dim, 1, self.denoiser)
         if isinstance(self.kernel, PreconditionedKernel):
             self.kernel = self.kernel.placed(target)
@@ -173,7 +174,7 @@ class ChainRun:
         target = self.target.inner
         return {
             "sampler": type(self.given).__name__,
-            **self.sampler.hyperparameters(),
+            "hyperparameters": self.sampler.hyperparameters(),
             "draws": self.n,
             "seed": self.seed,
             "target": target.name,

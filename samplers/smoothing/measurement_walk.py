@@ -116,7 +116,7 @@ class MeasurementWalk(Kernel):
         if isinstance(self.noise, str) and self.noise == "isotropic" and self.sigma is None:
             raise ValueError("sigma: left to `sample`, which finds it; give it to use init and step alone")
         noise, m = self.noise_for(target), self.measurements
-        denoiser = as_denoiser(self.denoiser, target, noise.scaled(1 / m))
+        denoiser = as_denoiser(self.denoiser, target, noise.scaled(1 / m)).fresh()
         kernel = walker(self.kernel, noise, target.dim, m, denoiser)
         if isinstance(kernel, PreconditionedKernel) and isinstance(kernel.inverse_mass_matrix, Tensor):
             matrix = kernel.inverse_mass_matrix.to(device=target.device, dtype=target.dtype)

@@ -71,6 +71,9 @@ class Auto(Denoiser):
 
         return InnerSMC()
 
+    def fresh(self) -> Auto:
+        return Auto(self.first and self.first.fresh(), self.then and self.then.fresh(), self.floor)
+
     def check(self, target: Target, noise: Noise) -> None:
         self._asked.check(target, noise)
         self._other.check(target, noise)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, is_dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
@@ -68,6 +68,15 @@ class Denoiser(ABC):
         """ValueError or TypeError for a target or noise that this denoiser cannot serve."""
         del target, noise
 
+    def prepare(self, target: Target, noise: Noise) -> object:
+        """Find now what is found once for a target, such as a grid; else the first estimate finds it."""
+        del target, noise
+        return None
+
+    def fresh(self) -> Self:
+        """This denoiser without what it has found for targets, so that the cost of a run is that of the whole run."""
+        return replace(self) if is_dataclass(self) else self
+
     def describe(self) -> str:
         """A few words for reports."""
         return type(self).__name__
@@ -86,11 +95,6 @@ def count(target: Target, derived: Target) -> Target:
 def score_of(y: Tensor, mean: Tensor, noise: Noise) -> Tensor:
     """Tweedie's formula: grad log q(y) = P (E[X | y] - y)."""
     return noise.solve(mean - y)
-
-
-def hyperparameters(denoiser: Any) -> str:
-    """The denoiser as text, for headers of checkpoints and reports."""
-    return repr(denoiser)
 
 
 def stein_corrected(

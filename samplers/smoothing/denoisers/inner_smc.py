@@ -150,6 +150,9 @@ class InnerSMC(Denoiser):
         run.through()
         return run
 
+    def prepare(self, target: Target, noise: Noise) -> Target | None:
+        return self._guide_of(target)
+
     def _guide_of(self, target: Target) -> Target | None:
         if self.guide != "pilot":
             return self.guide
