@@ -20,10 +20,10 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses 2
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -44,6 +44,8 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/smc_vs_blackjax.py
 	$(BIN)/python benchmarks/swendsen_wang.py
 	$(BIN)/python benchmarks/particles.py
+	$(BIN)/python benchmarks/spin_mixing.py
+	$(BIN)/python benchmarks/smoothing.py
 
 docs: .venv/installed
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from _smoothing_metrics import (
     diagonal_density,
     diagonal_quantiles,
     diagonal_wasserstein,
-    floor,
+    floors,
     light_share,
 )
 from _smoothing_modes import LIGHT, Pair
@@ -28,6 +29,7 @@ import targets
 
 DRAWS, FEWER = 4096, 1024  # the latter from MANY measurements on
 MANY = 256
+SETS = 16
 UNDERDAMPED = "underdamped"
 JUMPS = ("posterior", "mean")
 JOINT, SEQUENTIAL, PAPER = "#b5542c", "#1f4e79", "#c8c8c8"
@@ -59,7 +61,7 @@ class Curves:
 
     target: targets.GaussianMixture
     points: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)  # (sampler, jump): {m: W2}
-    floors: dict[int, float] = field(default_factory=dict)
+    bands: dict[int, tuple[float, float]] = field(default_factory=dict)  # m: least and greatest W2 of exact draws
     draws: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # (sampler, m): along the diagonal
 
 
@@ -67,14 +69,12 @@ def joint(options: Options) -> Iterator[Found]:
     """W2 along the diagonal and the weights, against m."""
     target: Any = targets.benchmark("two-gaussians-unequal-d8")
     pair, curves = Pair("d = 8", target), Curves(target)
-    exact: dict[int, tuple[Tensor, float]] = {}  # by number of draws: quantiles, and the floor of W2
+    exact: dict[int, tuple[Tensor, list[float]]] = {}  # by number of draws: quantiles, and W2 of exact draws
     for name, walk in WALKS.items():
         for m in walk.counts[: 3 if options.quick else None]:
             n = 128 if options.quick else FEWER if m >= MANY else DRAWS
             if n not in exact:
-                quantiles = diagonal_quantiles(target, CELLS * n)
-                least = floor(lambda x: diagonal_wasserstein(x, quantiles), lambda g: target.sample(n, generator=g), 16)  # noqa: B023
-                exact[n] = quantiles, least
+                exact[n] = exact_law(target, n)
             for jump in walk.jumps:
                 scores = None
                 for label in ("sequential", "joint"):
@@ -84,7 +84,7 @@ def joint(options: Options) -> Iterator[Found]:
                     sampler, arguments = chain(walk, pair, m, jump, n, scores)
                     cell = measured(sampler, target, seed=SEED, limit=options.limit, label=named, **arguments)
                     row = {"kernel": name, "jump": jump, "m": m, "sampler": label, "W2 along the diagonal": None}
-                    row |= {"floor": exact[n][1], "weight off by": None} | cell.cost
+                    row |= {"floor": fmean(exact[n][1]), "weight off by": None} | cell.cost
                     if cell.draws is not None:
                         x = cell.draws.x.flatten(0, 1)
                         scores = scores or round(cell.draws.cost.score / n)
@@ -92,12 +92,20 @@ def joint(options: Options) -> Iterator[Found]:
                         row["weight off by"] = light_share(x) - LIGHT
                         if name == UNDERDAMPED:
                             curves.points.setdefault((label, jump), {})[m] = found
-                            curves.floors[m] = exact[n][1]
+                            curves.bands[m] = min(exact[n][1]), max(exact[n][1])
                             if jump == "posterior" and m in SHOWN:
                                 curves.draws[label, m] = diagonal(x)
                     yield row, []
     if curves.points:
         figure(curves, RESULTS / f"smoothing_joint{'-quick' if options.quick else ''}.png")
+
+
+def exact_law(target: targets.GaussianMixture, n: int) -> tuple[Tensor, list[float]]:
+    """Quantiles along the diagonal, and W2 of 16 sets of n exact draws."""
+    quantiles = diagonal_quantiles(target, CELLS * n)
+    return quantiles, floors(
+        lambda x: diagonal_wasserstein(x, quantiles), lambda g: target.sample(n, generator=g), SETS
+    )
 
 
 def chain(walk: Walk, pair: Pair, m: int, jump: Any, n: int, scores: int | None) -> tuple[Any, dict[str, Any]]:
@@ -132,7 +140,7 @@ def figure(curves: Curves, path: Path) -> None:
     """Left: W2 against m. Right: histograms along the diagonal, with the exact density."""
     from matplotlib.figure import Figure
 
-    whole = Figure(figsize=(11.6, 4.3), layout="constrained")
+    whole: Any = Figure(figsize=(11.6, 4.7), layout="constrained")
     left, right = whole.subfigures(1, 2, width_ratios=[1, 1.75], wspace=0.03)
     errors(left.subplots(), curves)
     counts = [m for m in SHOWN if ("sequential", m) in curves.draws]
@@ -156,17 +164,18 @@ def errors(ax: Any, curves: Curves) -> None:
             ax.plot(
                 points.keys(), points.values(), style, marker="o", ms=4, color=colour, label=f"{names[label]}, {tail}"
             )
-    ax.plot(curves.floors.keys(), curves.floors.values(), ":", color="black", lw=1.2, label="exact draws")
+    low, high = zip(*curves.bands.values(), strict=True)
+    ax.fill_between(list(curves.bands), low, high, color=PAPER, alpha=0.6, lw=0, label="exact draws, 16 sets", zorder=0)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
-    counts = sorted(curves.floors)
+    counts = sorted(curves.bands)
     ax.set_xticks(counts, [str(m) for m in counts])
     ax.set_xlabel("measurements m")
     ax.set_ylabel("W2 along the line of the modes")
     ax.set_title("equal scores a draw, all from one mode", fontsize=10)
     ax.grid(which="major", color=PAPER, linewidth=0.5, alpha=0.6)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8.5, loc="center right")
+    ax.legend(frameon=False, fontsize=8, ncols=2, columnspacing=1.0, loc="upper center", bbox_to_anchor=(0.45, -0.17))
 
 
 def histogram(ax: Any, curves: Curves, label: str, m: int, colour: str) -> None:
@@ -175,6 +184,6 @@ def histogram(ax: Any, curves: Curves, label: str, m: int, colour: str) -> None:
     ax.hist(curves.draws[label, m].numpy(), bins=60, range=(-reach, reach), density=True, color=colour, alpha=0.55)
     ax.plot(at, diagonal_density(curves.target, at), color="black", lw=1.0)
     share = float((curves.draws[label, m] > 0).double().mean())
-    ax.text(0.97, 0.95, f"{share:.0%} right", transform=ax.transAxes, ha="right", va="top", fontsize=9)
+    ax.text(0.5, 0.95, f"{share:.0%} on\nthe right", transform=ax.transAxes, ha="center", va="top", fontsize=8.5)
     ax.set_yticks([])
     ax.spines[["top", "right", "left"]].set_visible(False)

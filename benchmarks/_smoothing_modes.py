@@ -19,9 +19,10 @@ import targets
 from samplers.smoothing.denoisers import InnerSMC, Quadrature
 
 DIMS = (2, 8, 32, 128)
+FEW = 8
 LIGHT = 0.2  # the weight of the lighter mode
 DRAWS = 4096
-WALK = {"steps": 4, "first_steps": 64}
+WALK: dict[str, Any] = {"steps": 4, "first_steps": 64}
 M, M_WEIGHTED = 16, 8
 
 Sequential = samplers.SequentialMultimeasurement
@@ -95,18 +96,29 @@ ENERGY: dict[str, tuple[Make, dict[int, int]]] = {
         {2: DRAWS},
     ),
     "sequential, SMC with pilot": (_walking("pilot"), {2: 1024, 8: 1024, 32: 512, 128: 256}),
-    "sequential, SMC without guide": (_walking(None), {2: 1024, 8: 512}),
+    "sequential, SMC without guide": (_walking(None), {2: 1024, 8: 512, 32: 128}),
     "weighted, SMC with pilot": (_weighted("pilot"), {2: DRAWS, 8: DRAWS, 32: 1024, 128: 512}),
     "weighted, SMC without guide": (_weighted(None), {2: DRAWS, 8: 1024, 32: 512}),
 }
 
 
 def energy(options: Options) -> Iterator[Found]:
-    """From the energy alone."""
-    for pair in pairs():
+    """From the energy alone, in few dimensions."""
+    yield from _energy([pair for pair in pairs() if pair.target.dim <= FEW], options)
+
+
+def energy_high(options: Options) -> Iterator[Found]:
+    """From the energy alone, in many dimensions."""
+    yield from _energy([pair for pair in pairs() if pair.target.dim > FEW], options)
+
+
+def _energy(asked: list[Pair], options: Options) -> Iterator[Found]:
+    for pair in asked:
         for label, (make, numbers) in ENERGY.items():
             full = numbers.get(pair.target.dim)
             if full is None or not options.wants(f"{pair.name}, {label}"):
+                continue
+            if options.quick and label.startswith("sequential, SMC") and pair.target.dim > FEW:
                 continue
             n = 8 if options.quick else full
             start = {} if label.startswith("weighted") else {"init": pair.start}

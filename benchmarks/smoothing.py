@@ -5,10 +5,10 @@ that knows nothing but log_prob and score. Each table is a result of its own: sm
 
     python benchmarks/smoothing.py                              all tables
     python benchmarks/smoothing.py --tables rings funnel
-    python benchmarks/smoothing.py --tables modes-energy --rows "d = 128" --limit 480
+    python benchmarks/smoothing.py --tables modes-high --rows "d = 128" --limit 480
 
-published: rings, funnel, regressions, gmm40.   modes: modes (exact score), modes-energy.   joint (with a figure).
-throughput.
+published: rings, funnel, regressions, gmm40.   modes: modes (exact score), modes-energy, modes-high.
+joint (with a figure).   throughput.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ def tables() -> dict[str, tuple[str, Any, tuple[str, ...]]]:
         "gmm40": ("Smoothing: forty Gaussians by diffusive Gibbs", published.gmm40, published.NOTES["gmm40"]),
         "modes": ("Smoothing: from one mode to both, exact score", _smoothing_modes.closed_form, modes),
         "modes-energy": ("Smoothing: from one mode to both, energy only", _smoothing_modes.energy, modes),
+        "modes-high": (
+            "Smoothing: from one mode to both, energy only, many dimensions",
+            _smoothing_modes.energy_high,
+            modes,
+        ),
         "joint": ("Smoothing: joint against sequential measurements", _smoothing_joint.joint, _smoothing_joint.NOTES),
         "throughput": ("Smoothing: cost", _smoothing_throughput.throughput, _smoothing_throughput.NOTES),
     }
@@ -74,7 +79,7 @@ def main() -> None:
                 title,
                 {"Results": rows},
                 settings={"torch threads": 1},
-                notes=notes,
+                notes=list(dict.fromkeys(notes)),
                 quick=given.quick,
             )
 

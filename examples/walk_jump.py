@@ -22,7 +22,6 @@ SIGMA = 3.0
 
 
 def circle():
-    """Seven Gaussians on a circle of radius 5."""
     angle = 2 * math.pi * torch.arange(7, dtype=torch.float64) / 7
     return targets.GaussianMixture(5 * torch.stack([angle.cos(), angle.sin()], 1), scales=0.5, weights=WEIGHTS)
 
@@ -47,7 +46,6 @@ def main(chains=2000):
     print("exact      " + "  ".join(f"{w:5.3f}" for w in WEIGHTS))
     print("walk-jump  " + "  ".join(f"{w:5.3f}" for w in shares.tolist()))
     print(f"largest error of a weight {float((shares - target.mode_weights).abs().max()):.3f}")
-
     noisy = Noisy(target, SIGMA)
     kernel, generator = samplers.MALA(0.1 * SIGMA**2), torch.Generator().manual_seed(3)
     state, path = kernel.init(noisy, corner[:1], generator), []

@@ -29,6 +29,7 @@ from samplers.recorder import Recorder
 from samplers.starts import START_ATTEMPTS, Init, brief, check_starts, finite_starts
 from samplers.version import versions
 from targets import Target
+from targets.arguments import check_integer
 
 if TYPE_CHECKING:
     from samplers.kernels.base import Info, Kernel, State
@@ -47,9 +48,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 1), ("draws", 1), ("warmup", 0), ("thin", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            check_integer(getattr(self, name), name, least)
         if self.keep not in ("draws", "moments"):
             raise ValueError(f"keep: got {self.keep!r}, expected 'draws' or 'moments'")
 

@@ -9,8 +9,8 @@ from typing import Self
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import positive
 from targets._lattice import colouring, degrees, incidence
+from targets.arguments import positive
 from targets.base import Moments
 from targets.discrete import DiscreteTarget
 from targets.transfer_matrix import Strip, feasible, lattice_strip

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from targets._arguments import as_double
+from targets.arguments import as_double
 from targets.ising import Ising
 from targets.pairwise_mrf import PairwiseMRF
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import torch
 from torch import Generator, Tensor
 
+from targets.arguments import check_integer
 from targets.noise import Noise
 
 KNOWLEDGE = (
@@ -64,9 +65,7 @@ class Target:
         device: torch.device | str | None = None,
         name: str | None = None,
     ) -> None:
-        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
-            raise ValueError(f"dim: got {dim!r}, expected a positive integer")
-        self.dim = dim
+        self.dim = check_integer(dim, "dim")
         self.dtype = torch.get_default_dtype() if dtype is None else dtype
         if not self.dtype.is_floating_point:
             raise TypeError(f"dtype: got {dtype}, expected a floating-point dtype")

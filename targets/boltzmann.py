@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from targets._arguments import positive
+from targets.arguments import positive
 from targets.base import Target, differentiate
 
 

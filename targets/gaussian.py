@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import as_double, cholesky, floating_dtype
+from targets.arguments import as_double, cholesky, floating_dtype
 from targets.base import Target
 from targets.noise import Noise, as_noise, regression
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from targets import kaufman
-from targets._arguments import as_double
 from targets._lattice import check_shape, grid_colours, grid_edges
+from targets.arguments import as_double
 from targets.discrete import DiscreteTarget
 from targets.pairwise_mrf import PairwiseMRF
 from targets.transfer_matrix import Strip

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from targets._arguments import as_double, floating_dtype, positive
+from targets.arguments import as_double, check_integer, floating_dtype, positive
 from targets.base import Target, Variable
 from targets.gaussian import Gaussian
 
@@ -111,8 +111,7 @@ class LogGaussianCox(Target):
 
 
 def _binned(points: Tensor, grid: int) -> Tensor:
-    if isinstance(grid, bool) or not isinstance(grid, int) or grid < 1:
-        raise ValueError(f"grid: got {grid!r}, expected a positive integer")
+    check_integer(grid, "grid")
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points: got shape {tuple(points.shape)}, expected (n, 2)")
     if bool(((points < 0) | (points > 1)).any()):

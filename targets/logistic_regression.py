@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from targets._arguments import as_double, floating_dtype
+from targets.arguments import as_double, floating_dtype
 from targets.base import Target, Variable
 from targets.gaussian import Gaussian
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from targets._arguments import as_double, positive
 from targets._self_coupled import Shift, self_coupled
+from targets.arguments import as_double, positive
 from targets.noise import Noise
 from targets.pairwise_mrf import PairwiseMRF
 

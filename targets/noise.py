@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import as_double, cholesky, positive
+from targets.arguments import as_double, cholesky, positive
 
 
 class Noise(ABC):

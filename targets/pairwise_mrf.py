@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from targets._arguments import as_double, floating_dtype
 from targets._graph import GraphTarget
+from targets.arguments import as_double, floating_dtype
 
 if TYPE_CHECKING:
     from targets._self_coupled import Shift

@@ -15,6 +15,8 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Beta, Distribution, LKJCholesky, constraints, transforms
 
+from targets.arguments import check_integer
+
 
 class Parameter:
     """A parameter with an optional normalised `prior=` (a torch distribution) and ArviZ `dims=` names.
@@ -28,8 +30,8 @@ class Parameter:
     def __init__(
         self, shape: Sequence[int], size: int, prior: Distribution | None, dims: str | Sequence[str] | None
     ) -> None:
-        if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape):
-            raise ValueError(f"shape: got {tuple(shape)}, expected positive integers")
+        for n in shape:
+            check_integer(n, "shape")
         self.shape, self.size = tuple(shape), size
         self.dims = (dims,) if isinstance(dims, str) else None if dims is None else tuple(dims)
         if self.dims is not None and len(self.dims) != len(self.shape):
@@ -150,7 +152,7 @@ class Simplex(Parameter):
     transform = transforms.StickBreakingTransform()
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        _at_least_two(n)
+        check_integer(n, "n", 2)
         super().__init__((n,), n - 1, prior, dims)
 
 
@@ -158,7 +160,7 @@ class Ordered(Parameter):
     """n increasing numbers: value_1 = u_1, value_k = value_{k-1} + exp(u_k)."""
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        _at_least_two(n)
+        check_integer(n, "n", 2)
         self.transform = OrderedTransform()
         self.constraint = self.transform.codomain
         super().__init__((n,), n, prior, dims)
@@ -174,7 +176,7 @@ class CorrelationCholesky(Parameter):
     transform = transforms.CorrCholeskyTransform()
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        _at_least_two(n)
+        check_integer(n, "n", 2)
         super().__init__((n, n), n * (n - 1) // 2, prior, dims)
 
 
@@ -200,11 +202,6 @@ class OrderedTransform(transforms.Transform):
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         return x[..., 1:].sum(-1)
-
-
-def _at_least_two(n: int) -> None:
-    if not isinstance(n, int) or n < 2:
-        raise ValueError(f"n: got {n!r}, expected an integer of at least 2")
 
 
 def sum_after(values: Tensor, axes: int) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import not_negative, positive
+from targets.arguments import not_negative, positive
 from targets.base import Variable
 from targets.boltzmann import Boltzmann
 from targets.one_dimensional import Density1D

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import positive
+from targets.arguments import check_integer, positive
 from targets.base import Variable
 from targets.boltzmann import Boltzmann
 from targets.chain_transfer import ChainTransfer
@@ -42,8 +42,7 @@ class PhiFourChain(Boltzmann):
         device: torch.device | str | None = None,
         name: str | None = None,
     ) -> None:
-        if isinstance(sites, bool) or not isinstance(sites, int) or sites < 1:
-            raise ValueError(f"sites: got {sites!r}, expected a positive integer")
+        check_integer(sites, "sites")
         super().__init__(sites, 1 / positive(beta, "beta"), dtype=dtype, device=device, name=name)
         if not math.isfinite(b):
             raise ValueError(f"b: got {b!r}, expected a finite number")

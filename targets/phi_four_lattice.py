@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from targets._arguments import positive
+from targets.arguments import check_integer, positive
 from targets.base import Variable
 from targets.boltzmann import Boltzmann
 from targets.strip_transfer import Strip
@@ -45,8 +45,10 @@ class PhiFourLattice(Boltzmann):
         name: str | None = None,
     ) -> None:
         shape = tuple(shape)
-        if not shape or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in shape):
-            raise ValueError(f"shape: got {shape!r}, expected positive integers")
+        if not shape:
+            raise ValueError("shape: got (), expected one side or more")
+        for side in shape:
+            check_integer(side, "shape")
         super().__init__(math.prod(shape), temperature, dtype=dtype, device=device, name=name)
         self.shape = shape
         self.periodic = (periodic,) * len(shape) if isinstance(periodic, bool) else tuple(periodic)

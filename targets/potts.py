@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from targets._arguments import as_double, positive
 from targets._graph import GraphTarget
 from targets._lattice import check_edges, check_shape, grid_colours, grid_edges
+from targets.arguments import as_double, check_integer, positive
 from targets.transfer_matrix import Strip
 
 
@@ -47,9 +47,7 @@ class Potts(GraphTarget):
         name: str | None = None,
     ) -> None:
         temperature = positive(temperature, "temperature")
-        if isinstance(states, bool) or not isinstance(states, int) or states < 2:
-            raise ValueError(f"states: got {states!r}, expected an integer of at least 2")
-        self.states = states
+        self.states = check_integer(states, "states", 2)
         self.shape = check_shape(shape, periodic and edges is None)
         self.periodic = bool(periodic)
         self._is_grid = edges is None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import positive
+from targets.arguments import positive
 from targets.base import Target
 from targets.one_dimensional import Density1D
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import as_double, floating_dtype, normalised_weights, positive
+from targets.arguments import as_double, floating_dtype, normalised_weights, positive
 from targets.base import Target
 
 

@@ -6,7 +6,7 @@ import math
 
 from torch import Generator, Tensor
 
-from targets._arguments import positive
+from targets.arguments import positive
 from targets.base import Target, Variable
 from targets.gaussian import Gaussian
 

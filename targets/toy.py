@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import positive
+from targets.arguments import positive
 from targets.base import Target
 
 EULER_GAMMA = 0.5772156649015329

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from targets._arguments import positive
+from targets.arguments import positive
 from targets.boltzmann import Boltzmann
 from targets.one_dimensional import Density1D
 from targets.plane import PlaneBoltzmann

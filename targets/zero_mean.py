@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from targets.arguments import check_integer
+
 
 def helmert(particles: int) -> Tensor:
     """Orthonormal rows that are orthogonal to (1, .., 1), (particles - 1, particles) in float64.
@@ -26,9 +28,8 @@ class ZeroMean:
     """
 
     def __init__(self, particles: int, space: int) -> None:
-        for name, value, least in (("particles", particles, 2), ("space", space, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+        check_integer(particles, "particles", 2)
+        check_integer(space, "space")
         self.particles, self.space = particles, space
         self.dim = (particles - 1) * space
         self._rows = helmert(particles)

@@ -333,9 +333,9 @@ def test_kernels_of_the_other_kind_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"moves": 0}, ValueError, "moves: got 0, expected a positive integer"),
-        ({"moves": 1.5}, ValueError, "moves: got 1.5, expected a positive integer"),
-        ({"replicates": True}, ValueError, "replicates: got True, expected a positive integer"),
+        ({"moves": 0}, ValueError, "moves: got 0, expected an integer of at least 1"),
+        ({"moves": 1.5}, ValueError, "moves: got 1.5, expected an integer of at least 1"),
+        ({"replicates": True}, ValueError, "replicates: got True, expected an integer of at least 1"),
         ({"conditional_ess": 1.0}, ValueError, "conditional_ess: got 1.0, expected a share between 0 and 1"),
         ({"betas": [0, 0.5]}, ValueError, "betas: got .*, expected increasing values from 0 to 1"),
         ({"kernel": [HMC(0.1), "HMC"], "betas": 2}, TypeError, "kernel: got str, expected a kernel such as"),
@@ -343,7 +343,7 @@ def test_kernels_of_the_other_kind_are_refused():
         ({"kernel": [HMC(0.1)]}, ValueError, "kernel: a sequence of kernels needs betas="),
         ({"resampling": "residual"}, ValueError, "resampling: got 'residual', expected one of systematic"),
         ({"ess_threshold": 1.5}, ValueError, "ess_threshold: got 1.5, expected a share between 0 and 1"),
-        ({"waste_free": 1}, ValueError, "waste_free: got 1, expected a chain length of at least 2"),
+        ({"waste_free": 1}, ValueError, "waste_free: got 1, expected an integer of at least 2"),
     ],
 )
 def test_bad_arguments_are_named(arguments, error, message):

@@ -11,6 +11,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py")
 PRINTED = {
+    "chain_of_measurements.py": ["left, mean", "   1          8.426", " 400          0.421", "0.800 2.600"],
     "custom_posterior.py": ["r_hat", "theta[H]", "middle_rate", "logits that made the counts:"],
     "evidence.py": ["plain      -525.", "-525.158", "-531.711", "log Bayes factor of curved over plain: -6."],
     "ising.py": ["8 x 8 torus: coupling, exact energy per site", "Swendsen-Wang", "0.4407  -0.6573", "0.6000  -1.1454"],
@@ -25,14 +26,23 @@ PRINTED = {
         "0 warnings\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
         "scattered starts: largest R-hat 2.",
     ],
+    "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
     "own_kernel.py": [
         "invariance of Barker on skewed passed",
         "reversibility of Barker on skewed passed",
         "invariance of BarkerWithoutCorrection on skewed FAILED",
     ],
 }
-ARGUMENTS = {"evidence.py": ["400"], "ising.py": ["8", "8", "20"]}  # smaller than by default
-WRITTEN = {"ising.py": {"ising.png"}}
+ARGUMENTS = {
+    "chain_of_measurements.py": ["500"],
+    "evidence.py": ["400"],
+    "ising.py": ["8", "8", "20"],
+}  # smaller than by default
+WRITTEN = {
+    "chain_of_measurements.py": {"chain_of_measurements.png"},
+    "ising.py": {"ising.png"},
+    "walk_jump.py": {"walk_jump.png"},
+}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

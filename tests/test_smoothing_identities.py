@@ -349,7 +349,7 @@ def test_the_least_number_of_measurements_for_a_tolerance():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: zeta(0, 1.0, 1.0, 1.0), "m: got 0, expected a positive integer"),
+        (lambda: zeta(0, 1.0, 1.0, 1.0), "m: got 0, expected an integer of at least 1"),
         (lambda: threshold(-1.0, 1.0), "radius: got -1.0"),
         (lambda: joint_condition_number([-1.0], 1.0, 2), "variances: got"),
         (lambda: jump_error(0.0, 1, 1), "sigma: got 0.0"),

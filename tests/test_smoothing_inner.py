@@ -478,3 +478,21 @@ def test_chains_name_what_is_wrong():
         InnerChains().estimate(MIXTURE, Y.expand(3, 2), ROUND, generator(36), torch.zeros(3, 2, 2).double())
     with pytest.raises(TypeError, match="is discrete"):
         InnerChains().check(targets.Ising((3, 3), coupling=0.2), ROUND)
+
+
+def test_chains_that_stand_still_do_not_spoil_the_mean():
+    """Scores of -exp(x) have no bound: a chain that cannot leave must not be corrected by them."""
+    target = targets.LogExponential(10, dtype=torch.float64)
+    generator, noise = torch.Generator().manual_seed(0), targets.IsotropicNoise(1.0)
+    x = target.sample(1000, generator=generator)
+    y = x + noise.sample_like(x, generator)
+    few = InnerChains(2, 8, first=8)
+    found = few.estimate(target, y, noise, generator, few.estimate(target, y, noise, generator).memory)
+    grid = torch.linspace(-14, 6, 2001, dtype=torch.float64)
+    log_weights = grid - grid.exp() - 0.5 * (grid - y[..., None]).square()
+    weights = log_weights.softmax(-1)
+    mean = (weights * grid).sum(-1)
+    sd = ((weights * grid.square()).sum(-1) - mean.square()).sqrt()
+    off = (found.mean - mean) / sd
+    assert float(off.square().mean().sqrt()) < 0.5  # 0.6 for the plain mean of these states
+    assert float(off.abs().max()) < 20  # 109 with a slope for each row from its other chain

@@ -158,7 +158,7 @@ def test_refusals():
     ("arguments", "message"),
     [
         ({"noise": (2.0, 1.0)}, "noise: got"),
-        ({"iterations": 0}, "iterations: got 0, expected a positive integer"),
+        ({"iterations": 0}, "iterations: got 0, expected an integer of at least 1"),
         ({"lr": -1.0}, "lr: got -1.0"),
         ({"draws": torch.zeros(20, 3)}, r"draws: got shape \(20, 3\), expected \(n, 2\)"),
         ({"shape": torch.eye(3)}, r"shape: got \(3, 3\), expected a covariance \(2, 2\)"),

@@ -1,10 +1,19 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 import targets
-from targets._arguments import as_double, cholesky, floating_dtype, normalised_weights, positive
+from targets.arguments import (
+    as_double,
+    check_integer,
+    cholesky,
+    floating_dtype,
+    normalised_weights,
+    not_negative,
+    positive,
+)
 
 
 def test_numbers_and_lists_take_the_default_dtype_and_tensors_keep_theirs():
@@ -24,10 +33,41 @@ def test_weights_are_normalised_and_equal_by_default():
     assert normalised_weights(None, 4).tolist() == [0.25] * 4
 
 
-@pytest.mark.parametrize("bad", [0, -1.0, math.inf, math.nan])
+NO_NUMBERS = [True, np.bool_(True), "1", None, [1.0], torch.ones(2), 1j, math.inf, math.nan, -1.0]
+
+
+@pytest.mark.parametrize("bad", [*NO_NUMBERS, 0], ids=repr)
 def test_a_number_that_must_be_positive_is_checked(bad):
     with pytest.raises(ValueError, match=r"std: got .*, expected a positive finite number"):
         positive(bad, "std")
+
+
+@pytest.mark.parametrize("bad", NO_NUMBERS, ids=repr)
+def test_a_number_that_must_not_be_negative_is_checked(bad):
+    with pytest.raises(ValueError, match=r"tau: got .*, expected a finite number of at least 0"):
+        not_negative(bad, "tau")
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int64(2), np.asarray(2.0), torch.tensor(2.0)], ids=repr)
+def test_numbers_of_any_make_become_floats(value):
+    for check in (positive, not_negative):
+        number = check(value, "std")
+        assert type(number) is float
+        assert number == 2
+    assert not_negative(0, "tau") == 0
+
+
+@pytest.mark.parametrize("bad", [True, 3.0, "3", None, np.int64(3), torch.tensor(3), 1], ids=repr)
+def test_an_integer_is_checked_with_its_least_value(bad):
+    with pytest.raises(ValueError, match=r"n: got .*, expected an integer of at least 2"):
+        check_integer(bad, "n", 2)
+
+
+def test_an_integer_is_at_least_one_unless_said_otherwise():
+    assert check_integer(1, "n") == 1
+    assert check_integer(0, "n", 0) == 0
+    with pytest.raises(ValueError, match="n: got 0, expected an integer of at least 1"):
+        check_integer(0, "n")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,12 @@ def test_nothing_is_known_of_a_plain_target():
 @pytest.mark.parametrize("item", KNOWLEDGE)
 def test_what_is_unknown_raises_and_is_named(item):
     target = Quartic(2, name="mine")
-    calls = {"sample": lambda: target.sample(3, generator=torch.Generator()), "smoothed": lambda: target.smoothed(1.0)}
+    generator = torch.Generator()
+    calls = {
+        "sample": lambda: target.sample(3, generator=generator),
+        "smoothed": lambda: target.smoothed(1.0),
+        "sample_given": lambda: target.sample_given(torch.zeros(1, target.dim), 1.0, generator=generator),
+    }
     with pytest.raises(NotImplementedError, match=rf"mine: {item} is not known exactly; known here: \[\]"):
         calls.get(item, lambda: getattr(target, item))()
 
@@ -60,7 +65,7 @@ def test_stating_a_mean_and_a_covariance_states_the_moments():
 
 @pytest.mark.parametrize("dim", [0, -1, 2.0, True, None])
 def test_a_dimension_that_is_no_positive_integer_is_refused(dim):
-    with pytest.raises(ValueError, match=f"dim: got {dim!r}, expected a positive integer"):
+    with pytest.raises(ValueError, match=f"dim: got {dim!r}, expected an integer of at least 1"):
         Quartic(dim)
 
 

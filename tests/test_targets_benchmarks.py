@@ -116,6 +116,9 @@ def test_known_is_exactly_what_can_be_evaluated(name):
         call = {
             "sample": lambda: target.sample(2, generator=torch.Generator().manual_seed(0)),
             "smoothed": lambda: target.smoothed(0.5),
+            "sample_given": lambda: target.sample_given(
+                torch.zeros(1, target.dim, dtype=torch.float64), 0.5, generator=torch.Generator().manual_seed(0)
+            ),
         }.get(item, lambda item=item: getattr(target, item))
         if item in target.known:
             call()

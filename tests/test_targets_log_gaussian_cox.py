@@ -133,7 +133,7 @@ def test_the_field_is_named(small):
         ({}, "points, counts: expected exactly one of them"),
         ({"points": points(), "counts": [[1]]}, "points, counts: expected exactly one of them"),
         ({"counts": [[1]], "grid": 3}, "grid: got it beside counts"),
-        ({"points": points(), "grid": 0}, "grid: got 0, expected a positive integer"),
+        ({"points": points(), "grid": 0}, "grid: got 0, expected an integer of at least 1"),
         ({"points": [0.1, 0.2]}, r"points: got shape \(2,\), expected \(n, 2\)"),
         ({"points": [[0.1, 1.2]]}, r"points: got coordinates outside of \[0, 1\]"),
         ({"counts": [[1, 2]]}, r"counts: got shape \(1, 2\), expected \(M, M\)"),

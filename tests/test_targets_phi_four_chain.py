@@ -195,7 +195,7 @@ def test_the_field_is_named():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sites": 0}, "sites: got 0, expected a positive integer"),
+        ({"sites": 0}, "sites: got 0, expected an integer of at least 1"),
         ({"a": 0.0}, "a: got 0.0, expected a positive finite number"),
         ({"beta": -1.0}, "beta: got -1.0, expected a positive finite number"),
         ({"b": math.nan}, "b: got nan, expected a finite number"),

@@ -189,8 +189,8 @@ def test_observables():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shape": ()}, r"shape: got \(\), expected positive integers"),
-        ({"shape": (3, 0)}, r"shape: got \(3, 0\), expected positive integers"),
+        ({"shape": ()}, r"shape: got \(\), expected one side or more"),
+        ({"shape": (3, 0)}, "shape: got 0, expected an integer of at least 1"),
         ({"shape": (3, 1)}, r"shape: got \(3, 1\), expected at least 2 sites along a periodic axis"),
         ({"periodic": (True,)}, "periodic: got 1 flags, expected one or 2, one an axis"),
         ({"mass": math.inf}, "mass: got inf, expected a finite number"),

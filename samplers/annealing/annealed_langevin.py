@@ -24,11 +24,12 @@ from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws, warn
 from samplers.interrupt import deferred_interrupt
 from samplers.kernels import ULA
-from samplers.kernels.base import check_positive, evaluate
+from samplers.kernels.base import evaluate
 from samplers.progress import Progress
 from samplers.starts import Init, check_starts, positions
 from samplers.version import versions
 from targets import Gaussian, Target
+from targets.arguments import check_integer, positive
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
 WIDE = 2.0  # sigma_max against the target's largest standard deviation where it is not given
@@ -70,12 +71,10 @@ class AnnealedLangevin:
 
     def __post_init__(self) -> None:
         for name, least in (("levels", 2), ("steps", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            check_integer(getattr(self, name), name, least)
         for name in ("sigma_max", "sigma_min", "step_size"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, check_positive(getattr(self, name), name))
+                object.__setattr__(self, name, positive(getattr(self, name), name))
         if self.kind not in ("noise", "temperature"):
             raise ValueError(f"kind: got {self.kind!r}, expected 'noise' or 'temperature'")
         if None not in (self.sigma_max, self.sigma_min) and self.sigma_min >= self.sigma_max:  # type: ignore[operator]
@@ -120,9 +119,8 @@ class AnnealedLangevin:
         seed: same seed, sizes, device and versions give the same bits. progress: a bar on stderr; None shows one on a
         terminal. checkpoint: a file, written after each level; the same call continues a run that stopped.
         """
-        for name, value, least in (("draws", draws, 1), ("seed", seed, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+        check_integer(draws, "draws")
+        check_integer(seed, "seed", 0)
         ULA().check_target(target)
         target = target.to(device, dtype)
         if self.kind == "noise" and "smoothed" not in target.known:

@@ -19,6 +19,7 @@ from samplers.annealing.tuning import Tuner
 from samplers.kernels import HMC, Gibbs, Kernel, State
 from samplers.kernels.base import check_kernel
 from targets import GaussianMixture, Target
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +38,7 @@ class Annealer(ABC):
 
     def __post_init__(self) -> None:
         for name in ("moves", "replicates"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+            check_integer(getattr(self, name), name)
         if not 0 < self.conditional_ess < 1:
             raise ValueError(f"conditional_ess: got {self.conditional_ess!r}, expected a share between 0 and 1")
         if not (self.base is None or self.base == "pilot" or isinstance(self.base, Target)):

@@ -23,6 +23,7 @@ from samplers.kernels import Kernel
 from samplers.progress import Progress
 from samplers.version import versions
 from targets import Target
+from targets.arguments import check_integer
 
 
 class AnnealedSampler(Annealer):
@@ -46,9 +47,8 @@ class AnnealedSampler(Annealer):
         seed: same seed, sizes, device and versions give the same bits. progress: a bar on stderr; None shows one on a
         terminal. checkpoint: a file; a run that stopped is continued by the same call and equals the whole run.
         """
-        for name, value, least in (("draws", draws, 1), ("seed", seed, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+        check_integer(draws, "draws")
+        check_integer(seed, "seed", 0)
         if self.chain_length is not None and draws % self.chain_length:
             raise ValueError(f"draws: got {draws}, expected a multiple of waste_free={self.chain_length}")
         self._check(target)

@@ -29,6 +29,7 @@ from samplers.kernels.base import Findings, check_kernel
 from samplers.starts import Init, positions
 from samplers.warmup import Warmup
 from targets import Target
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,7 @@ class ParallelTempering(Kernel):
     needs_score: ClassVar[bool] = False  # chains start at base draws; warmup seeks no way uphill from there
 
     def __post_init__(self) -> None:
-        if isinstance(self.swaps_every, bool) or not isinstance(self.swaps_every, int) or self.swaps_every < 1:
-            raise ValueError(f"swaps_every: got {self.swaps_every!r}, expected a positive integer")
+        check_integer(self.swaps_every, "swaps_every")
         if self.temperatures is not None and not isinstance(self.temperatures, int):
             object.__setattr__(self, "temperatures", rising(self.temperatures))
         elif self.temperatures is not None and (isinstance(self.temperatures, bool) or self.temperatures < 2):

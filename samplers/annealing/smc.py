@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from samplers.annealing.driver import AnnealedSampler
 from samplers.annealing.resampling import SCHEMES, Scheme
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +52,8 @@ class SMC(AnnealedSampler):
             raise ValueError(f"resampling: got {self.resampling!r}, expected one of {', '.join(SCHEMES)}")
         if not 0 <= self.ess_threshold <= 1:
             raise ValueError(f"ess_threshold: got {self.ess_threshold!r}, expected a share between 0 and 1")
-        length = self.waste_free
-        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 2):
-            raise ValueError(f"waste_free: got {length!r}, expected a chain length of at least 2, or None")
+        if self.waste_free is not None:
+            check_integer(self.waste_free, "waste_free", 2)
 
     @property
     def chain_length(self) -> int | None:

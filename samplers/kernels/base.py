@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -213,13 +212,6 @@ def evaluate(target: Target, x: Tensor, score: bool = True) -> State:
 def noise_like(x: Tensor, generator: Generator) -> Tensor:
     """Standard normal noise of the shape, dtype and device of x."""
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-
-
-def check_positive(value: float, argument: str) -> float:
-    """A finite positive number, or an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"{argument}: got {value!r}, expected a positive finite number")
-    return float(value)
 
 
 def check_kernel(kernel: object, argument: str = "kernel") -> None:

@@ -17,9 +17,10 @@ from typing import ClassVar, Self
 from torch import Generator, Tensor
 
 from samplers.kernels import _choices
-from samplers.kernels.base import Info, Kernel, State, check_positive, evaluate
+from samplers.kernels.base import Info, Kernel, State, evaluate
 from samplers.kernels.metropolis import always, metropolis
 from targets import Target
+from targets.arguments import positive
 
 FLAT = 1e3
 
@@ -48,7 +49,7 @@ class DiscreteLangevin(Kernel):
 
     def __post_init__(self) -> None:
         if self.step_size is not None:
-            object.__setattr__(self, "step_size", check_positive(self.step_size, "step_size"))
+            object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
 
     @property
     def reversible(self) -> bool:  # type: ignore[override]

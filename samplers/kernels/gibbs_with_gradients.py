@@ -19,6 +19,7 @@ from samplers.kernels import _choices
 from samplers.kernels.base import Info, Kernel, State, evaluate
 from samplers.kernels.metropolis import metropolis
 from targets import Target
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,7 @@ class GibbsWithGradients(Kernel):
     discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.flips, bool) or not isinstance(self.flips, int) or self.flips < 1:
-            raise ValueError(f"flips: got {self.flips!r}, expected an integer of at least 1")
+        check_integer(self.flips, "flips")
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
         self.check_target(target)

@@ -15,10 +15,11 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, Kernel, State, check_positive, evaluate, noise_like
+from samplers.kernels.base import Info, Kernel, State, evaluate, noise_like
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
 from targets import Target
+from targets.arguments import check_integer, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +58,10 @@ class HMC(PreconditionedKernel):
         if self.steps is not None and self.trajectory_length is not None:
             raise ValueError("steps, trajectory_length: got both, expected at most one")
         if self.trajectory_length is not None:
-            object.__setattr__(self, "trajectory_length", check_positive(self.trajectory_length, "trajectory_length"))
+            object.__setattr__(self, "trajectory_length", positive(self.trajectory_length, "trajectory_length"))
         for argument in ("steps", "max_steps"):
-            value = getattr(self, argument)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"{argument}: got {value!r}, expected a positive integer")
+            if getattr(self, argument) is not None:
+                check_integer(getattr(self, argument), argument)
 
     def _leapfrogs(self, generator: Generator) -> int:
         if self.steps is not None:

@@ -12,8 +12,9 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Kernel, State, check_positive, evaluate
+from samplers.kernels.base import Kernel, State, evaluate
 from targets import Target
+from targets.arguments import positive
 
 Mass = Literal["auto", "diagonal", "dense", "identity"]
 
@@ -36,7 +37,7 @@ class PreconditionedKernel(Kernel):
 
     def __post_init__(self) -> None:
         if self.step_size is not None:
-            object.__setattr__(self, "step_size", check_positive(self.step_size, "step_size"))
+            object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
         if not isinstance(self.inverse_mass_matrix, (str, Tensor)):
             object.__setattr__(self, "inverse_mass_matrix", torch.as_tensor(self.inverse_mass_matrix))
         mass = self.inverse_mass_matrix

@@ -15,9 +15,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, Kernel, State, check_positive, evaluate, noise_like
+from samplers.kernels.base import Info, Kernel, State, evaluate, noise_like
 from samplers.kernels.metropolis import always, metropolis
 from targets import Target
+from targets.arguments import positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class RiemannianLangevin(Kernel):
                 f"metric: got {type(self.metric).__name__}, expected a function (n, dim) -> (n, dim[, dim])"
             )
         if self.step_size is not None:
-            object.__setattr__(self, "step_size", check_positive(self.step_size, "step_size"))
+            object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
 
     @property
     def reversible(self) -> bool:  # type: ignore[override]

@@ -14,11 +14,12 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, State, check_positive, evaluate, noise_like
+from samplers.kernels.base import Info, State, evaluate, noise_like
 from samplers.kernels.metropolis import always
 from samplers.kernels.preconditioned import PreconditionedKernel
 from samplers.kernels.ula import CautiousMALA
 from targets import Target
+from targets.arguments import positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class UnderdampedLangevin(PreconditionedKernel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "friction", check_positive(self.friction, "friction"))
+        object.__setattr__(self, "friction", positive(self.friction, "friction"))
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> UnderdampedState:
         state = evaluate(target, x)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Draws
-from samplers.kernels.base import State, check_positive, evaluate
+from samplers.kernels.base import State, evaluate
 from samplers.kernels.metropolis import finite, select
 from samplers.particles.pair_kernels import PairKernel, median_squared_bandwidth
 from samplers.starts import Init
 from targets import Target
+from targets.arguments import positive
 
 Optimiser = Literal["adagrad", "sgd", "adam"]
 
@@ -58,8 +59,8 @@ class ParticleMethod(ABC):
         if isinstance(self.bandwidth, str) and self.bandwidth != "median":
             raise ValueError(f"bandwidth: got {self.bandwidth!r}, expected 'median' or a positive number")
         if self.bandwidth != "median":
-            object.__setattr__(self, "bandwidth", check_positive(self.bandwidth, "bandwidth"))
-        object.__setattr__(self, "step_size", check_positive(self.step_size, "step_size"))
+            object.__setattr__(self, "bandwidth", positive(self.bandwidth, "bandwidth"))
+        object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
 
     @abstractmethod
     def velocity(self, x: Tensor, score: Tensor, squared_bandwidth: Tensor) -> Tensor:

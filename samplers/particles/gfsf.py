@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from samplers.draws import SamplingWarning
-from samplers.kernels.base import check_positive
 from samplers.particles.base import ParticleMethod
 from samplers.particles.pair_kernels import Pairs
+from targets.arguments import positive
 
 MOST_ITERATIONS = 1000
 
@@ -43,7 +43,7 @@ class GFSF(ParticleMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("ridge", "tolerance"):
-            object.__setattr__(self, name, check_positive(getattr(self, name), name))
+            object.__setattr__(self, name, positive(getattr(self, name), name))
 
     def velocity(self, x: Tensor, score: Tensor, squared_bandwidth: Tensor) -> Tensor:
         """The score less the estimate of grad log q."""

@@ -21,6 +21,7 @@ from samplers.progress import Progress
 from samplers.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.version import versions
 from targets import Target
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("iterations", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            check_integer(getattr(self, name), name, least)
 
 
 @dataclass(frozen=True, eq=False)

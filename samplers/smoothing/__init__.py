@@ -1,8 +1,9 @@
 """Sampling by smoothing: noisy measurements, denoisers, walk-jump and multimeasurement chains."""
 
 from samplers.smoothing.diffusive_gibbs import DiffusiveGibbs
+from samplers.smoothing.given import GivenMeasurements
 from samplers.smoothing.joint import JointMultimeasurement
-from samplers.smoothing.measurements import GivenMeasurements, JointMeasurements, NextMeasurement, Noisy
+from samplers.smoothing.measurements import JointMeasurements, NextMeasurement, Noisy
 from samplers.smoothing.plan import Plan, plan
 from samplers.smoothing.resampled import ResampledProposals
 from samplers.smoothing.sequential import SequentialMultimeasurement

@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.smoothing.measurements import JointMeasurements, Measured, NextMeasurement
-from targets._arguments import as_double, not_negative, positive
+from targets.arguments import as_double, check_integer, not_negative, positive
 
 STEP = 2e-3  # of the noise: the finite differences of `hessian`, of fourth order
 STENCIL = ((-2.0, 1 / 12), (-1.0, -2 / 3), (1.0, 2 / 3), (2.0, -1 / 12))
@@ -39,7 +39,7 @@ def zeta(m: int, sigma: float, radius: float, tau: float) -> float:
 
     zeta(m) = (tau^2 / (m tau^2 + sigma^2) - 1) / sigma^2 + R^2 / (m tau^2 + sigma^2)^2
     """
-    m, sigma = _count(m), positive(sigma, "sigma")
+    m, sigma = check_integer(m, "m"), positive(sigma, "sigma")
     radius, tau = not_negative(radius, "radius"), not_negative(tau, "tau")
     total = m * tau**2 + sigma**2
     return (radius / total) ** 2 - ((m - 1) * tau**2 + sigma**2) / (total * sigma**2)
@@ -67,7 +67,7 @@ def joint_condition_number(variances: Any, sigma: float, m: int) -> float:
     """
     least, most = _extremes(variances)
     square = positive(sigma, "sigma") ** 2
-    return (square + _count(m) * most) / (square if m > 1 else square + least)
+    return (square + check_integer(m, "m") * most) / (square if m > 1 else square + least)
 
 
 def sequential_condition_number(variances: Any, sigma: float, m: int) -> float:
@@ -76,7 +76,7 @@ def sequential_condition_number(variances: Any, sigma: float, m: int) -> float:
     Eigenvalues sigma^2 (sigma^2 + m tau_i^2) / (sigma^2 + (m - 1) tau_i^2), which grow with tau_i.
     """
     least, most = _extremes(variances)
-    square, m = positive(sigma, "sigma") ** 2, _count(m)
+    square, m = positive(sigma, "sigma") ** 2, check_integer(m, "m")
     return (square + m * most) * (square + (m - 1) * least) / ((square + (m - 1) * most) * (square + m * least))
 
 
@@ -89,9 +89,9 @@ def jump_error(sigma: float, m: int, dim: int, tau: float = 0.0) -> float:
     The second because ybar = U + r Z in law, and E[X | ybar] = (s^2 E[U | ybar] + tau^2 ybar) / r^2 is compared with
     U + tau Z, which has the law of X; E |E[U | ybar] - U|^2 <= E |ybar - U|^2 = r^2 d.
     """
-    s, tau = positive(sigma, "sigma") / math.sqrt(_count(m)), not_negative(tau, "tau")
+    s, tau = positive(sigma, "sigma") / math.sqrt(check_integer(m, "m")), not_negative(tau, "tau")
     r = math.hypot(tau, s)
-    return math.sqrt(_count(dim, "dim")) * min(s, s * s / r + tau * (1 - tau / r))
+    return math.sqrt(check_integer(dim, "dim")) * min(s, s * s / r + tau * (1 - tau / r))
 
 
 def measurements_for(tolerance: float, sigma: float, dim: int, tau: float = 0.0) -> int:
@@ -140,16 +140,10 @@ def _covariance(law: Measured, y: Tensor, draws: int, generator: Generator | Non
     noise, centre = law.noise, y.to(law.dtype)
     if isinstance(law, NextMeasurement):
         noise, centre = law.noise_of_mean, law.mean_with(centre)
-    many = centre.repeat_interleave(_count(draws, "draws"), 0)
+    many = centre.repeat_interleave(check_integer(draws, "draws"), 0)
     x = law.denoiser.draw(law.target, many, noise, generator).reshape(len(y), draws, law.dim).double()
     apart = x - x.mean(1, keepdim=True)
     return apart.mT @ apart / (draws - 1)
-
-
-def _count(value: int, argument: str = "m") -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{argument}: got {value!r}, expected a positive integer")
-    return value
 
 
 def _extremes(variances: Any) -> tuple[float, float]:

@@ -14,13 +14,14 @@ from torch import Generator, Tensor
 
 from samplers.draws import Cost
 from samplers.kernels import MALA, Info, Kernel, State
-from samplers.kernels.base import check_positive, evaluate
+from samplers.kernels.base import evaluate
 from samplers.kernels.metropolis import always
 from samplers.smoothing.denoisers.base import inner
 from samplers.smoothing.denoisers.spins import MRFShaped
-from samplers.smoothing.measurements import GivenMeasurements
+from samplers.smoothing.given import GivenMeasurements
 from samplers.smoothing.resampled import ResampledProposals
 from targets import PairwiseMRF, Target
+from targets.arguments import check_integer, positive
 from targets.mrf_noise import MRFNoise
 
 DEFAULT_STEP = 0.1
@@ -67,15 +68,13 @@ class DiffusiveGibbs(Kernel):
             several = [self.sigma] if isinstance(self.sigma, (int, float)) else list(self.sigma)
             if not several:
                 raise ValueError("sigma: got none, expected a standard deviation or several")
-            object.__setattr__(self, "sigma", tuple(check_positive(float(s), "sigma") for s in several))
+            object.__setattr__(self, "sigma", tuple(positive(s, "sigma") for s in several))
         for name in ("candidates", "steps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least 0")
+            check_integer(getattr(self, name), name, 0)
         if self.candidates == 0 and self.steps == 0:
             raise ValueError("candidates, steps: got 0 for both, and x would never move")
         if self.step_size is not None:
-            check_positive(self.step_size, "step_size")
+            object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
 
     @property
     def reversible(self) -> bool:  # type: ignore[override]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samplers.smoothing.measurement_walk import MeasurementWalk
+from targets.arguments import check_integer
 
 if TYPE_CHECKING:
     from samplers.smoothing.plan import Plan
@@ -38,8 +39,8 @@ class JointMultimeasurement(MeasurementWalk):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.m is not None and (isinstance(self.m, bool) or not isinstance(self.m, int) or self.m < 1):
-            raise ValueError(f"m: got {self.m!r}, expected a positive integer")
+        if self.m is not None:
+            check_integer(self.m, "m")
 
     @property
     def measurements(self) -> int:

@@ -24,6 +24,7 @@ from samplers.smoothing.denoisers import Denoiser
 from samplers.smoothing.jump import Jump, check_jump
 from samplers.starts import Init, positions
 from targets import Gaussian, Noise, Target
+from targets.arguments import check_integer
 from targets.noise import as_noise
 
 if TYPE_CHECKING:
@@ -47,9 +48,8 @@ class MeasurementChain(ABC):
     def __post_init__(self) -> None:
         check_jump(self.jump)
         for name, least in (("m", 1), ("steps", 0), ("first_steps", 0)):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            if getattr(self, name) is not None:
+                check_integer(getattr(self, name), name, least)
         if isinstance(self.noise, str) and self.noise != "isotropic":
             hint = "; noise='mrf' is for WalkJump, whose single measurement makes spins independent"
             raise ValueError(
@@ -100,9 +100,8 @@ class MeasurementChain(ABC):
         terminal. checkpoint: a file, written after each level; the same call continues a run that stopped.
         Raises UntrustedEstimate where the denoiser does not believe its own estimate.
         """
-        for name, value, least in (("draws", draws, 1), ("seed", seed, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+        check_integer(draws, "draws")
+        check_integer(seed, "seed", 0)
         if not isinstance(target, Target):
             raise TypeError(
                 f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"

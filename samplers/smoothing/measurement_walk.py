@@ -21,6 +21,7 @@ from samplers.smoothing.jump import Jump, check_jump, jumped
 from samplers.smoothing.measurements import JointMeasurements
 from samplers.smoothing.walk import continued, walker
 from targets import Noise, PairwiseMRF, Target
+from targets.arguments import check_integer
 from targets.noise import as_noise
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class MeasurementWalk(Kernel):
 
     def __post_init__(self) -> None:
         check_jump(self.jump)
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise ValueError(f"steps: got {self.steps!r}, expected a positive integer")
+        check_integer(self.steps, "steps")
         if isinstance(self.noise, str) and self.noise not in ("isotropic", "mrf"):
             raise ValueError(f"noise: got {self.noise!r}, expected 'isotropic', 'mrf', a covariance or a targets.Noise")
         if self.sigma is not None and not (isinstance(self.noise, str) and self.noise == "isotropic"):

@@ -6,10 +6,10 @@
     JointMeasurements       log p(y_1 .. y_m) = phi(ybar; C / m) - (sum_t y_t'P y_t - m ybar'P ybar) / 2 + const,
                             score of y_t: P (E[X | ybar; C / m] - y_t)
     NextMeasurement         log p(y_m | y_1 .. y_{m-1}): the same function of y_m, the others held fixed
-    GivenMeasurements       log p(x | y) = log gamma(x) - (x - y)'P (x - y) / 2
 
 The constant of the joint density is that of m - 1 independent normalised Gaussians and is included: the Z of
-`Noisy` and `JointMeasurements` is that of the target. Saremi and Hyvarinen 2019; Saremi, Park and Bach 2024.
+`Noisy` and `JointMeasurements` is that of the target. The law of X given a measurement is in
+`samplers.smoothing.given`. Saremi and Hyvarinen 2019; Saremi, Park and Bach 2024.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.smoothing.denoisers.base import Denoiser, Estimate, UntrustedEstimate
-from targets import Gaussian, Noise, Target
+from targets import Noise, Target
+from targets.arguments import check_integer
 from targets.noise import as_noise
 
 
@@ -150,8 +151,7 @@ class JointMeasurements(Measured):
         generator: Generator | None = None,
         memory: Tensor | None = None,
     ) -> None:
-        if isinstance(m, bool) or not isinstance(m, int) or m < 1:
-            raise ValueError(f"m: got {m!r}, expected a positive number of measurements")
+        check_integer(m, "m")
         name = f"{m} measurements of {target.name}"
         super().__init__(target, noise, m * target.dim, denoiser, generator, memory, name)
         self.m = m
@@ -210,8 +210,7 @@ class NextMeasurement(Measured):
         noise_of_mean: Noise | None = None,
     ) -> None:
         super().__init__(target, noise, target.dim, denoiser, generator, memory, f"measurement of {target.name}")
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ValueError(f"count: got {count!r}, expected the number of measurements so far")
+        check_integer(count, "count", 0)
         if past.shape[-1:] != (target.dim,) or past.ndim > 2:
             raise ValueError(f"past: got shape {tuple(past.shape)}, expected ({target.dim},) or (n, {target.dim})")
         self.past, self.count = past, count
@@ -230,58 +229,3 @@ class NextMeasurement(Measured):
             value = value - (0.5 * self.count / (self.count + 1)) * self.noise.square(y - self.past)
         score = self.noise.solve(found.mean - y)
         return value.reshape(x.shape[:-1]), score.reshape(x.shape)
-
-
-class GivenMeasurements(Target):
-    """The law of X given a measurement y of it with noise C: gamma(x) N(y; x, C), the normaliser of N left out.
-
-    y: (dim,), or (n, dim) for one posterior a row. The mean ybar of m measurements counts as one with noise C / m.
-    A posterior with `prior` N(y, C) and likelihood gamma, for a single y: Z is exp(phi(y)) (2 pi)^(d/2) det C^(1/2).
-    """
-
-    def __init__(self, target: Target, y: Tensor, noise: float | Tensor | Noise) -> None:
-        super().__init__(target.dim, dtype=target.dtype, device=target.device, name=f"{target.name} given y")
-        if y.shape[-1:] != (target.dim,) or y.ndim > 2:
-            raise ValueError(f"y: got shape {tuple(y.shape)}, expected ({target.dim},) or (n, {target.dim})")
-        self.target, self.y, self.noise = target, y, as_noise(noise, target.dim)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        self._check(x)
-        return self.target.log_prob(x) - 0.5 * self.noise.square(x - self.y)
-
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        self._check(x)
-        value, score = self.target.log_prob_and_score(x)
-        away = x - self.y
-        pull = self.noise.solve(away)
-        return value - 0.5 * torch.linalg.vecdot(away, pull), score - pull
-
-    @property
-    def _unknown(self) -> frozenset[str]:
-        known = set() if self.y.ndim == 2 else {"prior"}
-        if "sample_given" in self.target.known:
-            known.add("sample")
-        return frozenset({"prior", "sample"} - known)
-
-    @property
-    def prior(self) -> Target:
-        covariance = self.noise.variances(self.dim)
-        if covariance is not None:
-            return Gaussian(self.y, covariance.sqrt())
-        return Gaussian(self.y, covariance=self.noise.covariance(self.dim))
-
-    def log_likelihood(self, x: Tensor) -> Tensor:
-        return self.target.log_prob(x) + self._constant
-
-    def log_likelihood_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        value, score = self.target.log_prob_and_score(x)
-        return value + self._constant, score
-
-    @property
-    def _constant(self) -> float:
-        """What turns exp(-x'Px / 2) into a normalised density."""
-        return self.noise.log_normaliser(self.dim)
-
-    def sample(self, n: int, *, generator: Generator) -> Tensor:
-        y = self.y.expand(n, -1)
-        return self.target.sample_given(y, self.noise, generator=generator)

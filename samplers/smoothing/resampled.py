@@ -15,8 +15,9 @@ from torch import Generator, Tensor
 
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State, evaluate
 from samplers.smoothing.denoisers.base import count
-from samplers.smoothing.measurements import GivenMeasurements
+from samplers.smoothing.given import GivenMeasurements
 from targets import Noise, Target
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +43,7 @@ class ResampledProposals(Kernel):
 
     def __post_init__(self) -> None:
         for name, least in (("candidates", 2), ("local_steps", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            check_integer(getattr(self, name), name, least)
         if self.local is not None and not isinstance(self.local, Kernel):
             raise TypeError(f"local: got {type(self.local).__name__}, expected a kernel such as samplers.MALA()")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from samplers.smoothing.measurement_chain import MeasurementChain
 from targets import Noise
+from targets.arguments import check_integer
 
 if TYPE_CHECKING:
     from samplers.smoothing.chain_run import ChainRun
@@ -45,8 +46,7 @@ class SLIPS(MeasurementChain):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
-            raise ValueError(f"count: got {self.count!r}, expected a positive number of levels")
+        check_integer(self.count, "count")
         if self.update not in get_args(Update):
             raise ValueError(f"update: got {self.update!r}, expected 'posterior' or 'mean'")
         if self.schedule not in get_args(Schedule):

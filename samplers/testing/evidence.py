@@ -19,6 +19,7 @@ from samplers.draws import Draws, SamplingWarning
 from samplers.testing import statistics
 from samplers.testing.sequential import LEVEL, STAGES, Report, sequential
 from targets import Target
+from targets.arguments import check_integer
 
 MOST_SKEWNESS = 0.1  # over sqrt(runs): up to here the p-values below are right in tails that matter
 STAKES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
@@ -56,9 +57,8 @@ def check_unbiased_z(
     """
     if "log_z" not in target.known:
         raise ValueError(f"target: the log_z of {target.name} is not known, and this check compares with it")
-    for name, value, least in (("runs", runs, 20), ("draws", draws, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+    check_integer(runs, "runs", 20)
+    check_integer(draws, "draws")
 
     def p_values(stage: int, n: int) -> dict[str, float]:
         with np.errstate(over="ignore"):

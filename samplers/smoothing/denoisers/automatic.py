@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from samplers.smoothing.denoisers.base import Denoiser, Estimate
 from samplers.smoothing.denoisers.importance import Importance
 from targets import Noise, Target
-from targets._arguments import not_negative
+from targets.arguments import not_negative
 
 TRIED = 64  # measurements, by which it is judged whether the first is worth asking about the others
 HOPELESS = 0.5

@@ -97,16 +97,25 @@ def score_of(y: Tensor, mean: Tensor, noise: Noise) -> Tensor:
     return noise.solve(mean - y)
 
 
+def blend(covariance: Tensor, variance: Tensor, noise: Noise) -> Tensor:
+    """a = covariance / variance (..., dim), kept between the plain mean at 0 and the form of the score at C_ii."""
+    dim = variance.shape[-1]
+    variances = noise.variances(dim)
+    most = (noise.covariance(dim).diagonal() if variances is None else variances).to(variance)
+    return torch.where(variance > 0, covariance / variance, 0.0).clamp_min(0.0).minimum(most)
+
+
 def stein_corrected(
     x: Tensor, y: Tensor, scores: Tensor, noise: Noise, log_weights: Tensor, families: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """E[X | y] and its standard error from weighted particles of X given y, with Stein's control variate.
 
         Z = grad log gamma(X) - P (X - y) has mean zero given y, so E[X] = E[X + a Z] for any a;
-        a = -cov(X, Z) / var(Z) for each coordinate, which is exact for a Gaussian of diagonal covariance
+        a = -cov(X, Z) / var(Z) for each coordinate within [0, C_ii], exact for a Gaussian of diagonal covariance
 
     x, scores: (n, k, dim); y: (n, dim); log_weights: (n, k). a = 0 is the plain mean, a = C the form that averages
-    the score of gamma instead: this is the blend of both of least variance (Mira, Solgi and Imparato 2013).
+    the score of gamma instead: this is the blend of both of least variance (Mira, Solgi and Imparato 2013). For
+    Gaussians a is the variance of X given y, never above C; an estimate of it from few particles may be anything.
     families: (n, k) integers below k; particles that share one are not independent, and the standard error adds up
     their deviations before they are squared. None: all are independent.
     """
@@ -117,7 +126,7 @@ def stein_corrected(
     # weights are squared: it is the variance of the estimate, not of X, that is made small
     heavy = weights.square()
     variance = (heavy * dz.square()).sum(1)
-    slope = torch.where(variance > 0, -(heavy * dx * dz).sum(1) / variance, 0.0)
+    slope = blend(-(heavy * dx * dz).sum(1), variance, noise)
     parts = weights * (dx + slope[:, None] * dz)
     if families is not None:
         parts = torch.zeros_like(parts).scatter_add_(1, families[..., None].expand_as(parts), parts)

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Generator, Tensor
 
-from samplers.smoothing.denoisers.base import Denoiser, Estimate
+from samplers.smoothing.denoisers.base import Denoiser, Estimate, blend
 from targets import Noise, Target
-from targets._arguments import not_negative
+from targets.arguments import check_integer, not_negative
 
 Form = Literal["blend", "stein", "gradient"]
 ROWS = 1 << 23  # coordinates held at once: 64 MB in float64
@@ -49,8 +49,7 @@ class Importance(Denoiser):
     density: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 2:
-            raise ValueError(f"draws: got {self.draws!r}, expected an integer of at least 2")
+        check_integer(self.draws, "draws", 2)
         groups = (2 if self.antithetic else 1) * (2 if self.richardson else 1)
         if self.draws % groups:
             raise ValueError(f"draws: got {self.draws}, expected a multiple of {groups} for pairs and halves")
@@ -138,7 +137,7 @@ class Importance(Denoiser):
         mean_z = (weights * z).sum(1)
         terms_z = self._pairs(weights * (z - mean_z[:, None]))
         variance = terms_z.square().sum(1)
-        slope = torch.where(variance > 0, -(terms * terms_z).sum(1) / variance, 0.0)
+        slope = blend(-(terms * terms_z).sum(1), variance, noise)
         return y + mean + slope * mean_z, (terms + slope[:, None] * terms_z).square().sum(1).sqrt()
 
     def _pairs(self, terms: Tensor) -> Tensor:

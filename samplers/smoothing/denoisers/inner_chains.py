@@ -3,8 +3,8 @@
     x_c <- a step that leaves gamma(x) N(x; y, C) invariant,   c = 1 .. chains;     E[X | y] = mean of x + a z,
     z = grad log gamma(x) - P (x - y)
 
-over all chains and the last half of the steps; a for each coordinate as in Stein's control variate, from the other
-chains of the row: given those it is fixed, and z has mean zero, so that nothing is added to the bias.
+over all chains and the last half of the steps; a for each coordinate as in Stein's control variate, the same for all
+rows, in which it is estimated together.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import MALA, Kernel, PreconditionedKernel, State
-from samplers.smoothing.denoisers.base import Denoiser, Estimate
+from samplers.smoothing.denoisers.base import Denoiser, Estimate, blend
 from samplers.smoothing.denoisers.inner_base import RowPosterior
 from samplers.smoothing.denoisers.inner_tuning import ByScores
 from targets import Noise, Target
+from targets.arguments import check_integer
 
 ACCEPTANCE = 0.75
 BLOCK = 8  # steps between changes of the mass matrix, in the half that is thrown away
@@ -54,9 +55,7 @@ class InnerChains(Denoiser):
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 2), ("steps", 2), ("first", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            check_integer(getattr(self, name), name, least)
         if self.kernel is not None and not isinstance(self.kernel, Kernel):
             raise TypeError(f"kernel: got {type(self.kernel).__name__}, expected a kernel such as samplers.MALA()")
         if self.floor is not None and not 0 < self.floor < math.inf:
@@ -70,7 +69,7 @@ class InnerChains(Denoiser):
     ) -> Estimate:
         assert generator is not None
         x, sums = self.run(target, y, noise, generator, memory)
-        mean, error, ess = sums.estimate()
+        mean, error, ess = sums.estimate(noise)
         return Estimate(mean, None, error, ess, memory=x, trusted=None if self.floor is None else ess >= self.floor)
 
     def draw(
@@ -151,19 +150,23 @@ class Sums:
             self.xz += x * z
             self.zz += z.square()
 
-    def estimate(self) -> tuple[Tensor, Tensor, Tensor]:
+    def estimate(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (n, dim), its standard error (n, dim), and the effective number of draws (n,)."""
         chains = self.x.shape[1]
+        x, z = self.x / self.count, self.z / self.count
 
-        def others(values: Tensor) -> Tensor:
-            return (values.sum(1, keepdim=True) - values) / ((chains - 1) * self.count)
+        def within(products: Tensor, a: Tensor, b: Tensor) -> Tensor:
+            """The sum over all rows of covariances of all states of a row, (dim,)."""
+            return (products.mean(1) / self.count - a.mean(1) * b.mean(1)).sum(0)
 
-        x, z, mean_x, mean_z = self.x / self.count, self.z / self.count, others(self.x), others(self.z)
-        both, score = others(self.xz) - mean_x * mean_z, others(self.zz) - mean_z.square()
-        corrected = x + torch.where(score > 0, -both / score, 0.0) * z
+        # one slope for all rows, from all chains: z has no bound, and a chain that has stood still where it is large
+        # then makes the slope small, not the correction large
+        slope = blend(-within(self.xz, x, z), within(self.zz, z, z), noise)
+        corrected = x + slope * z
         total = self.xx.mean(1) / self.count - x.mean(1).square()
         error = (corrected.var(1) / chains).sqrt()
         plain = x.var(1) / chains
-        ess = (total.sum(-1) / plain.sum(-1)).nan_to_num(nan=1.0).clamp(1.0, chains * self.count)
+        ratio = total.sum(-1) / plain.sum(-1)
+        ess = torch.where(ratio.isnan(), 1.0, ratio).clamp(1.0, chains * self.count)  # chains that have not moved
         mean = self.origin[:, 0].double() + corrected.mean(1)
         return mean.to(self.origin), error.to(self.origin), ess

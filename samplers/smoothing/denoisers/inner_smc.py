@@ -27,6 +27,7 @@ from samplers.smoothing.denoisers.base import Denoiser, Estimate, inner, stein_c
 from samplers.smoothing.denoisers.inner_base import RowBase, RowPosterior
 from samplers.smoothing.denoisers.inner_tuning import ByScores
 from targets import Noise, Target
+from targets.arguments import check_integer
 
 SCHEDULE_ROWS = 128  # whose weights choose the next temperature
 LOWEST = 0.1  # share of them that may keep less than asked
@@ -77,9 +78,7 @@ class InnerSMC(Denoiser):
 
     def __post_init__(self) -> None:
         for name, least in (("particles", 4), ("moves", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            check_integer(getattr(self, name), name, least)
         if not 0 < self.conditional_ess < 1:
             raise ValueError(f"conditional_ess: got {self.conditional_ess!r}, expected a share between 0 and 1")
         if not 1 <= self.floor <= self.particles:

@@ -17,7 +17,7 @@ from samplers.smoothing.denoisers.network import DenoisingNetwork
 from samplers.smoothing.denoisers.training import Plan, Training, on_draws, on_energy
 from samplers.starts import positions
 from targets import CorrelatedNoise, IsotropicNoise, Noise, Target
-from targets._arguments import as_double, cholesky, positive
+from targets.arguments import as_double, check_integer, cholesky, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,7 @@ class Learned(Denoiser):
             raise ValueError(f"noise: got {noise}, expected a smaller and a larger standard deviation")
         for name, value in (("iterations", iterations), ("batch", batch), ("width", width), ("blocks", blocks),
                             ("rounds", rounds), ("pool", pool), ("levels", levels)):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+            check_integer(value, name)
         plan = Plan(iterations, batch, positive(lr, "lr"))
         if target.discrete:
             raise TypeError(f"target: {target.name} is discrete; expected a density on R^{target.dim}")

@@ -15,7 +15,7 @@ from samplers.smoothing.denoisers.grid import MOST, Grid, find_box, refine, tabu
 from samplers.smoothing.denoisers.laid import MORE, OPEN, POINTS, Laid, Turned, around
 from samplers.smoothing.denoisers.lattice import Separable, Weights, whole
 from targets import Noise, Target
-from targets._arguments import as_double, positive
+from targets.arguments import as_double, check_integer, positive
 
 FINE = 2.5  # standard deviations of the noise over the spacing, from which on the grid serves
 ROWS = 1 << 22  # numbers held at once
@@ -59,10 +59,9 @@ class Quadrature(Denoiser):
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
             raise ValueError("low, high: got only one of the two, expected both or none")
-        if self.points is not None and (not isinstance(self.points, int) or self.points < 8):
-            raise ValueError(f"points: got {self.points!r}, expected an integer of at least 8")
-        if isinstance(self.moves, bool) or not isinstance(self.moves, int) or self.moves < 0:
-            raise ValueError(f"moves: got {self.moves!r}, expected an integer of at least 0")
+        if self.points is not None:
+            check_integer(self.points, "points", 8)
+        check_integer(self.moves, "moves", 0)
         positive(self.tolerance, "tolerance")
 
     def check(self, target: Target, noise: Noise) -> None:

@@ -6,7 +6,6 @@ TAP           m_i = tanh(h_i + (J m)_i - m_i sum_j J_ij^2 (1 - m_j^2)),        h
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Generator, Tensor
 from samplers.smoothing.denoisers.base import Estimate
 from samplers.smoothing.denoisers.spins.posterior import SpinDenoiser, charge, independent_spins, log_two_cosh
 from targets import Noise, PairwiseMRF, Target
+from targets.arguments import check_integer, positive
 
 EVERY = 8  # iterations between looks at which rows have converged
 
@@ -41,12 +41,9 @@ class FixedPoint(SpinDenoiser):
     def __post_init__(self) -> None:
         if not 0 <= self.damping < 1:
             raise ValueError(f"damping: got {self.damping!r}, expected a number of at least 0 and below 1")
-        if not 0 < self.tolerance < math.inf:
-            raise ValueError(f"tolerance: got {self.tolerance!r}, expected a positive finite number")
+        positive(self.tolerance, "tolerance")
         for name in ("iterations", "sweeps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+            check_integer(getattr(self, name), name)
 
     @abstractmethod
     def solve(self, model: PairwiseMRF, fields: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:

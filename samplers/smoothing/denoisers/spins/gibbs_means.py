@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from samplers.smoothing.denoisers.base import Estimate, count
 from samplers.smoothing.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, independent_spins
 from targets import Noise, Target
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,7 @@ class GibbsMeans(SpinDenoiser):
 
     def __post_init__(self) -> None:
         for name, least in (("particles", 2), ("sweeps", 1), ("first", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            check_integer(getattr(self, name), name, least)
 
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None

@@ -1,7 +1,9 @@
-"""Conversion and checks of tensor arguments, shared by the targets."""
+"""Conversion and checks of arguments, shared by targets and samplers."""
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -39,20 +41,34 @@ def normalised_weights(weights: Any, components: int) -> Tensor:
     return weights / weights.sum()
 
 
+def check_integer(value: object, argument: str, least: int = 1) -> int:
+    """An integer of at least `least`, or an error that names the argument; True and 3.0 are none."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{argument}: got {value!r}, expected an integer of at least {least}")
+    return value
+
+
 def positive(value: float, argument: str) -> float:
-    """A finite positive number, or an error that names the argument."""
-    number = float(value)
-    if not 0 < number < float("inf"):
+    """A finite positive number, or an error that names the argument; True and "1" are none."""
+    number = _number(value)
+    if not 0 < number < math.inf:
         raise ValueError(f"{argument}: got {value!r}, expected a positive finite number")
     return number
 
 
 def not_negative(value: float, argument: str) -> float:
-    """A finite number of at least zero, or an error that names the argument."""
-    number = float(value)
-    if not 0 <= number < float("inf"):
+    """A finite number of at least zero, or an error that names the argument; True and "1" are none."""
+    number = _number(value)
+    if not 0 <= number < math.inf:
         raise ValueError(f"{argument}: got {value!r}, expected a finite number of at least 0")
     return number
+
+
+def _number(value: Any) -> float:
+    """The value of a number, which a tensor without axes is too; NaN for anything else, bools and strings included."""
+    is_scalar = isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return float(value) if is_scalar or is_real else math.nan
 
 
 def cholesky(covariance: Tensor, argument: str) -> Tensor:
