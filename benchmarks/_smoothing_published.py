@@ -53,7 +53,7 @@ def rings(options: Options) -> Iterator[Found]:
 FUNNEL: dict[str, tuple[Callable[[], Any], int, int]] = {
     "sequential, sigma = 2, m = 16, SMC with pilot": (
         lambda: Sequential(sigma=2.0, m=16, steps=4, first_steps=40, denoiser=InnerSMC(32)),
-        4096,
+        2048,
         8,
     ),
     "SLIPS, sigma = 2, 12 levels, SMC with pilot": (
