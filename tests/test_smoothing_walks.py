@@ -254,3 +254,27 @@ def test_a_metropolis_test_needs_a_density():
     with pytest.raises(ValueError, match="kernel: MALA tests by the density of the measurements, which Blind"):
         WalkJump(sigma=1.0, kernel=MALA(), denoiser=Blind()).placed(mixture())
     assert issubclass(SamplingWarning, UserWarning)
+
+
+@dataclass(frozen=True, eq=False)
+class EveryThird(ClosedForm):
+    """Says that another has answered every third row."""
+
+    def estimate(self, target, y, noise, generator=None, memory=None):
+        found = super().estimate(target, y, noise, generator, memory)
+        return replace(found, fallback=torch.arange(len(y)) % 3 == 0)
+
+
+def test_fallbacks_are_counted_row_by_row():
+    sampler = WalkJump(sigma=1.0, kernel=MALA(0.4), steps=4, denoiser=EveryThird())
+    found = sampler.sample(mixture(), chains=7, draws=5, warmup=0, seed=1).attrs["smoothing"]
+    assert found["points"] == 7 * (1 + 5 * 4)
+    assert found["fallbacks"] == 3 * (1 + 5 * 4)
+
+
+def test_diffusive_gibbs_evaluates_nothing_twice():
+    for candidates, steps, log_probs, scores in ((4, 2, 4 + 3, 3), (4, 0, 4, 0), (0, 2, 2, 2)):
+        kernel = DiffusiveGibbs(sigma=1.0, candidates=candidates, steps=steps, step_size=0.1)
+        cost = kernel.sample(mixture(), chains=3, draws=10, warmup=0, seed=1).cost
+        first = 1 if steps else 0
+        assert (cost.log_prob, cost.score) == (3 * (1 + 10 * log_probs), 3 * (first + 10 * scores))

@@ -44,7 +44,8 @@ class DiffusiveGibbs(Kernel):
     anew from all of p(x | y), and neither sigma nor candidates nor steps play a part (Martens and Sutskever 2010; Zhang
     et al. 2012).
 
-    A step takes `candidates` log-densities and `steps` + 1 scores. Reversible where only one of the moves is made.
+    A step takes `candidates` log-densities and `steps` + 1 scores, `steps` without candidates. Reversible where only
+    one of the moves is made.
     Chen, Zhang, Paige, Hernandez-Lobato and Barber 2024, where y = alpha x + sqrt(1 - alpha^2) xi: the same with
     sigma = sqrt(1 - alpha^2) / alpha.
     """
@@ -109,7 +110,7 @@ class DiffusiveGibbs(Kernel):
         return self if self.step_size is not None else replace(self, step_size=warm.step_size)
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        return evaluate(target, x, score=not self.shaped)
+        return evaluate(target, x, score=not self.shaped and self.steps > 0)
 
     def frozen(self, generator: Generator) -> Self:
         if self.shaped:
@@ -132,26 +133,30 @@ class DiffusiveGibbs(Kernel):
         given = GivenMeasurements(target, state.x + sigma * noise, sigma)
         bad = torch.zeros(len(state.x), dtype=torch.bool, device=state.x.device)
         rate = torch.ones(len(state.x), dtype=torch.float64, device=state.x.device)
-        x = state.x
+        # what is known of the target at x, as the posterior sees it: nothing is evaluated again
+        away = state.x - given.y
+        score = None if state.score is None else state.score - away / sigma**2
+        inner = State(state.x, state.log_prob - 0.5 * away.square().sum(-1) / sigma**2, score)
         if self.candidates:
             chooser = ResampledProposals(self.candidates + 1)
-            chosen, info = chooser.step(given, chooser.init(given, x, generator), generator)
-            x, bad = chosen.x, bad | info.diverging
+            inner, info = chooser.step(given, inner, generator)
+            bad = bad | info.diverging
             rate = info.acceptance_rate
         h = DEFAULT_STEP if self.step_size is None else self.step_size
         local = MALA(step_size=h / (1 + h / sigma**2), inverse_mass_matrix="identity")
-        inner = local.init(given, x, generator)
         if self.steps:
             rate = torch.zeros_like(rate)
+            if inner.score is None:
+                inner = local.init(given, inner.x, generator)
         for _ in range(self.steps):
             inner, info = local.step(given, inner, generator)
             rate += info.acceptance_rate / self.steps
             bad = bad | info.diverging
-        assert inner.score is not None
         # back from the posterior's density and score to the target's
         away = inner.x - given.y
         log_prob = inner.log_prob + 0.5 * away.square().sum(-1) / sigma**2
-        return State(inner.x, log_prob, inner.score + away / sigma**2), Info(rate, bad)
+        score = None if inner.score is None else inner.score + away / sigma**2
+        return State(inner.x, log_prob, score), Info(rate, bad)
 
     def _redraw(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         """New spins from the whole of their law given y."""

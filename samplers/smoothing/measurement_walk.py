@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
@@ -145,8 +146,20 @@ class MeasurementWalk(Kernel):
         assert isinstance(self.denoiser, Denoiser)
         assert isinstance(self.noise, Noise)
         return JointMeasurements(
-            target, self.noise, self.measurements, denoiser=self.denoiser, generator=generator, memory=memory
+            target,
+            self.noise,
+            self.measurements,
+            denoiser=self.denoiser,
+            generator=generator,
+            memory=memory,
+            noise_of_mean=self._noise_of_mean,
         )
+
+    @cached_property
+    def _noise_of_mean(self) -> Noise:
+        """Made once, so that a denoiser knows it again from step to step."""
+        assert isinstance(self.noise, Noise)
+        return self.noise.scaled(1 / self.measurements)
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> WalkState:
         ready = self._ready(target)
@@ -155,7 +168,8 @@ class MeasurementWalk(Kernel):
         law = ready._law(target, None, generator)
         log_prob, score = law.log_prob_and_score(y)
         counts = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return WalkState(x, target.log_prob(x), None, y, log_prob, score, law.memory, counts + 1, counts)
+        fallbacks = counts if law.fallback_rows is None else counts + law.fallback_rows
+        return WalkState(x, target.log_prob(x), None, y, log_prob, score, law.memory, counts + 1, fallbacks)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         return self._ready(target)._step(target, state, generator)
@@ -172,7 +186,6 @@ class MeasurementWalk(Kernel):
             diverging |= info.diverging
         y = law.split(walk.x).mean(1)
         x = jumped(self.jump, law, y, law.noise_of_mean, generator)
-        n = len(x)
         new = WalkState(
             x,
             target.log_prob(x),
@@ -181,8 +194,8 @@ class MeasurementWalk(Kernel):
             walk.log_prob,
             walk.score,
             law.memory,
-            state.points + law.points // n,
-            state.fallbacks + law.fallbacks // n,
+            state.points + law.points // len(x),
+            state.fallbacks if law.fallback_rows is None else state.fallbacks + law.fallback_rows,
         )
         return new, Info(rate, diverging)
 

@@ -55,7 +55,8 @@ class Measured(Target):
         if generator is None and not denoiser.exact:
             generator = Generator(target.device).manual_seed(0)
         self.generator, self.memory = generator, memory
-        self.points = self.fallbacks = 0
+        self.points = 0
+        self.fallback_rows: Tensor | None = None
 
     def denoise(self, y: Tensor, noise: Noise) -> Estimate:
         """The denoiser's answer at measurements (n, dim); its memory is kept."""
@@ -65,7 +66,8 @@ class Measured(Target):
         if found.memory is not None:
             self.memory = found.memory
         if found.fallback is not None:
-            self.fallbacks += int(found.fallback.sum())
+            before = 0 if self.fallback_rows is None else self.fallback_rows
+            self.fallback_rows = before + found.fallback.long()
         if found.trusted is not None and not bool(found.trusted.all()):
             share = 1 - float(found.trusted.double().mean())
             raise UntrustedEstimate(
@@ -73,6 +75,11 @@ class Measured(Target):
                 f"{self.target.name} at {noise} ({_doubt(found)}, or use one that can, such as denoiser='auto'"
             )
         return found
+
+    @property
+    def fallbacks(self) -> int:
+        """How many measurements a second denoiser answered."""
+        return 0 if self.fallback_rows is None else int(self.fallback_rows.sum())
 
     @property
     def has_density(self) -> bool:
@@ -150,12 +157,13 @@ class JointMeasurements(Measured):
         denoiser: Denoiser | None = None,
         generator: Generator | None = None,
         memory: Tensor | None = None,
+        noise_of_mean: Noise | None = None,
     ) -> None:
         check_integer(m, "m")
         name = f"{m} measurements of {target.name}"
         super().__init__(target, noise, m * target.dim, denoiser, generator, memory, name)
         self.m = m
-        self.noise_of_mean = self.noise.scaled(1 / m)
+        self.noise_of_mean = self.noise.scaled(1 / m) if noise_of_mean is None else noise_of_mean
 
     def split(self, x: Tensor) -> Tensor:
         """(*batch, m * dim) -> (*batch, m, dim)."""
