@@ -43,11 +43,15 @@ FEWEST_FAMILIES = 20  # of equal weight, that a round must keep to be believed
 
 @dataclass(frozen=True)
 class Base:
-    """Where annealing starts, the regions of the target if a mixture comes near it, and whether the pilot is sure."""
+    """Where annealing starts, the regions of the target if a mixture comes near it, and whether the pilot is sure.
+
+    points: (n, dim), the particles that it was fitted to, at the target.
+    """
 
     density: Target
     regions: GaussianMixture | None = None
     agreed: bool = True
+    points: Tensor | None = None
 
 
 def find_base(sampler: Annealer, target: Target, prior: Target | None, generator: Generator) -> Base:
@@ -70,7 +74,7 @@ def find_base(sampler: Annealer, target: Target, prior: Target | None, generator
             break
     else:
         agreed = False
-    return replace(fitted_base(x, families, log_prob - log_z, mixed, target, generator), agreed=agreed)
+    return replace(fitted_base(x, families, log_prob - log_z, mixed, target, generator), agreed=agreed, points=x)
 
 
 def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Generator) -> Run:

@@ -1,0 +1,48 @@
+"""Diffusion samplers learned from the energy: pairs of path measures, what trains them, what they become."""
+
+from samplers.diffusion.cmcd import CMCD
+from samplers.diffusion.dds import DDS
+from samplers.diffusion.dis import DIS
+from samplers.diffusion.evaluation import Evaluation
+from samplers.diffusion.files import load
+from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.mcd import MCD
+from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.networks import CliqueNetwork, EquivariantNetwork, NetworkSpec, ResidualMLP
+from samplers.diffusion.objectives import (
+    KL,
+    LogVariance,
+    Objective,
+    SubTrajectoryBalance,
+    TrajectoryBalance,
+    VarGrad,
+)
+from samplers.diffusion.pis import PIS
+from samplers.diffusion.replay import Replay
+from samplers.diffusion.scld import SCLD
+from samplers.diffusion.training import Training
+
+__all__ = [
+    "CMCD",
+    "DDS",
+    "DIS",
+    "KL",
+    "MCD",
+    "PIS",
+    "SCLD",
+    "CliqueNetwork",
+    "EquivariantNetwork",
+    "Evaluation",
+    "Fitted",
+    "LearnedSampler",
+    "LogVariance",
+    "NetworkSpec",
+    "Objective",
+    "Replay",
+    "ResidualMLP",
+    "SubTrajectoryBalance",
+    "Training",
+    "TrajectoryBalance",
+    "VarGrad",
+    "load",
+]

@@ -1,0 +1,42 @@
+"""Controlled Monte Carlo diffusions: annealed Langevin steps, corrected in both directions by one learned field.
+
+See `samplers.diffusion.controlled_langevin` for the two kernels. Vargas, Padhy, Blessing and Nusken 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Generator
+
+from samplers.diffusion.controlled_langevin import LangevinMeasure
+from samplers.diffusion.langevin_tuning import tune_steps
+from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.path_measure import PathMeasure
+from samplers.diffusion.space import Space
+from targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class CMCD(LearnedSampler):
+    """Controlled Monte Carlo diffusion: x' = x + h (g_b(x) + u(x)) + sqrt(2h) xi, and back with -u.
+
+    E[exp(log w)] = Z for any field u, temperatures b and step sizes h, all of which are learned; without training, and
+    with h as the pilot finds it, this is annealed importance sampling by unadjusted Langevin steps (ULA-AIS). The draws
+    are those of the target as far as u is learned, and exact under their weights.
+    The backward kernel at x_{k+1} takes the temperature b_{k+1}, so that one evaluation of score and network a state
+    serves both kernels. The prior may be a mixture. Vargas, Padhy, Blessing and Nusken 2024; for mixtures as priors
+    Blessing, Jia and Neumann 2025.
+    """
+
+    takes_mixture: ClassVar[bool] = True
+    backward_only: ClassVar[bool] = False
+
+    def build(self, space: Space, target: Target, generator: Generator) -> LangevinMeasure:
+        prior = space.prior(target, learned=True)
+        return LangevinMeasure(prior, self.steps, self.network, generator, backward_only=self.backward_only)
+
+    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        assert isinstance(measure, LangevinMeasure)
+        tune_steps(measure, target, generator)

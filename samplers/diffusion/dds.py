@@ -1,0 +1,51 @@
+"""Denoising diffusion sampler.
+
+    x_{k-1} = a_k x_k + sqrt(v_k) xi                                the noising process: Ornstein-Uhlenbeck, exact
+    x_{k+1} = a_k x_k + v_k F(t_k, x_k) + sqrt(v_k) e^l xi          its learned reversal (exponential integrator)
+
+with a^2 + v = 1: the process leaves N(0, I) as it is, in the sampler's coordinates. Vargas, Grathwohl, Doucet 2023.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Generator
+
+from samplers.diffusion import grids
+from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.prior import GaussianPrior
+from samplers.diffusion.processes import OrnsteinUhlenbeck
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.space import Space
+from targets import Target
+from targets.arguments import positive
+
+
+@dataclass(frozen=True, eq=False)
+class DDS(LearnedSampler):
+    """Denoising diffusion sampler: the reversal of an Ornstein-Uhlenbeck process, learned.
+
+    E[exp(log w)] = Z for any network; the draws are those of the target as far as it is learned, and exact under their
+    weights. horizon: of the process, whose correlation with its start is exp(-horizon) in the end. Times lie on the
+    cos^2 grid, dense where the target is. start: training begins at the noise itself ("reference"), or where the
+    target's score already pulls ("score"). learn_scale: the noise of each step and coordinate is learned with the rest.
+    Vargas, Grathwohl and Doucet 2023.
+    """
+
+    horizon: float = 4.0
+    start: Literal["reference", "score"] = "score"
+    learn_scale: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self.horizon, "horizon")
+
+    def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
+        process = OrnsteinUhlenbeck(horizon=self.horizon)
+        times = grids.cosine(self.steps, self.horizon).flip(0)
+        scale, variance = process.transition(times[1:], times[:-1])
+        free = Coefficients(scale, variance, scale, variance, variance, process.scale(times))
+        prior = GaussianPrior(target.dim, learned=False)
+        return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)

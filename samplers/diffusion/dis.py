@@ -1,0 +1,51 @@
+"""Time-reversed diffusion sampler.
+
+    x_{k-1} = a_k x_k + sqrt(v_k) xi                                the noising process: variance preserving, exact
+    x_{k+1} = x_k / a_k + (v_k / a_k) s + sqrt(v_k) e^l xi,         its learned reversal, s = F(t_k, x_k) - x_k the score
+
+In place of the integrals of the divergence and of Girsanov's formula along an Euler path, whose weights are biased at
+any step size, both directions are laws of finitely many points. Berner, Richter and Ullrich 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Generator
+
+from samplers.diffusion import grids
+from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.prior import GaussianPrior
+from samplers.diffusion.processes import VP
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.space import Space
+from targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class DIS(LearnedSampler):
+    """Time-reversed diffusion sampler: the reversal of a variance-preserving process, its score learned.
+
+    E[exp(log w)] = Z for any network and any number of steps; the draws are those of the target as far as the score is
+    learned, and exact under their weights. beta runs linearly from beta_min at the target to beta_max at the noise,
+    over unit time in `steps` equal steps. start, learn_scale: as of `DDS`. Berner, Richter and Ullrich 2024.
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 10.0
+    start: Literal["reference", "score"] = "score"
+    learn_scale: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        VP(self.beta_min, self.beta_max)  # its checks
+
+    def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
+        process = VP(self.beta_min, self.beta_max)
+        times = grids.uniform(self.steps).flip(0)
+        scale, variance = process.transition(times[1:], times[:-1])
+        # x / a + (v / a) (F - x) = a x + (v / a) F, since a^2 + v = 1
+        free = Coefficients(scale, variance, scale, variance / scale, variance, process.scale(times))
+        prior = GaussianPrior(target.dim, learned=False)
+        return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)

@@ -1,0 +1,103 @@
+"""What weights tell of a learned sampler, from both sides.
+
+    forward paths:   ELBO = mean log w,   log Z-hat = log mean w,   ESS = (sum w)^2 / (n sum w^2)
+    backward paths from draws of the target:   EUBO = mean log w,   forward ESS = 1 / (mean w  mean 1/w)
+
+E[ELBO] <= log Z <= E[EUBO]. The ESS of forward paths cannot see a mode that the sampler never visits; backward paths
+from draws that do visit it can.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from samplers.draws import LogZ, largest_pareto_k
+
+SELDOM = 100.0  # a place that the sampler visits this many times too rarely is one that it misses
+MOST_MISSED = 0.02
+HIGHEST_PARETO_K = 0.7  # Vehtari et al. 2024
+LOW_ESS = 0.05
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of `draws` forward paths: elbo, log_z, its standard_error, ess, pareto_k; lost: paths without finite weight.
+
+    eubo, forward_ess and missed are of backward paths from `witnesses` draws of the target, None without any. missed:
+    the share of these draws that lie where the sampler goes at least a hundred times too rarely.
+    """
+
+    draws: int
+    elbo: float
+    log_z: float
+    standard_error: float
+    ess: float
+    pareto_k: float
+    lost: int = 0
+    witnesses: int = 0
+    eubo: float | None = None
+    forward_ess: float | None = None
+    missed: float | None = None
+
+    def __str__(self) -> str:
+        text = (
+            f"log Z {self.log_z:.4f} +- {self.standard_error:.2g}, ELBO {self.elbo:.4f}, ESS {self.ess:.1%} of "
+            f"{self.draws} paths, Pareto k-hat {self.pareto_k:.2f}"
+        )
+        if self.eubo is not None:
+            text += (
+                f"; from {self.witnesses} draws of the target: EUBO {self.eubo:.4f}, forward ESS "
+                f"{self.forward_ess:.1%}, missed {self.missed:.1%}"
+            )
+        return text
+
+    def complaints(self) -> list[str]:
+        """What a reader must know before believing draws and log Z."""
+        found = []
+        if self.lost:
+            found.append(f"{self.lost} of {self.draws} paths ended where the log-density is not finite; no weight")
+        if not (self.pareto_k <= HIGHEST_PARETO_K and self.ess >= LOW_ESS):
+            found.append(
+                f"the weights are not to be trusted: their Pareto k-hat is {self.pareto_k:.2f} (at most "
+                f"{HIGHEST_PARETO_K}), the effective sample size {self.ess:.1%} of the draws. log Z is probably too "
+                "low. Train longer, take more steps, or correct='smc'"
+            )
+        if self.missed is not None and self.missed > MOST_MISSED:
+            found.append(
+                f"modes are missed: {self.missed:.0%} of {self.witnesses} draws of another sampler lie where this one "
+                f"goes at least {SELDOM:.0f} times too rarely. Its own weights cannot see that. Train by LogVariance "
+                "with exploration= or replay=, or start from a wider prior or prior='mixture'"
+            )
+        return found
+
+
+def weigh(log_w: Tensor) -> LogZ:
+    """log Z from independent log weights (n,), its standard error, and the ELBO as the lower bound."""
+    n, total = len(log_w), log_w.logsumexp(0)
+    ess = float(torch.exp(2 * total - (2 * log_w).logsumexp(0))) / n
+    error = math.sqrt(max(0.0, 1 / ess - 1) / (n - 1)) if n > 1 and ess > 0 else math.nan
+    return LogZ(float(total) - math.log(n), error, lower=float(log_w.mean()))
+
+
+def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluation:
+    """From log w of forward paths (n,), and of backward ones (m,) where there are any."""
+    defined = torch.where(log_w < torch.inf, log_w, -torch.inf)  # NaN too
+    good = defined[defined.isfinite()]
+    lost = len(log_w) - len(good)
+    if len(good) == 0:
+        return Evaluation(len(log_w), -math.inf, -math.inf, math.nan, 0.0, math.inf, lost)
+    log_z = weigh(defined)
+    ess = float(torch.exp(2 * defined.logsumexp(0) - (2 * defined).logsumexp(0))) / len(log_w)
+    k = largest_pareto_k(good[None]) if len(good) >= 25 else math.inf
+    found = Evaluation(len(log_w), float(good.mean()), log_z.value, log_z.standard_error, ess, k, lost)
+    if backward is None:
+        return found
+    back = backward[backward.isfinite()]
+    m = len(back)
+    spread = float(back.logsumexp(0) + (-back).logsumexp(0)) - 2 * math.log(m)
+    missed = float((back - log_z.value > math.log(SELDOM)).double().mean())
+    return replace(found, witnesses=m, eubo=float(back.mean()), forward_ess=math.exp(-spread), missed=missed)

@@ -1,0 +1,233 @@
+"""The verb `fit`: pilot, training with progress, log and checkpoint, and a last look at what was learned."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator
+
+from samplers.counting import Counted
+from samplers.diffusion import distributed
+from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.networks.flow import FlowNetwork
+from samplers.diffusion.objectives import SubTrajectoryBalance
+from samplers.diffusion.record import Record
+from samplers.diffusion.space import Space, check_width, find_space
+from samplers.diffusion.training import Progressed, Run
+from samplers.draws import Cost, SamplingWarning
+from samplers.interrupt import deferred_interrupt
+from samplers.progress import Progress
+from targets import Target
+from targets.arguments import check_integer, positive
+
+if TYPE_CHECKING:
+    from samplers.diffusion.method import LearnedSampler
+
+WATCHED = 50  # iterations over which lost paths are counted before training stops
+MOST_LOST = 0.5
+EVERY = 10  # iterations from one entry of the history to the next
+EXAMINED = 2000  # paths of the last look
+PILOT, NETWORK, PATHS, LAST = 5_000_011, 6_000_013, 7_000_003, 8_000_009  # offsets of the seeds
+
+
+def fit(
+    method: LearnedSampler,
+    target: Target,
+    *,
+    seed: int,
+    iterations: int,
+    max_minutes: float | None,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    progress: bool | None,
+    checkpoint: str | Path | None,
+    log_dir: str | Path | None,
+) -> Fitted:
+    """See `LearnedSampler.fit`."""
+    check_integer(seed, "seed", 0)
+    check_integer(iterations, "iterations", 0)
+    if max_minutes is not None:
+        positive(max_minutes, "max_minutes")
+    if not isinstance(target, Target):
+        raise TypeError(
+            f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
+        )
+    if target.discrete:
+        raise TypeError(
+            f"target: {target.name} is discrete and {type(method).__name__} moves in R^n; expected a density, such as "
+            "its relaxed()"
+        )
+    return _Job(method, target.to(device, dtype), seed, iterations, max_minutes, progress, log_dir).run(
+        None if checkpoint is None else Path(checkpoint)
+    )
+
+
+class _Job:
+    def __init__(
+        self,
+        method: LearnedSampler,
+        target: Target,
+        seed: int,
+        iterations: int,
+        max_minutes: float | None,
+        progress: bool | None,
+        log_dir: str | Path | None,
+    ) -> None:
+        self.method, self.target, self.seed, self.iterations = method, target, seed, iterations
+        self.max_minutes, self.progress = max_minutes, progress if distributed.rank() == 0 else False
+        self.log_dir = log_dir if distributed.rank() == 0 else None
+        self.counted = Counted(target)
+        self.began = time.perf_counter()
+        self.notes: list[str] = []
+        if type(target).log_prob_and_score is Target.log_prob_and_score:
+            self.notes.append(f"the score of {target.name} comes from automatic differentiation of its log_prob")
+
+    def run(self, path: Path | None) -> Fitted:
+        """Pilot and training, from a checkpoint where there is one."""
+        record = Record(self.method, self.target, self.seed, self.iterations, path)
+        saved = record.load()
+        space = self._space() if saved is None else record.space(saved)
+        run = self._run(space)
+        if saved is None:
+            self.method.tune(run.measure, run.target, self._generator(NETWORK + 1))
+        else:
+            record.restore(saved, run, self.counted.tally)
+        self._train(run, space, record)
+        return self._fitted(run, space, record)
+
+    def _generator(self, offset: int) -> Generator:
+        return Generator(self.target.device).manual_seed(self.seed + offset)
+
+    def _space(self) -> Space:
+        method = self.method
+        generator = self._generator(PILOT)
+        space = find_space(
+            self.counted, method.prior, method.network.coordinates, mixture=method.takes_mixture, generator=generator
+        )
+        if isinstance(method.prior, Target):
+            check_width(space, self.counted, generator)
+        return distributed.share(space)
+
+    def _run(self, space: Space) -> Run:
+        target, generator = space.seen(self.counted), self._generator(NETWORK)
+        measure = self.method.build(space, target, generator)
+        if isinstance(self.method.objective, SubTrajectoryBalance):
+            measure.flow = FlowNetwork(target.dim, 64, generator)
+        measure.to(device=target.device, dtype=target.dtype)
+        measure.speed_up(self.method.training.mixed_precision, self.method.training.compile)
+        return Run(self.method, measure, target, self._generator(PATHS + distributed.rank()), self.iterations)
+
+    def _train(self, run: Run, space: Space, record: Record) -> None:
+        log = _Log(self.log_dir)
+        bar = Progress(self.iterations, run.iteration, self.progress, f"{type(self.method).__name__}: {self.target.name}")
+        recent: list[int] = []
+        try:
+            with deferred_interrupt() as pressed:
+                while run.iteration < self.iterations and not self._late():
+                    if pressed.is_set():
+                        self._warn(f"interrupted after {run.iteration} of {self.iterations} iterations")
+                        break
+                    done = run.step()
+                    if run.iteration % EVERY == 0 or run.iteration == self.iterations:
+                        _note(run, done, log)
+                    bar.advance(lambda: f"ELBO {done.elbo:.4g}, log Z {done.log_z:.4g}, ESS {done.ess:.1%}")  # noqa: B023
+                    recent = [*recent[1 - WATCHED :], done.lost]
+                    if len(recent) == WATCHED and sum(recent) > MOST_LOST * WATCHED * self.method.training.batch:
+                        raise RuntimeError(self._advice(sum(recent) / (WATCHED * self.method.training.batch)))
+                    record.stepped(run, space, self.counted.tally, self.seconds(record))
+        finally:
+            bar.close()
+            log.close()
+        record.save(run, space, self.counted.tally, self.seconds(record))
+        if run.lost or run.skipped:
+            self.notes.append(
+                f"{run.lost} paths ended at energies that are not finite and were left out; {run.skipped} of "
+                f"{run.iteration} iterations were skipped"
+            )
+
+    def seconds(self, record: Record) -> float:
+        """Wall time of this call and of those before it."""
+        return record.seconds + time.perf_counter() - self.began
+
+    def _late(self) -> bool:
+        return self.max_minutes is not None and time.perf_counter() - self.began > 60 * self.max_minutes
+
+    def _advice(self, share: float) -> str:
+        return (
+            f"{share:.0%} of the paths of the last {WATCHED} iterations ended where the log-density of "
+            f"{self.target.name} is not finite. Look at log_prob far from the mass (overflow, logarithms of negative "
+            "numbers), take more or smaller steps, a narrower prior=, or a lower Training(learning_rate=)"
+        )
+
+    def _fitted(self, run: Run, space: Space, record: Record) -> Fitted:
+        fitted = Fitted(
+            method=self.method,
+            target=self.target,
+            space=space,
+            measure=run.averaged(),
+            seed=self.seed,
+            iterations=run.iteration,
+            history=run.history,
+            move_steps=run.move_steps,
+            notes=self.notes,
+            log_z=float(run.log_z.detach()),
+        )
+        if self.iterations:
+            fitted.evaluation = fitted.examine(self.counted, EXAMINED, self._generator(LAST), space.witnesses)
+            for text in fitted.evaluation.complaints():
+                self._warn(text)
+        tally = self.counted.tally
+        fitted.cost = Cost(tally.log_probs, tally.scores, self.seconds(record))
+        return fitted
+
+    def _warn(self, text: str) -> None:
+        self.notes.append(text)
+        warnings.warn(text, SamplingWarning, stacklevel=5)
+
+
+def _note(run: Run, done: Progressed, log: _Log) -> None:
+    entry = {
+        "iteration": float(run.iteration),
+        "loss": done.loss,
+        "elbo": done.elbo,
+        "log_z": done.log_z,
+        "ess": done.ess,
+        "gradient": done.gradient,
+        "learning_rate": run.optimiser.param_groups[0]["lr"],
+        "lost": float(run.lost),
+        "skipped": float(run.skipped),
+    }
+    for name, value in entry.items():
+        run.history.setdefault(name, []).append(value)
+    log.write(entry)
+
+
+class _Log:
+    """Scalars for TensorBoard; nothing without a folder."""
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self._writer: Any = None
+        if folder is None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ModuleNotFoundError("log_dir: needs the package tensorboard: pip install tensorboard") from error
+        self._writer = SummaryWriter(str(folder))
+
+    def write(self, entry: dict[str, float]) -> None:
+        """One point of every curve."""
+        if self._writer is not None:
+            for name, value in entry.items():
+                if name != "iteration" and math.isfinite(value):
+                    self._writer.add_scalar(name, value, int(entry["iteration"]))
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()

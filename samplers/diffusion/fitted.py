@@ -1,0 +1,207 @@
+"""A learned sampler after training: weighted draws, log Z, corrections, and how far it is from its target."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from samplers.annealing.resampling import systematic
+from samplers.counting import Counted
+from samplers.diffusion.evaluation import Evaluation, evaluate_weights, weigh
+from samplers.diffusion.path_measure import PathMeasure
+from samplers.diffusion.pieces import Cloud, Moves, simulate_pieces
+from samplers.diffusion.simulation import simulate, simulate_backward
+from samplers.diffusion.space import Space
+from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
+from samplers.version import versions
+from targets import Target
+from targets.arguments import check_integer
+
+if TYPE_CHECKING:
+    from samplers.diffusion.method import LearnedSampler
+
+CHUNK = 1 << 20  # numbers in a batch of states
+PIECES, THRESHOLD = 8, 0.5  # of correct="smc" for samplers that have no pieces of their own
+REPLICATES, FEWEST = 8, 1024  # independent clouds, from this many draws on
+
+
+@dataclass(eq=False)
+class Fitted:
+    """What `fit` returns.
+
+    history: every ten iterations loss, elbo, log_z, ess and more, as lists. evaluation: of 2,000 paths after training,
+    and of the pilot's particles run backwards. notes: what was said on the way. cost: of pilot and training.
+    """
+
+    method: LearnedSampler
+    target: Target
+    space: Space
+    measure: PathMeasure
+    seed: int
+    iterations: int
+    history: dict[str, list[float]] = field(default_factory=dict)
+    move_steps: Tensor | None = None
+    notes: list[str] = field(default_factory=list)
+    log_z: float = 0.0
+    evaluation: Evaluation | None = None
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def network(self) -> nn.Module:
+        """The control network."""
+        return self.measure.control.network  # type: ignore[union-attr, return-value]
+
+    def sample(
+        self,
+        target: Target | None = None,
+        *,
+        draws: int = 4096,
+        seed: int = 1,
+        correct: Literal["smc", "resample"] | None = None,
+    ) -> Draws:
+        """Draws with their weights, (1, draws, dim), and log Z; E[Z-hat] = Z.
+
+        correct: "resample" draws as many in proportion to the weights and gives them equal ones, "smc" resamples on
+        the way, in pieces of the paths (what SCLD does in any case), in eight independent clouds of which log Z gets
+        its standard error. target: None, or the one that was fitted.
+        """
+        check_integer(draws, "draws")
+        check_integer(seed, "seed", 0)
+        if correct not in (None, "smc", "resample"):
+            raise ValueError(f"correct: got {correct!r}, expected 'smc', 'resample' or None")
+        if target is not None and target is not self.target and target.name != self.target.name:
+            raise ValueError(f"target: got {target.name}, expected the one that was fitted, {self.target.name}")
+        began = time.perf_counter()
+        counted, generator = Counted(self.target), Generator(self.target.device).manual_seed(seed)
+        if correct == "smc" or (correct is None and self.method.pieces is not None):
+            u, log_prob, log_w, log_z = self._by_pieces(counted, draws, generator)
+        else:
+            u, log_prob, log_w = self._paths(counted, draws, generator)
+            log_z = weigh(log_w)
+        if not math.isfinite(log_z.value):
+            raise RuntimeError(
+                f"all {draws} weights are zero: no path ends where {self.target.name} has mass. Train longer, or give "
+                "a prior= that covers it"
+            )
+        evaluation = evaluate_weights(log_w)
+        for text in evaluation.complaints():
+            warnings.warn(text, SamplingWarning, stacklevel=2)
+        if correct == "resample":
+            index = systematic(log_w.softmax(0)[None], draws, generator)[0]
+            index = index[torch.randperm(draws, generator=generator, device=index.device)]
+            u, log_prob = u[index], log_prob[index]
+        affine = self.space.seen(self.target)
+        return Draws(
+            x=affine.to_x(u)[None],
+            stats={"lp": (log_prob - affine.log_det)[None]},
+            log_weights=None if correct == "resample" else log_w[None],
+            log_z=log_z,
+            cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
+            target=self.target,
+            kernel=self,
+            attrs=self._attrs(draws, seed, correct, evaluation),
+        )
+
+    def evaluate(self, draws: int = 2000, *, seed: int = 1, witnesses: Tensor | Draws | None = None) -> Evaluation:
+        """ELBO, log Z, ESS and k-hat of fresh paths; with draws of the target (n, dim), exact ones or those of another
+        sampler, also EUBO, forward ESS and the share of them that this sampler misses.
+        """
+        check_integer(draws, "draws", 2)
+        if isinstance(witnesses, Draws):
+            witnesses = witnesses.unweighted().x.reshape(-1, self.target.dim)
+        if witnesses is not None and witnesses.shape[1:] != (self.target.dim,):
+            raise ValueError(f"witnesses: got shape {tuple(witnesses.shape)}, expected (n, {self.target.dim})")
+        generator = Generator(self.target.device).manual_seed(seed)
+        return self.examine(Counted(self.target), draws, generator, witnesses)
+
+    def examine(self, counted: Counted, n: int, generator: Generator, witnesses: Tensor | None) -> Evaluation:
+        """`evaluate` with a generator and a counter of one's own."""
+        log_w = self._paths(counted, n, generator)[2]
+        backward = None
+        if witnesses is not None:
+            affine = self.space.seen(counted)
+            u = affine.to_u(witnesses.to(device=self.target.device, dtype=self.target.dtype))
+            parts = [
+                simulate_backward(self.measure, affine, part, generator).log_weights
+                for part in u.split(self._chunk)
+            ]
+            backward = torch.cat(parts)
+        return evaluate_weights(log_w, backward)
+
+    @property
+    def _chunk(self) -> int:
+        return max(256, CHUNK // self.target.dim)
+
+    def _paths(self, counted: Counted, n: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Ends (n, dim), log gamma in u there (n,), log w (n,), where NaN is no weight."""
+        affine, parts = self.space.seen(counted), []
+        for begin in range(0, n, self._chunk):
+            paths = simulate(self.measure, affine, min(self._chunk, n - begin), generator)
+            parts.append((paths.last_point.x[0], paths.last_point.log_prob[0], paths.log_weights))
+        u, log_prob, log_w = (torch.cat(part) for part in zip(*parts, strict=True))
+        return u, log_prob, torch.where(log_w < torch.inf, log_w, -torch.inf)
+
+    def _by_pieces(self, counted: Counted, n: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor, LogZ]:
+        method: Any = self.method
+        own = self.method.pieces is not None
+        moves = None
+        if own and method.moves and self.move_steps is not None:
+            moves = Moves(self.move_steps, method.moves, method.leapfrogs)
+        replicates = REPLICATES if n >= FEWEST else 1
+        sizes = [n // replicates + (j < n % replicates) for j in range(replicates)]
+        affine = self.space.seen(counted)
+        clouds: list[Cloud] = [
+            simulate_pieces(
+                self.measure,
+                affine,
+                size,
+                generator,
+                pieces=method.pieces if own else min(PIECES, self.measure.steps),
+                threshold=method.ess_threshold if own else THRESHOLD,
+                moves=moves,
+            )
+            for size in sizes
+        ]
+        values = torch.tensor([cloud.log_z for cloud in clouds], dtype=torch.float64)
+        value = float(values.logsumexp(0)) - math.log(replicates)
+        error = float((values - value).exp().std() / math.sqrt(replicates)) if replicates > 1 else math.nan
+        log_z = LogZ(value, error, lower=float(values.mean()), estimates=tuple(values.tolist()))
+        log_w = torch.cat([c.log_weights + c.log_z + math.log(len(c.log_weights)) for c in clouds])
+        u, log_prob = torch.cat([c.x for c in clouds]), torch.cat([c.log_prob for c in clouds])
+        return u, log_prob, torch.where(log_w < torch.inf, log_w, -torch.inf), log_z
+
+    def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
+        return {
+            **self.method.describe(),
+            "kind": INDEPENDENT,
+            "draws": draws,
+            "seed": seed,
+            "fit_seed": self.seed,
+            "iterations": self.iterations,
+            "correct": correct or "weights",
+            "elbo": evaluation.elbo,
+            "ess": evaluation.ess,
+            "pareto_k": evaluation.pareto_k,
+            "space": self.space.source,
+            "target": self.target.name,
+            "dtype": str(self.target.dtype),
+            "notes": list(self.notes),
+            "versions": versions(),
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything but the target to a file that `samplers.load(path, target)` reads."""
+        from samplers.diffusion.files import save
+
+        return save(self, Path(path))
+
+    def with_target(self, target: Target) -> Fitted:
+        """The same sampler for another density, such as the same one elsewhere in a sweep; its weights say if it fits."""
+        return replace(self, target=target)

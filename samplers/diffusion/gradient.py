@@ -1,0 +1,140 @@
+"""The gradient of an objective: by blocks of given states, or through the simulation."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.checkpoint import checkpoint
+
+from samplers.diffusion.objectives import KL, Objective
+from samplers.diffusion.path_measure import PathMeasure, Points, Step, log_ratio
+from samplers.diffusion.simulation import Paths, evaluate, increments
+from targets import Target
+
+BLOCK = 4096  # states evaluated at a time with their graph: small enough for a CPU's cache
+GPU_BLOCK = 1 << 17
+
+
+def potentials(measure: PathMeasure, paths: Paths, every_state: bool) -> Tensor:
+    """C (rows, n) of `samplers.diffusion.objectives` at the simulated values: at every state, or at both ends."""
+    if not every_state:
+        return torch.stack([paths.start, paths.start + paths.log_weights])
+    with torch.no_grad():
+        k = torch.arange(len(paths.points.x), device=paths.points.x.device) + paths.first
+        sums = torch.cat([torch.zeros_like(paths.increments[:1]), paths.increments.cumsum(0)])
+        return measure.log_density(k, paths.points) + sums
+
+
+def accumulate(
+    measure: PathMeasure, paths: Paths, objective: Objective, log_z: Tensor, weight: float = 1.0
+) -> tuple[float, Tensor]:
+    """Add the gradient of weight * objective to that of the parameters; the loss, and log w of the paths (n,).
+
+    Paths whose log w is not finite have no say in the loss; where none is left, nothing is added and the loss is NaN.
+    The loss is first differentiated with respect to C, at the simulated values. Then each block of steps is
+    evaluated with its graph and pulled back: memory is that of one block, and of the states.
+    """
+    c = potentials(measure, paths, objective.every_state)
+    good = c.isfinite().all(0)
+    if not bool(good.all()):
+        if int(good.sum()) < 2:
+            return math.nan, paths.log_weights
+        index = good.nonzero()[:, 0]
+        points = Points(paths.points.x[:, index], paths.points.log_prob[:, index], paths.points.score[:, index])
+        paths = Paths(points, paths.increments[:, index], paths.start[index], paths.end[index], paths.first)
+        c = c[:, index]
+    c.requires_grad_()
+    loss = weight * objective(c, log_z)
+    slope, *rest = torch.autograd.grad(loss, [c, log_z] if objective.learns_log_z else [c])
+    if rest:
+        log_z.grad = rest[0] if log_z.grad is None else log_z.grad + rest[0]
+    steps, n = len(paths.points.x) - 1, paths.points.x.shape[1]
+    # C_k holds the increments before it: an increment's coefficient is the sum of those of all later rows
+    later = slope[1:].flip(0).cumsum(0).flip(0).expand(steps, n)
+    block = max(1, (GPU_BLOCK if paths.points.x.is_cuda else BLOCK) // n)
+    for begin in range(0, steps, block):
+        end = min(steps, begin + block)
+        found = increments(measure, paths.points[begin : end + 1], paths.first + begin)
+        (found * later[begin:end]).sum().backward()
+    rows = range(steps + 1) if objective.every_state else (0, steps)
+    _densities(measure, paths, dict(zip(rows, slope, strict=True)))
+    return float(loss.detach()), paths.log_weights
+
+
+def _densities(measure: PathMeasure, paths: Paths, slopes: dict[int, Tensor]) -> None:
+    """The part of the gradient that comes from log pi_k, in those k whose coefficients (n,) are given."""
+    rows = list(slopes)
+    chunk = max(1, BLOCK // paths.points.x.shape[1])
+    for i in range(0, len(rows), chunk):
+        part = rows[i : i + chunk]
+        points = Points(paths.points.x[part], paths.points.log_prob[part], paths.points.score[part])
+        k = torch.tensor(part, device=paths.points.x.device) + paths.first
+        value = (measure.log_density(k, points) * torch.stack([slopes[row] for row in part])).sum()
+        if value.requires_grad:
+            value.backward()
+
+
+def through_paths(
+    measure: PathMeasure, target: Target, n: int, generator: Generator, objective: KL, weight: float = 1.0
+) -> tuple[float, Tensor]:
+    """Simulate with the graph of all that happens, and add the gradient of weight * E[-log w]; as `accumulate`."""
+    with torch.no_grad():
+        parameter = measure.prior.reference
+        noise = torch.randn(
+            measure.steps, n, measure.dim, generator=generator, dtype=parameter.dtype, device=parameter.device
+        )
+    fixed = copy.deepcopy(measure).requires_grad_(False) if objective.sticking_the_landing else measure
+    x = measure.prior.reparametrised(n, generator)
+    start = evaluate(target, x if x.requires_grad else x.requires_grad_())
+    total = -fixed.log_density(torch.zeros(1, dtype=torch.int64, device=x.device), start)[0]
+    state = (start.x, start.log_prob, start.score, total)
+    length = measure.steps if objective.memory == "full" else math.ceil(math.sqrt(measure.steps))
+    for begin in range(0, measure.steps, length):
+        end = min(measure.steps, begin + length)
+
+        def segment(*state: Tensor, begin: int = begin, end: int = end) -> tuple[Tensor, ...]:
+            return _segment(measure, fixed, target, noise, begin, end, state)
+
+        if objective.memory == "full":
+            state = segment(*state)
+        else:
+            state = checkpoint(segment, *state, use_reentrant=False, preserve_rng_state=False)
+    x, log_prob, score, total = state
+    k = torch.full((1,), measure.steps, device=x.device)
+    log_w = total + measure.log_density(k, Points(x, log_prob, score))[0]
+    good = log_w.detach().isfinite()
+    if int(good.sum()) < 1:
+        return math.nan, log_w.detach()
+    loss = -weight * log_w[good].mean()
+    loss.backward()
+    return float(loss.detach()), log_w.detach()
+
+
+def _segment(
+    measure: PathMeasure,
+    fixed: PathMeasure,
+    target: Target,
+    noise: Tensor,
+    begin: int,
+    end: int,
+    state: tuple[Tensor, ...],
+) -> tuple[Tensor, ...]:
+    *parts, total = state
+    at = Points(*parts)
+    index = torch.arange(measure.steps + 1, device=at.x.device)
+    field = measure.field(index[begin : begin + 1], at)
+    for k in range(begin, end):
+        here, there = index[k : k + 1], index[k + 1 : k + 2]
+        step = measure.forward(here, at, field)
+        x = (step.mean + step.scale * noise[k])[0]
+        # the landing: the model's own density at its draw, with parameters that take no gradient
+        judged: Step = step if fixed is measure else fixed.forward(here, at, fixed.field(here, at))
+        new = evaluate(target, x)
+        field = measure.field(there, new) if measure.uses_field_backward or k + 1 < end else field
+        back = measure.backward(there, new, field if measure.uses_field_backward else None)
+        total = total + log_ratio(judged, new.x, back, at.x)[0]
+        at = new
+    return at.x, at.log_prob, at.score, total

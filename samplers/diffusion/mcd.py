@@ -1,0 +1,26 @@
+"""Monte Carlo diffusion: annealed Langevin steps whose reversal is learned.
+
+    x_{k+1} = x_k + h g_k(x_k) + sqrt(2h) xi,     x_{k-1} = x_k + h g_k(x_k) - u_k(x_k) + sqrt(2h) xi
+
+The draws are those of the unadjusted Langevin steps; what is learned is their weight. Doucet, Grathwohl, Matthews and
+Strathmann 2022.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samplers.diffusion.cmcd import CMCD
+
+
+@dataclass(frozen=True, eq=False)
+class MCD(CMCD):
+    """Monte Carlo diffusion: `CMCD` with the field in the backward kernel alone.
+
+    E[exp(log w)] = Z for any field. The forward steps change only by the temperatures, step sizes and prior that are
+    learned: a mode that annealed Langevin steps do not reach stays unreached, however long the training. The
+    log-variance falls and the bound rises. Doucet, Grathwohl, Matthews and Strathmann 2022.
+    """
+
+    backward_only: ClassVar[bool] = True

@@ -1,0 +1,72 @@
+"""What a control network is: it steers the paths of a learned sampler, and starts by doing nothing.
+
+    u = network(time, x, score)      (s,), (s, n, dim), (s, n, dim) -> (s, n, dim)
+
+s steps of n paths are handled at once. What depends on the time alone is computed s times.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+Coordinates = Literal["full", "diagonal", "isotropic"]
+
+
+class Linear(nn.Module):
+    """x W' + b with W ~ N(0, scale^2 / inputs), drawn from a generator of one's own, and b = 0. float32 at first."""
+
+    def __init__(self, inputs: int, outputs: int, generator: Generator, scale: float = 1.0) -> None:
+        super().__init__()
+        weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float32, device=generator.device)
+        self.weight = nn.Parameter(weight * scale / math.sqrt(inputs))
+        self.bias = nn.Parameter(weight.new_zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(*batch, inputs) -> (*batch, outputs)."""
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+class ControlNetwork(nn.Module, ABC):
+    """A control u(time, x, score) on R^dim, zero until it is trained.
+
+    coordinates: the changes of coordinates x = m + L u that leave what the network is made for meaningful: "full" for
+    any L, "diagonal" for a diagonal one, "isotropic" for L = c I and m = 0.
+    """
+
+    coordinates: ClassVar[Coordinates]
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    @abstractmethod
+    def forward(self, time: Tensor, x: Tensor, score: Tensor) -> Tensor:
+        """The control, (s, n, dim).
+
+        time: (s,), the share of the steps that is done, in [0, 1]. x: (s, n, dim), states. score: (s, n, dim), a
+        direction that the sampler proposes, finite and of order one; it is an input like any other.
+        """
+
+    def check(self, time: Tensor, x: Tensor, score: Tensor) -> None:
+        """ValueError for shapes other than those of `forward`."""
+        if x.ndim != 3 or x.shape[-1] != self.dim:
+            raise ValueError(f"x: got shape {tuple(x.shape)}, expected (steps, n, {self.dim})")
+        if score.shape != x.shape:
+            raise ValueError(f"score: got shape {tuple(score.shape)}, expected {tuple(x.shape)}, that of x")
+        if time.shape != x.shape[:1]:
+            raise ValueError(f"time: got shape {tuple(time.shape)}, expected ({len(x)},), one for each step of x")
+
+
+class NetworkSpec(ABC):
+    """What a network shall be, before its weights are drawn: a frozen dataclass of hyper-parameters."""
+
+    coordinates: ClassVar[Coordinates]
+
+    @abstractmethod
+    def make(self, dim: int, generator: Generator) -> ControlNetwork:
+        """The network on R^dim, in float32 on the generator's device; ValueError where dim does not fit."""

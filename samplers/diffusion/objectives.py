@@ -1,0 +1,137 @@
+"""What training makes small: a few lines over the potentials of simulated paths.
+
+    C_k = log pi_k(x_k) + sum of the log ratios of the steps before k,   so that log w = C_K - C_0
+
+The loss of paths that need no gradient through them is a function of C (steps + 1, n), or of its first and last row.
+Its derivative with respect to C, found at the simulated values, is all that the backward pass over the networks needs:
+that pass can go block by block, and its memory does not grow with the number of steps.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from targets.arguments import positive
+
+
+class Objective(ABC):
+    """A loss over C, (rows, n) in float64.
+
+    through_paths: the gradient goes through the simulated states, which must come from the model itself.
+    every_state: C has a row for every state, not just the ends. learns_log_z: `log_z` is learned beside the networks.
+    """
+
+    through_paths: ClassVar[bool] = False
+    every_state: ClassVar[bool] = False
+    learns_log_z: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        """The loss, a number."""
+
+
+@dataclass(frozen=True)
+class KL(Objective):
+    """E[-log w] under the model: the reverse Kullback-Leibler divergence of the path measures, less log Z.
+
+    The gradient goes through the states (reparametrised noise). sticking_the_landing leaves out the part of it whose
+    mean is zero, so that it vanishes, noise and all, where the model is right (Roeder, Wu and Duvenaud 2017).
+    memory: "full" keeps the graph of all steps; "recompute" one of about sqrt(steps) steps at a time, which gives the
+    same gradient for one more evaluation; "adjoint" solves torchsde's adjoint equation (DDS, PIS, DIS), whose error is
+    that of the discretisation.
+    """
+
+    sticking_the_landing: bool = True
+    memory: str = "full"
+
+    through_paths: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.memory not in ("full", "recompute", "adjoint"):
+            raise ValueError(f"memory: got {self.memory!r}, expected 'full', 'recompute' or 'adjoint'")
+        if self.memory == "adjoint" and self.sticking_the_landing:
+            object.__setattr__(self, "sticking_the_landing", False)
+
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        return (potentials[0] - potentials[-1]).mean()
+
+
+@dataclass(frozen=True)
+class LogVariance(Objective):
+    """Var(log w) over paths of any law (Richter and Berner 2024); zero, with its gradient's noise, at the optimum.
+
+    huber: paths whose log w is further from the mean than this many standard deviations count linearly, so that the
+    few wild ones of an untrained model do not drown the rest; None squares all.
+    """
+
+    huber: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.huber is not None:
+            positive(self.huber, "huber")
+
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        log_w = potentials[-1] - potentials[0]
+        deviation = log_w - log_w.mean().detach()
+        if self.huber is None:
+            return deviation.square().sum() / max(1, len(log_w) - 1)
+        deviation = log_w - log_w.median().detach()
+        limit = self.huber * 1.4826 * deviation.detach().abs().median()
+        return 2 * torch.nn.functional.huber_loss(deviation, torch.zeros_like(deviation), delta=float(limit) + 1e-12)
+
+
+@dataclass(frozen=True)
+class VarGrad(Objective):
+    """mean (log w - mean log w)^2, with log Z estimated by the batch: the gradient of the log-variance up to a factor.
+
+    Richter, Boustati, Nusken, Ruiz and Akyildiz 2020.
+    """
+
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        log_w = potentials[-1] - potentials[0]
+        return (log_w - log_w.detach().mean()).square().mean()
+
+
+@dataclass(frozen=True)
+class TrajectoryBalance(Objective):
+    """mean (log w - log Z)^2 with a learned log Z (Malkin, Jain, Bengio, Sun and Bengio 2022)."""
+
+    learns_log_z: ClassVar[bool] = True
+
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        return (potentials[-1] - potentials[0] - log_z).square().mean()
+
+
+@dataclass(frozen=True)
+class SubTrajectoryBalance(Objective):
+    """mean over i < j of (C_j - C_i)^2 with weights decay^(j - i), log Z and a flow learned (Madan et al. 2023).
+
+    C_k counts log pi_k + a learned network between the ends, and log Z at k = 0. `stride`: the states i, j are
+    multiples of it, and the last one.
+    """
+
+    decay: float = 0.9
+    stride: int = 8
+
+    every_state: ClassVar[bool] = True
+    learns_log_z: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        positive(self.decay, "decay")
+
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        rows = len(potentials)
+        kept = sorted({*range(0, rows, self.stride), rows - 1})
+        c = potentials[kept].clone()
+        c[0] = c[0] + log_z
+        index = torch.arange(len(kept), device=c.device)
+        gap = index[None] - index[:, None]
+        weights = torch.where(gap > 0, self.decay ** gap.clamp_min(0).double(), 0.0)
+        weights = weights / weights.sum()
+        differences = (c[None] - c[:, None]).square().mean(-1)
+        return (weights * differences).sum()

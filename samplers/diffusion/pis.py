@@ -1,0 +1,55 @@
+"""Path integral sampler.
+
+    x_0 ~ N(m, t_0 e^l),   x_{k+1} = x_k + d_k F(t_k, x_k) + sqrt(d_k) e^l xi          Brownian motion from a point, steered
+    x_{k-1} = (t_{k-1} / t_k) x_k + sqrt(t_{k-1} d / t_k) xi               the bridge back to the point, exact
+
+d the variance of a step, t the variance so far, t_K = width^2. The first step, from the point, knows nothing of x: it is
+a Gaussian whose mean and scale are learned, and x_0 is its end. Zhang and Chen 2022.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Generator
+
+from samplers.diffusion import grids
+from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.prior import GaussianPrior
+from samplers.diffusion.processes import Brownian
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.space import Space
+from targets import Target
+from targets.arguments import positive
+
+
+@dataclass(frozen=True, eq=False)
+class PIS(LearnedSampler):
+    """Path integral sampler: Brownian motion from the centre, steered to the target.
+
+    E[exp(log w)] = Z for any control; the draws are those of the target as far as the control is learned, and exact
+    under their weights. width: standard deviation of the free motion's end in units of the target's spread; an end that
+    is much narrower than the target gives weights of huge variance. start, learn_scale: as of `DDS`.
+    Zhang and Chen 2022; Tzen and Raginsky 2019.
+    """
+
+    width: float = 1.0
+    start: Literal["reference", "score"] = "score"
+    learn_scale: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self.width, "width")
+
+    def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
+        process = Brownian(horizon=self.width**2)
+        # the grid is dense at the end of the motion, where the target's detail is; its first step leads to x_0
+        times = (self.width**2 - grids.cosine(self.steps + 1, self.width**2)).flip(0)[1:]
+        before, after = times[:-1], times[1:]
+        _, back, variance = process.bridge(torch.zeros_like(before), before, after)
+        ones, step = torch.ones_like(before), after - before
+        free = Coefficients(back, variance, ones, step, step, times / self.width**2, self.width**2)
+        prior = GaussianPrior(target.dim, scale=float(times[0].sqrt()), learned=True)
+        return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)

@@ -1,0 +1,117 @@
+"""The law that paths start from: a Gaussian whose place and scale may be learned, or a mixture."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Generator, Tensor, nn
+
+from targets import GaussianMixture
+
+
+class Prior(nn.Module, ABC):
+    """A normalised density with exact draws, in the coordinates of the sampler."""
+
+    reference: Tensor  # whose dtype and device are this module's
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.register_buffer("reference", torch.zeros(()))
+
+    @abstractmethod
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """(n, dim)."""
+
+    def reparametrised(self, n: int, generator: Generator) -> Tensor:
+        """Draws whose gradient with respect to what is learned is recorded, (n, dim)."""
+        return self.sample(n, generator)
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """(*batch, dim) -> (*batch,)."""
+
+    @abstractmethod
+    def score(self, x: Tensor) -> Tensor:
+        """(*batch, dim) -> (*batch, dim)."""
+
+
+class GaussianPrior(Prior):
+    """N(mean, scale^2), both learned where `learned`: standard normal at first, or of the scale that is given."""
+
+    mean: Tensor
+    log_scale: Tensor
+
+    def __init__(self, dim: int, *, scale: float = 1.0, learned: bool = True) -> None:
+        super().__init__(dim)
+        values = {"mean": torch.zeros(dim), "log_scale": torch.full((dim,), math.log(scale))}
+        for name, value in values.items():
+            if learned:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        return self.reparametrised(n, generator).detach()
+
+    def reparametrised(self, n: int, generator: Generator) -> Tensor:
+        mean = self.mean
+        noise = torch.randn(n, self.dim, generator=generator, dtype=mean.dtype, device=mean.device)
+        return mean + self.log_scale.exp() * noise
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        z = (x - self.mean) * (-self.log_scale).exp()
+        return -0.5 * (z * z).sum(-1) - self.log_scale.sum() - 0.5 * self.dim * math.log(2 * math.pi)
+
+    def score(self, x: Tensor) -> Tensor:
+        return (self.mean - x) * (-2 * self.log_scale).exp()
+
+
+class MixturePrior(Prior):
+    """A Gaussian mixture, fixed. Its parameters are kept as buffers, in float64, so that a file holds all of it."""
+
+    means: Tensor
+    spreads: Tensor
+    weights: Tensor
+
+    def __init__(self, mixture: GaussianMixture) -> None:
+        super().__init__(mixture.dim)
+        exact = mixture._exact
+        self.diagonal = "scales" in exact
+        self.register_buffer("means", exact["means"].clone())
+        self.register_buffer("spreads", (exact["scales"] if self.diagonal else exact["factors"]).clone())
+        self.register_buffer("weights", exact["weights"].clone())
+        self._mixture: GaussianMixture | None = None
+
+    def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
+        self._mixture = None
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        self._mixture = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+    @property
+    def density(self) -> GaussianMixture:
+        """The mixture, in the dtype and on the device of this module."""
+        if self._mixture is None:
+            means = self.means.to(self.reference)
+            spreads = self.spreads.double()
+            spread = {"scales": spreads} if self.diagonal else {"covariances": spreads @ spreads.mT}
+            self._mixture = GaussianMixture(means, **spread, weights=self.weights.double())
+        return self._mixture
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        return self.density.sample(n, generator=generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.density.log_prob(x)
+
+    def score(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and x.requires_grad:
+            (score,) = torch.autograd.grad(self.density.log_prob(x).sum(), x, create_graph=True)
+            return score
+        with torch.no_grad():
+            return self.density.score(x)

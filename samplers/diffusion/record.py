@@ -1,0 +1,129 @@
+"""Checkpoints of training: a run that stopped continues after its last saved iteration, to the same bits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from samplers import checkpoint as checkpoints
+from samplers.counting import Tally
+from samplers.diffusion import distributed
+from samplers.diffusion.space import Space
+from samplers.diffusion.training import Run
+from targets import GaussianMixture, Target
+
+if TYPE_CHECKING:
+    from samplers.diffusion.method import LearnedSampler
+
+PROBES = 4
+
+
+class Record:
+    """Writes what a run is to a file once a minute and at the end, between two iterations; nothing without a path."""
+
+    def __init__(
+        self, method: LearnedSampler, target: Target, seed: int, iterations: int, path: Path | None
+    ) -> None:
+        self._path, self._target, self.seconds = path, target, 0.0
+        if path is not None and distributed.rank():
+            self._path = path.with_name(f"{path.name}.{distributed.rank()}")
+        self._header = method.describe() | {
+            "target": target.name,
+            "dim": target.dim,
+            "dtype": str(target.dtype),
+            "device": target.device.type,
+            "seed": seed,
+            "iterations": iterations,
+        }
+        self._next = time.monotonic() + checkpoints.INTERVAL
+
+    def load(self) -> dict[str, Any] | None:
+        """What is in the file, or None where there is none; ValueError where it belongs to another run or target."""
+        if self._path is None or not self._path.exists():
+            return None
+        saved = checkpoints.load(self._path, self._header)
+        x, expected = (tensor.to(self._target.device) for tensor in saved["probe"])
+        checkpoints.check_density(self._path, self._target, x, expected)
+        self.seconds = saved["seconds"]
+        return saved
+
+    def space(self, saved: dict[str, Any]) -> Space:
+        """The coordinates that the pilot had found."""
+        return unpack_space(saved["space"], self._target)
+
+    def restore(self, saved: dict[str, Any], run: Run, tally: Tally) -> None:
+        """Put a new run where the saved one was."""
+        device = self._target.device
+        run.measure.load_state_dict(saved["measure"])
+        run.optimiser.load_state_dict(saved["optimiser"])
+        run.average = [value.to(device) for value in saved["average"]]
+        run.log_z.data.copy_(saved["log_z"])
+        run.generator.set_state(saved["generator"])
+        run.iteration, run.lost, run.skipped = saved["counts"]
+        run.history.update(saved["history"])
+        if run.buffer is not None:
+            run.buffer.load_state_dict(saved["buffer"])
+        if run.move_steps is not None:
+            run.move_steps.copy_(saved["move_steps"])
+        tally.__dict__.update(saved["tally"])
+
+    def stepped(self, run: Run, space: Space, tally: Tally, seconds: float) -> None:
+        """After an iteration: save where a minute has gone by."""
+        if self._path is not None and time.monotonic() > self._next:
+            self.save(run, space, tally, seconds)
+            self._next = time.monotonic() + checkpoints.INTERVAL
+
+    def save(self, run: Run, space: Space, tally: Tally, seconds: float) -> None:
+        """Write everything."""
+        if self._path is None:
+            return
+        x = space.shift.to(self._target.dtype).expand(PROBES, -1)
+        x = x + torch.linspace(-1, 1, PROBES, dtype=x.dtype, device=x.device)[:, None] * space.spread.to(x)
+        content = {
+            "header": self._header,
+            "space": pack_space(space),
+            "measure": run.measure.state_dict(),
+            "optimiser": run.optimiser.state_dict(),
+            "average": run.average,
+            "log_z": run.log_z.detach(),
+            "generator": run.generator.get_state(),
+            "counts": [run.iteration, run.lost, run.skipped],
+            "history": run.history,
+            "buffer": None if run.buffer is None else run.buffer.state_dict(),
+            "move_steps": run.move_steps,
+            "tally": asdict(tally),
+            "seconds": seconds,
+            "probe": [x, self._target.log_prob(x)],
+        }
+        checkpoints.save(self._path, content)
+
+
+def pack_space(space: Space) -> dict[str, Any]:
+    """Coordinates as tensors and plain values."""
+    mixture = None
+    if space.mixture is not None:
+        exact = space.mixture._exact
+        mixture = {name: exact[name] for name in ("means", "weights", "scales", "factors") if name in exact}
+    return {
+        "shift": space.shift,
+        "factor": space.factor,
+        "source": space.source,
+        "mixture": mixture,
+        "witnesses": space.witnesses,
+    }
+
+
+def unpack_space(packed: dict[str, Any], target: Target) -> Space:
+    """The coordinates that `pack_space` was given."""
+    mixture = None
+    if packed["mixture"] is not None:
+        parts = packed["mixture"]
+        spread = {"scales": parts["scales"]} if "scales" in parts else {"covariances": parts["factors"] @ parts["factors"].mT}
+        mixture = GaussianMixture(parts["means"], **spread, weights=parts["weights"]).to(target.device, target.dtype)
+    device = target.device
+    witnesses = None if packed["witnesses"] is None else packed["witnesses"].to(device)
+    return Space(packed["shift"].to(device), packed["factor"].to(device), mixture, packed["source"], witnesses)

@@ -1,0 +1,91 @@
+"""What DDS, PIS and DIS share: the backward measure is a fixed noising process, the forward one is learned.
+
+    x_{k-1} ~ N(a_k x_k, v_k)                               the noising process, exact between any two times
+    x_{k+1} ~ N(A_k x_k + B_k F(x_k), v'_k e^{2 l_k})       F = N / rho_k + (g_k + G_k) c: the control
+
+The best F is grad log h, h the ratio of the marginal laws of the noised target and of the noise itself. l is zero, or
+learned with `learn_scale`: the reverse of a step that is not small is narrower or wider than the step itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from samplers.diffusion.control import Control
+from samplers.diffusion.networks import NetworkSpec
+from samplers.diffusion.path_measure import PathMeasure, Points, Step
+from samplers.diffusion.prior import Prior
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """Of K steps, (K,) each, in float64: noising from state k + 1 to k, and the free forward step from k to k + 1.
+
+    back_scale a, back_variance v; ahead_scale A, ahead_control B, ahead_variance v'. schedule: g at states 0 .. K.
+    variance: of x where F = 0, which the score is taken relative to: c = s(x) + x / variance.
+    """
+
+    back_scale: Tensor
+    back_variance: Tensor
+    ahead_scale: Tensor
+    ahead_control: Tensor
+    ahead_variance: Tensor
+    schedule: Tensor
+    variance: float = 1.0
+
+
+class ReferenceMeasure(PathMeasure):
+    """See the module. start: "reference" begins at the noising process reversed with F = 0, "score" with F = g c."""
+
+    back_scale: Tensor
+    back_deviation: Tensor
+    ahead_scale: Tensor
+    ahead_control: Tensor
+    ahead_deviation: Tensor
+    schedule: Tensor
+
+    def __init__(
+        self,
+        prior: Prior,
+        coefficients: Coefficients,
+        network: NetworkSpec,
+        generator: Generator,
+        *,
+        start: str,
+        learn_scale: bool,
+    ) -> None:
+        steps = len(coefficients.back_scale)
+        super().__init__(prior, steps)
+        self.precision = 1 / coefficients.variance
+        self.control = Control(network, prior.dim, generator)
+        self.scored = start == "score"
+        for name, value in {
+            "back_scale": coefficients.back_scale,
+            "back_deviation": coefficients.back_variance.sqrt(),
+            "ahead_scale": coefficients.ahead_scale,
+            "ahead_control": coefficients.ahead_control,
+            "ahead_deviation": coefficients.ahead_variance.sqrt(),
+            "schedule": coefficients.schedule,
+        }.items():
+            self.register_buffer(name, value.float())
+        self.stretches = nn.Parameter(torch.zeros(steps, prior.dim)) if learn_scale else None
+
+    def field(self, k: Tensor, at: Points) -> Tensor:
+        relative = torch.add(at.score, at.x, alpha=self.precision)
+        gate = self.schedule[k] if self.scored else None
+        # the network speaks in units of the noise: rho = B / (deviation of the step)
+        unit = self.ahead_control / self.ahead_deviation
+        return self.control(self.time(k), at.x, relative, gate, unit[k.clamp_max(self.steps - 1)])
+
+    def forward(self, k: Tensor, at: Points, field: Tensor) -> Step:
+        mean = self.ahead_scale[k, None, None] * at.x + self.ahead_control[k, None, None] * field
+        scale = self.ahead_deviation[k, None, None]
+        if self.stretches is not None:
+            scale = scale * self.stretches[k][:, None].exp()
+        return Step(mean, scale)
+
+    def backward(self, k: Tensor, at: Points, field: Tensor | None) -> Step:
+        return Step(self.back_scale[k - 1, None, None] * at.x, self.back_deviation[k - 1, None, None])

@@ -1,0 +1,147 @@
+"""Where a learned sampler works: linear coordinates in which the target has unit scale, and what paths start from.
+
+    x = shift + L u
+
+A pilot (`samplers.annealing.pilot`: a few annealed particles, their evaluations counted) finds the spread of the
+target; beyond MOST_PILOT_DIM dimensions the Gaussian at a mode takes its place. In u all defaults are of order one.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.annealing import SMC
+from samplers.annealing.pilot import find_base
+from samplers.counting import Counted
+from samplers.diffusion.laplace import laplace
+from samplers.diffusion.networks.base import Coordinates
+from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
+from samplers.draws import SamplingWarning
+from samplers.kernels import HMC
+from targets import Gaussian, GaussianMixture, Target
+from targets.affine import Affine
+
+PriorChoice = Gaussian | GaussianMixture | Literal["gaussian", "mixture", "laplace"] | None
+
+MOST_PILOT_DIM = 500
+NARROW = 8.0  # deviations of a prior that was given, beyond which few chains may end
+MOST_OUTSIDE = 0.1
+CHAINS, CHAIN_STEPS, LEAPFROGS, FIRST_STEP = 64, 60, 8, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """shift (dim,) and factor L (), (dim,) or (dim, dim) in float64; mixture: in x, where paths start from one.
+
+    source: where it came from, in words. witnesses: (n, dim), particles of the pilot at the target, in x.
+    """
+
+    shift: Tensor
+    factor: Tensor
+    mixture: GaussianMixture | None = None
+    source: str = "given"
+    witnesses: Tensor | None = None
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation of x, (dim,), where u has unit covariance."""
+        if self.factor.ndim == 2:
+            return self.factor.square().sum(1).sqrt()
+        return self.factor.expand(len(self.shift))
+
+    def seen(self, target: Target) -> Affine:
+        """The target in u."""
+        return Affine(target, self.shift, self.factor)
+
+    def prior(self, target: Target, *, learned: bool) -> Prior:
+        """What paths start from, in u: the mixture, or a standard Gaussian whose place and scale may be learned."""
+        if self.mixture is None:
+            return GaussianPrior(target.dim, learned=learned)
+        return MixturePrior(self.seen(target).mixture(self.mixture.to(target.device)))
+
+
+def find_space(
+    target: Counted, choice: PriorChoice, coordinates: Coordinates, *, mixture: bool, generator: Generator
+) -> Space:
+    """The space for a target; `mixture`: whether the sampler can start from a mixture.
+
+    choice: a Gaussian or mixture is taken as it is. "gaussian": the moments of the pilot's particles. "mixture": the
+    mixture that the pilot fits to them, where one comes near the target. "laplace": the Gaussian at a mode. None: the
+    mixture where the sampler takes one, else the Gaussian.
+    """
+    if isinstance(choice, (Gaussian, GaussianMixture)):
+        if choice.dim != target.dim:
+            raise ValueError(f"prior: got dim {choice.dim}, expected {target.dim} like {target.name}")
+        if isinstance(choice, GaussianMixture) and not mixture:
+            raise TypeError("prior: got a mixture, expected a Gaussian: the noise of this sampler ends in one")
+        return _around(choice.to(target.device, target.dtype), coordinates, "the prior that was given", target)
+    if choice not in (None, "gaussian", "mixture", "laplace"):
+        raise ValueError(
+            f"prior: got {choice!r}, expected a Gaussian, a GaussianMixture, 'gaussian', 'mixture', 'laplace' or None"
+        )
+    if choice == "mixture" and not mixture:
+        raise ValueError("prior: got 'mixture', expected a Gaussian: the noise of this sampler ends in one")
+    if choice == "laplace" or (choice is None and target.dim > MOST_PILOT_DIM):
+        return _around(laplace(target, generator), coordinates, "the Gaussian at a mode", target)
+    with torch.no_grad():
+        base = find_base(SMC(), target, target.prior if "prior" in target.known else None, generator)
+    if not base.agreed:
+        warnings.warn(
+            f"the pilot's rounds did not agree on log Z: {target.name} has narrow or heavy-tailed parts that are hard "
+            "to find. Compare several seeds, or give a prior=",
+            SamplingWarning,
+            stacklevel=4,
+        )
+    assert isinstance(base.density, (Gaussian, GaussianMixture))
+    density = base.density
+    if choice == "gaussian" or not mixture or base.regions is None:
+        density = base.density if base.regions is None else base.regions
+        space = replace(_around(density, coordinates, "the pilot's particles", target), mixture=None)
+    else:
+        space = _around(density, coordinates, "the mixture of the pilot", target)
+    return replace(space, witnesses=base.points)
+
+
+def _around(density: Gaussian | GaussianMixture, coordinates: Coordinates, source: str, target: Target) -> Space:
+    """Coordinates in which a density has mean zero and unit covariance, as far as `coordinates` allow it."""
+    density = density.to(dtype=torch.float64)
+    mean, covariance = density.mean, density.covariance
+    if coordinates == "full":
+        factor = torch.linalg.cholesky(covariance)
+        if torch.equal(covariance, torch.diag(covariance.diagonal())):
+            factor = covariance.diagonal().sqrt()
+    elif coordinates == "diagonal":
+        factor = covariance.diagonal().sqrt()
+    else:
+        mean, factor = torch.zeros_like(mean), covariance.diagonal().mean().sqrt()
+    mixture = density if isinstance(density, GaussianMixture) else None
+    return Space(mean, factor, None if mixture is None else mixture.to(dtype=target.dtype), source)
+
+
+@torch.no_grad()
+def check_width(space: Space, target: Counted, generator: Generator) -> None:
+    """Warn where a prior that was given is far too narrow: chains that start from it leave it for good."""
+    seen = space.seen(target)
+    prior = space.prior(seen, learned=False).to(device=target.device, dtype=target.dtype)
+    x = prior.sample(CHAINS, generator)
+    edge = float(x.abs().max())
+    state = HMC(step_size=FIRST_STEP, steps=LEAPFROGS).init(seen, x, generator)
+    step = FIRST_STEP
+    for _ in range(CHAIN_STEPS):
+        state, info = HMC(step_size=step, steps=LEAPFROGS).step(seen, state, generator)
+        step *= math.exp(info.acceptance_rate.mean().item() - 0.8)
+    outside = float((state.x.abs() > NARROW * max(edge, 1.0) / 4).any(-1).double().mean())
+    if outside > MOST_OUTSIDE:
+        warnings.warn(
+            f"the prior is far too narrow: of {CHAINS} short chains from it {outside:.0%} end more than {NARROW:.0f} "
+            f"of its deviations away, where {target.name} has its mass. Weights would be dominated by a few paths; "
+            "give a wider prior=, or none, for the pilot's",
+            SamplingWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,214 @@
+"""How a learned sampler is trained: the settings, and the state of a training run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.diffusion import distributed
+from samplers.diffusion.gradient import accumulate, through_paths
+from samplers.diffusion.objectives import KL
+from samplers.diffusion.path_measure import PathMeasure
+from samplers.diffusion.pieces import Moves, simulate_pieces
+from samplers.diffusion.replay import Buffer, Replay
+from samplers.diffusion.simulation import joined, simulate, simulate_backward
+from targets import Target
+from targets.arguments import check_integer, not_negative, positive
+
+if TYPE_CHECKING:
+    from samplers.diffusion.method import LearnedSampler
+
+LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
+OPENING = 0.2  # share of the iterations after which the network's clip is open
+EXPLORING = 0.5  # share of the iterations after which nothing is explored any more
+MOVE_ACCEPTANCE, MOVE_GAIN = 0.8, 0.1
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the optimiser; the defaults serve all methods, in the coordinates that the pilot finds.
+
+    batch: paths an iteration. learning_rate: of Adam for the networks, after `warmup` iterations and then on a cosine
+    down to a fiftieth. schedule_rate: that of temperatures, step sizes, scales and the prior, as a share of it.
+    gradient_clip: largest norm of the gradient. average: of the parameters over iterations, which is what samples in
+    the end. clip: (first, last) limit on the root mean square of the score that the network sees, in the sampler's
+    coordinates. exploration: share by which the noise of simulated paths is wider at first. replay: a `Replay`.
+    mixed_precision: networks in bfloat16; weights stay exact. compile: networks through torch.compile.
+    """
+
+    batch: int = 512
+    learning_rate: float = 2e-3
+    schedule_rate: float = 0.3
+    warmup: int = 50
+    gradient_clip: float = 1.0
+    average: float = 0.99
+    clip: tuple[float, float] = (10.0, 100.0)
+    exploration: float = 0.0
+    replay: Replay | None = None
+    mixed_precision: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer(self.batch, "batch", 2)
+        check_integer(self.warmup, "warmup", 0)
+        for name in ("learning_rate", "schedule_rate", "gradient_clip"):
+            positive(getattr(self, name), name)
+        not_negative(self.exploration, "exploration")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average: got {self.average!r}, expected a number in [0, 1)")
+        if len(self.clip) != 2 or not 0 < self.clip[0] <= self.clip[1]:
+            raise ValueError(f"clip: got {self.clip!r}, expected a first limit and one at least as large")
+
+
+@dataclass(eq=False)
+class Progressed:
+    """One iteration: the loss, and of its paths the bound, log Z, share of effective paths, and how many were lost."""
+
+    loss: float
+    elbo: float
+    log_z: float
+    ess: float
+    gradient: float
+    lost: int
+    skipped: bool
+
+
+@dataclass(eq=False)
+class Run:
+    """A training run between two iterations; all that the next one depends on is in its fields."""
+
+    method: LearnedSampler
+    measure: PathMeasure
+    target: Target
+    generator: Generator
+    iterations: int
+    iteration: int = 0
+    lost: int = 0
+    skipped: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        training = self.training = self.method.training
+        reference = self.measure.prior.reference
+        networks = [p for name, p in self.measure.named_parameters() if name.startswith(("control", "flow"))]
+        others = [p for name, p in self.measure.named_parameters() if not name.startswith(("control", "flow"))]
+        self.log_z = torch.zeros((), dtype=torch.float64, device=reference.device, requires_grad=True)
+        self.parameters = [*networks, *others]
+        groups = [
+            {"params": networks, "share": 1.0},
+            {"params": others, "share": training.schedule_rate},
+            {"params": [self.log_z], "share": 1 / training.learning_rate * 0.05},
+        ]
+        self.optimiser = torch.optim.Adam([g for g in groups if g["params"]], lr=training.learning_rate)
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.buffer = None if training.replay is None else Buffer(training.replay, self.measure.dim, reference)
+        pieces = self.method.pieces
+        self.move_steps = None if pieces is None else torch.full((pieces,), 0.1, dtype=torch.float64)
+
+    @property
+    def done(self) -> float:
+        """The share of the iterations that is done."""
+        return self.iteration / max(1, self.iterations)
+
+    def step(self) -> Progressed:
+        """One iteration."""
+        self._set_rates()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, log_w = self._gradient()
+        distributed.average_gradients([*self.parameters, self.log_z])
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.training.gradient_clip))
+        skipped = not (math.isfinite(loss) and math.isfinite(norm))
+        if not skipped:
+            self.optimiser.step()
+            keep = min(self.training.average, (1 + self.iteration) / (10 + self.iteration))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
+        good = log_w[log_w.isfinite()]
+        lost = len(log_w) - len(good)
+        self.iteration += 1
+        self.lost += lost
+        self.skipped += skipped
+        return Progressed(loss, *_figures(good), norm, lost, skipped)
+
+    def _set_rates(self) -> None:
+        training = self.training
+        rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, self.done)))
+        rate *= min(1.0, (self.iteration + 1) / (training.warmup + 1))
+        for group in self.optimiser.param_groups:
+            group["lr"] = training.learning_rate * rate * group["share"]
+        first, last = training.clip
+        opened = min(1.0, self.done / OPENING)
+        self.measure.set_clip(first * (last / first) ** opened)
+
+    def _gradient(self) -> tuple[float, Tensor]:
+        objective, n = self.method.objective, self.training.batch
+        scale = 1 / self.measure.dim
+        if isinstance(objective, KL):
+            if objective.memory == "adjoint":
+                from samplers.diffusion.adjoint import adjoint
+
+                return adjoint(self.measure, self.target, n, self.generator, scale)
+            return through_paths(self.measure, self.target, n, self.generator, objective, scale)
+        if self.move_steps is not None:
+            return self._pieces(scale)
+        share = 0.0 if self.buffer is None or not len(self.buffer) else self.buffer.settings.share
+        recalled = round(share * n)
+        stretch = 1 + self.training.exploration * max(0.0, 1 - self.done / EXPLORING)
+        paths = simulate(self.measure, self.target, n - recalled, self.generator, stretch=stretch, keep=True)
+        log_w = paths.log_weights
+        if self.buffer is not None:
+            self.buffer.add(paths.points.x[-1], log_w)
+            if self.buffer.searches(self.iteration):
+                self.buffer.search(self.measure, self.target, self.generator)
+        if recalled:
+            assert self.buffer is not None
+            x = self.buffer.draw(recalled, self.generator)
+            paths = joined(paths, simulate_backward(self.measure, self.target, x, self.generator, keep=True))
+        return accumulate(self.measure, paths, objective, self.log_z, scale)[0], log_w
+
+    def _pieces(self, scale: float) -> tuple[float, Tensor]:
+        method: Any = self.method
+        assert self.move_steps is not None
+        cloud = simulate_pieces(
+            self.measure,
+            self.target,
+            self.training.batch,
+            self.generator,
+            pieces=method.pieces,
+            threshold=method.ess_threshold,
+            moves=Moves(self.move_steps, method.moves, method.leapfrogs) if method.moves else None,
+            keep=True,
+        )
+        for j, rate in enumerate(cloud.acceptance):
+            self.move_steps[j] *= math.exp(MOVE_GAIN * (rate - MOVE_ACCEPTANCE))
+        losses = [
+            accumulate(self.measure, paths, method.objective, self.log_z, scale)[0]
+            for paths in cloud.paths
+        ]
+        return math.fsum(losses), cloud.log_weights + cloud.log_z + math.log(len(cloud.log_weights))
+
+    def averaged(self) -> PathMeasure:
+        """A copy of the measures with averaged parameters, for sampling."""
+        import copy
+
+        measure = copy.deepcopy(self.measure)
+        found = dict(measure.named_parameters())
+        names = [name for name, _ in self.measure.named_parameters()]
+        order = {id(p): name for name, p in self.measure.named_parameters()}
+        assert len(names) == len(order)
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, self.average, strict=True):
+                found[order[id(parameter)]].copy_(value)
+        return measure.requires_grad_(False)
+
+
+def _figures(log_w: Tensor) -> tuple[float, float, float]:
+    """Mean, log of the mean weight, and share of effective paths."""
+    if len(log_w) == 0:
+        return math.nan, math.nan, 0.0
+    total = log_w.logsumexp(0)
+    ess = torch.exp(2 * total - (2 * log_w).logsumexp(0)) / len(log_w)
+    return float(log_w.mean()), float(total) - math.log(len(log_w)), float(ess)
