@@ -1,33 +1,107 @@
-"""Samplers for densities known only up to a constant."""
+"""Samplers for densities known only up to a constant.
 
-from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
-from samplers.compare import Comparison, compare
-from samplers.draws import Cost, Draws, LogZ, SamplingWarning
-from samplers.kernels import (
-    HMC,
-    MALA,
-    ULA,
-    DiscreteLangevin,
-    Gibbs,
-    GibbsWithGradients,
-    Kernel,
-    RandomWalkMetropolis,
-    RiemannianLangevin,
-    State,
-    SwendsenWang,
-    UnderdampedLangevin,
-    Wolff,
-)
-from samplers.particles import GFSD, GFSF, SVGD, Blob
-from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, SequentialMultimeasurement, WalkJump
-from samplers.version import __version__
+Names are imported from their modules when they are first used, so that `import samplers` costs little more than torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
+    from samplers.compare import Comparison, compare
+    from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, load
+    from samplers.draws import Cost, Draws, LogZ, SamplingWarning
+    from samplers.kernels import (
+        HMC,
+        MALA,
+        ULA,
+        DiscreteLangevin,
+        Gibbs,
+        GibbsWithGradients,
+        Kernel,
+        RandomWalkMetropolis,
+        RiemannianLangevin,
+        State,
+        SwendsenWang,
+        UnderdampedLangevin,
+        Wolff,
+    )
+    from samplers.particles import GFSD, GFSF, SVGD, Blob
+    from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, SequentialMultimeasurement, WalkJump
+    from samplers.version import __version__
+
+_PLACES = {
+    "samplers.annealing": (
+        "AIS",
+        "SMC",
+        "AnnealedLangevin",
+        "ParallelTempering",
+    ),
+    "samplers.compare": (
+        "Comparison",
+        "compare",
+    ),
+    "samplers.diffusion": (
+        "CMCD",
+        "DDS",
+        "DIS",
+        "MCD",
+        "PIS",
+        "SCLD",
+        "load",
+    ),
+    "samplers.draws": (
+        "Cost",
+        "Draws",
+        "LogZ",
+        "SamplingWarning",
+    ),
+    "samplers.kernels": (
+        "HMC",
+        "MALA",
+        "ULA",
+        "DiscreteLangevin",
+        "Gibbs",
+        "GibbsWithGradients",
+        "Kernel",
+        "RandomWalkMetropolis",
+        "RiemannianLangevin",
+        "State",
+        "SwendsenWang",
+        "UnderdampedLangevin",
+        "Wolff",
+    ),
+    "samplers.particles": (
+        "GFSD",
+        "GFSF",
+        "SVGD",
+        "Blob",
+    ),
+    "samplers.smoothing": (
+        "SLIPS",
+        "DiffusiveGibbs",
+        "JointMultimeasurement",
+        "SequentialMultimeasurement",
+        "WalkJump",
+    ),
+    "samplers.version": ("__version__",),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "AIS",
+    "CMCD",
+    "DDS",
+    "DIS",
     "GFSD",
     "GFSF",
     "HMC",
     "MALA",
+    "MCD",
+    "PIS",
+    "SCLD",
     "SLIPS",
     "SMC",
     "SVGD",
@@ -36,8 +110,8 @@ __all__ = [
     "Blob",
     "Comparison",
     "Cost",
-    "DiscreteLangevin",
     "DiffusiveGibbs",
+    "DiscreteLangevin",
     "Draws",
     "Gibbs",
     "GibbsWithGradients",
@@ -56,4 +130,17 @@ __all__ = [
     "Wolff",
     "__version__",
     "compare",
+    "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'samplers' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
+from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, LearnedSampler
 from samplers.kernels import (
     HMC,
     MALA,
@@ -27,13 +28,16 @@ from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, Seq
 from samplers.smoothing.measurement_chain import MeasurementChain
 from targets import Target, benchmark, benchmarks
 
-Sampler = Kernel | ParticleMethod | AIS | SMC | AnnealedLangevin | MeasurementChain
+Sampler = Kernel | ParticleMethod | AIS | SMC | AnnealedLangevin | MeasurementChain | LearnedSampler
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ais": AIS,
     "annealed-langevin": AnnealedLangevin,
     "blob": Blob,
+    "cmcd": CMCD,
+    "dds": DDS,
     "diffusive-gibbs": DiffusiveGibbs,
+    "dis": DIS,
     "discrete-langevin": DiscreteLangevin,
     "gfsd": GFSD,
     "gfsf": GFSF,
@@ -42,8 +46,11 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "hmc": HMC,
     "joint-multimeasurement": JointMultimeasurement,
     "mala": MALA,
+    "mcd": MCD,
     "parallel-tempering": ParallelTempering,
+    "pis": PIS,
     "random-walk": RandomWalkMetropolis,
+    "scld": SCLD,
     "sequential-multimeasurement": SequentialMultimeasurement,
     "slips": SLIPS,
     "smc": SMC,

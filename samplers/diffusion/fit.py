@@ -117,14 +117,16 @@ class _Job:
         target, generator = space.seen(self.counted), self._generator(NETWORK)
         measure = self.method.build(space, target, generator)
         if isinstance(self.method.objective, SubTrajectoryBalance):
-            measure.flow = FlowNetwork(target.dim, 64, generator)
+            measure.flow = FlowNetwork(target.dim, generator)
         measure.to(device=target.device, dtype=target.dtype)
-        measure.speed_up(self.method.training.mixed_precision, self.method.training.compile)
+        measure.control.speed_up(self.method.training.mixed_precision, self.method.training.compile)
         return Run(self.method, measure, target, self._generator(PATHS + distributed.rank()), self.iterations)
 
     def _train(self, run: Run, space: Space, record: Record) -> None:
         log = _Log(self.log_dir)
-        bar = Progress(self.iterations, run.iteration, self.progress, f"{type(self.method).__name__}: {self.target.name}")
+        bar = Progress(
+            self.iterations, run.iteration, self.progress, f"{type(self.method).__name__}: {self.target.name}"
+        )
         recent: list[int] = []
         try:
             with deferred_interrupt() as pressed:

@@ -56,7 +56,7 @@ class Fitted:
     @property
     def network(self) -> nn.Module:
         """The control network."""
-        return self.measure.control.network  # type: ignore[union-attr, return-value]
+        return self.measure.control.network
 
     def sample(
         self,
@@ -129,8 +129,7 @@ class Fitted:
             affine = self.space.seen(counted)
             u = affine.to_u(witnesses.to(device=self.target.device, dtype=self.target.dtype))
             parts = [
-                simulate_backward(self.measure, affine, part, generator).log_weights
-                for part in u.split(self._chunk)
+                simulate_backward(self.measure, affine, part, generator).log_weights for part in u.split(self._chunk)
             ]
             backward = torch.cat(parts)
         return evaluate_weights(log_w, backward)

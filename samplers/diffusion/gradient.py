@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.utils.checkpoint import checkpoint
 
 from samplers.diffusion.objectives import KL, Objective
-from samplers.diffusion.path_measure import PathMeasure, Points, Step, log_ratio
+from samplers.diffusion.path_measure import PathMeasure, Points
 from samplers.diffusion.simulation import Paths, evaluate, increments
 from targets import Target
 
@@ -43,8 +43,9 @@ def accumulate(
         if int(good.sum()) < 2:
             return math.nan, paths.log_weights
         index = good.nonzero()[:, 0]
-        points = Points(paths.points.x[:, index], paths.points.log_prob[:, index], paths.points.score[:, index])
-        paths = Paths(points, paths.increments[:, index], paths.start[index], paths.end[index], paths.first)
+        paths = Paths(
+            paths.points.of(index), paths.increments[:, index], paths.start[index], paths.end[index], paths.first
+        )
         c = c[:, index]
     c.requires_grad_()
     loss = weight * objective(c, log_z)
@@ -90,7 +91,7 @@ def through_paths(
     x = measure.prior.reparametrised(n, generator)
     start = evaluate(target, x if x.requires_grad else x.requires_grad_())
     total = -fixed.log_density(torch.zeros(1, dtype=torch.int64, device=x.device), start)[0]
-    state = (start.x, start.log_prob, start.score, total)
+    state: tuple[Tensor, ...] = (start.x, start.log_prob, start.score, total)
     length = measure.steps if objective.memory == "full" else math.ceil(math.sqrt(measure.steps))
     for begin in range(0, measure.steps, length):
         end = min(measure.steps, begin + length)
@@ -124,17 +125,21 @@ def _segment(
 ) -> tuple[Tensor, ...]:
     *parts, total = state
     at = Points(*parts)
-    index = torch.arange(measure.steps + 1, device=at.x.device)
-    field = measure.field(index[begin : begin + 1], at)
-    for k in range(begin, end):
-        here, there = index[k : k + 1], index[k + 1 : k + 2]
+    index = torch.arange(begin, end + 1, device=at.x.device)
+    table, judging = measure.table(index), fixed.table(index)
+    field = measure.field(table[:1], at)
+    for j in range(end - begin):
+        here, there = table[j : j + 1], table[j + 1 : j + 2]
         step = measure.forward(here, at, field)
-        x = (step.mean + step.scale * noise[k])[0]
-        # the landing: the model's own density at its draw, with parameters that take no gradient
-        judged: Step = step if fixed is measure else fixed.forward(here, at, fixed.field(here, at))
+        x = (step.mean + step.scale * noise[begin + j])[0]
+        judged = step
+        if fixed is not measure:  # the model's own density at its draw, with parameters that take no gradient
+            row = judging[j : j + 1]
+            judged = fixed.forward(row, at, fixed.field(row, at))
         new = evaluate(target, x)
-        field = measure.field(there, new) if measure.uses_field_backward or k + 1 < end else field
+        if measure.uses_field_backward or begin + j + 1 < measure.steps:
+            field = measure.field(there, new)
         back = measure.backward(there, new, field if measure.uses_field_backward else None)
-        total = total + log_ratio(judged, new.x, back, at.x)[0]
+        total = total + measure.log_ratio(judged, new.x, back, at.x)[0]
         at = new
     return at.x, at.log_prob, at.score, total

@@ -42,7 +42,7 @@ def _climb(target: Target, x: Tensor) -> Tensor:
         point.grad = -score[0]
         return -value[0]
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     if not bool(point.isfinite().all()):
         raise ValueError(f"prior: the climb to a mode of {target.name} left the finite numbers; give a prior=")
     return point.detach()

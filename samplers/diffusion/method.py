@@ -129,5 +129,5 @@ class LearnedSampler(ABC):
         for item in fields(self):
             value = getattr(self, item.name)
             plain = value is None or isinstance(value, (bool, int, float, str))
-            found[item.name] = value if plain else getattr(value, "name", None) or repr(value)
+            found[item.name] = value if plain else value.name if isinstance(value, Target) else repr(value)
         return found

@@ -11,8 +11,8 @@ stochastic integral in continuous time is left to be discretised.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,8 +21,6 @@ from torch import Generator, Tensor, nn
 
 from samplers.diffusion.control import Control
 from samplers.diffusion.prior import Prior
-
-LOG_TWO_PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +37,21 @@ class Points:
     def __getitem__(self, steps: slice) -> Points:
         return Points(self.x[steps], self.log_prob[steps], self.score[steps])
 
+    def of(self, paths: Tensor) -> Points:
+        """Those of some paths."""
+        return Points(self.x[:, paths], self.log_prob[:, paths], self.score[:, paths])
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What depends on the step alone, of s states: every tensor has the s rows first. `parts` are a control's."""
+
+    values: Mapping[str, Tensor]
+    parts: tuple[Tensor, ...] = ()
+
+    def __getitem__(self, steps: slice) -> Table:
+        return Table({name: value[steps] for name, value in self.values.items()}, tuple(p[steps] for p in self.parts))
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -49,43 +62,42 @@ class Step:
 
 
 class PathMeasure(nn.Module, ABC):
-    """The two path measures. Tensors have the steps first: `k` is (s,) with the indices of the states in `at`.
+    """The two path measures; tensors have s steps first, then n paths.
 
-    `field` is what the networks say at states; it is computed once a state and handed to `forward` (from state k to
-    k + 1) and to `backward` (from state k to k - 1). uses_field_backward: whether `backward` reads it.
-    flow: an optional network whose output is added to `log_density` between the ends.
+    `table` holds what depends on the states' indices alone; a simulation asks for it once. `field` is what the networks
+    say at states; it is computed once a state and handed to `forward` (from state k to k + 1) and to `backward` (from
+    state k to k - 1). uses_field_backward: whether `backward` reads it. equal_scales: whether the kernel back from a
+    step has the scale of the step. flow: an optional network whose output is added to `log_density` between the ends.
     """
 
     uses_field_backward: ClassVar[bool] = False
+    equal_scales: ClassVar[bool] = False
+    control: Control
 
     def __init__(self, prior: Prior, steps: int) -> None:
         super().__init__()
         self.prior, self.steps, self.dim = prior, steps, prior.dim
         self.flow: nn.Module | None = None
 
-    def set_clip(self, limit: float) -> None:
-        """The limit on the score that the networks see, for measures that have one (`samplers.diffusion.control`)."""
-        for module in self.modules():
-            if isinstance(module, Control):
-                module.clip.fill_(limit)
-
-    def speed_up(self, mixed_precision: bool, compiled: bool) -> None:
-        """Have the networks compute in bfloat16, or compiled by torch."""
-        for module in self.modules():
-            if isinstance(module, Control):
-                module.speed_up(mixed_precision, compiled)
+    @abstractmethod
+    def table(self, k: Tensor) -> Table:
+        """What the states of indices k (s,) have in common, whatever x is."""
 
     @abstractmethod
-    def field(self, k: Tensor, at: Points) -> Tensor:
-        """The networks' output at the states, (s, n, dim)."""
+    def field(self, table: Table, at: Points) -> Tensor:
+        """The networks' output at the states, (s, n, ...)."""
 
     @abstractmethod
-    def forward(self, k: Tensor, at: Points, field: Tensor) -> Step:
+    def forward(self, table: Table, at: Points, field: Tensor) -> Step:
         """The law of x_{k+1} given x_k."""
 
     @abstractmethod
-    def backward(self, k: Tensor, at: Points, field: Tensor | None) -> Step:
+    def backward(self, table: Table, at: Points, field: Tensor | None) -> Step:
         """The law of x_{k-1} given x_k."""
+
+    def set_clip(self, limit: float) -> None:
+        """The limit on the score that the networks see, for measures that have one."""
+        del limit
 
     def time(self, k: Tensor) -> Tensor:
         """The share of the steps that is done at state k, (s,)."""
@@ -109,20 +121,19 @@ class PathMeasure(nn.Module, ABC):
             value = value + (b * (1 - b)) * self.flow(self.time(k), at.x).double()
         return value
 
+    def log_ratio(self, forward: Step, new: Tensor, backward: Step, old: Tensor) -> Tensor:
+        """log N(old; backward) - log N(new; forward), (s, n) in float64.
 
-def log_ratio(forward: Step, new: Tensor, backward: Step, old: Tensor) -> Tensor:
-    """log N(old; backward) - log N(new; forward), (s, n) in float64.
-
-    The difference of the squares is taken as a product, coordinate by coordinate, before anything is added up.
-    """
-    ahead, behind = (new - forward.mean) / forward.scale, (old - backward.mean) / backward.scale
-    squares = 0.5 * ((ahead - behind) * (ahead + behind)).sum(-1).double()
-    if forward.scale is backward.scale:
-        return squares
-    scales = (forward.scale.log() - backward.scale.log()).double()
-    if scales.shape[-1] == 1:
-        return squares + old.shape[-1] * scales[..., 0]
-    return squares + scales.sum(-1)
+        The difference of the squares is taken as a product, coordinate by coordinate, before anything is added up.
+        """
+        ahead, behind = (new - forward.mean) / forward.scale, (old - backward.mean) / backward.scale
+        squares = 0.5 * torch.linalg.vecdot(ahead - behind, ahead + behind).double()
+        if self.equal_scales:
+            return squares
+        scales = (forward.scale.log() - backward.scale.log()).double()
+        if scales.shape[-1] == 1:
+            return squares + self.dim * scales[..., 0]
+        return squares + scales.sum(-1)
 
 
 def draw(step: Step, generator: Generator, stretch: float = 1.0) -> Tensor:

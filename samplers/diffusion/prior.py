@@ -99,8 +99,8 @@ class MixturePrior(Prior):
         if self._mixture is None:
             means = self.means.to(self.reference)
             spreads = self.spreads.double()
-            spread = {"scales": spreads} if self.diagonal else {"covariances": spreads @ spreads.mT}
-            self._mixture = GaussianMixture(means, **spread, weights=self.weights.double())
+            spread: dict[str, Tensor] = {"scales": spreads} if self.diagonal else {"covariances": spreads @ spreads.mT}
+            self._mixture = GaussianMixture(means, weights=self.weights.double(), **spread)  # type: ignore[arg-type]
         return self._mixture
 
     def sample(self, n: int, generator: Generator) -> Tensor:

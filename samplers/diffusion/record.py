@@ -25,9 +25,7 @@ PROBES = 4
 class Record:
     """Writes what a run is to a file once a minute and at the end, between two iterations; nothing without a path."""
 
-    def __init__(
-        self, method: LearnedSampler, target: Target, seed: int, iterations: int, path: Path | None
-    ) -> None:
+    def __init__(self, method: LearnedSampler, target: Target, seed: int, iterations: int, path: Path | None) -> None:
         self._path, self._target, self.seconds = path, target, 0.0
         if path is not None and distributed.rank():
             self._path = path.with_name(f"{path.name}.{distributed.rank()}")
@@ -122,7 +120,11 @@ def unpack_space(packed: dict[str, Any], target: Target) -> Space:
     mixture = None
     if packed["mixture"] is not None:
         parts = packed["mixture"]
-        spread = {"scales": parts["scales"]} if "scales" in parts else {"covariances": parts["factors"] @ parts["factors"].mT}
+        spread = (
+            {"scales": parts["scales"]}
+            if "scales" in parts
+            else {"covariances": parts["factors"] @ parts["factors"].mT}
+        )
         mixture = GaussianMixture(parts["means"], **spread, weights=parts["weights"]).to(target.device, target.dtype)
     device = target.device
     witnesses = None if packed["witnesses"] is None else packed["witnesses"].to(device)

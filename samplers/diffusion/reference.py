@@ -3,20 +3,23 @@
     x_{k-1} ~ N(a_k x_k, v_k)                               the noising process, exact between any two times
     x_{k+1} ~ N(A_k x_k + B_k F(x_k), v'_k e^{2 l_k})       F = N / rho_k + (g_k + G_k) c: the control
 
+c = s(x) + x / variance, shortened to `clip` for the network's use.
+
 The best F is grad log h, h the ratio of the marginal laws of the noised target and of the noise itself. l is zero, or
 learned with `learn_scale`: the reverse of a step that is not small is narrower or wider than the step itself.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.diffusion.control import Control
+from samplers.diffusion.control import Control, clip_norm
 from samplers.diffusion.networks import NetworkSpec
-from samplers.diffusion.path_measure import PathMeasure, Points, Step
+from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table
 from samplers.diffusion.prior import Prior
 
 
@@ -46,6 +49,7 @@ class ReferenceMeasure(PathMeasure):
     ahead_control: Tensor
     ahead_deviation: Tensor
     schedule: Tensor
+    clip: Tensor
 
     def __init__(
         self,
@@ -72,20 +76,34 @@ class ReferenceMeasure(PathMeasure):
         }.items():
             self.register_buffer(name, value.float())
         self.stretches = nn.Parameter(torch.zeros(steps, prior.dim)) if learn_scale else None
+        self.register_buffer("clip", torch.tensor(math.inf))
 
-    def field(self, k: Tensor, at: Points) -> Tensor:
-        relative = torch.add(at.score, at.x, alpha=self.precision)
-        gate = self.schedule[k] if self.scored else None
-        # the network speaks in units of the noise: rho = B / (deviation of the step)
-        unit = self.ahead_control / self.ahead_deviation
-        return self.control(self.time(k), at.x, relative, gate, unit[k.clamp_max(self.steps - 1)])
+    def set_clip(self, limit: float) -> None:
+        self.clip.fill_(limit)
 
-    def forward(self, k: Tensor, at: Points, field: Tensor) -> Step:
-        mean = self.ahead_scale[k, None, None] * at.x + self.ahead_control[k, None, None] * field
-        scale = self.ahead_deviation[k, None, None]
+    def table(self, k: Tensor) -> Table:
+        ahead, behind = k.clamp_max(self.steps - 1), (k - 1).clamp_min(0)
+        unit = self.ahead_control[ahead] / self.ahead_deviation[ahead]  # B / the step's deviation: units of the noise
+        control = self.control.embed(self.time(k), self.schedule[k] if self.scored else None, unit)
+        deviation = self.ahead_deviation[ahead, None, None]
         if self.stretches is not None:
-            scale = scale * self.stretches[k][:, None].exp()
-        return Step(mean, scale)
+            deviation = deviation * self.stretches[ahead][:, None].exp()
+        values = {
+            "A": self.ahead_scale[ahead, None, None],
+            "B": self.ahead_control[ahead, None, None],
+            "ahead": deviation,
+            "a": self.back_scale[behind, None, None],
+            "behind": self.back_deviation[behind, None, None],
+        }
+        return Table(values, control)
 
-    def backward(self, k: Tensor, at: Points, field: Tensor | None) -> Step:
-        return Step(self.back_scale[k - 1, None, None] * at.x, self.back_deviation[k - 1, None, None])
+    def field(self, table: Table, at: Points) -> Tensor:
+        relative = torch.add(at.score, at.x, alpha=self.precision)
+        return self.control(table.parts, at.x, clip_norm(relative, self.clip))
+
+    def forward(self, table: Table, at: Points, field: Tensor) -> Step:
+        values = table.values
+        return Step(torch.addcmul(values["A"] * at.x, values["B"], field), values["ahead"])
+
+    def backward(self, table: Table, at: Points, field: Tensor | None) -> Step:
+        return Step(table.values["a"] * at.x, table.values["behind"])

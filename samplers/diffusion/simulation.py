@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from samplers.diffusion.path_measure import PathMeasure, Points, draw, log_ratio
+from samplers.diffusion.path_measure import PathMeasure, Points, draw
 from targets import Target
 
 
@@ -100,35 +100,39 @@ def _walk(
     at, device = start, start.x.device
     count = abs(end - begin)
     _, n, dim = at.x.shape
-    wide = measure.uses_field_backward
-    index = torch.arange(measure.steps + 1, device=device)
+    shared = measure.uses_field_backward
     move = 1 if ahead else -1
-    states = Points(
-        at.x.new_empty(count + 1, n, dim), at.log_prob.new_empty(count + 1, n), at.score.new_empty(count + 1, n, dim)
-    )
+    states = None
+    if keep:
+        states = Points(
+            at.x.new_empty(count + 1, n, dim), at.x.new_empty(count + 1, n), at.x.new_empty(count + 1, n, dim)
+        )
+        _put(states, 0 if ahead else count, at)
     increments = torch.zeros((count if keep else 1), n, dtype=torch.float64, device=device)
-    _put(states, 0 if ahead else count, at) if keep else None
-    k = begin
-    field = measure.field(index[k : k + 1], at) if ahead or wide else None
+    index = torch.arange(measure.steps + 1, device=device)
+    first, last = min(begin, end), max(begin, end)
+    table = measure.table(index[first : last + 1])
+    here = table[begin - first : begin - first + 1]
+    field = measure.field(here, at) if ahead or shared else None
     for j in range(count):
-        here, there = index[k : k + 1], index[k + move : k + move + 1]
+        row = begin - first + move * (j + 1)
+        there = table[row : row + 1]
         step = measure.forward(here, at, field) if ahead else measure.backward(here, at, field)  # type: ignore[arg-type]
         new = evaluate(target, draw(step, generator, stretch)[0])
-        new_field = measure.field(there, new) if (not ahead or wide or j + 1 < count) else None
+        new_field = measure.field(there, new) if (not ahead or shared or j + 1 < count) else None
         if ahead:
-            ratio = log_ratio(step, new.x, measure.backward(there, new, new_field), at.x)
+            ratio = measure.log_ratio(step, new.x, measure.backward(there, new, new_field), at.x)
         else:
-            ratio = log_ratio(measure.forward(there, new, new_field), at.x, step, new.x)  # type: ignore[arg-type]
-        at, field, k = new, new_field, k + move
-        if keep:
+            ratio = measure.log_ratio(measure.forward(there, new, new_field), at.x, step, new.x)  # type: ignore[arg-type]
+        at, field, here = new, new_field, there
+        if states is None:
+            increments += ratio
+        else:
             increments[j if ahead else count - 1 - j] = ratio[0]
             _put(states, j + 1 if ahead else count - 1 - j, at)
-        else:
-            increments += ratio
     low, high = (start, at) if ahead else (at, start)
-    first, last = min(begin, end), max(begin, end)
     return Paths(
-        points=states if keep else at,
+        points=at if states is None else states,
         increments=increments,
         start=measure.log_density(index[first : first + 1], low)[0],
         end=measure.log_density(index[last : last + 1], high)[0],
@@ -153,13 +157,13 @@ def joined(one: Paths, other: Paths) -> Paths:
     )
 
 
-def increments(measure: PathMeasure, points: Points, first: int, field: Tensor | None = None) -> Tensor:
+def increments(measure: PathMeasure, points: Points, first: int) -> Tensor:
     """The log ratios of the steps between given states, (s, n) for s + 1 states: all steps in one batch."""
     steps = len(points.x) - 1
-    k = torch.arange(first, first + steps + 1, device=points.x.device)
+    table = measure.table(torch.arange(first, first + steps + 1, device=points.x.device))
     before, after = points[:-1], points[1:]
-    if field is None:
-        field = measure.field(k, points) if measure.uses_field_backward else measure.field(k[:-1], before)
-    forward = measure.forward(k[:-1], before, field[:steps])
-    backward = measure.backward(k[1:], after, field[1:] if measure.uses_field_backward else None)
-    return log_ratio(forward, after.x, backward, before.x)
+    shared = measure.uses_field_backward
+    field = measure.field(table, points) if shared else measure.field(table[:-1], before)
+    forward = measure.forward(table[:-1], before, field[:steps])
+    backward = measure.backward(table[1:], after, field[1:] if shared else None)
+    return measure.log_ratio(forward, after.x, backward, before.x)

@@ -184,10 +184,7 @@ class Run:
         )
         for j, rate in enumerate(cloud.acceptance):
             self.move_steps[j] *= math.exp(MOVE_GAIN * (rate - MOVE_ACCEPTANCE))
-        losses = [
-            accumulate(self.measure, paths, method.objective, self.log_z, scale)[0]
-            for paths in cloud.paths
-        ]
+        losses = [accumulate(self.measure, paths, method.objective, self.log_z, scale)[0] for paths in cloud.paths]
         return math.fsum(losses), cloud.log_weights + cloud.log_z + math.log(len(cloud.log_weights))
 
     def averaged(self) -> PathMeasure:

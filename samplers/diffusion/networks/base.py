@@ -52,6 +52,14 @@ class ControlNetwork(nn.Module, ABC):
         direction that the sampler proposes, finite and of order one; it is an input like any other.
         """
 
+    def embed(self, time: Tensor) -> tuple[Tensor, ...]:
+        """What depends on the time alone, each with the steps first; a simulation asks once for all of its steps."""
+        return (time,)
+
+    def steer(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> Tensor:
+        """`forward` with the rows of `embed` for these steps in place of the time."""
+        return self.forward(embedding[0], x, score)
+
     def check(self, time: Tensor, x: Tensor, score: Tensor) -> None:
         """ValueError for shapes other than those of `forward`."""
         if x.ndim != 3 or x.shape[-1] != self.dim:

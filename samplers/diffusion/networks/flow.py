@@ -14,7 +14,7 @@ FEATURES = 16
 class FlowNetwork(nn.Module):
     """(time (s,), x (s, n, dim)) -> (s, n): one hidden layer of `width` units and one more, zero at first."""
 
-    def __init__(self, dim: int, width: int, generator: Generator) -> None:
+    def __init__(self, dim: int, generator: Generator, width: int = 64) -> None:
         super().__init__()
         self.features = FourierFeatures(FEATURES, generator=generator)
         self.into = Linear(dim, width, generator)

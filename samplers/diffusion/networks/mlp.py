@@ -8,7 +8,7 @@ asinh tames scores of any size; T are linear in Fourier features of the time. V 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -48,10 +48,22 @@ class _ResidualMLP(ControlNetwork):
         self.out = Linear(width, dim, generator, 0.0)
 
     def forward(self, time: Tensor, x: Tensor, score: Tensor) -> Tensor:
-        """(s,), (s, n, dim) twice -> (s, n, dim)."""
+        return self.steer(self.embed(time), x, score)
+
+    def embed(self, time: Tensor) -> tuple[Tensor, ...]:
         features = self.features(time)
-        h = self.into(torch.cat([x, score.asinh()], -1))
-        h = nn.functional.silu(h + self.times[0](features)[:, None])
-        for layer, level in zip(self.layers, list(self.times)[1:], strict=True):
-            h = h + nn.functional.silu(layer(h) + level(features)[:, None])
+        # with the layer's own bias, so that a layer is one product
+        layers = [self.into, *self.layers]
+        return tuple((level(features) + layer.bias)[:, None] for layer, level in zip(layers, self.times, strict=True))
+
+    def steer(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> Tensor:
+        first, *levels = embedding
+        h = nn.functional.silu(_product(torch.cat([x, score.asinh()], -1), self.into, first))
+        for layer, level in zip(self.layers, levels, strict=True):
+            h = nn.functional.silu(_product(h, layer, level)).add_(h)
         return self.out(h)
+
+
+def _product(h: Tensor, layer: Any, bias: Tensor) -> Tensor:
+    """h W' + bias, (s, n, inputs) -> (s, n, outputs), with a bias (s, 1, outputs) for each step."""
+    return torch.baddbmm(bias, h, layer.weight.mT.expand(len(h), -1, -1))
