@@ -1,5 +1,6 @@
 """Densities known up to a constant, each with what is exactly known about it."""
 
+from targets.affine import Affine
 from targets.base import Moments, Target, Variable
 from targets.benchmarks import benchmark, benchmarks
 from targets.boltzmann import Boltzmann
@@ -33,6 +34,7 @@ from targets.toy import Banana, LogExponential
 from targets.wells import DoubleWell, Prinz, ThreeHole
 
 __all__ = [
+    "Affine",
     "Banana",
     "Boltzmann",
     "CorrelatedNoise",

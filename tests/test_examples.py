@@ -15,6 +15,12 @@ PRINTED = {
     "custom_posterior.py": ["r_hat", "theta[H]", "middle_rate", "logits that made the counts:"],
     "evidence.py": ["plain      -525.", "-525.158", "-531.711", "log Bayes factor of curved over plain: -6."],
     "ising.py": ["8 x 8 torus: coupling, exact energy per site", "Swendsen-Wang", "0.4407  -0.6573", "0.6000  -1.1454"],
+    "custom_energy.py": [
+        "the score of ring and blob comes from automatic differentiation",
+        "log Z by a grid       1.",
+        "log Z by SMC along the paths",
+        "saved and loaded, the same draws: True",
+    ],
     "large_run.py": [
         "stopped: the power went out",
         "bit for bit: True",
@@ -26,6 +32,7 @@ PRINTED = {
         "0 warnings\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
         "scattered starts: largest R-hat 2.",
     ],
+    "train_dds.py": ["trained in", "log Z ", "weights of the modes from 0.0"],
     "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
     "own_kernel.py": [
         "invariance of Barker on skewed passed",
@@ -35,12 +42,15 @@ PRINTED = {
 }
 ARGUMENTS = {
     "chain_of_measurements.py": ["500"],
+    "custom_energy.py": ["60"],
     "evidence.py": ["400"],
     "ising.py": ["8", "8", "20"],
+    "train_dds.py": ["120"],
 }  # smaller than by default
 WRITTEN = {
     "chain_of_measurements.py": {"chain_of_measurements.png"},
     "ising.py": {"ising.png"},
+    "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},
 }
 

@@ -11,6 +11,7 @@ from samplers.diffusion.method import LearnedSampler
 from samplers.diffusion.networks import CliqueNetwork, EquivariantNetwork, NetworkSpec, ResidualMLP
 from samplers.diffusion.objectives import (
     KL,
+    ForwardKL,
     LogVariance,
     Objective,
     SubTrajectoryBalance,
@@ -34,6 +35,7 @@ __all__ = [
     "EquivariantNetwork",
     "Evaluation",
     "Fitted",
+    "ForwardKL",
     "LearnedSampler",
     "LogVariance",
     "NetworkSpec",

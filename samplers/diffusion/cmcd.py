@@ -13,6 +13,7 @@ from torch import Generator
 from samplers.diffusion.controlled_langevin import LangevinMeasure
 from samplers.diffusion.langevin_tuning import tune_steps
 from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.objectives import KL
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.space import Space
 from targets import Target
@@ -32,6 +33,14 @@ class CMCD(LearnedSampler):
 
     takes_mixture: ClassVar[bool] = True
     backward_only: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.objective, KL) and self.objective.memory == "adjoint":
+            raise ValueError(
+                "objective: got KL(memory='adjoint'), which is for DDS, PIS and DIS, whose noising process is fixed; "
+                f"expected memory='full' or 'recompute' for {type(self).__name__}"
+            )
 
     def build(self, space: Space, target: Target, generator: Generator) -> LangevinMeasure:
         prior = space.prior(target, learned=True)

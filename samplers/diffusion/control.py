@@ -1,10 +1,10 @@
 """What the networks say at the states of a path: a control network beside a gated score.
 
-    u(t, x) = N(t, x, c) / rho + (g(t) + G(t)) c
+    u(t, x) = N(t, x, c) / rho + (g(t) + G(t) + M(t, x, c)) c
 
 N: the control network, zero where training starts, in units rho of the sampler's noise. c: a score that the sampler
-knows, its preconditioner. g: a schedule of the sampler's; G: learned, zero at first. Zhang and Chen 2022; Vargas,
-Grathwohl and Doucet 2023.
+knows, its preconditioner. g: a schedule of the sampler's; G, and M where the network has one:
+learned, zero at first. Zhang and Chen 2022; Vargas, Grathwohl and Doucet 2023.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ class Control(nn.Module):
                 out = self._steer[0](tuple(rest), x, score).to(x.dtype)
         else:
             out = self._steer[0](tuple(rest), x, score)
+        if self.network.gates:
+            out, own = out.chunk(2, -1)
+            gate = gate + own
         return torch.addcmul(gate * score, out, size)
 
     def speed_up(self, mixed_precision: bool, compiled: bool) -> None:
@@ -65,4 +68,4 @@ class Control(nn.Module):
 def clip_norm(v: Tensor, limit: Tensor | float) -> Tensor:
     """v, shortened where the root mean square of its coordinates is above the limit, (*batch, dim)."""
     size = torch.linalg.vector_norm(v, dim=-1, keepdim=True) / v.shape[-1] ** 0.5
-    return v * (limit / (size + 1e-20)).clamp_max(1.0)
+    return v / (size / limit).clamp_min(1.0)  # in this order an infinite limit has a gradient, that of v

@@ -51,7 +51,7 @@ class LangevinMeasure(PathMeasure):
     def table(self, k: Tensor) -> Table:
         ahead, behind = ((self.log_steps[i, None] + self.log_coordinates).exp()[:, None] for i in self._sides(k))
         scale_ahead, scale_behind = (2 * ahead).sqrt(), (2 * behind).sqrt()
-        unit = (0.5 * ahead.detach()).sqrt().mean((1, 2))  # h u / s: the network speaks in units of the noise
+        unit = (0.5 * ahead).sqrt().mean((1, 2))  # h u / s: the network speaks in units of the noise
         values = {
             "b": self.temperature(k)[:, None, None],
             "ahead": ahead,

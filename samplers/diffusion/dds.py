@@ -9,15 +9,14 @@ with a^2 + v = 1: the process leaves N(0, I) as it is, in the sampler's coordina
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Generator
 
 from samplers.diffusion import grids
 from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.prior import GaussianPrior
 from samplers.diffusion.processes import OrnsteinUhlenbeck
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around
 from samplers.diffusion.space import Space
 from targets import Target
 from targets.arguments import positive
@@ -35,8 +34,10 @@ class DDS(LearnedSampler):
     """
 
     horizon: float = 4.0
-    start: Literal["reference", "score"] = "score"
+    start: Literal["reference", "score"] = "reference"
     learn_scale: bool = True
+
+    takes_mixture: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,7 +46,16 @@ class DDS(LearnedSampler):
     def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
         process = OrnsteinUhlenbeck(horizon=self.horizon)
         times = grids.cosine(self.steps, self.horizon).flip(0)
+        signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
-        free = Coefficients(scale, variance, scale, variance, variance, process.scale(times))
-        prior = GaussianPrior(target.dim, learned=False)
-        return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)
+        free = Coefficients(scale, variance, scale, variance, variance, signal, signal=signal)
+        prior, mixture = around(space, target, signal)
+        return ReferenceMeasure(
+            prior,
+            free,
+            self.network,
+            generator,
+            start=self.start,
+            learn_scale=self.learn_scale,
+            mixture=mixture,
+        )

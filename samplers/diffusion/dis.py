@@ -10,15 +10,14 @@ any step size, both directions are laws of finitely many points. Berner, Richter
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Generator
 
 from samplers.diffusion import grids
 from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.prior import GaussianPrior
 from samplers.diffusion.processes import VP
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around
 from samplers.diffusion.space import Space
 from targets import Target
 
@@ -34,8 +33,10 @@ class DIS(LearnedSampler):
 
     beta_min: float = 0.1
     beta_max: float = 10.0
-    start: Literal["reference", "score"] = "score"
+    start: Literal["reference", "score"] = "reference"
     learn_scale: bool = True
+
+    takes_mixture: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,8 +45,17 @@ class DIS(LearnedSampler):
     def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
         process = VP(self.beta_min, self.beta_max)
         times = grids.uniform(self.steps).flip(0)
+        signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
         # x / a + (v / a) (F - x) = a x + (v / a) F, since a^2 + v = 1
-        free = Coefficients(scale, variance, scale, variance / scale, variance, process.scale(times))
-        prior = GaussianPrior(target.dim, learned=False)
-        return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)
+        free = Coefficients(scale, variance, scale, variance / scale, variance, signal, signal=signal)
+        prior, mixture = around(space, target, signal)
+        return ReferenceMeasure(
+            prior,
+            free,
+            self.network,
+            generator,
+            start=self.start,
+            learn_scale=self.learn_scale,
+            mixture=mixture,
+        )

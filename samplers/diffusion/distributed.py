@@ -47,6 +47,16 @@ def share(value: Any) -> Any:
     return box[0]
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is up in any process: what ends or skips an iteration must do so in all of them."""
+    if not active():
+        return flag
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    raised = torch.tensor(float(flag), device=device)
+    torch.distributed.all_reduce(raised)
+    return bool(raised > 0)
+
+
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace every gradient by its mean over the processes, in one message."""
     if not active():

@@ -97,7 +97,10 @@ def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluatio
     if backward is None:
         return found
     back = backward[backward.isfinite()]
-    m = len(back)
-    spread = float(back.logsumexp(0) + (-back).logsumexp(0)) - 2 * math.log(m)
-    missed = float((back - log_z.value > math.log(SELDOM)).double().mean())
-    return replace(found, witnesses=m, eubo=float(back.mean()), forward_ess=math.exp(-spread), missed=missed)
+    missed = float((~(backward - log_z.value <= math.log(SELDOM))).double().mean())  # those that are not finite too
+    if len(back) == 0:
+        return replace(found, witnesses=len(backward), eubo=math.inf, forward_ess=0.0, missed=missed)
+    spread = float(back.logsumexp(0) + (-back).logsumexp(0)) - 2 * math.log(len(back))
+    return replace(
+        found, witnesses=len(backward), eubo=float(back.mean()), forward_ess=math.exp(-spread), missed=missed
+    )

@@ -12,8 +12,9 @@ from torch import Generator
 
 from samplers import checkpoint as checkpoints
 from samplers.diffusion.networks.flow import FlowNetwork
-from samplers.diffusion.record import pack_space, unpack_space
+from samplers.diffusion.record import pack_space, probe, unpack_space
 from samplers.draws import Cost
+from samplers.starts import brief
 from targets import Target
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def save(fitted: Fitted, path: Path) -> Path:
         "method": _packed(method),
         "target": {"name": fitted.target.name, "dim": fitted.target.dim, "dtype": str(fitted.target.dtype)},
         "space": pack_space(fitted.space),
+        "probe": probe(fitted.space, fitted.target),
         "measure": fitted.measure.state_dict(),
         "flow": fitted.measure.flow is not None,
         "move_steps": fitted.move_steps,
@@ -46,7 +48,7 @@ def save(fitted: Fitted, path: Path) -> Path:
 def load(path: str | Path, target: Target) -> Fitted:
     """The sampler that `Fitted.save` wrote, for its target, on the target's device.
 
-    Raises FileNotFoundError, and ValueError for another file and for a target of another name or dimension.
+    Raises FileNotFoundError, and ValueError for another file and for another target.
     """
     from samplers.diffusion.evaluation import Evaluation
     from samplers.diffusion.fitted import Fitted
@@ -67,6 +69,13 @@ def load(path: str | Path, target: Target) -> Fitted:
             raise ValueError(f"target: got the {name} {here!r}, expected {found[name]!r}, for which {path} was made")
     target = target.to(dtype=getattr(torch, found["dtype"].removeprefix("torch.")))
     method, space = _unpacked(content["method"]), unpack_space(content["space"], target)
+    x, expected = (tensor.to(target.device) for tensor in content["probe"])
+    here = target.log_prob(x)
+    if not torch.allclose(here, expected, rtol=1e-4, atol=1e-4, equal_nan=True):
+        raise ValueError(
+            f"target: got a {target.name} whose log-density at the points of {path} is {brief(here)}, expected the one "
+            f"for which it was made, {brief(expected)} there; for another density take load(...).with_target(target)"
+        )
     generator = Generator(target.device).manual_seed(0)
     measure = method.build(space, space.seen(target), generator)
     if content["flow"]:
@@ -106,6 +115,11 @@ def _unpacked(value: Any) -> Any:
     if isinstance(value, dict) and value.keys() == {"class", "fields"}:
         import samplers.diffusion as package
 
-        kind = getattr(package, value["class"])
+        kind = getattr(package, value["class"], None)
+        if kind is None:
+            raise ValueError(
+                f"path: the sampler was made with a {value['class']}, which samplers.diffusion does not have; files "
+                "hold samplers and networks of this package alone"
+            )
         return kind(**{name: _unpacked(item) for name, item in value["fields"].items()})
     return value

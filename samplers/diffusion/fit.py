@@ -15,14 +15,15 @@ from samplers.counting import Counted
 from samplers.diffusion import distributed
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.networks.flow import FlowNetwork
-from samplers.diffusion.objectives import SubTrajectoryBalance
+from samplers.diffusion.objectives import ForwardKL, SubTrajectoryBalance
 from samplers.diffusion.record import Record
 from samplers.diffusion.space import Space, check_width, find_space
 from samplers.diffusion.training import Progressed, Run
+from samplers.diffusion.witnesses import Witnesses
 from samplers.draws import Cost, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.progress import Progress
-from targets import Target
+from targets import LogDensity, Target
 from targets.arguments import check_integer, positive
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class _Job:
         self.counted = Counted(target)
         self.began = time.perf_counter()
         self.notes: list[str] = []
-        if type(target).log_prob_and_score is Target.log_prob_and_score:
+        differentiated = type(target).log_prob_and_score is Target.log_prob_and_score
+        if differentiated or (isinstance(target, LogDensity) and target._score is None):
             self.notes.append(f"the score of {target.name} comes from automatic differentiation of its log_prob")
 
     def run(self, path: Path | None) -> Fitted:
@@ -120,7 +122,13 @@ class _Job:
             measure.flow = FlowNetwork(target.dim, generator)
         measure.to(device=target.device, dtype=target.dtype)
         measure.control.speed_up(self.method.training.mixed_precision, self.method.training.compile)
-        return Run(self.method, measure, target, self._generator(PATHS + distributed.rank()), self.iterations)
+        witnesses = None
+        if space.witnesses is not None:
+            witnesses = Witnesses(target.to_u(space.witnesses.to(device=target.device, dtype=target.dtype)))
+        elif isinstance(self.method.objective, ForwardKL):
+            raise ValueError("objective: ForwardKL learns from the particles of a pilot; expected a prior it finds")
+        generator = self._generator(PATHS + distributed.rank())
+        return Run(self.method, measure, target, generator, self.iterations, witnesses)
 
     def _train(self, run: Run, space: Space, record: Record) -> None:
         log = _Log(self.log_dir)
@@ -131,13 +139,13 @@ class _Job:
         try:
             with deferred_interrupt() as pressed:
                 while run.iteration < self.iterations and not self._late():
-                    if pressed.is_set():
+                    if distributed.anywhere(pressed.is_set()):
                         self._warn(f"interrupted after {run.iteration} of {self.iterations} iterations")
                         break
                     done = run.step()
                     if run.iteration % EVERY == 0 or run.iteration == self.iterations:
                         _note(run, done, log)
-                    bar.advance(lambda: f"ELBO {done.elbo:.4g}, log Z {done.log_z:.4g}, ESS {done.ess:.1%}")  # noqa: B023
+                    bar.advance(lambda: _said(done))  # noqa: B023
                     recent = [*recent[1 - WATCHED :], done.lost]
                     if len(recent) == WATCHED and sum(recent) > MOST_LOST * WATCHED * self.method.training.batch:
                         raise RuntimeError(self._advice(sum(recent) / (WATCHED * self.method.training.batch)))
@@ -157,7 +165,8 @@ class _Job:
         return record.seconds + time.perf_counter() - self.began
 
     def _late(self) -> bool:
-        return self.max_minutes is not None and time.perf_counter() - self.began > 60 * self.max_minutes
+        late = self.max_minutes is not None and time.perf_counter() - self.began > 60 * self.max_minutes
+        return distributed.anywhere(late)
 
     def _advice(self, share: float) -> str:
         return (
@@ -192,11 +201,18 @@ class _Job:
         warnings.warn(text, SamplingWarning, stacklevel=5)
 
 
+def _said(done: Progressed) -> str:
+    if done.warm:
+        return f"from witnesses, EUBO {done.elbo:.4g}"
+    return f"ELBO {done.elbo:.4g}, log Z {done.log_z:.4g}, ESS {done.ess:.1%}"
+
+
 def _note(run: Run, done: Progressed, log: _Log) -> None:
     entry = {
         "iteration": float(run.iteration),
         "loss": done.loss,
-        "elbo": done.elbo,
+        "elbo": math.nan if done.warm else done.elbo,
+        "eubo": done.elbo if done.warm else math.nan,
         "log_z": done.log_z,
         "ess": done.ess,
         "gradient": done.gradient,

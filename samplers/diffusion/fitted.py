@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Generator, Tensor, nn
 
+from samplers.annealing.evidence import estimate
 from samplers.annealing.resampling import systematic
 from samplers.counting import Counted
 from samplers.diffusion.evaluation import Evaluation, evaluate_weights, weigh
 from samplers.diffusion.path_measure import PathMeasure
-from samplers.diffusion.pieces import Cloud, Moves, simulate_pieces
+from samplers.diffusion.pieces import Moves, simulate_pieces
+from samplers.diffusion.record import probe
 from samplers.diffusion.simulation import simulate, simulate_backward
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
+from samplers.starts import brief
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20  # numbers in a batch of states
 PIECES, THRESHOLD = 8, 0.5  # of correct="smc" for samplers that have no pieces of their own
-REPLICATES, FEWEST = 8, 1024  # independent clouds, from this many draws on
 
 
 @dataclass(eq=False)
@@ -69,15 +71,15 @@ class Fitted:
         """Draws with their weights, (1, draws, dim), and log Z; E[Z-hat] = Z.
 
         correct: "resample" draws as many in proportion to the weights and gives them equal ones, "smc" resamples on
-        the way, in pieces of the paths (what SCLD does in any case), in eight independent clouds of which log Z gets
-        its standard error. target: None, or the one that was fitted.
+        the way, in pieces of the paths (what SCLD does in any case), and the standard error of log Z then comes from
+        the particles' families. target: None, or the one that was fitted.
         """
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         if correct not in (None, "smc", "resample"):
             raise ValueError(f"correct: got {correct!r}, expected 'smc', 'resample' or None")
-        if target is not None and target is not self.target and target.name != self.target.name:
-            raise ValueError(f"target: got {target.name}, expected the one that was fitted, {self.target.name}")
+        if target is not None and target is not self.target:
+            self._check(target)
         began = time.perf_counter()
         counted, generator = Counted(self.target), Generator(self.target.device).manual_seed(seed)
         if correct == "smc" or (correct is None and self.method.pieces is not None):
@@ -108,6 +110,18 @@ class Fitted:
             kernel=self,
             attrs=self._attrs(draws, seed, correct, evaluation),
         )
+
+    def _check(self, target: Target) -> None:
+        """ValueError for a target other than the one that was fitted."""
+        if target.name != self.target.name or target.dim != self.target.dim:
+            raise ValueError(f"target: got {target!r}, expected the one that was fitted, {self.target!r}")
+        x, expected = probe(self.space, self.target)
+        here = target.to(self.target.device, self.target.dtype).log_prob(x)
+        if not torch.allclose(here, expected, rtol=1e-4, atol=1e-4, equal_nan=True):
+            raise ValueError(
+                f"target: got another {target.name} than the one that was fitted: its log-density is {brief(here)} at "
+                f"points where that one's is {brief(expected)}; for another density take with_target(target)"
+            )
 
     def evaluate(self, draws: int = 2000, *, seed: int = 1, witnesses: Tensor | Draws | None = None) -> Evaluation:
         """ELBO, log Z, ESS and k-hat of fresh paths; with draws of the target (n, dim), exact ones or those of another
@@ -153,28 +167,17 @@ class Fitted:
         moves = None
         if own and method.moves and self.move_steps is not None:
             moves = Moves(self.move_steps, method.moves, method.leapfrogs)
-        replicates = REPLICATES if n >= FEWEST else 1
-        sizes = [n // replicates + (j < n % replicates) for j in range(replicates)]
-        affine = self.space.seen(counted)
-        clouds: list[Cloud] = [
-            simulate_pieces(
-                self.measure,
-                affine,
-                size,
-                generator,
-                pieces=method.pieces if own else min(PIECES, self.measure.steps),
-                threshold=method.ess_threshold if own else THRESHOLD,
-                moves=moves,
-            )
-            for size in sizes
-        ]
-        values = torch.tensor([cloud.log_z for cloud in clouds], dtype=torch.float64)
-        value = float(values.logsumexp(0)) - math.log(replicates)
-        error = float((values - value).exp().std() / math.sqrt(replicates)) if replicates > 1 else math.nan
-        log_z = LogZ(value, error, lower=float(values.mean()), estimates=tuple(values.tolist()))
-        log_w = torch.cat([c.log_weights + c.log_z + math.log(len(c.log_weights)) for c in clouds])
-        u, log_prob = torch.cat([c.x for c in clouds]), torch.cat([c.log_prob for c in clouds])
-        return u, log_prob, torch.where(log_w < torch.inf, log_w, -torch.inf), log_z
+        landed = simulate_pieces(
+            self.measure,
+            self.space.seen(counted),
+            n,
+            generator,
+            pieces=method.pieces if own else min(PIECES, self.measure.steps),
+            threshold=method.ess_threshold if own else THRESHOLD,
+            moves=moves,
+        )
+        log_z = replace(estimate(landed.cloud), lower=landed.log_z)
+        return landed.x, landed.log_prob, landed.log_w, log_z
 
     def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
         return {

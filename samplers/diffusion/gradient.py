@@ -89,29 +89,41 @@ def through_paths(
         )
     fixed = copy.deepcopy(measure).requires_grad_(False) if objective.sticking_the_landing else measure
     x = measure.prior.reparametrised(n, generator)
-    start = evaluate(target, x if x.requires_grad else x.requires_grad_())
+    log_w = _log_weights(measure, fixed, target, x, noise, objective.memory)
+    found = log_w.detach()
+    good = found.isfinite()
+    if not bool(good.any()):
+        return math.nan, found
+    if not bool(good.all()):  # again, without them: zero times a derivative that is not finite is not zero
+        del log_w
+        log_w = _log_weights(measure, fixed, target, x[good], noise[:, good], objective.memory)
+    loss = -weight * log_w.mean()
+    loss.backward()
+    return float(loss.detach()), found
+
+
+def _log_weights(
+    measure: PathMeasure, fixed: PathMeasure, target: Target, x: Tensor, noise: Tensor, memory: str
+) -> Tensor:
+    """log w (n,) of the paths from x (n, dim) with noise (steps, n, dim), and its graph."""
+    start = evaluate(target, x if x.requires_grad else x.detach().requires_grad_())
     total = -fixed.log_density(torch.zeros(1, dtype=torch.int64, device=x.device), start)[0]
     state: tuple[Tensor, ...] = (start.x, start.log_prob, start.score, total)
-    length = measure.steps if objective.memory == "full" else math.ceil(math.sqrt(measure.steps))
+    length = measure.steps if memory == "full" else math.ceil(math.sqrt(measure.steps))
     for begin in range(0, measure.steps, length):
         end = min(measure.steps, begin + length)
 
         def segment(*state: Tensor, begin: int = begin, end: int = end) -> tuple[Tensor, ...]:
             return _segment(measure, fixed, target, noise, begin, end, state)
 
-        if objective.memory == "full":
+        if memory == "full":
             state = segment(*state)
         else:
-            state = checkpoint(segment, *state, use_reentrant=False, preserve_rng_state=False)
+            # the kind that is not reentrant would run a segment again for every score in it, itself a derivative
+            state = checkpoint(segment, *state, use_reentrant=True, preserve_rng_state=False)
     x, log_prob, score, total = state
     k = torch.full((1,), measure.steps, device=x.device)
-    log_w = total + measure.log_density(k, Points(x, log_prob, score))[0]
-    good = log_w.detach().isfinite()
-    if int(good.sum()) < 1:
-        return math.nan, log_w.detach()
-    loss = -weight * log_w[good].mean()
-    loss.backward()
-    return float(loss.detach()), log_w.detach()
+    return total + measure.log_density(k, Points(x, log_prob, score))[0]
 
 
 def _segment(

@@ -24,11 +24,13 @@ class Objective(ABC):
 
     through_paths: the gradient goes through the simulated states, which must come from the model itself.
     every_state: C has a row for every state, not just the ends. learns_log_z: `log_z` is learned beside the networks.
+    from_witnesses: the paths run backwards from points that stand for the target.
     """
 
     through_paths: ClassVar[bool] = False
     every_state: ClassVar[bool] = False
     learns_log_z: ClassVar[bool] = False
+    from_witnesses: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
@@ -42,8 +44,8 @@ class KL(Objective):
     The gradient goes through the states (reparametrised noise). sticking_the_landing leaves out the part of it whose
     mean is zero, so that it vanishes, noise and all, where the model is right (Roeder, Wu and Duvenaud 2017).
     memory: "full" keeps the graph of all steps; "recompute" one of about sqrt(steps) steps at a time, which gives the
-    same gradient for one more evaluation; "adjoint" solves torchsde's adjoint equation (DDS, PIS, DIS), whose error is
-    that of the discretisation.
+    same gradient for one more evaluation; "adjoint" (DDS, PIS, DIS) that of one step, by torchsde's adjoint equation.
+    The adjoint's gradient has the same mean and another noise, that of no landing: sticking_the_landing is then False.
     """
 
     sticking_the_landing: bool = True
@@ -59,6 +61,21 @@ class KL(Objective):
 
     def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
         return (potentials[0] - potentials[-1]).mean()
+
+
+@dataclass(frozen=True)
+class ForwardKL(Objective):
+    """E[log w] over backward paths from points of the target: the forward Kullback-Leibler divergence, plus log Z.
+
+    The forward steps are regressed on the backward ones, step by step, with a noise that does not grow with the
+    dimension, and what the points cover is covered. It needs such points: those of the pilot, which HMC keeps moving
+    (`samplers.diffusion.witnesses`). Its bound is the EUBO (Blessing, Jia, Esslinger, Vargas and Neumann 2024).
+    """
+
+    from_witnesses: ClassVar[bool] = True
+
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        return (potentials[-1] - potentials[0]).mean()
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ class PathMeasure(nn.Module, ABC):
         """
         ahead, behind = (new - forward.mean) / forward.scale, (old - backward.mean) / backward.scale
         squares = 0.5 * torch.linalg.vecdot(ahead - behind, ahead + behind).double()
-        if self.equal_scales:
+        # a scale that is learned has its say even where it is equal: one of the two may be held fixed (`KL`)
+        if self.equal_scales and not backward.scale.requires_grad:
             return squares
         scales = (forward.scale.log() - backward.scale.log()).double()
         if scales.shape[-1] == 1:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from samplers.annealing.resampling import systematic
+from samplers.annealing.cloud import Cloud
 from samplers.diffusion.path_measure import PathMeasure, Points
 from samplers.diffusion.simulation import Paths, evaluate, simulate
-from samplers.kernels import HMC
+from samplers.kernels import HMC, State
 from targets import Target
+from targets.base import differentiate
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,42 @@ class Moves:
 
 
 @dataclass(eq=False)
-class Cloud:
-    """Particles at the end of a path, x (n, dim) with log_weights (n,), normalised, and log Z-hat.
+class Landed:
+    """Particles at the end of their paths: `cloud` holds them, their weights, families and log Z-hat.
 
-    lost: how many had no finite weight. resampled: after how many pieces. paths: the pieces, where they were kept.
+    lost: how many had no finite weight on the way. acceptance: of the moves after each piece. paths: the pieces, where
+    they were kept.
     """
 
-    x: Tensor
-    log_prob: Tensor
-    log_weights: Tensor
-    log_z: float
+    cloud: Cloud
     lost: int = 0
-    resampled: int = 0
     acceptance: list[float] = field(default_factory=list)
     paths: list[Paths] = field(default_factory=list)
+
+    @property
+    def x(self) -> Tensor:
+        """(n, dim)."""
+        return self.cloud.state.x
+
+    @property
+    def log_prob(self) -> Tensor:
+        """log gamma at x, (n,)."""
+        return self.cloud.state.log_prob
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Normalised, (n,)."""
+        return self.cloud.log_weights[0]
+
+    @property
+    def log_z(self) -> float:
+        """log Z-hat."""
+        return float(self.cloud.log_z)
+
+    @property
+    def log_w(self) -> Tensor:
+        """Unnormalised log weights (n,), of which Z-hat is the mean."""
+        return self.log_weights + self.log_z + math.log(len(self.x))
 
 
 @torch.no_grad()
@@ -60,43 +83,45 @@ def simulate_pieces(
     threshold: float,
     moves: Moves | None = None,
     keep: bool = False,
-) -> Cloud:
+) -> Landed:
     """n particles along `pieces` pieces of as many steps as possible each; no resampling after the last one."""
     ends = [round(measure.steps * (j + 1) / pieces) for j in range(pieces)]
-    start = evaluate(target, measure.prior.sample(n, generator))
-    log_weights = torch.full((n,), -math.log(n), dtype=torch.float64, device=start.x.device)
-    cloud = Cloud(start.x[0], start.log_prob[0], log_weights, 0.0)
-    begin = 0
+    at = evaluate(target, measure.prior.sample(n, generator))
+    landed = Landed(Cloud.start(_state(at), 1, 0.0))
+    cloud, begin = landed.cloud, 0
     for j, end in enumerate(ends):
-        paths = simulate(measure, target, n, generator, start=start, first=begin, last=end, keep=keep)
+        paths = simulate(measure, target, n, generator, start=_points(cloud.state), first=begin, last=end, keep=keep)
         if keep:
-            cloud.paths.append(paths)
+            landed.paths.append(paths)
         increment = paths.log_weights
         undefined = ~(increment < torch.inf)  # NaN and plus infinity cannot be weighed
-        cloud.lost += int((undefined | (increment == -torch.inf)).sum())
-        log_weights = log_weights + torch.where(undefined, -torch.inf, increment)
-        total = log_weights.logsumexp(0)
-        cloud.log_z += float(total)
-        log_weights = log_weights - total
-        start = paths.last_point
-        if not math.isfinite(cloud.log_z):
-            break
-        if end < measure.steps:
-            if float(torch.exp(-torch.logsumexp(2 * log_weights, 0))) < threshold * n:
-                ancestors = systematic(log_weights.exp()[None], n, generator)[0]
-                start = Points(start.x[:, ancestors], start.log_prob[:, ancestors], start.score[:, ancestors])
-                log_weights = torch.full_like(log_weights, -math.log(n))
-                cloud.resampled += 1
-            if moves is not None:
-                start, rate = _moved(measure, target, end, start, moves, float(moves.step_sizes[j]), generator)
-                cloud.acceptance.append(rate)
+        landed.lost += int((undefined | (increment == -torch.inf)).sum())
+        cloud.state = _state(paths.last_point)
+        cloud.reweight(torch.where(undefined, -torch.inf, increment)[None])
         begin = end
-    cloud.x, cloud.log_prob, cloud.log_weights = start.x[0], start.log_prob[0], log_weights
-    return cloud
+        if end == measure.steps or not math.isfinite(landed.log_z):
+            continue
+        needed = cloud.ess < threshold * n
+        if bool(needed.any()):
+            cloud.resample("systematic", needed, generator)
+        if moves is not None:
+            density = Between(measure, target, end)
+            cloud.state, rate = _moved(density, target, cloud.state, moves, float(moves.step_sizes[j]), generator)
+            landed.acceptance.append(rate)
+    return landed
+
+
+def _state(at: Points) -> State:
+    return State(at.x[0], at.log_prob[0], at.score[0])
+
+
+def _points(state: State) -> Points:
+    assert state.score is not None
+    return Points(state.x[None], state.log_prob[None], state.score[None])
 
 
 class Between(Target):
-    """pi_k of a path measure, as a target: (1 - b_k) log prior + b_k log gamma."""
+    """pi_k of a path measure, as a target: (1 - b_k) log prior + b_k log gamma (+ the flow)."""
 
     def __init__(self, measure: PathMeasure, target: Target, k: int) -> None:
         super().__init__(target.dim, dtype=target.dtype, device=target.device, name=f"{target.name} after {k} steps")
@@ -110,19 +135,24 @@ class Between(Target):
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both ends at once."""
         b = self._measure.temperature(self._k)
-        prior = self._measure.prior
+        prior, flow = self._measure.prior, self._measure.flow
         value, score = self._target.log_prob_and_score(x)
-        return torch.lerp(prior.log_prob(x), value, b), torch.lerp(prior.score(x), score, b)
+        value, score = torch.lerp(prior.log_prob(x), value, b), torch.lerp(prior.score(x), score, b)
+        if flow is not None:
+            time = self._measure.time(self._k)
+            more, slope = differentiate(lambda u: (b * (1 - b)) * flow(time, u[None])[0], x, self.name)
+            value, score = value + more, score + slope
+        return value, score
 
 
 def _moved(
-    measure: PathMeasure, target: Target, k: int, at: Points, moves: Moves, step_size: float, generator: Generator
-) -> tuple[Points, float]:
-    density = Between(measure, target, k)
+    density: Target, target: Target, state: State, moves: Moves, step_size: float, generator: Generator
+) -> tuple[State, float]:
+    """The states after HMC on `density`, as states of the target, and the mean acceptance."""
     kernel = HMC(step_size=step_size, steps=moves.leapfrogs)
-    state = kernel.init(density, at.x[0], generator)
+    state = kernel.init(density, state.x, generator)
     rates = []
     for _ in range(moves.count):
         state, info = kernel.step(density, state, generator)
         rates.append(float(info.acceptance_rate.mean()))
-    return evaluate(target, state.x), math.fsum(rates) / len(rates)
+    return _state(evaluate(target, state.x)), math.fsum(rates) / len(rates)

@@ -36,7 +36,7 @@ class PIS(LearnedSampler):
     """
 
     width: float = 1.0
-    start: Literal["reference", "score"] = "score"
+    start: Literal["reference", "score"] = "reference"
     learn_scale: bool = True
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from samplers import checkpoint as checkpoints
 from samplers.counting import Tally
@@ -27,6 +28,7 @@ class Record:
 
     def __init__(self, method: LearnedSampler, target: Target, seed: int, iterations: int, path: Path | None) -> None:
         self._path, self._target, self.seconds = path, target, 0.0
+        self._prior = method.prior.to(target.device, target.dtype) if isinstance(method.prior, Target) else None
         if path is not None and distributed.rank():
             self._path = path.with_name(f"{path.name}.{distributed.rank()}")
         self._header = method.describe() | {
@@ -46,6 +48,9 @@ class Record:
         saved = checkpoints.load(self._path, self._header)
         x, expected = (tensor.to(self._target.device) for tensor in saved["probe"])
         checkpoints.check_density(self._path, self._target, x, expected)
+        if self._prior is not None:
+            x, expected = (tensor.to(self._target.device) for tensor in saved["prior_probe"])
+            checkpoints.check_density(self._path, self._prior, x, expected, "prior")
         self.seconds = saved["seconds"]
         return saved
 
@@ -65,6 +70,8 @@ class Record:
         run.history.update(saved["history"])
         if run.buffer is not None:
             run.buffer.load_state_dict(saved["buffer"])
+        if run.witnesses is not None:
+            run.witnesses.load_state_dict(saved["witnesses"])
         if run.move_steps is not None:
             run.move_steps.copy_(saved["move_steps"])
         tally.__dict__.update(saved["tally"])
@@ -79,8 +86,6 @@ class Record:
         """Write everything."""
         if self._path is None:
             return
-        x = space.shift.to(self._target.dtype).expand(PROBES, -1)
-        x = x + torch.linspace(-1, 1, PROBES, dtype=x.dtype, device=x.device)[:, None] * space.spread.to(x)
         content = {
             "header": self._header,
             "space": pack_space(space),
@@ -92,12 +97,21 @@ class Record:
             "counts": [run.iteration, run.lost, run.skipped],
             "history": run.history,
             "buffer": None if run.buffer is None else run.buffer.state_dict(),
+            "witnesses": None if run.witnesses is None else run.witnesses.state_dict(),
             "move_steps": run.move_steps,
             "tally": asdict(tally),
             "seconds": seconds,
-            "probe": [x, self._target.log_prob(x)],
+            "probe": probe(space, self._target),
+            "prior_probe": None if self._prior is None else probe(space, self._prior),
         }
         checkpoints.save(self._path, content)
+
+
+def probe(space: Space, density: Target) -> list[Tensor]:
+    """A few points around the middle (PROBES, dim), and the log-density there, by which it is known again."""
+    x = space.shift.to(density.dtype).expand(PROBES, -1)
+    x = x + torch.linspace(-1, 1, PROBES, dtype=x.dtype, device=x.device)[:, None] * space.spread.to(x)
+    return [x, density.log_prob(x)]
 
 
 def pack_space(space: Space) -> dict[str, Any]:

@@ -3,7 +3,11 @@
     x_{k-1} ~ N(a_k x_k, v_k)                               the noising process, exact between any two times
     x_{k+1} ~ N(A_k x_k + B_k F(x_k), v'_k e^{2 l_k})       F = N / rho_k + (g_k + G_k) c: the control
 
-c = s(x) + x / variance, shortened to `clip` for the network's use.
+c = s(x) + x / variance, shortened to clip / rho for the network's use.
+
+With a mixture for the target of the free motion, F = grad log p_k + x / variance + N / rho + (g_k + G_k) c, p_k the
+mixture noised as far as state k and c = s(x) - grad log p_K(x): without N and G the paths are the mixture's reversed
+diffusion, and what is learned is where the target differs from it (Noble, Grenioux, Gabrie and Durmus 2025).
 
 The best F is grad log h, h the ratio of the marginal laws of the noised target and of the noise itself. l is zero, or
 learned with `learn_scale`: the reverse of a step that is not small is narrower or wider than the step itself.
@@ -19,8 +23,11 @@ from torch import Generator, Tensor, nn
 
 from samplers.diffusion.control import Control, clip_norm
 from samplers.diffusion.networks import NetworkSpec
+from samplers.diffusion.noised_mixture import NoisedMixture, noised
 from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table
-from samplers.diffusion.prior import Prior
+from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
+from samplers.diffusion.space import Space
+from targets import Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +35,8 @@ class Coefficients:
     """Of K steps, (K,) each, in float64: noising from state k + 1 to k, and the free forward step from k to k + 1.
 
     back_scale a, back_variance v; ahead_scale A, ahead_control B, ahead_variance v'. schedule: g at states 0 .. K.
-    variance: of x where F = 0, which the score is taken relative to: c = s(x) + x / variance.
+    variance: of x where F = 0, which the score is taken relative to: c = s(x) + x / variance. signal: a from the data to
+    states 0 .. K, of a process that keeps unit variance.
     """
 
     back_scale: Tensor
@@ -38,6 +46,7 @@ class Coefficients:
     ahead_variance: Tensor
     schedule: Tensor
     variance: float = 1.0
+    signal: Tensor | None = None
 
 
 class ReferenceMeasure(PathMeasure):
@@ -49,6 +58,7 @@ class ReferenceMeasure(PathMeasure):
     ahead_control: Tensor
     ahead_deviation: Tensor
     schedule: Tensor
+    signal: Tensor
     clip: Tensor
 
     def __init__(
@@ -60,10 +70,12 @@ class ReferenceMeasure(PathMeasure):
         *,
         start: str,
         learn_scale: bool,
+        mixture: NoisedMixture | None = None,
     ) -> None:
         steps = len(coefficients.back_scale)
         super().__init__(prior, steps)
         self.precision = 1 / coefficients.variance
+        self.mixture = mixture
         self.control = Control(network, prior.dim, generator)
         self.scored = start == "score"
         for name, value in {
@@ -73,6 +85,7 @@ class ReferenceMeasure(PathMeasure):
             "ahead_control": coefficients.ahead_control,
             "ahead_deviation": coefficients.ahead_variance.sqrt(),
             "schedule": coefficients.schedule,
+            "signal": coefficients.schedule if coefficients.signal is None else coefficients.signal,
         }.items():
             self.register_buffer(name, value.float())
         self.stretches = nn.Parameter(torch.zeros(steps, prior.dim)) if learn_scale else None
@@ -94,12 +107,20 @@ class ReferenceMeasure(PathMeasure):
             "ahead": deviation,
             "a": self.back_scale[behind, None, None],
             "behind": self.back_deviation[behind, None, None],
+            "signal": self.signal[k, None, None],
+            "limit": (self.clip / unit)[:, None, None],
         }
         return Table(values, control)
 
     def field(self, table: Table, at: Points) -> Tensor:
-        relative = torch.add(at.score, at.x, alpha=self.precision)
-        return self.control(table.parts, at.x, clip_norm(relative, self.clip))
+        if self.mixture is None:
+            relative = torch.add(at.score, at.x, alpha=self.precision)
+            return self.control(table.parts, at.x, clip_norm(relative, table.values["limit"]))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and at.x.requires_grad):
+            signal = table.values["signal"]
+            free = at.x + self.mixture.score(signal, at.x)
+            relative = at.score - self.mixture.score(torch.ones_like(signal), at.x)
+        return free + self.control(table.parts, at.x, clip_norm(relative, table.values["limit"]))
 
     def forward(self, table: Table, at: Points, field: Tensor) -> Step:
         values = table.values
@@ -107,3 +128,11 @@ class ReferenceMeasure(PathMeasure):
 
     def backward(self, table: Table, at: Points, field: Tensor | None) -> Step:
         return Step(table.values["a"] * at.x, table.values["behind"])
+
+
+def around(space: Space, target: Target, signal: Tensor) -> tuple[Prior, NoisedMixture | None]:
+    """The prior, and the mixture of the free motion: that of the space noised to the first state, or N(0, I) and None."""
+    if space.mixture is None:
+        return GaussianPrior(target.dim, learned=False), None
+    mixture = space.seen(target).mixture(space.mixture.to(target.device))
+    return MixturePrior(noised(mixture, float(signal[0]))), NoisedMixture(mixture)

@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing import SMC
+from samplers.annealing.mixture_fit import fit_gaussian
 from samplers.annealing.pilot import find_base
 from samplers.counting import Counted
 from samplers.diffusion.laplace import laplace
@@ -32,6 +33,7 @@ PriorChoice = Gaussian | GaussianMixture | Literal["gaussian", "mixture", "lapla
 MOST_PILOT_DIM = 500
 NARROW = 8.0  # deviations of a prior that was given, beyond which few chains may end
 MOST_OUTSIDE = 0.1
+CHANCE = 5.0  # standard errors up to which no correlation of the pilot's particles counts
 CHAINS, CHAIN_STEPS, LEAPFROGS, FIRST_STEP = 64, 60, 8, 0.05
 
 
@@ -98,14 +100,25 @@ def find_space(
             SamplingWarning,
             stacklevel=4,
         )
-    assert isinstance(base.density, (Gaussian, GaussianMixture))
-    density = base.density
-    if choice == "gaussian" or not mixture or base.regions is None:
-        density = base.density if base.regions is None else base.regions
-        space = replace(_around(density, coordinates, "the pilot's particles", target), mixture=None)
+    assert base.points is not None
+    if base.regions is None or not mixture or choice == "gaussian":
+        space = _around(_gaussian(base.points, target), coordinates, "the pilot's particles", target)
     else:
-        space = _around(density, coordinates, "the mixture of the pilot", target)
+        space = _around(base.regions, coordinates, "the mixture of the pilot", target)
     return replace(space, witnesses=base.points)
+
+
+def _gaussian(points: Tensor, target: Target) -> Gaussian:
+    """The Gaussian with the moments of points (n, dim); a diagonal one where they show no correlation, or are few."""
+    fit = fit_gaussian(points.double())
+    mean, covariance = fit.means[0].to(target.dtype), fit.covariances[0]
+    if fit.diagonal:
+        return Gaussian(mean, covariance.sqrt())
+    scale = covariance.diagonal().sqrt()
+    correlation = covariance / scale / scale[:, None] - torch.eye(target.dim).to(covariance)
+    if float(correlation.abs().max()) < CHANCE / math.sqrt(len(points)):
+        return Gaussian(mean, scale)
+    return Gaussian(mean, covariance=covariance)
 
 
 def _around(density: Gaussian | GaussianMixture, coordinates: Coordinates, source: str, target: Target) -> Space:

@@ -11,11 +11,12 @@ from torch import Generator, Tensor
 
 from samplers.diffusion import distributed
 from samplers.diffusion.gradient import accumulate, through_paths
-from samplers.diffusion.objectives import KL
+from samplers.diffusion.objectives import KL, ForwardKL
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.pieces import Moves, simulate_pieces
 from samplers.diffusion.replay import Buffer, Replay
 from samplers.diffusion.simulation import joined, simulate, simulate_backward
+from samplers.diffusion.witnesses import Witnesses
 from targets import Target
 from targets.arguments import check_integer, not_negative, positive
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler
 
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
+WARM_RATE = 0.25  # of the learning rate, once witnesses have taught what they can
 OPENING = 0.2  # share of the iterations after which the network's clip is open
 EXPLORING = 0.5  # share of the iterations after which nothing is explored any more
 MOVE_ACCEPTANCE, MOVE_GAIN = 0.8, 0.1
@@ -32,21 +34,24 @@ MOVE_ACCEPTANCE, MOVE_GAIN = 0.8, 0.1
 class Training:
     """Settings of the optimiser; the defaults serve all methods, in the coordinates that the pilot finds.
 
-    batch: paths an iteration. learning_rate: of Adam for the networks, after `warmup` iterations and then on a cosine
+    batch: paths an iteration. warm_start: share of the iterations that go to `ForwardKL` on the pilot's particles before
+    the objective takes over at a quarter of the learning rate; 0 for none, and there is none without a pilot.
+    learning_rate: of Adam for the networks, after `warmup` iterations and then on a cosine
     down to a fiftieth. schedule_rate: that of temperatures, step sizes, scales and the prior, as a share of it.
     gradient_clip: largest norm of the gradient. average: of the parameters over iterations, which is what samples in
-    the end. clip: (first, last) limit on the root mean square of the score that the network sees, in the sampler's
-    coordinates. exploration: share by which the noise of simulated paths is wider at first. replay: a `Replay`.
+    the end. clip: (first, last) limit on the score that the network sees, as the root mean square of its pull in units
+    of the step's noise. exploration: share by which the noise of simulated paths is wider at first. replay: a `Replay`.
     mixed_precision: networks in bfloat16; weights stay exact. compile: networks through torch.compile.
     """
 
-    batch: int = 512
-    learning_rate: float = 2e-3
-    schedule_rate: float = 0.3
+    batch: int = 256
+    warm_start: float = 0.5
+    learning_rate: float = 3e-3
+    schedule_rate: float = 1.0
     warmup: int = 50
     gradient_clip: float = 1.0
     average: float = 0.99
-    clip: tuple[float, float] = (10.0, 100.0)
+    clip: tuple[float, float] = (3.0, 10.0)
     exploration: float = 0.0
     replay: Replay | None = None
     mixed_precision: bool = False
@@ -58,6 +63,8 @@ class Training:
         for name in ("learning_rate", "schedule_rate", "gradient_clip"):
             positive(getattr(self, name), name)
         not_negative(self.exploration, "exploration")
+        if not 0 <= self.warm_start <= 1:
+            raise ValueError(f"warm_start: got {self.warm_start!r}, expected a share of the iterations in [0, 1]")
         if not 0 <= self.average < 1:
             raise ValueError(f"average: got {self.average!r}, expected a number in [0, 1)")
         if len(self.clip) != 2 or not 0 < self.clip[0] <= self.clip[1]:
@@ -66,7 +73,10 @@ class Training:
 
 @dataclass(eq=False)
 class Progressed:
-    """One iteration: the loss, and of its paths the bound, log Z, share of effective paths, and how many were lost."""
+    """One iteration: the loss, and of its paths the bound, log Z, share of effective paths, and how many were lost.
+
+    warm: its paths ran backwards from witnesses; the bound is then the upper one, and the rest is not known.
+    """
 
     loss: float
     elbo: float
@@ -75,6 +85,7 @@ class Progressed:
     gradient: float
     lost: int
     skipped: bool
+    warm: bool = False
 
 
 @dataclass(eq=False)
@@ -86,6 +97,7 @@ class Run:
     target: Target
     generator: Generator
     iterations: int
+    witnesses: Witnesses | None = None
     iteration: int = 0
     lost: int = 0
     skipped: int = 0
@@ -114,14 +126,22 @@ class Run:
         """The share of the iterations that is done."""
         return self.iteration / max(1, self.iterations)
 
+    @property
+    def warm(self) -> bool:
+        """Whether the next iteration learns from witnesses."""
+        if self.witnesses is None or isinstance(self.method.objective, ForwardKL):
+            return isinstance(self.method.objective, ForwardKL)
+        return self.done < self.training.warm_start
+
     def step(self) -> Progressed:
         """One iteration."""
+        warm = self.warm
         self._set_rates()
         self.optimiser.zero_grad(set_to_none=True)
         loss, log_w = self._gradient()
         distributed.average_gradients([*self.parameters, self.log_z])
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.training.gradient_clip))
-        skipped = not (math.isfinite(loss) and math.isfinite(norm))
+        skipped = distributed.anywhere(not (math.isfinite(loss) and math.isfinite(norm)))
         if not skipped:
             self.optimiser.step()
             keep = min(self.training.average, (1 + self.iteration) / (10 + self.iteration))
@@ -131,12 +151,21 @@ class Run:
         self.iteration += 1
         self.lost += lost
         self.skipped += skipped
-        return Progressed(loss, *_figures(good), norm, lost, skipped)
+        elbo, log_z, ess = _figures(good)
+        return Progressed(loss, elbo, *((math.nan, math.nan) if warm else (log_z, ess)), norm, lost, skipped, warm)
 
     def _set_rates(self) -> None:
         training = self.training
-        rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, self.done)))
-        rate *= min(1.0, (self.iteration + 1) / (training.warmup + 1))
+        share, warm = training.warm_start, self.warm
+        if self.witnesses is None or isinstance(self.method.objective, ForwardKL) or share in (0, 1):
+            done, top, since = self.done, 1.0, self.iteration
+        elif warm:
+            done, top, since = self.done / share, 1.0, self.iteration
+        else:
+            done, top = (self.done - share) / (1 - share), WARM_RATE
+            since = self.iteration - math.ceil(share * self.iterations)
+        rate = top * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+        rate *= min(1.0, (since + 1) / (training.warmup + 1))
         for group in self.optimiser.param_groups:
             group["lr"] = training.learning_rate * rate * group["share"]
         first, last = training.clip
@@ -146,6 +175,11 @@ class Run:
     def _gradient(self) -> tuple[float, Tensor]:
         objective, n = self.method.objective, self.training.batch
         scale = 1 / self.measure.dim
+        if self.warm:
+            assert self.witnesses is not None
+            u = self.witnesses.draw(n, self.target, self.generator)
+            paths = simulate_backward(self.measure, self.target, u, self.generator, keep=True)
+            return accumulate(self.measure, paths, ForwardKL(), self.log_z, scale)
         if isinstance(objective, KL):
             if objective.memory == "adjoint":
                 from samplers.diffusion.adjoint import adjoint
@@ -185,7 +219,7 @@ class Run:
         for j, rate in enumerate(cloud.acceptance):
             self.move_steps[j] *= math.exp(MOVE_GAIN * (rate - MOVE_ACCEPTANCE))
         losses = [accumulate(self.measure, paths, method.objective, self.log_z, scale)[0] for paths in cloud.paths]
-        return math.fsum(losses), cloud.log_weights + cloud.log_z + math.log(len(cloud.log_weights))
+        return math.fsum(losses), cloud.log_w
 
     def averaged(self) -> PathMeasure:
         """A copy of the measures with averaged parameters, for sampling."""

@@ -36,9 +36,12 @@ class ControlNetwork(nn.Module, ABC):
 
     coordinates: the changes of coordinates x = m + L u that leave what the network is made for meaningful: "full" for
     any L, "diagonal" for a diagonal one, "isotropic" for L = c I and m = 0.
+    gates: after the control the network returns, in the last axis, dim numbers more, by which the sampler multiplies the
+    score itself.
     """
 
     coordinates: ClassVar[Coordinates]
+    gates: ClassVar[bool] = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -46,7 +49,7 @@ class ControlNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, time: Tensor, x: Tensor, score: Tensor) -> Tensor:
-        """The control, (s, n, dim).
+        """The control, (s, n, dim); with `gates` (s, n, 2 dim).
 
         time: (s,), the share of the steps that is done, in [0, 1]. x: (s, n, dim), states. score: (s, n, dim), a
         direction that the sampler proposes, finite and of order one; it is an input like any other.
