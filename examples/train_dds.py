@@ -39,9 +39,7 @@ def main(iterations=400):
     print(f"effective draws {draws.attrs['ess']:.0%}, Pareto k-hat {draws.attrs['pareto_k']:.2f}")
     print(f"weights of the modes from {float(modes.min()):.3f} to {float(modes.max()):.3f}, truth {1 / 9:.3f}")
     figure = Figure(figsize=(13, 6.4), layout="constrained")
-    for row, (name, sampler) in zip(
-        figure.subplots(2, 5), {"before": untrained, "after": fitted}.items(), strict=True
-    ):
+    for row, (name, sampler) in zip(figure.subplots(2, 5), {"before": untrained, "after": fitted}.items(), strict=True):
         states = paths(sampler)
         steps = len(states) - 1
         for axes, k in zip(row, (0, steps // 4, steps // 2, 3 * steps // 4, steps), strict=True):

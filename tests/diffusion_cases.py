@@ -95,6 +95,8 @@ def shaken(measure, seed=0, size=0.5, wider=True):
             noise = 0.15 * noise
         elif name.startswith("control.gate"):
             noise = 0.02 * noise
+        elif name.startswith("flow"):
+            noise = 0.3 * noise
         elif name.startswith("control.network"):
             noise = 0.1 * noise
         elif name == "raw_temperatures":

@@ -272,7 +272,10 @@ def moves_without_flow(patch):
                 self._measure.flow = flow
 
     patch.setattr(pieces, "Between", Between)
-    return scld(steps=2, pieces=2, objective=SubTrajectoryBalance()), LINE, RUNS
+    fitted = scld(steps=2, pieces=2, objective=SubTrajectoryBalance())
+    fitted.move_steps.fill_(0.4)
+    fitted.measure.flow.out.weight.data.mul_(3)
+    return fitted, LINE, RUNS
 
 
 @bug("a piece that begins at another density than the last one ended at")

@@ -19,8 +19,7 @@ def target():
 def trained(folder, iterations=6):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
-        fitted = METHOD.fit(target(), seed=3, iterations=iterations, progress=False, checkpoint=folder)
-    return fitted
+        return METHOD.fit(target(), seed=3, iterations=iterations, progress=False, checkpoint=folder)
 
 
 def process(rank, folder):

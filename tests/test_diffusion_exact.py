@@ -14,6 +14,7 @@ from diffusion_cases import (
     METHODS,
     MIXED,
     REFERENCE,
+    RESIDUAL,
     SMALL,
     TARGETS,
     Inverse,
@@ -60,7 +61,7 @@ def log_weights(fitted, n, seed=0, **options):
 @pytest.mark.parametrize(("name", "where", "mixture"), ALL)
 def test_z_is_unbiased(name, where, mixture):
     fitted = untrained(method(name, where, mixture=mixture), TARGETS[where], size=0.5 if where == "line" else 0.35)
-    check_unbiased_z(Weights(fitted), TARGETS[where], seed=2, draws=64)
+    check_unbiased_z(Weights(fitted), TARGETS[where], seed=1, draws=32 if where == "line" else 64)
 
 
 @pytest.mark.parametrize("name", ["DDS", "PIS"])
@@ -121,7 +122,7 @@ def test_inverse_weights_of_backward_paths(name, where):
     """E[1 / w] = 1 / Z from exact draws, and the mean of log w is above log Z as that of forward paths is below."""
     target = TARGETS[where]
     fitted = untrained(method(name, where, prior=NARROWER[where]), target, size=0.25, wider=False)
-    check_unbiased_z(InverseWeights(fitted), Inverse(target), seed=3, draws=64)
+    check_unbiased_z(InverseWeights(fitted), Inverse(target), seed=1, draws=64)
     exact = target.sample(4000, generator=torch.Generator().manual_seed(1))
     found = fitted.evaluate(4000, witnesses=exact)
     assert found.elbo < target.log_z < found.eubo
@@ -250,10 +251,10 @@ def test_the_sum_over_all_paths_is_z(name, mixture):
     assert float(found.log()) == pytest.approx(LINE.log_z, abs=1e-7)
 
 
-@pytest.mark.parametrize("stretch", [1.0, 1.3])
+@pytest.mark.parametrize(("stretch", "network"), [(1.0, RESIDUAL), (1.3, SMALL)])
 @pytest.mark.parametrize(("name", "where", "mixture"), [*ALL, ("SCLD", "plane", True)])
-def test_paths_evaluated_again_have_the_same_weights(name, where, mixture, stretch):
-    fitted = untrained(method(name, where, mixture=mixture), TARGETS[where], size=1.0)
+def test_paths_evaluated_again_have_the_same_weights(name, where, mixture, stretch, network):
+    fitted = untrained(method(name, where, mixture=mixture, network=network), TARGETS[where])
     measure, target = fitted.measure, seen(fitted)
     kept = log_weights(fitted, 50, keep=True, stretch=stretch)
     ended = log_weights(fitted, 50, stretch=stretch)
@@ -471,11 +472,10 @@ def test_pieces_without_resampling_are_whole_paths(name, pieces):
     fitted = untrained(method(name, "plane"), TARGETS["plane"], size=1.0)
     whole = log_weights(fitted, 64, seed=2)
     generator = torch.Generator().manual_seed(2)
-    cloud = simulate_pieces(fitted.measure, seen(fitted), 64, generator, pieces=pieces, threshold=0.0)
-    torch.testing.assert_close(cloud.x, whole.last_point.x[0], rtol=1e-10, atol=1e-10)
-    assert cloud.resampled == 0
-    log_w = cloud.log_weights + cloud.log_z + math.log(64)
-    torch.testing.assert_close(log_w, whole.log_weights, rtol=1e-9, atol=1e-9)
+    landed = simulate_pieces(fitted.measure, seen(fitted), 64, generator, pieces=pieces, threshold=0.0)
+    torch.testing.assert_close(landed.x, whole.last_point.x[0], rtol=1e-10, atol=1e-10)
+    assert landed.cloud.resamplings == 0
+    torch.testing.assert_close(landed.log_w, whole.log_weights, rtol=1e-9, atol=1e-9)
 
 
 def test_scld_without_resampling_and_moves_weighs_like_cmcd():
@@ -489,12 +489,11 @@ def test_scld_without_resampling_and_moves_weighs_like_cmcd():
 
 
 def test_the_answers_of_pieces_belong_together():
-    """Weights, log Z, and log-densities in x, over eight clouds."""
+    """Weights, log Z and its error, and log-densities in x."""
     fitted = untrained(method("SCLD", "plane", ess_threshold=1.0), TARGETS["plane"])
     draws = fitted.sample(draws=1030, seed=3)
     assert draws.x.shape == (1, 1030, 2)
-    assert len(draws.log_z.estimates) == 8
-    assert float(draws.log_weights.logsumexp(1)) - math.log(1030) == pytest.approx(draws.log_z.value, abs=2e-3)
+    assert float(draws.log_weights.logsumexp(1)) - math.log(1030) == pytest.approx(draws.log_z.value, abs=1e-9)
     torch.testing.assert_close(draws.stats["lp"], TARGETS["plane"].log_prob(draws.x))
     assert abs(draws.log_z.value - TARGETS["plane"].log_z) < 6 * draws.log_z.standard_error
 

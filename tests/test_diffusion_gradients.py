@@ -115,21 +115,21 @@ def gap(one, other):
 
 def potentials(measure, points):
     """C (steps + 1, n), a step at a time, with torch's own normal densities."""
-    last, sums, rows = len(points.x) - 1, 0.0, []
-    for k in range(last + 1):
+    before, sums, rows = None, 0.0, []
+    for k in range(len(points.x)):
         here, index = points[k : k + 1], torch.tensor([k])
-        if k:
+        if before is not None:
             ahead, behind = measure.table(index - 1), measure.table(index)
-            step = measure.forward(ahead, before, measure.field(ahead, before))  # noqa: F821
+            step = measure.forward(ahead, before, measure.field(ahead, before))
             back = measure.backward(behind, here, measure.field(behind, here))
             forward = Normal(step.mean, step.scale).log_prob(here.x).sum(-1)
-            sums = sums + (Normal(back.mean, back.scale).log_prob(before.x).sum(-1) - forward)[0]  # noqa: F821
+            sums = sums + (Normal(back.mean, back.scale).log_prob(before.x).sum(-1) - forward)[0]
         b = measure.temperature(index)
         density = (1 - b) * measure.prior.log_prob(here.x)[0] + b * here.log_prob[0]
         if measure.flow is not None:
             density = density + b * (1 - b) * measure.flow(measure.time(index), here.x)[0]
         rows.append(density + sums)
-        before = here  # noqa: F841
+        before = here
     return torch.stack(rows)
 
 
@@ -330,7 +330,7 @@ def test_finite_differences_through_the_paths(case):
 
 @EVERY_CASE
 def test_the_loss_through_the_paths_is_minus_the_mean_of_the_weights(case):
-    """As the simulation finds them, at the same states."""
+    """Which is that of simulated paths, but for chance."""
     measure, target = built(case)
     loss, log_w = through_paths(measure, target, 4000, seeded(8), PLAIN, 0.5)
     assert loss == pytest.approx(-0.5 * float(log_w.mean()), rel=1e-12)

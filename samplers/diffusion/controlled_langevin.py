@@ -4,10 +4,10 @@
     x_{k+1} ~ N(x_k + h_k (g_k + u_k)(x_k), 2 h_k)
     x_{k-1} ~ N(x_k + h_{k-1} (g_k - u_k)(x_k), 2 h_{k-1})
 
-u_k = N(t_k, x, g_k) s_k / h_k + G(t_k) g_k is a network of which a state needs one evaluation for both directions, since
-both are taken at the temperature of the state that they start from. A score g whose step is longer than LONGEST times
-the noise s is shortened to that: where scores explode, plain Euler steps do too. Temperatures b (cumulative sums of softplus, from
-exactly 0 to exactly 1) and step sizes h (one a step, times one a coordinate) are learned with the rest.
+u_k = N(t_k, x, g_k) s_k / h_k + G(t_k) g_k is a network of which a state needs one evaluation for both directions,
+since both are taken at the temperature of the state that they start from. A score g whose step is longer than LONGEST
+times the noise s is shortened to that: where scores explode, plain Euler steps do too. Temperatures b (cumulative sums
+of softplus, from exactly 0 to exactly 1) and step sizes h (one a step, times one a coordinate) are learned too.
 """
 
 from __future__ import annotations

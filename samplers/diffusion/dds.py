@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Generator
 
 from samplers.diffusion import grids
@@ -48,7 +49,7 @@ class DDS(LearnedSampler):
         times = grids.cosine(self.steps, self.horizon).flip(0)
         signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
-        free = Coefficients(scale, variance, scale, variance, variance, signal, signal=signal)
+        free = Coefficients(scale, variance, scale, variance, variance, signal, torch.ones_like(signal), signal)
         prior, mixture = around(space, target, signal)
         return ReferenceMeasure(
             prior,

@@ -1,7 +1,7 @@
 """Time-reversed diffusion sampler.
 
     x_{k-1} = a_k x_k + sqrt(v_k) xi                                the noising process: variance preserving, exact
-    x_{k+1} = x_k / a_k + (v_k / a_k) s + sqrt(v_k) e^l xi,         its learned reversal, s = F(t_k, x_k) - x_k the score
+    x_{k+1} = x_k / a_k + (v_k / a_k) s + sqrt(v_k) e^l xi          its learned reversal, s = F(t_k, x_k) - x_k
 
 In place of the integrals of the divergence and of Girsanov's formula along an Euler path, whose weights are biased at
 any step size, both directions are laws of finitely many points. Berner, Richter and Ullrich 2024.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Generator
 
 from samplers.diffusion import grids
@@ -48,7 +49,7 @@ class DIS(LearnedSampler):
         signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
         # x / a + (v / a) (F - x) = a x + (v / a) F, since a^2 + v = 1
-        free = Coefficients(scale, variance, scale, variance / scale, variance, signal, signal=signal)
+        free = Coefficients(scale, variance, scale, variance / scale, variance, signal, torch.ones_like(signal), signal)
         prior, mixture = around(space, target, signal)
         return ReferenceMeasure(
             prior,

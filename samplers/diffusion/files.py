@@ -64,9 +64,9 @@ def load(path: str | Path, target: Target) -> Fitted:
     if not known:
         raise ValueError(f"path: {path} has the format {content['format']!r}, expected {FORMAT!r}")
     found = content["target"]
-    for name, here in (("name", target.name), ("dim", target.dim)):
-        if found[name] != here:
-            raise ValueError(f"target: got the {name} {here!r}, expected {found[name]!r}, for which {path} was made")
+    for name, own in (("name", target.name), ("dim", target.dim)):
+        if found[name] != own:
+            raise ValueError(f"target: got the {name} {own!r}, expected {found[name]!r}, for which {path} was made")
     target = target.to(dtype=getattr(torch, found["dtype"].removeprefix("torch.")))
     method, space = _unpacked(content["method"]), unpack_space(content["space"], target)
     x, expected = (tensor.to(target.device) for tensor in content["probe"])

@@ -97,6 +97,7 @@ class _Job:
         run = self._run(space)
         if saved is None:
             self.method.tune(run.measure, run.target, self._generator(NETWORK + 1))
+            run.average = [p.detach().clone() for p in run.parameters]
         else:
             record.restore(saved, run, self.counted.tally)
         self._train(run, space, record)
@@ -118,17 +119,18 @@ class _Job:
     def _run(self, space: Space) -> Run:
         target, generator = space.seen(self.counted), self._generator(NETWORK)
         measure = self.method.build(space, target, generator)
-        if isinstance(self.method.objective, SubTrajectoryBalance):
+        objective = self.method.objective_for(space)
+        if isinstance(objective, SubTrajectoryBalance):
             measure.flow = FlowNetwork(target.dim, generator)
         measure.to(device=target.device, dtype=target.dtype)
         measure.control.speed_up(self.method.training.mixed_precision, self.method.training.compile)
         witnesses = None
         if space.witnesses is not None:
             witnesses = Witnesses(target.to_u(space.witnesses.to(device=target.device, dtype=target.dtype)))
-        elif isinstance(self.method.objective, ForwardKL):
+        elif isinstance(objective, ForwardKL):
             raise ValueError("objective: ForwardKL learns from the particles of a pilot; expected a prior it finds")
         generator = self._generator(PATHS + distributed.rank())
-        return Run(self.method, measure, target, generator, self.iterations, witnesses)
+        return Run(self.method, measure, target, generator, self.iterations, objective, witnesses)
 
     def _train(self, run: Run, space: Space, record: Record) -> None:
         log = _Log(self.log_dir)

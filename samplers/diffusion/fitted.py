@@ -205,5 +205,5 @@ class Fitted:
         return save(self, Path(path))
 
     def with_target(self, target: Target) -> Fitted:
-        """The same sampler for another density, such as the same one elsewhere in a sweep; its weights say if it fits."""
+        """The same sampler for another density, such as the next of a sweep; its weights say whether it fits."""
         return replace(self, target=target)

@@ -15,7 +15,7 @@ from samplers.diffusion.objectives import KL, LogVariance, Objective
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.space import PriorChoice, Space
 from samplers.diffusion.training import Training
-from samplers.draws import Draws
+from samplers.draws import Cost, Draws
 from targets import Target
 from targets.arguments import check_integer
 
@@ -23,19 +23,22 @@ if TYPE_CHECKING:
     from samplers.diffusion.fitted import Fitted
 
 
+FEW_DIMENSIONS = 5
+
+
 @dataclass(frozen=True, eq=False)
 class LearnedSampler(ABC):
     """A pair of path measures to be learned; see DDS, PIS, DIS, MCD, CMCD and SCLD.
 
     steps: K. network: a `NetworkSpec`. prior: where paths start, or how it is found (`samplers.diffusion.space`): None
-    is a pilot run. objective: `LogVariance()` and others of `samplers.diffusion.objectives`. training: everything
-    about the optimiser (`Training`).
+    is a pilot run. objective: one of `samplers.diffusion.objectives`; None is `LogVariance()` where paths start from a
+    mixture and in few dimensions, where its noise is small, else `KL()`. training: the optimiser's settings.
     """
 
     steps: int = 64
     network: NetworkSpec = field(default_factory=ResidualMLP)
     prior: PriorChoice = None
-    objective: Objective = field(default_factory=LogVariance)
+    objective: Objective | None = None
     training: Training = field(default_factory=Training)
 
     takes_mixture: ClassVar[bool] = False
@@ -45,7 +48,7 @@ class LearnedSampler(ABC):
         check_integer(self.steps, "steps", 2)
         if not isinstance(self.network, NetworkSpec):
             raise TypeError(f"network: got {self.network!r}, expected a NetworkSpec such as ResidualMLP(width=64)")
-        if not isinstance(self.objective, Objective):
+        if self.objective is not None and not isinstance(self.objective, Objective):
             raise TypeError(f"objective: got {self.objective!r}, expected an Objective such as LogVariance()")
         if isinstance(self.objective, KL) and (self.training.replay or self.training.exploration):
             raise ValueError("objective: KL needs paths of the model itself; expected no replay and no exploration")
@@ -53,6 +56,14 @@ class LearnedSampler(ABC):
     @abstractmethod
     def build(self, space: Space, target: Target, generator: Generator) -> PathMeasure:
         """The untrained pair of path measures for a target in the coordinates of `space`."""
+
+    def objective_for(self, space: Space) -> Objective:
+        """The objective, or what takes its place for a target in these coordinates."""
+        if self.objective is not None:
+            return self.objective
+        off_policy = self.training.replay is not None or self.training.exploration > 0
+        few = space.mixture is not None or len(space.shift) <= FEW_DIMENSIONS
+        return LogVariance() if few or off_policy or self.pieces is not None else KL()
 
     def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
         """Set what a short trial can tell before training, in place; target in the sampler's coordinates."""
@@ -121,7 +132,10 @@ class LearnedSampler(ABC):
             progress=progress,
             checkpoint=checkpoint,
         )
-        return fitted.sample(draws=draws, seed=seed + 1)
+        drawn = fitted.sample(draws=draws, seed=seed + 1)
+        both = (fitted.cost, drawn.cost)
+        drawn.cost = Cost(sum(c.log_prob for c in both), sum(c.score for c in both), sum(c.seconds for c in both))
+        return drawn
 
     def describe(self) -> dict[str, Any]:
         """The hyper-parameters as plain values, for records and checkpoints."""

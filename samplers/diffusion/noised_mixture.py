@@ -5,6 +5,8 @@ x_t = a x_0 + sqrt(1 - a^2) xi,   x_0 ~ sum_j w_j N(m_j, S_j):     x_t ~ sum_j w
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,14 @@ class NoisedMixture(nn.Module):
         }.items():
             self.register_buffer(name, value.clone())
 
+    def log_prob(self, a: Tensor, x: Tensor) -> Tensor:
+        """log p_a at states x (s, n, dim), for a (s, 1, 1), (s, n)."""
+        variances = a * a * self.variances + (1 - a * a)  # (s, components, dim)
+        turned = x[:, :, None] if self.diagonal else self._turned(x)
+        squares = ((turned - (a * self.centres)[:, None]).square() / variances[:, None]).sum(-1)
+        constant = self.log_weights - 0.5 * (2 * math.pi * variances).log().sum(-1)
+        return (constant[:, None] - 0.5 * squares).logsumexp(-1)
+
     def score(self, a: Tensor, x: Tensor) -> Tensor:
         """grad log p_a at states x (s, n, dim), for a (s, 1, 1), (s, n, dim)."""
         variances = a * a * self.variances + (1 - a * a)  # (s, components, dim)
@@ -54,11 +64,16 @@ class NoisedMixture(nn.Module):
             shares = logits.softmax(-1)
             return shares @ pull - x * (shares @ precision)
         s, n, dim = x.shape
-        turned = (x.reshape(-1, dim) @ self._flat_axes()).reshape(s, n, -1, dim) - (a * self.centres)[:, None]
+        turned = self._turned(x) - (a * self.centres)[:, None]
         pulled = turned * precision[:, None]
         logits = constant[:, None] - 0.5 * torch.linalg.vecdot(turned, pulled)
         weighted = logits.softmax(-1)[..., None] * pulled
         return -(weighted.reshape(s * n, -1) @ self._flat_axes().mT).reshape(s, n, dim)
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """x along the axes of each component, (s, n, components, dim)."""
+        s, n, dim = x.shape
+        return (x.reshape(-1, dim) @ self._flat_axes()).reshape(s, n, -1, dim)
 
     def _flat_axes(self) -> Tensor:
         """The axes of all components side by side, (dim, components * dim)."""

@@ -1,10 +1,10 @@
 """Path integral sampler.
 
-    x_0 ~ N(m, t_0 e^l),   x_{k+1} = x_k + d_k F(t_k, x_k) + sqrt(d_k) e^l xi          Brownian motion from a point, steered
-    x_{k-1} = (t_{k-1} / t_k) x_k + sqrt(t_{k-1} d / t_k) xi               the bridge back to the point, exact
+    x_0 ~ N(m, t_0 e^l),   x_{k+1} = x_k + d_k F(t_k, x_k) + sqrt(d_k) e^l xi      Brownian motion from a point, steered
+    x_{k-1} = (t_{k-1} / t_k) x_k + sqrt(t_{k-1} d_{k-1} / t_k) xi                 the bridge back to the point, exact
 
-d the variance of a step, t the variance so far, t_K = width^2. The first step, from the point, knows nothing of x: it is
-a Gaussian whose mean and scale are learned, and x_0 is its end. Zhang and Chen 2022.
+d the variance of a step, t the variance so far, t_K = width^2. The first step, from the point, knows nothing of x: it
+is a Gaussian whose mean and scale are learned, and x_0 is its end. Zhang and Chen 2022.
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ class PIS(LearnedSampler):
         before, after = times[:-1], times[1:]
         _, back, variance = process.bridge(torch.zeros_like(before), before, after)
         ones, step = torch.ones_like(before), after - before
-        free = Coefficients(back, variance, ones, step, step, times / self.width**2, self.width**2)
+        free = Coefficients(back, variance, ones, step, step, times / self.width**2, times)
         prior = GaussianPrior(target.dim, scale=float(times[0].sqrt()), learned=True)
         return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)

@@ -35,8 +35,8 @@ class Coefficients:
     """Of K steps, (K,) each, in float64: noising from state k + 1 to k, and the free forward step from k to k + 1.
 
     back_scale a, back_variance v; ahead_scale A, ahead_control B, ahead_variance v'. schedule: g at states 0 .. K.
-    variance: of x where F = 0, which the score is taken relative to: c = s(x) + x / variance. signal: a from the data to
-    states 0 .. K, of a process that keeps unit variance.
+    variances: of x at states 0 .. K where F = 0, the last of which the score is taken relative to: c = s(x) + x /
+    variance. signal: a from the data to states 0 .. K, of a process that keeps unit variance.
     """
 
     back_scale: Tensor
@@ -45,7 +45,7 @@ class Coefficients:
     ahead_control: Tensor
     ahead_variance: Tensor
     schedule: Tensor
-    variance: float = 1.0
+    variances: Tensor
     signal: Tensor | None = None
 
 
@@ -59,6 +59,7 @@ class ReferenceMeasure(PathMeasure):
     ahead_deviation: Tensor
     schedule: Tensor
     signal: Tensor
+    variances: Tensor
     clip: Tensor
 
     def __init__(
@@ -74,7 +75,7 @@ class ReferenceMeasure(PathMeasure):
     ) -> None:
         steps = len(coefficients.back_scale)
         super().__init__(prior, steps)
-        self.precision = 1 / coefficients.variance
+        self.precision = 1 / float(coefficients.variances[-1])
         self.mixture = mixture
         self.control = Control(network, prior.dim, generator)
         self.scored = start == "score"
@@ -86,6 +87,7 @@ class ReferenceMeasure(PathMeasure):
             "ahead_deviation": coefficients.ahead_variance.sqrt(),
             "schedule": coefficients.schedule,
             "signal": coefficients.schedule if coefficients.signal is None else coefficients.signal,
+            "variances": coefficients.variances,
         }.items():
             self.register_buffer(name, value.float())
         self.stretches = nn.Parameter(torch.zeros(steps, prior.dim)) if learn_scale else None
@@ -122,6 +124,29 @@ class ReferenceMeasure(PathMeasure):
             relative = at.score - self.mixture.score(torch.ones_like(signal), at.x)
         return free + self.control(table.parts, at.x, clip_norm(relative, table.values["limit"]))
 
+    def temperature(self, k: Tensor) -> Tensor:
+        """The square of the signal, moved to be exactly 0 at the prior and 1 at the target."""
+        signal = self.signal.square()
+        return ((signal - signal[0]) / (signal[-1] - signal[0]))[k]
+
+    def log_density(self, k: Tensor, at: Points) -> Tensor:
+        """log p_k + b_k (log gamma - log p_K) (+ the flow), p_k the law of the free motion at state k."""
+        b = self.temperature(k).double()[:, None]
+        ratio = at.log_prob.double() - self._free(torch.full_like(k, self.steps), at.x)
+        value = torch.where(k[:, None] > 0, self._free(k, at.x), self.prior.log_prob(at.x).double())
+        value = torch.where(b < 1, value + torch.where(b > 0, b * ratio, 0.0), at.log_prob.double())
+        if self.flow is not None:
+            value = value + (b * (1 - b)) * self.flow(self.time(k), at.x).double()
+        return value
+
+    def _free(self, k: Tensor, x: Tensor) -> Tensor:
+        """log p_k at states (s, n, dim), (s, n) in float64."""
+        if self.mixture is not None:
+            return self.mixture.log_prob(self.signal[k, None, None], x).double()
+        variance = self.variances[k, None].double()
+        square = x.square().sum(-1).double() / variance
+        return -0.5 * (square + self.dim * (2 * math.pi * variance).log())
+
     def forward(self, table: Table, at: Points, field: Tensor) -> Step:
         values = table.values
         return Step(torch.addcmul(values["A"] * at.x, values["B"], field), values["ahead"])
@@ -131,7 +156,7 @@ class ReferenceMeasure(PathMeasure):
 
 
 def around(space: Space, target: Target, signal: Tensor) -> tuple[Prior, NoisedMixture | None]:
-    """The prior, and the mixture of the free motion: that of the space noised to the first state, or N(0, I) and None."""
+    """The prior, and the mixture of the free motion: the space's, noised to the first state; or N(0, I) and None."""
     if space.mixture is None:
         return GaussianPrior(target.dim, learned=False), None
     mixture = space.seen(target).mixture(space.mixture.to(target.device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from samplers.diffusion.cmcd import CMCD
+from samplers.diffusion.objectives import KL
 from targets.arguments import check_integer
 
 
@@ -26,6 +27,10 @@ class SCLD(CMCD):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.objective, KL):
+            raise ValueError(
+                "objective: got KL, whose gradient does not pass through resampling; expected LogVariance()"
+            )
         check_integer(self.pieces, "pieces")
         check_integer(self.moves, "moves", 0)
         check_integer(self.leapfrogs, "leapfrogs")

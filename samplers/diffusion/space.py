@@ -33,6 +33,9 @@ PriorChoice = Gaussian | GaussianMixture | Literal["gaussian", "mixture", "lapla
 MOST_PILOT_DIM = 500
 NARROW = 8.0  # deviations of a prior that was given, beyond which few chains may end
 MOST_OUTSIDE = 0.1
+TRIED, NEAR = 1000, 2.0  # draws of the pilot's mixture, and nats that its bound may lack
+HEAVY = 9.0  # kurtosis from which on a coordinate has heavy tails; 3 for a Gaussian
+QUARTILE = 0.67449  # of a standard normal
 CHANCE = 5.0  # standard errors up to which no correlation of the pilot's particles counts
 CHAINS, CHAIN_STEPS, LEAPFROGS, FIRST_STEP = 64, 60, 8, 0.05
 
@@ -75,7 +78,7 @@ def find_space(
 
     choice: a Gaussian or mixture is taken as it is. "gaussian": the moments of the pilot's particles. "mixture": the
     mixture that the pilot fits to them, where one comes near the target. "laplace": the Gaussian at a mode. None: the
-    mixture where the sampler takes one, else the Gaussian.
+    mixture where the sampler takes one and it is good, else the Gaussian.
     """
     if isinstance(choice, (Gaussian, GaussianMixture)):
         if choice.dim != target.dim:
@@ -101,24 +104,44 @@ def find_space(
             stacklevel=4,
         )
     assert base.points is not None
-    if base.regions is None or not mixture or choice == "gaussian":
+    regions = base.regions if mixture and choice != "gaussian" else None
+    if regions is None or (choice is None and not _near(regions, target, generator)):
         space = _around(_gaussian(base.points, target), coordinates, "the pilot's particles", target)
     else:
-        space = _around(base.regions, coordinates, "the mixture of the pilot", target)
+        space = _around(regions, coordinates, "the mixture of the pilot", target)
     return replace(space, witnesses=base.points)
 
 
+@torch.no_grad()
+def _near(mixture: GaussianMixture, target: Target, generator: Generator) -> bool:
+    """Whether a mixture is a good start: its bound on log Z is not far below what its weights give."""
+    x = mixture.sample(TRIED, generator=generator)
+    log_w = (target.log_prob(x) - mixture.log_prob(x)).double()
+    return float(log_w.logsumexp(0) - math.log(TRIED) - log_w.mean()) < NEAR
+
+
 def _gaussian(points: Tensor, target: Target) -> Gaussian:
-    """The Gaussian with the moments of points (n, dim); a diagonal one where they show no correlation, or are few."""
-    fit = fit_gaussian(points.double())
-    mean, covariance = fit.means[0].to(target.dtype), fit.covariances[0]
+    """The Gaussian with the moments of points (n, dim); a diagonal one where they show no correlation, or are few.
+
+    A coordinate with heavy tails, whose standard deviation says little, gets the width of its middle half instead.
+    """
+    points = points.double()
+    fit = fit_gaussian(points)
+    mean, covariance = fit.means[0], fit.covariances[0]
+    z = (points - mean) / points.std(0)
+    heavy = z.pow(4).mean(0) > HEAVY
+    scale = points.std(0)
+    if bool(heavy.any()):
+        middle = points.median(0).values
+        narrow = (points - middle).abs().median(0).values / QUARTILE
+        mean, scale = torch.where(heavy, middle, mean), torch.where(heavy, narrow, scale)
+        return Gaussian(mean.to(target.dtype), scale)
     if fit.diagonal:
-        return Gaussian(mean, covariance.sqrt())
-    scale = covariance.diagonal().sqrt()
+        return Gaussian(mean.to(target.dtype), scale)
     correlation = covariance / scale / scale[:, None] - torch.eye(target.dim).to(covariance)
     if float(correlation.abs().max()) < CHANCE / math.sqrt(len(points)):
-        return Gaussian(mean, scale)
-    return Gaussian(mean, covariance=covariance)
+        return Gaussian(mean.to(target.dtype), scale)
+    return Gaussian(mean.to(target.dtype), covariance=covariance)
 
 
 def _around(density: Gaussian | GaussianMixture, coordinates: Coordinates, source: str, target: Target) -> Space:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from samplers.diffusion import distributed
 from samplers.diffusion.gradient import accumulate, through_paths
-from samplers.diffusion.objectives import KL, ForwardKL
+from samplers.diffusion.objectives import KL, ForwardKL, Objective
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.pieces import Moves, simulate_pieces
 from samplers.diffusion.replay import Buffer, Replay
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler
 
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
-WARM_RATE = 0.25  # of the learning rate, once witnesses have taught what they can
+WARM_RATE = 0.25  # of the learning rate, once witnesses have taught; not for KL, whose gradient is the less noisy one
 OPENING = 0.2  # share of the iterations after which the network's clip is open
 EXPLORING = 0.5  # share of the iterations after which nothing is explored any more
 MOVE_ACCEPTANCE, MOVE_GAIN = 0.8, 0.1
@@ -34,10 +34,11 @@ MOVE_ACCEPTANCE, MOVE_GAIN = 0.8, 0.1
 class Training:
     """Settings of the optimiser; the defaults serve all methods, in the coordinates that the pilot finds.
 
-    batch: paths an iteration. warm_start: share of the iterations that go to `ForwardKL` on the pilot's particles before
-    the objective takes over at a quarter of the learning rate; 0 for none, and there is none without a pilot.
-    learning_rate: of Adam for the networks, after `warmup` iterations and then on a cosine
-    down to a fiftieth. schedule_rate: that of temperatures, step sizes, scales and the prior, as a share of it.
+    batch: paths an iteration. warm_start: share of the iterations that go to `ForwardKL` on the pilot's particles,
+    before the objective takes over, any but KL at a quarter of the learning rate; 0 for none, and there is none without
+    a pilot.
+    learning_rate: of Adam for the networks, after `warmup` iterations, then on a cosine down to a fiftieth.
+    schedule_rate: that of temperatures, step sizes, scales and the prior, as a share of it.
     gradient_clip: largest norm of the gradient. average: of the parameters over iterations, which is what samples in
     the end. clip: (first, last) limit on the score that the network sees, as the root mean square of its pull in units
     of the step's noise. exploration: share by which the noise of simulated paths is wider at first. replay: a `Replay`.
@@ -45,7 +46,7 @@ class Training:
     """
 
     batch: int = 256
-    warm_start: float = 0.5
+    warm_start: float = 0.4
     learning_rate: float = 3e-3
     schedule_rate: float = 1.0
     warmup: int = 50
@@ -97,6 +98,7 @@ class Run:
     target: Target
     generator: Generator
     iterations: int
+    objective: Objective
     witnesses: Witnesses | None = None
     iteration: int = 0
     lost: int = 0
@@ -129,8 +131,8 @@ class Run:
     @property
     def warm(self) -> bool:
         """Whether the next iteration learns from witnesses."""
-        if self.witnesses is None or isinstance(self.method.objective, ForwardKL):
-            return isinstance(self.method.objective, ForwardKL)
+        if self.witnesses is None or isinstance(self.objective, ForwardKL):
+            return isinstance(self.objective, ForwardKL)
         return self.done < self.training.warm_start
 
     def step(self) -> Progressed:
@@ -157,12 +159,13 @@ class Run:
     def _set_rates(self) -> None:
         training = self.training
         share, warm = training.warm_start, self.warm
-        if self.witnesses is None or isinstance(self.method.objective, ForwardKL) or share in (0, 1):
+        if self.witnesses is None or isinstance(self.objective, ForwardKL) or share in (0, 1):
             done, top, since = self.done, 1.0, self.iteration
         elif warm:
             done, top, since = self.done / share, 1.0, self.iteration
         else:
-            done, top = (self.done - share) / (1 - share), WARM_RATE
+            done = (self.done - share) / (1 - share)
+            top = 1.0 if isinstance(self.objective, KL) else WARM_RATE
             since = self.iteration - math.ceil(share * self.iterations)
         rate = top * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
         rate *= min(1.0, (since + 1) / (training.warmup + 1))
@@ -173,7 +176,7 @@ class Run:
         self.measure.set_clip(first * (last / first) ** opened)
 
     def _gradient(self) -> tuple[float, Tensor]:
-        objective, n = self.method.objective, self.training.batch
+        objective, n = self.objective, self.training.batch
         scale = 1 / self.measure.dim
         if self.warm:
             assert self.witnesses is not None
@@ -218,7 +221,7 @@ class Run:
         )
         for j, rate in enumerate(cloud.acceptance):
             self.move_steps[j] *= math.exp(MOVE_GAIN * (rate - MOVE_ACCEPTANCE))
-        losses = [accumulate(self.measure, paths, method.objective, self.log_z, scale)[0] for paths in cloud.paths]
+        losses = [accumulate(self.measure, paths, self.objective, self.log_z, scale)[0] for paths in cloud.paths]
         return math.fsum(losses), cloud.log_w
 
     def averaged(self) -> PathMeasure:

@@ -36,8 +36,8 @@ class ControlNetwork(nn.Module, ABC):
 
     coordinates: the changes of coordinates x = m + L u that leave what the network is made for meaningful: "full" for
     any L, "diagonal" for a diagonal one, "isotropic" for L = c I and m = 0.
-    gates: after the control the network returns, in the last axis, dim numbers more, by which the sampler multiplies the
-    score itself.
+    gates: after the control the network returns, in the last axis, dim numbers more, by which the sampler multiplies
+    the score itself.
     """
 
     coordinates: ClassVar[Coordinates]

@@ -5,7 +5,8 @@
     N_i += sum_w c_iw (1 + S_w(t)) silu(a_iw x_i + b_iw asinh(score_i) + e_iw + R_w(t))
 
 asinh tames scores of any size; T, S and R are linear in Fourier features of the time. V and c are zero where training
-starts. B and M serve densities whose scales depend on other coordinates, such as funnels, the last line serves densities whose coordinates are nearly independent, which the first learns slowly.
+starts. B and M serve densities whose scales depend on other coordinates, such as funnels; the last line serves those
+whose coordinates are nearly independent, which the first learns slowly.
 """
 
 from __future__ import annotations
@@ -92,10 +93,9 @@ class _Local(nn.Module):
 
     def __init__(self, dim: int, units: int, features: int, generator: Generator) -> None:
         super().__init__()
-        place = {"dtype": torch.float32, "device": generator.device}
-        weights = torch.randn(3, dim, units, generator=generator, **place)
+        weights = torch.randn(3, dim, units, generator=generator, dtype=torch.float32, device=generator.device)
         self.inputs = nn.Parameter(weights / math.sqrt(2))
-        self.outputs = nn.Parameter(torch.zeros(dim, units, **place))
+        self.outputs = nn.Parameter(torch.zeros_like(weights[0]))
         self.shift = Linear(features, units, generator, 0.5)
         self.swell = Linear(features, units, generator, 0.5)
 
