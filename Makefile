@@ -46,6 +46,8 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/particles.py
 	$(BIN)/python benchmarks/spin_mixing.py
 	$(BIN)/python benchmarks/smoothing.py
+	$(BIN)/python benchmarks/learned_cost.py
+	$(BIN)/python benchmarks/learned.py
 
 docs: .venv/installed
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -36,11 +36,11 @@ ISING = "ising8-relaxed-0.4"
 # target: (method, iterations), the bar, published
 TABLE: dict[str, tuple[list[tuple[str, int]], str, str]] = {
     "gmm9": (
-        [("DDS", 600)],
+        [("DDS", 400)],
         "log Z 0.015, ESS 0.6, modes 0.02",
         "log Z 0.0027 (fab-jax); ESS 0.87 (DIS-LV, second-hand)",
     ),
-    "gmm9-unequal": ([("DDS", 600)], "every mode, weights 0.02", "KL versions collapse"),
+    "gmm9-unequal": ([("DDS", 400)], "every mode, weights 0.02", "KL versions collapse"),
     "funnel10-std3": (
         [("DDS", 1500)],
         "log Z 0.1, ELBO -0.6",
@@ -51,9 +51,9 @@ TABLE: dict[str, tuple[list[tuple[str, int]], str, str]] = {
         "log Z 0.1, right well 0.844 +- 0.02",
         "0.032 (fab-jax); 0.02 (GFN); 0.23 (DDS)",
     ),
-    "many-well5-delta4": ([("DDS", 600)], "32 modes, log Z 0.02", "Sinkhorn 0.51 (CMCD)"),
+    "many-well5-delta4": ([("DDS", 400)], "32 modes, log Z 0.02", "Sinkhorn 0.51 (CMCD)"),
     "sonar": ([("DDS", 300)], "ELBO -109.0, log Z 0.1", "ELBO -108.90 (CMCD-UHA); log Z -108.89 (DDS)"),
-    "two-modes-d32": ([("DDS", 300)], "weights 0.05", "0.09 (RDSMC); AIS collapses"),
+    "two-modes-d32": ([("DDS", 200)], "weights 0.05", "0.09 (RDSMC); AIS collapses"),
     ISING: ([("DDS", 400)], "log Z 0.1 of Kaufman", "none"),
     "lgcp-finpines-40x40": ([("DDS", 150)], "say what was reached", "13 below (CMCD, ELBO); 0.19 (fab-jax)"),
 }

@@ -19,7 +19,7 @@ RESIDUAL = ResidualMLP(width=16, layers=1, features=4, local=2)
 
 @dataclass(frozen=True)
 class Tame(NetworkSpec):
-    """N = V tanh(W [x, asinh(score)] + T(t)): bounded, so that weights have a variance however random the network is."""
+    """N = V tanh(W [x, asinh(score)] + T(t)): bounded, so that weights have a variance whatever V, W and T are."""
 
     width: int = 16
     coordinates: ClassVar[str] = "full"

@@ -7,7 +7,12 @@ import torch
 from kernels import ALL, diagonal_metric
 
 import targets
-from samplers import HMC, MALA, ULA, RiemannianLangevin
+from samplers import CMCD, DDS, DIS, HMC, MALA, MCD, PIS, SCLD, ULA, RiemannianLangevin
+from samplers.diffusion import SubTrajectoryBalance
+from samplers.diffusion.networks.flow import FlowNetwork
+from samplers.diffusion.objectives import LogVariance
+from samplers.diffusion.simulation import increments, simulate, simulate_backward
+from samplers.diffusion.space import Space
 from samplers.kernels import RegionalHMC
 from samplers.moments import RunningMoments
 from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
@@ -83,3 +88,72 @@ def test_a_step_of_smoothing_on_meta(name):
         state, info = kernel.step(density, state, generator)
     assert state.x.device.type == info.acceptance_rate.device.type == "meta"
     assert state.x.shape == (4, 2)
+
+
+LEARNED = {"DDS": DDS, "PIS": PIS, "DIS": DIS, "MCD": MCD, "CMCD": CMCD, "SCLD": SCLD}
+FACTOR = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
+
+
+def on_meta(method, target, mixture=None):
+    """The measure, made on the CPU, and the target in its coordinates, both on meta."""
+    space = Space(torch.zeros(2), FACTOR, mixture)
+    measure = method.build(space, space.seen(target), torch.Generator().manual_seed(0))
+    if isinstance(method.objective, SubTrajectoryBalance):
+        measure.flow = FlowNetwork(2, torch.Generator().manual_seed(1))
+    density = getattr(measure.prior, "density", None)
+    measure.to("meta", target.dtype)
+    if density is not None:  # its weights are checked by their values, which meta has none of
+        measure.prior._mixture = density.to("meta")
+    return measure, space.seen(target).to("meta")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", LEARNED)
+def test_paths_and_their_gradient_on_meta(name, target):
+    measure, density = on_meta(LEARNED[name](steps=4), TARGETS[target])
+    check_paths(measure, density)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in LEARNED.items() if kind.takes_mixture])
+def test_paths_from_a_mixture_and_with_a_flow_on_meta(name):
+    mixture = targets.GaussianMixture(torch.tensor([[-1.0, 0.0], [1.0, 1.0]]), scales=[1.0, 2.0])
+    method = LEARNED[name](steps=4, objective=SubTrajectoryBalance())
+    check_paths(*on_meta(method, TARGETS["mixture"], mixture))
+
+
+def check_paths(measure, density):
+    generator = torch.Generator().manual_seed(0)  # meta has no generator of its own
+    paths = simulate(measure, density, 6, generator, keep=True)
+    back = simulate_backward(measure, density, torch.zeros(6, 2, device="meta"), generator, keep=True)
+    index = torch.arange(5, device="meta")
+    for found in (paths, back):
+        assert found.points.x.device.type == found.log_weights.device.type == "meta"
+        assert found.points.x.shape == (5, 6, 2)
+        steps = increments(measure, found.points, 0)
+        ends = measure.log_density(index, found.points)
+        assert steps.shape == (4, 6)
+        potentials = torch.stack([ends[0], ends[-1] + steps.sum(0)])
+        LogVariance()(potentials, torch.zeros((), device="meta")).backward()
+    gradients = [p.grad for p in measure.control.parameters()]
+    assert all(g is not None and g.device.type == "meta" for g in gradients)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+def test_a_learned_sampler_on_a_gpu(name, tmp_path):
+    import samplers
+
+    target = targets.Gaussian(torch.tensor([1.0, -1.0, 0.0]), torch.tensor([1.0, 2.0, 0.5]))
+    path = tmp_path / "run.pt"
+    fitted = LEARNED[name](steps=16).fit(target, iterations=60, device="cuda", checkpoint=path)
+    draws = fitted.sample(draws=4096)
+    assert draws.x.device.type == draws.log_weights.device.type == "cuda"
+    assert abs(draws.log_z.value) < 6 * draws.log_z.standard_error + 1e-3
+    again = LEARNED[name](steps=16).fit(target, iterations=60, device="cuda", checkpoint=path)
+    assert torch.equal(again.sample(draws=64).x, fitted.sample(draws=64).x)
+    loaded = samplers.load(fitted.save(tmp_path / "sampler.pt"), target.to("cuda"))
+    assert torch.equal(loaded.sample(draws=64).x, fitted.sample(draws=64).x)
+    assert fitted.sample(draws=64, correct="smc").x.device.type == "cuda"
+    assert samplers.load(tmp_path / "sampler.pt", target).sample(draws=64).x.device.type == "cpu"

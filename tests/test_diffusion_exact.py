@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from annealing_cases import HalfNormal
 from diffusion_cases import (
     F64,
     LINE,
@@ -32,7 +33,7 @@ from torch.distributions import Normal
 import targets
 from samplers import SamplingWarning
 from samplers.diffusion import CMCD, MCD, Evaluation, SubTrajectoryBalance, Training
-from samplers.diffusion.evaluation import evaluate_weights
+from samplers.diffusion.evaluation import evaluate_weights, weigh
 from samplers.diffusion.path_measure import Points
 from samplers.diffusion.pieces import simulate_pieces
 from samplers.diffusion.simulation import evaluate, increments, simulate, simulate_backward
@@ -556,6 +557,20 @@ def test_words_of_complaints(generator):
     assert found.lost == 3
     assert found.complaints()[0] == "3 of 200 paths ended where the log-density is not finite; no weight"
     assert found.log_z == pytest.approx(float(log_w[3:].logsumexp(0)) - math.log(200), rel=1e-12)
+
+
+def test_the_bound_counts_paths_without_weight():
+    """All of w on half of the paths: the mean over these alone would be above log Z = -log 2."""
+    log_w = torch.where(torch.arange(100) % 2 == 0, 0.0, -math.inf).double()
+    found = evaluate_weights(log_w)
+    assert found.elbo == pytest.approx(-math.log(2), rel=1e-12)
+    assert weigh(log_w).lower == found.elbo
+    assert found.log_z == pytest.approx(-math.log(2), rel=1e-12)
+    fitted = method("CMCD", "plane", prior=gaussian(2, 1.0)).fit(HalfNormal(), iterations=0)
+    assert float(fitted.measure.log_steps.exp().mean()) > 1e-3  # lost paths do not make the trial take the smallest
+    found = fitted.evaluate(4000)
+    assert found.lost > 100
+    assert found.elbo < math.log(math.pi)
 
 
 def test_weights_that_say_nothing():

@@ -381,6 +381,25 @@ def test_priors_that_are_found(prior, source):
         assert abs(draws.log_z.value) < 6 * draws.log_z.standard_error
 
 
+class Tuned(CMCD):
+    """Whose trial before training finds a step size of 0.1."""
+
+    def tune(self, measure, target, generator):
+        measure.log_steps.data.fill_(math.log(0.1))
+
+
+def test_what_a_trial_finds_is_where_training_starts():
+    for iterations in (0, 5):
+        found = small(Tuned).fit(SKEWED, iterations=iterations).measure.log_steps
+        torch.testing.assert_close(found, torch.full_like(found, math.log(0.1)), rtol=0, atol=0.1)
+    fitted = small(CMCD, steps=8).fit(SKEWED, iterations=0)
+    found = fitted.evaluate(2000).elbo
+    for factor in (0.1, 10.0):
+        other = small(CMCD, steps=8).fit(SKEWED, iterations=0)
+        other.measure.log_steps.data += math.log(factor)
+        assert other.evaluate(2000).elbo < found
+
+
 # TensorBoard
 
 

@@ -16,8 +16,9 @@ from torch import Generator
 
 from samplers.diffusion import grids
 from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.processes import OrnsteinUhlenbeck
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around, tune_start
 from samplers.diffusion.space import Space
 from targets import Target
 from targets.arguments import positive
@@ -29,13 +30,14 @@ class DDS(LearnedSampler):
 
     E[exp(log w)] = Z for any network; the draws are those of the target as far as it is learned, and exact under their
     weights. horizon: of the process, whose correlation with its start is exp(-horizon) in the end. Times lie on the
-    cos^2 grid, dense where the target is. start: training begins at the noise itself ("reference"), or where the
-    target's score already pulls ("score"). learn_scale: the noise of each step and coordinate is learned with the rest.
+    cos^2 grid, dense where the target is. start: training begins at the free motion ("reference"), where the target's
+    score already pulls ("score"), or at the better of the two ("auto"). learn_scale: the noise of each step and
+    coordinate is learned with the rest.
     Vargas, Grathwohl and Doucet 2023.
     """
 
     horizon: float = 4.0
-    start: Literal["reference", "score"] = "reference"
+    start: Literal["auto", "reference", "score"] = "auto"
     learn_scale: bool = True
 
     takes_mixture: ClassVar[bool] = True
@@ -60,3 +62,8 @@ class DDS(LearnedSampler):
             learn_scale=self.learn_scale,
             mixture=mixture,
         )
+
+    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        assert isinstance(measure, ReferenceMeasure)
+        if self.start == "auto":
+            tune_start(measure, target, generator)

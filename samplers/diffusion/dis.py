@@ -17,8 +17,9 @@ from torch import Generator
 
 from samplers.diffusion import grids
 from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.processes import VP
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around, tune_start
 from samplers.diffusion.space import Space
 from targets import Target
 
@@ -34,7 +35,7 @@ class DIS(LearnedSampler):
 
     beta_min: float = 0.1
     beta_max: float = 10.0
-    start: Literal["reference", "score"] = "reference"
+    start: Literal["auto", "reference", "score"] = "auto"
     learn_scale: bool = True
 
     takes_mixture: ClassVar[bool] = True
@@ -60,3 +61,8 @@ class DIS(LearnedSampler):
             learn_scale=self.learn_scale,
             mixture=mixture,
         )
+
+    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        assert isinstance(measure, ReferenceMeasure)
+        if self.start == "auto":
+            tune_start(measure, target, generator)

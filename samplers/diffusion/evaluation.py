@@ -80,7 +80,16 @@ def weigh(log_w: Tensor) -> LogZ:
     n, total = len(log_w), log_w.logsumexp(0)
     ess = float(torch.exp(2 * total - (2 * log_w).logsumexp(0))) / n
     error = math.sqrt(max(0.0, 1 / ess - 1) / (n - 1)) if n > 1 and ess > 0 else math.nan
-    return LogZ(float(total) - math.log(n), error, lower=float(log_w.mean()))
+    return LogZ(float(total) - math.log(n), error, lower=lower_bound(log_w))
+
+
+def lower_bound(log_w: Tensor) -> float:
+    """The ELBO of log weights (n,): their mean, and log of the share of finite ones where there are others.
+
+    E[log w | finite] <= log E[w | finite] = log Z - log P(finite): without the second term it would bound nothing.
+    """
+    good = log_w[log_w.isfinite()]
+    return float(good.mean()) + math.log(len(good) / len(log_w)) if len(good) else -math.inf
 
 
 def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluation:
@@ -93,7 +102,7 @@ def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluatio
     log_z = weigh(defined)
     ess = float(torch.exp(2 * defined.logsumexp(0) - (2 * defined).logsumexp(0))) / len(log_w)
     k = largest_pareto_k(good[None]) if len(good) >= 25 else math.inf
-    found = Evaluation(len(log_w), float(good.mean()), log_z.value, log_z.standard_error, ess, k, lost)
+    found = Evaluation(len(log_w), lower_bound(log_w), log_z.value, log_z.standard_error, ess, k, lost)
     if backward is None:
         return found
     back = backward[backward.isfinite()]

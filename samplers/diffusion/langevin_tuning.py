@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.diffusion.controlled_langevin import LangevinMeasure
+from samplers.diffusion.evaluation import lower_bound
 from samplers.diffusion.simulation import simulate
 from targets import Target
 
@@ -25,8 +26,7 @@ def tune_steps(measure: LangevinMeasure, target: Target, generator: Generator) -
 
     def attempt(value: Tensor) -> float:
         measure.log_steps.data.copy_(value)
-        log_w = simulate(measure, target, PATHS, generator).log_weights
-        return float(torch.where(log_w.isfinite(), log_w, -torch.inf).mean())
+        return lower_bound(simulate(measure, target, PATHS, generator).log_weights)
 
     for trial in SIZES:
         value = torch.full_like(b, math.log(trial))

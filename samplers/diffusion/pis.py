@@ -17,9 +17,10 @@ from torch import Generator
 
 from samplers.diffusion import grids
 from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.prior import GaussianPrior
 from samplers.diffusion.processes import Brownian
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure, tune_start
 from samplers.diffusion.space import Space
 from targets import Target
 from targets.arguments import positive
@@ -36,7 +37,7 @@ class PIS(LearnedSampler):
     """
 
     width: float = 1.0
-    start: Literal["reference", "score"] = "reference"
+    start: Literal["auto", "reference", "score"] = "auto"
     learn_scale: bool = True
 
     def __post_init__(self) -> None:
@@ -53,3 +54,8 @@ class PIS(LearnedSampler):
         free = Coefficients(back, variance, ones, step, step, times / self.width**2, times)
         prior = GaussianPrior(target.dim, scale=float(times[0].sqrt()), learned=True)
         return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)
+
+    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        assert isinstance(measure, ReferenceMeasure)
+        if self.start == "auto":
+            tune_start(measure, target, generator)

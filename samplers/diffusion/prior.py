@@ -70,7 +70,7 @@ class GaussianPrior(Prior):
 
 
 class MixturePrior(Prior):
-    """A Gaussian mixture, fixed. Its parameters are kept as buffers, in float64, so that a file holds all of it."""
+    """A Gaussian mixture, fixed. Its parameters are kept as buffers, so that a file holds all of it."""
 
     means: Tensor
     spreads: Tensor

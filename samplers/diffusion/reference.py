@@ -26,8 +26,11 @@ from samplers.diffusion.networks import NetworkSpec
 from samplers.diffusion.noised_mixture import NoisedMixture, noised
 from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table
 from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
+from samplers.diffusion.simulation import simulate
 from samplers.diffusion.space import Space
 from targets import Target
+
+TRIED = 128  # paths
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,7 @@ class ReferenceMeasure(PathMeasure):
     schedule: Tensor
     signal: Tensor
     variances: Tensor
+    scored: Tensor
     clip: Tensor
 
     def __init__(
@@ -78,7 +82,7 @@ class ReferenceMeasure(PathMeasure):
         self.precision = 1 / float(coefficients.variances[-1])
         self.mixture = mixture
         self.control = Control(network, prior.dim, generator)
-        self.scored = start == "score"
+        self.register_buffer("scored", torch.tensor(float(start == "score")))
         for name, value in {
             "back_scale": coefficients.back_scale,
             "back_deviation": coefficients.back_variance.sqrt(),
@@ -99,7 +103,7 @@ class ReferenceMeasure(PathMeasure):
     def table(self, k: Tensor) -> Table:
         ahead, behind = k.clamp_max(self.steps - 1), (k - 1).clamp_min(0)
         unit = self.ahead_control[ahead] / self.ahead_deviation[ahead]  # B / the step's deviation: units of the noise
-        control = self.control.embed(self.time(k), self.schedule[k] if self.scored else None, unit)
+        control = self.control.embed(self.time(k), self.scored * self.schedule[k], unit)
         deviation = self.ahead_deviation[ahead, None, None]
         if self.stretches is not None:
             deviation = deviation * self.stretches[ahead][:, None].exp()
@@ -161,3 +165,13 @@ def around(space: Space, target: Target, signal: Tensor) -> tuple[Prior, NoisedM
         return GaussianPrior(target.dim, learned=False), None
     mixture = space.seen(target).mixture(space.mixture.to(target.device))
     return MixturePrior(noised(mixture, float(signal[0]))), NoisedMixture(mixture)
+
+
+def tune_start(measure: ReferenceMeasure, target: Target, generator: Generator) -> None:
+    """Begin where the score already pulls, or where it does not: what gives a few paths the larger mean log w."""
+    bounds = []
+    for scored in (0.0, 1.0):
+        measure.scored.fill_(scored)
+        log_w = simulate(measure, target, TRIED, generator).log_weights
+        bounds.append(float(torch.where(log_w.isfinite(), log_w, -torch.inf).mean()))
+    measure.scored.fill_(float(bounds[1] > bounds[0]))

@@ -20,7 +20,7 @@ class SCLD(CMCD):
     Chen, Richter, Berner, Blessing, Neumann and Anandkumar 2024.
     """
 
-    pieces: int = 4  # type: ignore[misc]
+    pieces: int = 8  # type: ignore[misc]
     ess_threshold: float = 0.3
     moves: int = 1
     leapfrogs: int = 5

@@ -123,7 +123,8 @@ def _near(mixture: GaussianMixture, target: Target, generator: Generator) -> boo
 def _gaussian(points: Tensor, target: Target) -> Gaussian:
     """The Gaussian with the moments of points (n, dim); a diagonal one where they show no correlation, or are few.
 
-    A coordinate with heavy tails, whose standard deviation says little, gets the width of its middle half instead.
+    A coordinate with heavy tails, whose standard deviation says little, gets the geometric mean of it and of the width
+    of its middle half.
     """
     points = points.double()
     fit = fit_gaussian(points)
@@ -134,7 +135,7 @@ def _gaussian(points: Tensor, target: Target) -> Gaussian:
     if bool(heavy.any()):
         middle = points.median(0).values
         narrow = (points - middle).abs().median(0).values / QUARTILE
-        mean, scale = torch.where(heavy, middle, mean), torch.where(heavy, narrow, scale)
+        mean, scale = torch.where(heavy, middle, mean), torch.where(heavy, (narrow * scale).sqrt(), scale)
         return Gaussian(mean.to(target.dtype), scale)
     if fit.diagonal:
         return Gaussian(mean.to(target.dtype), scale)

@@ -46,7 +46,7 @@ class Training:
     """
 
     batch: int = 256
-    warm_start: float = 0.4
+    warm_start: float = 0.25
     learning_rate: float = 3e-3
     schedule_rate: float = 1.0
     warmup: int = 50

@@ -22,7 +22,7 @@ from samplers.diffusion.networks.base import ControlNetwork, Coordinates, Linear
 from samplers.diffusion.networks.features import FourierFeatures
 from targets.arguments import check_integer
 
-FEW_COORDINATES = 4
+FEW_COORDINATES, MANY_COORDINATES = 4, 256
 LOCAL_UNITS = 32
 
 
@@ -30,7 +30,8 @@ LOCAL_UNITS = 32
 class ResidualMLP(NetworkSpec):
     """`layers` residual layers of `width` units, with `features` frequencies of the time. Works in any coordinates.
 
-    local: units of each coordinate's own network; None takes 32 in more than four dimensions and none below.
+    local: units of each coordinate's own network; None takes 32 in five to 256 dimensions,
+    and none in fewer, which need none, and in more, where they cost most.
     """
 
     width: int = 64
@@ -57,7 +58,7 @@ class _ResidualMLP(ControlNetwork):
     def __init__(self, spec: ResidualMLP, dim: int, generator: Generator) -> None:
         super().__init__(dim)
         width = spec.width
-        units = spec.local if spec.local is not None else LOCAL_UNITS * (dim > FEW_COORDINATES)
+        units = spec.local if spec.local is not None else LOCAL_UNITS * (FEW_COORDINATES < dim <= MANY_COORDINATES)
         self.features = FourierFeatures(spec.features, generator=generator)
         self.into = Linear(2 * dim, width, generator)
         self.layers = nn.ModuleList(Linear(width, width, generator) for _ in range(spec.layers))
