@@ -90,7 +90,7 @@ def test_a_step_of_smoothing_on_meta(name):
     assert state.x.shape == (4, 2)
 
 
-LEARNED = {"DDS": DDS, "PIS": PIS, "DIS": DIS, "MCD": MCD, "CMCD": CMCD, "SCLD": SCLD}
+LEARNED = {kind.__name__: kind(steps=4) for kind in (DDS, PIS, DIS, MCD, CMCD)} | {"SCLD": SCLD(steps=4, pieces=2)}
 FACTOR = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
 
 
@@ -110,14 +110,14 @@ def on_meta(method, target, mixture=None):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", LEARNED)
 def test_paths_and_their_gradient_on_meta(name, target):
-    measure, density = on_meta(LEARNED[name](steps=4), TARGETS[target])
+    measure, density = on_meta(LEARNED[name], TARGETS[target])
     check_paths(measure, density)
 
 
-@pytest.mark.parametrize("name", [name for name, kind in LEARNED.items() if kind.takes_mixture])
+@pytest.mark.parametrize("name", [name for name, method in LEARNED.items() if method.takes_mixture])
 def test_paths_from_a_mixture_and_with_a_flow_on_meta(name):
     mixture = targets.GaussianMixture(torch.tensor([[-1.0, 0.0], [1.0, 1.0]]), scales=[1.0, 2.0])
-    method = LEARNED[name](steps=4, objective=SubTrajectoryBalance())
+    method = replace(LEARNED[name], objective=SubTrajectoryBalance())
     check_paths(*on_meta(method, TARGETS["mixture"], mixture))
 
 
@@ -147,11 +147,11 @@ def test_a_learned_sampler_on_a_gpu(name, tmp_path):
 
     target = targets.Gaussian(torch.tensor([1.0, -1.0, 0.0]), torch.tensor([1.0, 2.0, 0.5]))
     path = tmp_path / "run.pt"
-    fitted = LEARNED[name](steps=16).fit(target, iterations=60, device="cuda", checkpoint=path)
+    fitted = replace(LEARNED[name], steps=16).fit(target, iterations=60, device="cuda", checkpoint=path)
     draws = fitted.sample(draws=4096)
     assert draws.x.device.type == draws.log_weights.device.type == "cuda"
     assert abs(draws.log_z.value) < 6 * draws.log_z.standard_error + 1e-3
-    again = LEARNED[name](steps=16).fit(target, iterations=60, device="cuda", checkpoint=path)
+    again = replace(LEARNED[name], steps=16).fit(target, iterations=60, device="cuda", checkpoint=path)
     assert torch.equal(again.sample(draws=64).x, fitted.sample(draws=64).x)
     loaded = samplers.load(fitted.save(tmp_path / "sampler.pt"), target.to("cuda"))
     assert torch.equal(loaded.sample(draws=64).x, fitted.sample(draws=64).x)

@@ -100,6 +100,7 @@ PIECES = {
         method("SCLD", steps=3, moves=1, ess_threshold=1.0, objective=SubTrajectoryBalance()), LINE
     ),
     "DDS": lambda: ByPieces(untrained(method("DDS", "plane", steps=4), TARGETS["plane"])),
+    "DIS, mixture": lambda: ByPieces(untrained(method("DIS", steps=4, mixture=True), LINE)),
     "CMCD": lambda: ByPieces(untrained(method("CMCD", steps=5), LINE)),
 }
 
@@ -214,6 +215,8 @@ def by_hand(fitted, x):
 def test_weights_by_brute_force(name, start, generator):
     """Given states, not simulated ones; the tables of the noising processes are kept in float32."""
     options = {"start": start} if name in REFERENCE else {}
+    if name == "DDS":
+        options["horizon"] = 3.0
     fitted = untrained(method(name, steps=2, **options), LINE, size=1.0)
     x = torch.randn(3, 500, generator=generator, dtype=F64)
     flat = evaluate(seen(fitted), x.reshape(-1, 1))

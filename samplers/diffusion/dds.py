@@ -18,7 +18,7 @@ from samplers.diffusion import grids
 from samplers.diffusion.method import LearnedSampler
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.processes import OrnsteinUhlenbeck
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around, tune_start
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure, noise_of, start_of, tune_start
 from samplers.diffusion.space import Space
 from targets import Target
 from targets.arguments import positive
@@ -29,14 +29,14 @@ class DDS(LearnedSampler):
     """Denoising diffusion sampler: the reversal of an Ornstein-Uhlenbeck process, learned.
 
     E[exp(log w)] = Z for any network; the draws are those of the target as far as it is learned, and exact under their
-    weights. horizon: of the process, whose correlation with its start is exp(-horizon) in the end. Times lie on the
-    cos^2 grid, dense where the target is. start: training begins at the free motion ("reference"), where the target's
-    score already pulls ("score"), or at the better of the two ("auto"). learn_scale: the noise of each step and
-    coordinate is learned with the rest.
+    weights. horizon: of the process, whose correlation with its start is exp(-horizon) in the end; None is 4 from
+    noise, and from a mixture as much as blurs its components. Times lie on the cos^2 grid, dense where the target is.
+    start: training begins at the free motion ("reference"), where the target's score already pulls ("score"), or at
+    the better of the two ("auto"). learn_scale: the noise of each step and coordinate is learned with the rest.
     Vargas, Grathwohl and Doucet 2023.
     """
 
-    horizon: float = 4.0
+    horizon: float | None = None
     start: Literal["auto", "reference", "score"] = "auto"
     learn_scale: bool = True
 
@@ -44,15 +44,18 @@ class DDS(LearnedSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self.horizon, "horizon")
+        if self.horizon is not None:
+            positive(self.horizon, "horizon")
 
     def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
-        process = OrnsteinUhlenbeck(horizon=self.horizon)
-        times = grids.cosine(self.steps, self.horizon).flip(0)
+        mixture, horizon = start_of(space, target)
+        horizon = self.horizon or horizon
+        process = OrnsteinUhlenbeck(horizon=horizon)
+        times = grids.cosine(self.steps, horizon).flip(0)
         signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
         free = Coefficients(scale, variance, scale, variance, variance, signal, torch.ones_like(signal), signal)
-        prior, mixture = around(space, target, signal)
+        prior, moving = noise_of(mixture, target.dim, signal)
         return ReferenceMeasure(
             prior,
             free,
@@ -60,7 +63,7 @@ class DDS(LearnedSampler):
             generator,
             start=self.start,
             learn_scale=self.learn_scale,
-            mixture=mixture,
+            mixture=moving,
         )
 
     def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:

@@ -19,7 +19,7 @@ from samplers.diffusion import grids
 from samplers.diffusion.method import LearnedSampler
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.processes import VP
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure, around, tune_start
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure, noise_of, start_of, tune_start
 from samplers.diffusion.space import Space
 from targets import Target
 
@@ -30,7 +30,8 @@ class DIS(LearnedSampler):
 
     E[exp(log w)] = Z for any network and any number of steps; the draws are those of the target as far as the score is
     learned, and exact under their weights. beta runs linearly from beta_min at the target to beta_max at the noise,
-    over unit time in `steps` equal steps. start, learn_scale: as of `DDS`. Berner, Richter and Ullrich 2024.
+    over unit time in `steps` equal steps; from a mixture both are smaller, so that its components are blurred and no
+    more. start, learn_scale: as of `DDS`. Berner, Richter and Ullrich 2024.
     """
 
     beta_min: float = 0.1
@@ -45,13 +46,15 @@ class DIS(LearnedSampler):
         VP(self.beta_min, self.beta_max)  # its checks
 
     def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
-        process = VP(self.beta_min, self.beta_max)
+        mixture, horizon = start_of(space, target)
+        slower = 1.0 if mixture is None else 4 * horizon / (self.beta_min + self.beta_max)  # the integral of beta / 2
+        process = VP(slower * self.beta_min, slower * self.beta_max)
         times = grids.uniform(self.steps).flip(0)
         signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
         # x / a + (v / a) (F - x) = a x + (v / a) F, since a^2 + v = 1
         free = Coefficients(scale, variance, scale, variance / scale, variance, signal, torch.ones_like(signal), signal)
-        prior, mixture = around(space, target, signal)
+        prior, moving = noise_of(mixture, target.dim, signal)
         return ReferenceMeasure(
             prior,
             free,
@@ -59,7 +62,7 @@ class DIS(LearnedSampler):
             generator,
             start=self.start,
             learn_scale=self.learn_scale,
-            mixture=mixture,
+            mixture=moving,
         )
 
     def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:

@@ -22,15 +22,18 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.diffusion.control import Control, clip_norm
+from samplers.diffusion.evaluation import lower_bound
 from samplers.diffusion.networks import NetworkSpec
 from samplers.diffusion.noised_mixture import NoisedMixture, noised
 from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table
 from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
 from samplers.diffusion.simulation import simulate
 from samplers.diffusion.space import Space
-from targets import Target
+from targets import GaussianMixture, Target
 
 TRIED = 128  # paths
+FULL = 4.0
+BLUR, MOST_NOISE = 4.0, 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +162,24 @@ class ReferenceMeasure(PathMeasure):
         return Step(table.values["a"] * at.x, table.values["behind"])
 
 
-def around(space: Space, target: Target, signal: Tensor) -> tuple[Prior, NoisedMixture | None]:
-    """The prior, and the mixture of the free motion: the space's, noised to the first state; or N(0, I) and None."""
+def start_of(space: Space, target: Target) -> tuple[GaussianMixture | None, float]:
+    """The mixture that paths start from, in u, and how far it is noised: t of a unit-rate Ornstein-Uhlenbeck process.
+
+    From noise alone, FULL. A mixture near the target needs only as much noise as blurs its components, a variance of
+    BLUR times theirs: the paths then mend shapes, and the shares of far modes stay those of the mixture.
+    """
     if space.mixture is None:
-        return GaussianPrior(target.dim, learned=False), None
+        return None, FULL
     mixture = space.seen(target).mixture(space.mixture.to(target.device))
+    own = mixture._exact_covariances.diagonal(dim1=-2, dim2=-1).mean(-1)
+    variance = min(MOST_NOISE, BLUR * float(mixture._exact["weights"] @ own))
+    return mixture, -0.5 * math.log1p(-variance)
+
+
+def noise_of(mixture: GaussianMixture | None, dim: int, signal: Tensor) -> tuple[Prior, NoisedMixture | None]:
+    """The prior, the mixture noised to the first state or N(0, I), and the mixture on its way, where there is one."""
+    if mixture is None:
+        return GaussianPrior(dim, learned=False), None
     return MixturePrior(noised(mixture, float(signal[0]))), NoisedMixture(mixture)
 
 
@@ -172,6 +188,5 @@ def tune_start(measure: ReferenceMeasure, target: Target, generator: Generator) 
     bounds = []
     for scored in (0.0, 1.0):
         measure.scored.fill_(scored)
-        log_w = simulate(measure, target, TRIED, generator).log_weights
-        bounds.append(float(torch.where(log_w.isfinite(), log_w, -torch.inf).mean()))
+        bounds.append(lower_bound(simulate(measure, target, TRIED, generator).log_weights))
     measure.scored.fill_(float(bounds[1] > bounds[0]))
