@@ -9,23 +9,22 @@ with a^2 + v = 1: the process leaves N(0, I) as it is, in the sampler's coordina
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Generator
 
 from samplers.diffusion import grids
-from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.processes import OrnsteinUhlenbeck
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure, noise_of, start_of, tune_start
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.reference_sampler import ReferenceSampler, noise_of, start_of
 from samplers.diffusion.space import Space
 from targets import Target
 from targets.arguments import positive
 
 
 @dataclass(frozen=True, eq=False)
-class DDS(LearnedSampler):
+class DDS(ReferenceSampler):
     """Denoising diffusion sampler: the reversal of an Ornstein-Uhlenbeck process, learned.
 
     E[exp(log w)] = Z for any network; the draws are those of the target as far as it is learned, and exact under their
@@ -37,8 +36,6 @@ class DDS(LearnedSampler):
     """
 
     horizon: float | None = None
-    start: Literal["auto", "reference", "score"] = "auto"
-    learn_scale: bool = True
 
     takes_mixture: ClassVar[bool] = True
 
@@ -56,17 +53,4 @@ class DDS(LearnedSampler):
         scale, variance = process.transition(times[1:], times[:-1])
         free = Coefficients(scale, variance, scale, variance, variance, signal, torch.ones_like(signal), signal)
         prior, moving = noise_of(mixture, target.dim, signal)
-        return ReferenceMeasure(
-            prior,
-            free,
-            self.network,
-            generator,
-            start=self.start,
-            learn_scale=self.learn_scale,
-            mixture=moving,
-        )
-
-    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
-        assert isinstance(measure, ReferenceMeasure)
-        if self.start == "auto":
-            tune_start(measure, target, generator)
+        return self.assemble(prior, free, generator, moving)

@@ -10,22 +10,21 @@ any step size, both directions are laws of finitely many points. Berner, Richter
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Generator
 
 from samplers.diffusion import grids
-from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.processes import VP
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure, noise_of, start_of, tune_start
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.reference_sampler import ReferenceSampler, noise_of, start_of
 from samplers.diffusion.space import Space
 from targets import Target
 
 
 @dataclass(frozen=True, eq=False)
-class DIS(LearnedSampler):
+class DIS(ReferenceSampler):
     """Time-reversed diffusion sampler: the reversal of a variance-preserving process, its score learned.
 
     E[exp(log w)] = Z for any network and any number of steps; the draws are those of the target as far as the score is
@@ -36,8 +35,6 @@ class DIS(LearnedSampler):
 
     beta_min: float = 0.1
     beta_max: float = 10.0
-    start: Literal["auto", "reference", "score"] = "auto"
-    learn_scale: bool = True
 
     takes_mixture: ClassVar[bool] = True
 
@@ -55,17 +52,4 @@ class DIS(LearnedSampler):
         # x / a + (v / a) (F - x) = a x + (v / a) F, since a^2 + v = 1
         free = Coefficients(scale, variance, scale, variance / scale, variance, signal, torch.ones_like(signal), signal)
         prior, moving = noise_of(mixture, target.dim, signal)
-        return ReferenceMeasure(
-            prior,
-            free,
-            self.network,
-            generator,
-            start=self.start,
-            learn_scale=self.learn_scale,
-            mixture=moving,
-        )
-
-    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
-        assert isinstance(measure, ReferenceMeasure)
-        if self.start == "auto":
-            tune_start(measure, target, generator)
+        return self.assemble(prior, free, generator, moving)

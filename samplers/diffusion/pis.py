@@ -10,24 +10,22 @@ is a Gaussian whose mean and scale are learned, and x_0 is its end. Zhang and Ch
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Generator
 
 from samplers.diffusion import grids
-from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.prior import GaussianPrior
 from samplers.diffusion.processes import Brownian
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure, tune_start
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.reference_sampler import ReferenceSampler
 from samplers.diffusion.space import Space
 from targets import Target
 from targets.arguments import positive
 
 
 @dataclass(frozen=True, eq=False)
-class PIS(LearnedSampler):
+class PIS(ReferenceSampler):
     """Path integral sampler: Brownian motion from the centre, steered to the target.
 
     E[exp(log w)] = Z for any control; the draws are those of the target as far as the control is learned, and exact
@@ -37,8 +35,6 @@ class PIS(LearnedSampler):
     """
 
     width: float = 1.0
-    start: Literal["auto", "reference", "score"] = "auto"
-    learn_scale: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,9 +49,4 @@ class PIS(LearnedSampler):
         ones, step = torch.ones_like(before), after - before
         free = Coefficients(back, variance, ones, step, step, times / self.width**2, times)
         prior = GaussianPrior(target.dim, scale=float(times[0].sqrt()), learned=True)
-        return ReferenceMeasure(prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale)
-
-    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
-        assert isinstance(measure, ReferenceMeasure)
-        if self.start == "auto":
-            tune_start(measure, target, generator)
+        return self.assemble(prior, free, generator)

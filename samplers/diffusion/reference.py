@@ -1,4 +1,4 @@
-"""What DDS, PIS and DIS share: the backward measure is a fixed noising process, the forward one is learned.
+"""The path measures of DDS, PIS and DIS: the backward measure is a fixed noising process, the forward one is learned.
 
     x_{k-1} ~ N(a_k x_k, v_k)                               the noising process, exact between any two times
     x_{k+1} ~ N(A_k x_k + B_k F(x_k), v'_k e^{2 l_k})       F = N / rho_k + (g_k + G_k) c: the control
@@ -22,18 +22,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.diffusion.control import Control, clip_norm
-from samplers.diffusion.evaluation import lower_bound
 from samplers.diffusion.networks import NetworkSpec
-from samplers.diffusion.noised_mixture import NoisedMixture, noised
+from samplers.diffusion.noised_mixture import NoisedMixture
 from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table
-from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
-from samplers.diffusion.simulation import simulate
-from samplers.diffusion.space import Space
-from targets import GaussianMixture, Target
-
-TRIED = 128  # paths
-FULL = 4.0
-BLUR, MOST_NOISE = 4.0, 0.95
+from samplers.diffusion.prior import Prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,33 +152,3 @@ class ReferenceMeasure(PathMeasure):
 
     def backward(self, table: Table, at: Points, field: Tensor | None) -> Step:
         return Step(table.values["a"] * at.x, table.values["behind"])
-
-
-def start_of(space: Space, target: Target) -> tuple[GaussianMixture | None, float]:
-    """The mixture that paths start from, in u, and how far it is noised: t of a unit-rate Ornstein-Uhlenbeck process.
-
-    From noise alone, FULL. A mixture near the target needs only as much noise as blurs its components, a variance of
-    BLUR times theirs: the paths then mend shapes, and the shares of far modes stay those of the mixture.
-    """
-    if space.mixture is None:
-        return None, FULL
-    mixture = space.seen(target).mixture(space.mixture.to(target.device))
-    own = mixture._exact_covariances.diagonal(dim1=-2, dim2=-1).mean(-1)
-    variance = min(MOST_NOISE, BLUR * float(mixture._exact["weights"] @ own))
-    return mixture, -0.5 * math.log1p(-variance)
-
-
-def noise_of(mixture: GaussianMixture | None, dim: int, signal: Tensor) -> tuple[Prior, NoisedMixture | None]:
-    """The prior, the mixture noised to the first state or N(0, I), and the mixture on its way, where there is one."""
-    if mixture is None:
-        return GaussianPrior(dim, learned=False), None
-    return MixturePrior(noised(mixture, float(signal[0]))), NoisedMixture(mixture)
-
-
-def tune_start(measure: ReferenceMeasure, target: Target, generator: Generator) -> None:
-    """Begin where the score already pulls, or where it does not: what gives a few paths the larger mean log w."""
-    bounds = []
-    for scored in (0.0, 1.0):
-        measure.scored.fill_(scored)
-        bounds.append(lower_bound(simulate(measure, target, TRIED, generator).log_weights))
-    measure.scored.fill_(float(bounds[1] > bounds[0]))

@@ -1,0 +1,83 @@
+"""What DDS, PIS and DIS share as samplers: where paths start, and where training does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Generator, Tensor
+
+from samplers.diffusion.evaluation import lower_bound
+from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.noised_mixture import NoisedMixture, noised
+from samplers.diffusion.path_measure import PathMeasure
+from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
+from samplers.diffusion.reference import Coefficients, ReferenceMeasure
+from samplers.diffusion.simulation import simulate
+from samplers.diffusion.space import Space
+from targets import GaussianMixture, Target
+
+TRIED = 128  # paths
+FULL = 4.0
+BLUR, MOST_NOISE = 4.0, 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceSampler(LearnedSampler):
+    """A fixed process back from the target, and its learned reversal (`samplers.diffusion.reference`).
+
+    start: training begins at the free motion ("reference"), where the target's score already pulls ("score"), or at the
+    better of the two ("auto"). learn_scale: the noise of each step and coordinate is learned with the rest.
+    """
+
+    start: Literal["auto", "reference", "score"] = "auto"
+    learn_scale: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start not in ("auto", "reference", "score"):
+            raise ValueError(f"start: got {self.start!r}, expected 'auto', 'reference' or 'score'")
+
+    def assemble(
+        self, prior: Prior, free: Coefficients, generator: Generator, moving: NoisedMixture | None = None
+    ) -> ReferenceMeasure:
+        """The measures with these coefficients."""
+        return ReferenceMeasure(
+            prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale, mixture=moving
+        )
+
+    def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        assert isinstance(measure, ReferenceMeasure)
+        if self.start == "auto":
+            tune_start(measure, target, generator)
+
+
+def start_of(space: Space, target: Target) -> tuple[GaussianMixture | None, float]:
+    """The mixture that paths start from, in u, and how far it is noised: t of a unit-rate Ornstein-Uhlenbeck process.
+
+    From noise alone, FULL. A mixture near the target needs only as much noise as blurs its components, a variance of
+    BLUR times theirs: the paths then mend shapes, and the shares of far modes stay those of the mixture.
+    """
+    if space.mixture is None:
+        return None, FULL
+    mixture = space.seen(target).mixture(space.mixture.to(target.device))
+    own = mixture._exact_covariances.diagonal(dim1=-2, dim2=-1).mean(-1)
+    variance = min(MOST_NOISE, BLUR * float(mixture._exact["weights"] @ own))
+    return mixture, -0.5 * math.log1p(-variance)
+
+
+def noise_of(mixture: GaussianMixture | None, dim: int, signal: Tensor) -> tuple[Prior, NoisedMixture | None]:
+    """The prior, the mixture noised to the first state or N(0, I), and the mixture on its way, where there is one."""
+    if mixture is None:
+        return GaussianPrior(dim, learned=False), None
+    return MixturePrior(noised(mixture, float(signal[0]))), NoisedMixture(mixture)
+
+
+def tune_start(measure: ReferenceMeasure, target: Target, generator: Generator) -> None:
+    """Begin where the score already pulls, or where it does not: what gives a few paths the larger mean log w."""
+    bounds = []
+    for scored in (0.0, 1.0):
+        measure.scored.fill_(scored)
+        bounds.append(lower_bound(simulate(measure, target, TRIED, generator).log_weights))
+    measure.scored.fill_(float(bounds[1] > bounds[0]))
