@@ -125,12 +125,23 @@ def potentials(measure, points):
             forward = Normal(step.mean, step.scale).log_prob(here.x).sum(-1)
             sums = sums + (Normal(back.mean, back.scale).log_prob(before.x).sum(-1) - forward)[0]
         b = measure.temperature(index)
-        density = (1 - b) * measure.prior.log_prob(here.x)[0] + b * here.log_prob[0]
+        if isinstance(measure, ReferenceMeasure) and k > 0:
+            free, last = (free_law(measure, j, here.x) for j in (k, measure.steps))
+            density = free + b * (here.log_prob[0] - last)
+        else:
+            density = (1 - b) * measure.prior.log_prob(here.x)[0] + b * here.log_prob[0]
         if measure.flow is not None:
             density = density + b * (1 - b) * measure.flow(measure.time(index), here.x)[0]
         rows.append(density + sums)
         before = here
     return torch.stack(rows)
+
+
+def free_law(measure, k, x):
+    """log p_k of the motion without a network."""
+    if measure.mixture is None:
+        return Normal(0.0, measure.variances[k].sqrt()).log_prob(x[0]).sum(-1)
+    return measure.mixture.log_prob(measure.signal[k].reshape(1, 1, 1), x)[0]
 
 
 def fixed_of(objective, c):
