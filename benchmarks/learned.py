@@ -1,9 +1,9 @@
 """Samplers learned from the energy alone, beside the published figures: log Z, ELBO, ESS and weights of modes.
 
 Every row is one method on one target with its default settings; only the number of iterations is given (and, for the
-Cox process in 1600 dimensions, fewer steps and smaller batches). 2,000 paths (20,000 where few are effective) are drawn
-from the trained sampler with a seed of its own. The evaluations count pilot and training. Of SCLD, log Z and weights
-are those of its particles, ELBO and ESS those of plain paths without resampling.
+Cox process in 1600 dimensions, fewer steps and smaller batches). 2,000 paths (20,000 where few are effective, or modes
+are many) are drawn from the trained sampler with a seed of its own. The evaluations count pilot and training. Of SCLD,
+log Z and weights are those of its particles, ELBO and ESS those of plain paths without resampling.
 The seeds and rows that were not run are not there: each run adds its row to results/learned.json, and the table in
 results/learned.md is made anew from all rows.
 
@@ -33,7 +33,11 @@ from samplers.diffusion import Training
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DRAWS = 2000
-MANY = {"funnel10-std3": 20_000, "many-well32-fab": 20_000}  # where few are effective
+MANY = {
+    "funnel10-std3": 20_000,
+    "many-well32-fab": 20_000,
+    "many-well5-delta4": 20_000,
+}  # few are effective, or many modes
 ISING = "ising8-relaxed-0.4"
 
 # target: (method, iterations), the bar, published

@@ -18,7 +18,6 @@ from samplers.diffusion.controlled_langevin import LangevinMeasure
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.prior import GaussianPrior
 from samplers.diffusion.processes import VP
-from samplers.diffusion.reference import ReferenceMeasure
 from samplers.diffusion.simulation import increments, simulate
 from targets.affine import Affine
 
@@ -76,7 +75,12 @@ def girsanov(patch):
 
 @bug("the normalisers of two unequal scales left out")
 def normalisers(patch):
-    patch.setattr(ReferenceMeasure, "equal_scales", True)
+    right = PathMeasure.log_ratio
+
+    def log_ratio(self, forward, new, backward, old):
+        return right(self, forward, new, backward, old) - (forward.log_det - backward.log_det)
+
+    patch.setattr(PathMeasure, "log_ratio", log_ratio)
     return Weights(untrained(dds(), LINE)), LINE
 
 
@@ -92,8 +96,14 @@ def one_coordinate(patch):
     return Weights(untrained(method("PIS", "plane", learn_scale=False), SKEWED)), SKEWED
 
 
-@bug("the step size of the backward kernel off by one")
+@bug("the step size of the backward kernel off by one, and its normaliser that of the right one")
 def step_off_by_one(patch):
+    right = PathMeasure.log_ratio
+
+    def log_ratio(self, forward, new, backward, old):
+        return right(self, forward, new, replace(backward, log_det=forward.log_det), old)
+
+    patch.setattr(PathMeasure, "log_ratio", log_ratio)
     patch.setattr(LangevinMeasure, "_sides", lambda self, k: (k.clamp_max(self.steps - 1), k.clamp_max(self.steps - 1)))
     return Weights(untrained(method("CMCD"), LINE)), LINE
 

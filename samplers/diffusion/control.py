@@ -27,7 +27,9 @@ class Control(nn.Module):
         super().__init__()
         self.network = spec.make(dim, generator)
         self.mixed_precision = False
-        self._steer: list[Callable[..., Tensor]] = [self.network.steer]  # a compiled module is not a second one
+        self._steer: list[Callable[..., Tensor | tuple[Tensor, Tensor]]] = [
+            self.network.steer
+        ]  # a compiled module is not a second one
         self.features = FourierFeatures(FEATURES, generator=generator)
         self.gate = Linear(2 * FEATURES, 1 if spec.coordinates == "isotropic" else dim, generator, 0.0)
 
@@ -43,13 +45,13 @@ class Control(nn.Module):
         gate, size, *rest = embedding
         if self.mixed_precision:
             with torch.autocast(x.device.type, dtype=torch.bfloat16):
-                out = self._steer[0](tuple(rest), x, score).to(x.dtype)
+                out = self._steer[0](tuple(rest), x, score)
         else:
             out = self._steer[0](tuple(rest), x, score)
-        if self.network.gates:
-            out, own = out.chunk(2, -1)
-            gate = gate + own
-        return torch.addcmul(gate * score, out, size)
+        control, own = out if isinstance(out, tuple) else (out, None)
+        if own is not None:
+            gate = gate + own.to(x.dtype)
+        return torch.addcmul(gate * score, control.to(x.dtype), size)
 
     def speed_up(self, mixed_precision: bool, compiled: bool) -> None:
         """The network in bfloat16, or compiled; what the sampler does with its output stays in the state's dtype."""

@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from samplers.diffusion.control import Control, clip_norm
 from samplers.diffusion.networks import NetworkSpec
-from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table
+from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table, log_det
 from samplers.diffusion.prior import Prior
 
 LONGEST = 3.0
@@ -30,7 +30,6 @@ class LangevinMeasure(PathMeasure):
     """See the module. backward_only: the network acts in the backward kernel alone."""
 
     uses_field_backward: ClassVar[bool] = True
-    equal_scales: ClassVar[bool] = True
 
     def __init__(
         self, prior: Prior, steps: int, network: NetworkSpec, generator: Generator, *, backward_only: bool = False
@@ -58,6 +57,8 @@ class LangevinMeasure(PathMeasure):
             "behind": behind,
             "scale_ahead": scale_ahead,
             "scale_behind": scale_behind,
+            "log_det_ahead": log_det(scale_ahead, self.dim),
+            "log_det_behind": log_det(scale_behind, self.dim),
             "longest": (LONGEST / unit)[:, None, None],
         }
         return Table(values, self.control.embed(self.time(k), None, unit))
@@ -75,9 +76,13 @@ class LangevinMeasure(PathMeasure):
     def forward(self, table: Table, at: Points, field: Tensor) -> Step:
         values = table.values
         drift = field[:, 0] if self.backward_only else field.sum(1)
-        return Step(torch.addcmul(at.x, values["ahead"], drift), values["scale_ahead"])
+        return Step(torch.addcmul(at.x, values["ahead"], drift), values["scale_ahead"], values["log_det_ahead"])
 
     def backward(self, table: Table, at: Points, field: Tensor | None) -> Step:
         assert field is not None
         values = table.values
-        return Step(torch.addcmul(at.x, values["behind"], field[:, 0] - field[:, 1]), values["scale_behind"])
+        return Step(
+            torch.addcmul(at.x, values["behind"], field[:, 0] - field[:, 1]),
+            values["scale_behind"],
+            values["log_det_behind"],
+        )

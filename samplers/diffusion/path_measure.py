@@ -55,10 +55,20 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A Gaussian transition: mean (s, n, dim), scale a standard deviation that broadcasts to it."""
+    """A Gaussian transition: mean (s, n, dim), scale a standard deviation that broadcasts to it.
+
+    log_det: the sum over coordinates of log scale, (s, 1) in float64.
+    """
 
     mean: Tensor
     scale: Tensor
+    log_det: Tensor
+
+
+def log_det(scale: Tensor, dim: int) -> Tensor:
+    """The sum of log scale over dim coordinates, for (s, 1, dim) or (s, 1, 1), (s, 1) in float64."""
+    logs = scale.log().sum(-1).double()
+    return logs * dim if scale.shape[-1] == 1 else logs
 
 
 class PathMeasure(nn.Module, ABC):
@@ -66,12 +76,11 @@ class PathMeasure(nn.Module, ABC):
 
     `table` holds what depends on the states' indices alone; a simulation asks for it once. `field` is what the networks
     say at states; it is computed once a state and handed to `forward` (from state k to k + 1) and to `backward` (from
-    state k to k - 1). uses_field_backward: whether `backward` reads it. equal_scales: whether the kernel back from a
-    step has the scale of the step. flow: an optional network whose output is added to `log_density` between the ends.
+    state k to k - 1). uses_field_backward: whether `backward` reads it.
+    flow: an optional network whose output is added to `log_density` between the ends.
     """
 
     uses_field_backward: ClassVar[bool] = False
-    equal_scales: ClassVar[bool] = False
     control: Control
 
     def __init__(self, prior: Prior, steps: int) -> None:
@@ -127,14 +136,8 @@ class PathMeasure(nn.Module, ABC):
         The difference of the squares is taken as a product, coordinate by coordinate, before anything is added up.
         """
         ahead, behind = (new - forward.mean) / forward.scale, (old - backward.mean) / backward.scale
-        squares = 0.5 * torch.linalg.vecdot(ahead - behind, ahead + behind).double()
-        # a scale that is learned has its say even where it is equal: one of the two may be held fixed (`KL`)
-        if self.equal_scales and not backward.scale.requires_grad:
-            return squares
-        scales = (forward.scale.log() - backward.scale.log()).double()
-        if scales.shape[-1] == 1:
-            return squares + self.dim * scales[..., 0]
-        return squares + scales.sum(-1)
+        squares = torch.linalg.vecdot(ahead - behind, ahead + behind).double()
+        return torch.add(forward.log_det - backward.log_det, squares, alpha=0.5)
 
 
 def draw(step: Step, generator: Generator, stretch: float = 1.0) -> Tensor:

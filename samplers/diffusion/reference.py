@@ -24,7 +24,7 @@ from torch import Generator, Tensor, nn
 from samplers.diffusion.control import Control, clip_norm
 from samplers.diffusion.networks import NetworkSpec
 from samplers.diffusion.noised_mixture import NoisedMixture
-from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table
+from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table, log_det
 from samplers.diffusion.prior import Prior
 
 
@@ -108,6 +108,8 @@ class ReferenceMeasure(PathMeasure):
             "ahead": deviation,
             "a": self.back_scale[behind, None, None],
             "behind": self.back_deviation[behind, None, None],
+            "log_det_ahead": log_det(deviation, self.dim),
+            "log_det_behind": log_det(self.back_deviation[behind, None, None], self.dim),
             "signal": self.signal[k, None, None],
             "limit": (self.clip / unit)[:, None, None],
         }
@@ -148,7 +150,8 @@ class ReferenceMeasure(PathMeasure):
 
     def forward(self, table: Table, at: Points, field: Tensor) -> Step:
         values = table.values
-        return Step(torch.addcmul(values["A"] * at.x, values["B"], field), values["ahead"])
+        mean = torch.addcmul(values["A"] * at.x, values["B"], field)
+        return Step(mean, values["ahead"], values["log_det_ahead"])
 
     def backward(self, table: Table, at: Points, field: Tensor | None) -> Step:
-        return Step(table.values["a"] * at.x, table.values["behind"])
+        return Step(table.values["a"] * at.x, table.values["behind"], table.values["log_det_behind"])

@@ -36,8 +36,7 @@ class ControlNetwork(nn.Module, ABC):
 
     coordinates: the changes of coordinates x = m + L u that leave what the network is made for meaningful: "full" for
     any L, "diagonal" for a diagonal one, "isotropic" for L = c I and m = 0.
-    gates: after the control the network returns, in the last axis, dim numbers more, by which the sampler multiplies
-    the score itself.
+    gates: `steer` returns a pair, the control and what the sampler multiplies the score itself by, (s, n, dim) both.
     """
 
     coordinates: ClassVar[Coordinates]
@@ -49,7 +48,7 @@ class ControlNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, time: Tensor, x: Tensor, score: Tensor) -> Tensor:
-        """The control, (s, n, dim); with `gates` (s, n, 2 dim).
+        """The control, (s, n, dim).
 
         time: (s,), the share of the steps that is done, in [0, 1]. x: (s, n, dim), states. score: (s, n, dim), a
         direction that the sampler proposes, finite and of order one; it is an input like any other.
@@ -59,8 +58,8 @@ class ControlNetwork(nn.Module, ABC):
         """What depends on the time alone, each with the steps first; a simulation asks once for all of its steps."""
         return (time,)
 
-    def steer(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> Tensor:
-        """`forward` with the rows of `embed` for these steps in place of the time."""
+    def steer(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """`forward` with the rows of `embed` for these steps in place of the time; with `gates` the gate beside it."""
         return self.forward(embedding[0], x, score)
 
     def check(self, time: Tensor, x: Tensor, score: Tensor) -> None:

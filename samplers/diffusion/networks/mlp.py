@@ -67,7 +67,7 @@ class _ResidualMLP(ControlNetwork):
         self.local = _Local(dim, units, 2 * spec.features, generator) if units else None
 
     def forward(self, time: Tensor, x: Tensor, score: Tensor) -> Tensor:
-        return self.steer(self.embed(time), x, score)
+        return self.steer(self.embed(time), x, score)[0]
 
     def embed(self, time: Tensor) -> tuple[Tensor, ...]:
         features = self.features(time)
@@ -76,7 +76,7 @@ class _ResidualMLP(ControlNetwork):
         levels = [(level(features) + layer.bias)[:, None] for layer, level in zip(layers, self.times, strict=True)]
         return (*levels, *(() if self.local is None else self.local.embed(features)))
 
-    def steer(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> Tensor:
+    def steer(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         first, *levels = embedding[: len(self.layers) + 1]
         tame = score.asinh()
         h = nn.functional.silu(_product(torch.cat([x, tame], -1), self.into, first))
@@ -86,7 +86,7 @@ class _ResidualMLP(ControlNetwork):
         control = torch.addcmul(free, slope, x)
         if self.local is not None:
             control = control + self.local(embedding[len(self.layers) + 1 :], x, tame)
-        return torch.cat([control, gate], -1)
+        return control, gate
 
 
 class _Local(nn.Module):
