@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import targets
+from samplers.diffusion.control import LONGEST_PULL, Control
 from samplers.diffusion.networks.base import ControlNetwork, Linear, NetworkSpec
 from samplers.diffusion.networks.cliques import AtNeighbours, CliqueNetwork, _graph
 from samplers.diffusion.networks.equivariant import EquivariantNetwork
@@ -424,3 +425,14 @@ def test_dim_is_the_number_of_sites():
 def test_of_refuses_what_is_no_field_of_spins():
     with pytest.raises(TypeError, match="target: got a Gaussian, expected a PairwiseMRF or its relaxed"):
         CliqueNetwork.of(targets.Gaussian(torch.zeros(2)))
+
+
+def test_no_pull_is_longer_than_a_few_deviations_of_the_step():
+    control = Control(ResidualMLP(width=8), 3, torch.Generator().manual_seed(0))
+    for parameter in control.parameters():
+        parameter.data.normal_(0, 1e3, generator=torch.Generator().manual_seed(1))
+    unit = torch.tensor([0.5, 0.01])
+    embedding = control.embed(torch.tensor([0.2, 0.8]), None, unit)
+    x = 1e4 * torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(2))
+    pulls = control(embedding, x, x) * unit[:, None, None]
+    assert float(pulls.square().mean(-1).sqrt().max()) <= LONGEST_PULL * (1 + 1e-5)

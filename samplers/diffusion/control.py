@@ -2,6 +2,8 @@
 
     u(t, x) = N(t, x, c) / rho + (g(t) + G(t) + M(t, x, c)) c
 
+u is shortened where its root mean square is above LONGEST_PULL rho: no path that strays can be thrown out for good.
+
 N: the control network, zero where training starts, in units rho of the sampler's noise. c: a score that the sampler
 knows, its preconditioner. g: a schedule of the sampler's; G, and M where the network has one:
 learned, zero at first. Zhang and Chen 2022; Vargas, Grathwohl and Doucet 2023.
@@ -18,6 +20,7 @@ from torch import Generator, Tensor, nn
 from samplers.diffusion.networks import FourierFeatures, Linear, NetworkSpec
 
 FEATURES = 16
+LONGEST_PULL = 20.0
 
 
 class Control(nn.Module):
@@ -51,7 +54,8 @@ class Control(nn.Module):
         control, own = out if isinstance(out, tuple) else (out, None)
         if own is not None:
             gate = gate + own.to(x.dtype)
-        return torch.addcmul(gate * score, control.to(x.dtype), size)
+        pull = torch.addcmul(gate * score, control.to(x.dtype), size)
+        return clip_norm(pull, LONGEST_PULL * size)
 
     def speed_up(self, mixed_precision: bool, compiled: bool) -> None:
         """The network in bfloat16, or compiled; what the sampler does with its output stays in the state's dtype."""
