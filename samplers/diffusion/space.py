@@ -36,7 +36,6 @@ MOST_OUTSIDE = 0.1
 TRIED, NEAR = 1000, 2.0  # draws of the pilot's mixture, and nats that its bound may lack
 HEAVY = 9.0  # kurtosis from which on a coordinate has heavy tails; 3 for a Gaussian
 QUARTILE = 0.67449  # of a standard normal
-DEFENCE = 0.1  # share of a wide Gaussian in a mixture that paths start from
 CHANCE = 5.0  # standard errors up to which no correlation of the pilot's particles counts
 CHAINS, CHAIN_STEPS, LEAPFROGS, FIRST_STEP = 64, 60, 8, 0.05
 
@@ -109,22 +108,8 @@ def find_space(
     if regions is None or (choice is None and not _near(regions, target, generator)):
         space = _around(_gaussian(base.points, target), coordinates, "the pilot's particles", target)
     else:
-        space = _around(_defended(regions, base.points), coordinates, "the mixture of the pilot", target)
+        space = _around(regions, coordinates, "the mixture of the pilot", target)
     return replace(space, witnesses=base.points)
-
-
-def _defended(regions: GaussianMixture, points: Tensor) -> GaussianMixture:
-    """The mixture, with a small share of one wide Gaussian: paths from there reach what no component covers."""
-    exact = regions._exact
-    points = points.double().to(exact["means"])
-    means = torch.cat([exact["means"], points.mean(0, keepdim=True)]).to(regions.dtype)
-    weights = torch.cat([(1 - DEFENCE) * exact["weights"], exact["weights"].new_full((1,), DEFENCE)])
-    if "scales" in exact:
-        scales = torch.cat([exact["scales"], points.std(0)[None]])
-        return GaussianMixture(means, scales=scales, weights=weights, name=regions.name)
-    wide = torch.diag_embed(points.var(0))[None]
-    covariances = torch.cat([exact["factors"] @ exact["factors"].mT, wide])
-    return GaussianMixture(means, covariances=covariances, weights=weights, name=regions.name)
 
 
 @torch.no_grad()
