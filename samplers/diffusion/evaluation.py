@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from samplers.annealing.evidence import HIGHEST_PARETO_K, log_mean_exp
 from samplers.draws import LogZ, largest_pareto_k
 
 SELDOM = 100.0  # a place that the sampler visits this many times too rarely is one that it misses
 MOST_MISSED = 0.02
-HIGHEST_PARETO_K = 0.7  # Vehtari et al. 2024
 LOW_ESS = 0.05
 
 
@@ -77,10 +77,14 @@ class Evaluation:
 
 def weigh(log_w: Tensor) -> LogZ:
     """log Z from independent log weights (n,), its standard error, and the ELBO as the lower bound."""
-    n, total = len(log_w), log_w.logsumexp(0)
-    ess = float(torch.exp(2 * total - (2 * log_w).logsumexp(0))) / n
+    n, ess = len(log_w), effective_share(log_w)
     error = math.sqrt(max(0.0, 1 / ess - 1) / (n - 1)) if n > 1 and ess > 0 else math.nan
-    return LogZ(float(total) - math.log(n), error, lower=lower_bound(log_w))
+    return LogZ(log_mean_exp(log_w), error, lower=lower_bound(log_w))
+
+
+def effective_share(log_w: Tensor) -> float:
+    """ESS / n of log weights (n,)."""
+    return float(torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))) / len(log_w)
 
 
 def lower_bound(log_w: Tensor) -> float:
@@ -100,7 +104,7 @@ def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluatio
     if len(good) == 0:
         return Evaluation(len(log_w), -math.inf, -math.inf, math.nan, 0.0, math.inf, lost)
     log_z = weigh(defined)
-    ess = float(torch.exp(2 * defined.logsumexp(0) - (2 * defined).logsumexp(0))) / len(log_w)
+    ess = effective_share(defined)
     k = largest_pareto_k(good[None]) if len(good) >= 25 else math.inf
     found = Evaluation(len(log_w), lower_bound(log_w), log_z.value, log_z.standard_error, ess, k, lost)
     if backward is None:

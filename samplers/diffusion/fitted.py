@@ -187,7 +187,7 @@ class Fitted:
             "seed": seed,
             "fit_seed": self.seed,
             "iterations": self.iterations,
-            "correct": correct or "weights",
+            "correct": correct or ("weights" if self.method.pieces is None else "smc"),
             "elbo": evaluation.elbo,
             "ess": evaluation.ess,
             "pareto_k": evaluation.pareto_k,

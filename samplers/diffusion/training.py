@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.annealing.evidence import log_mean_exp
 from samplers.diffusion import distributed
+from samplers.diffusion.evaluation import effective_share
 from samplers.diffusion.gradient import accumulate, through_paths
 from samplers.diffusion.objectives import KL, ForwardKL, Objective
 from samplers.diffusion.path_measure import PathMeasure
@@ -226,23 +229,15 @@ class Run:
 
     def averaged(self) -> PathMeasure:
         """A copy of the measures with averaged parameters, for sampling."""
-        import copy
-
-        measure = copy.deepcopy(self.measure)
-        found = dict(measure.named_parameters())
-        names = [name for name, _ in self.measure.named_parameters()]
-        order = {id(p): name for name, p in self.measure.named_parameters()}
-        assert len(names) == len(order)
-        with torch.no_grad():
-            for parameter, value in zip(self.parameters, self.average, strict=True):
-                found[order[id(parameter)]].copy_(value)
-        return measure.requires_grad_(False)
+        measure = copy.deepcopy(self.measure).requires_grad_(False)
+        averages = {id(p): value for p, value in zip(self.parameters, self.average, strict=True)}
+        for own, parameter in zip(measure.parameters(), self.measure.parameters(), strict=True):
+            own.copy_(averages[id(parameter)])
+        return measure
 
 
 def _figures(log_w: Tensor) -> tuple[float, float, float]:
     """Mean, log of the mean weight, and share of effective paths."""
     if len(log_w) == 0:
         return math.nan, math.nan, 0.0
-    total = log_w.logsumexp(0)
-    ess = torch.exp(2 * total - (2 * log_w).logsumexp(0)) / len(log_w)
-    return float(log_w.mean()), float(total) - math.log(len(log_w)), float(ess)
+    return float(log_w.mean()), log_mean_exp(log_w), effective_share(log_w)
