@@ -274,10 +274,10 @@ def moves_lag(patch):
 @bug("moves that do not know the flow")
 def moves_without_flow(patch):
     class Between(pieces.Between):
-        def log_prob_and_score(self, x):
+        def state(self, x, value, score):
             flow, self._measure.flow = self._measure.flow, None
             try:
-                return super().log_prob_and_score(x)
+                return super().state(x, value, score)
             finally:
                 self._measure.flow = flow
 

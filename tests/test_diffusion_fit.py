@@ -590,3 +590,10 @@ def test_names_are_registered():
         assert f"{kind.__name__}" in made.describe()["sampler"]
     with pytest.raises(ValueError, match="--set: dds does not take these settings"):
         sampler("dds", ["pieces=3"])
+
+
+def test_moves_between_pieces_evaluate_no_state_again():
+    target, prior = targets.Gaussian(torch.zeros(2), 0.8, name="narrower"), targets.Gaussian(torch.zeros(2), 1.0)
+    fitted = samplers.SCLD(steps=6, pieces=3, moves=2, leapfrogs=4, prior=prior).fit(target, iterations=0)
+    cost = fitted.sample(draws=50, seed=1).cost
+    assert cost.score == cost.log_prob == 50 * (1 + 6 + 2 * 2 * 4)

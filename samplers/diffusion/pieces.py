@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.cloud import Cloud
+from samplers.annealing.paths import BridgeState
 from samplers.diffusion.path_measure import PathMeasure, Points
 from samplers.diffusion.simulation import Paths, evaluate, simulate
 from samplers.kernels import HMC, State
@@ -106,7 +107,7 @@ def simulate_pieces(
             cloud.resample("systematic", needed, generator)
         if moves is not None:
             density = Between(measure, target, end)
-            cloud.state, rate = _moved(density, target, cloud.state, moves, float(moves.step_sizes[j]), generator)
+            cloud.state, rate = _moved(density, cloud.state, moves, float(moves.step_sizes[j]), generator)
             landed.acceptance.append(rate)
     return landed
 
@@ -134,25 +135,36 @@ class Between(Target):
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both ends at once."""
+        state = self.evaluate_state(x)
+        assert state.score is not None
+        return state.log_prob, state.score
+
+    def evaluate_state(self, x: Tensor, score: bool = True) -> BridgeState:
+        """The state at x, with what the target says there."""
+        del score
+        return self.state(x, *self._target.log_prob_and_score(x))
+
+    def state(self, x: Tensor, value: Tensor, score: Tensor) -> BridgeState:
+        """The state at x, where the target's log-density and score are known."""
         b = self._measure.temperature(self._k)
         prior, flow = self._measure.prior, self._measure.flow
-        value, score = self._target.log_prob_and_score(x)
-        value, score = torch.lerp(prior.log_prob(x), value, b), torch.lerp(prior.score(x), score, b)
+        base, base_score = prior.log_prob(x), prior.score(x)
+        mixed, mixed_score = torch.lerp(base, value, b), torch.lerp(base_score, score, b)
         if flow is not None:
             time = self._measure.time(self._k)
             more, slope = differentiate(lambda u: (b * (1 - b)) * flow(time, u[None])[0], x, self.name)
-            value, score = value + more, score + slope
-        return value, score
+            mixed, mixed_score = mixed + more, mixed_score + slope
+        return BridgeState(x, mixed, mixed_score, base, value, base_score, score)
 
 
-def _moved(
-    density: Target, target: Target, state: State, moves: Moves, step_size: float, generator: Generator
-) -> tuple[State, float]:
+def _moved(density: Between, at: State, moves: Moves, step_size: float, generator: Generator) -> tuple[State, float]:
     """The states after HMC on `density`, as states of the target, and the mean acceptance."""
+    assert at.score is not None
     kernel = HMC(step_size=step_size, steps=moves.leapfrogs)
-    state = kernel.init(density, state.x, generator)
+    state: State = density.state(at.x, at.log_prob, at.score)
     rates = []
     for _ in range(moves.count):
         state, info = kernel.step(density, state, generator)
         rates.append(float(info.acceptance_rate.mean()))
-    return _state(evaluate(target, state.x)), math.fsum(rates) / len(rates)
+    assert isinstance(state, BridgeState)
+    return State(state.x, state.target_log_prob, state.target_score), math.fsum(rates) / len(rates)
