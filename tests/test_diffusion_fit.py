@@ -26,9 +26,14 @@ from samplers.diffusion import (
     Training,
     TrajectoryBalance,
     VarGrad,
+    fit,
+    training,
 )
+from samplers.diffusion.prior import MixturePrior
 from samplers.diffusion.replay import Buffer
-from samplers.diffusion.training import Run
+from samplers.diffusion.space import find_space
+from samplers.diffusion.training import Progressed, Run
+from samplers.diffusion.witnesses import Witnesses
 from samplers.registry import SAMPLERS, sampler
 
 pytestmark = pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")  # a few iterations are meant
@@ -56,6 +61,7 @@ CASES = {
     "trajectory balance": small(CMCD, objective=TrajectoryBalance()),
     "sub-trajectories": small(MCD, objective=SubTrajectoryBalance(stride=2), prior=MIXTURES["plane"]),
     "pilot": small(DDS, prior="gaussian", warm_start=0.4),
+    "pilot, anchored": small(DDS, prior="gaussian", warm_start=0.0, objective=LogVariance(), anchored=0.5),
 }
 
 
@@ -93,6 +99,7 @@ def equal(a, b):
     assert a.iterations == b.iterations
     assert a.log_z == b.log_z
     assert str(a.evaluation) == str(b.evaluation)
+    assert a.untrained == b.untrained
     assert (a.cost.log_prob, a.cost.score) == (b.cost.log_prob, b.cost.score)
     if a.move_steps is not None:
         assert torch.equal(a.move_steps, b.move_steps)
@@ -331,6 +338,66 @@ def test_the_answers_hold_what_reproduces_them():
     assert draws.x.shape == (1, 32, 2)
 
 
+def test_the_sampler_before_training_is_looked_at_too():
+    method = small(prior=MIXTURES["plane"])
+    fitted = method.fit(SKEWED, iterations=2, progress=False)
+    untrained = method.fit(SKEWED, iterations=0, progress=False)
+    assert untrained.untrained is None
+    generator = torch.Generator().manual_seed(fit.LAST + 1)
+    assert fitted.untrained == untrained.examine(fit.Counted(SKEWED), fit.EXAMINED, generator, None)
+
+
+def test_training_that_made_it_worse_says_so(monkeypatch):
+    def worse(self):
+        with torch.no_grad():
+            for average in self.average:
+                average += 3.0
+        self.iteration += 1
+        return Progressed(0.0, 0.0, 0.0, 0.5, 0.0, 0, False)
+
+    monkeypatch.setattr(Run, "step", worse)
+    with pytest.warns(SamplingWarning, match="training lowered the bound, from .* to .*: iterations=0 is the better"):
+        small().fit(SKEWED, iterations=1, progress=False)
+
+
+def anchored_run(**options):
+    """A run from a Gaussian, with points that stand for the target, and how many paths it runs each way."""
+    method = small(DDS, objective=LogVariance(), **options)
+    space = find_space(fit.Counted(SKEWED), PRIOR, "full", mixture=True, generator=torch.Generator().manual_seed(0))
+    target, generator = space.seen(fit.Counted(SKEWED)), torch.Generator().manual_seed(1)
+    measure = method.build(space, target, generator).to(dtype=SKEWED.dtype)
+    witnesses = Witnesses(target.to_u(SKEWED.sample(200, generator=generator)))
+    return Run(method, measure, target, generator, 4, LogVariance(), witnesses)
+
+
+@pytest.mark.parametrize(("share", "back"), [(0.0, 0), (0.25, 4)])
+def test_some_paths_run_backwards_from_witnesses(share, back, monkeypatch):
+    run, counts = anchored_run(warm_start=0.0, anchored=share), []
+
+    def counting(right):
+        def counted(*args, **options):
+            paths = right(*args, **options)
+            counts.append(paths.points.x.shape[1])
+            return paths
+
+        return counted
+
+    for name in ("simulate", "simulate_backward"):
+        monkeypatch.setattr(training, name, counting(getattr(training, name)))
+    run.step()
+    assert counts == ([BATCH - back, back] if back else [BATCH])
+
+
+def test_a_warm_start_is_for_paths_that_start_from_a_gaussian():
+    assert anchored_run().warm_start == training.WARM_START
+    assert anchored_run(warm_start=0.5).warm_start == 0.5
+    run = anchored_run()
+    run.measure.prior = MixturePrior(MIXTURES["plane"])
+    assert run.warm_start == 0
+    run.training = replace(run.training, warm_start=0.5)
+    assert run.warm_start == 0.5
+
+
 def test_one_verb():
     method = small(samplers.DDS)
     fitted = method.fit(SKEWED, seed=2, iterations=3)
@@ -529,6 +596,7 @@ REFUSED = {
     "average: got 1.0, expected a number in": lambda: Training(average=1.0),
     "clip: got .5, 1., expected a first limit and one at least as large": lambda: Training(clip=(5, 1)),
     "warm_start: got 2, expected a share of the iterations": lambda: Training(warm_start=2),
+    "anchored: got 1.0, expected a share of the paths": lambda: Training(anchored=1.0),
     "capacity: got 0": lambda: Replay(capacity=0),
     "search_every: got 0": lambda: Replay(search_every=0),
     "search_points: got 0": lambda: Replay(search_points=0),

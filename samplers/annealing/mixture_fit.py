@@ -63,18 +63,19 @@ def fit_mixture(x: Tensor, families: Tensor, generator: Generator) -> tuple[Fit,
         for size in SIZES:
             if size > len(here) // (dim + 2 if form == "full" else 4):
                 break
-            fits = [_em(here, size, form, generator) for _ in range(STARTS if size > 1 else 1)]
+            fits = [expectation_maximisation(here, size, form, generator) for _ in range(STARTS if size > 1 else 1)]
             value = max(float(fit.log_prob(there).mean()) for fit in fits)
             falls = falls + 1 if value <= highest else 0
             highest = max(highest, value)
             best = max(best, (value, size, form))
             if falls == 2:
                 break
-    fits = [_em(x, best[1], best[2], generator) for _ in range(STARTS if best[1] > 1 else 1)]
+    fits = [expectation_maximisation(x, best[1], best[2], generator) for _ in range(STARTS if best[1] > 1 else 1)]
     return max(fits, key=lambda fit: float(fit.log_prob(x).mean())), best[0]
 
 
-def _em(x: Tensor, size: int, form: Form, generator: Generator) -> Fit:
+def expectation_maximisation(x: Tensor, size: int, form: Form, generator: Generator) -> Fit:
+    """The mixture of `size` components that makes points (n, dim) most likely, from centres drawn far apart."""
     scale = x.std(0).clamp_min(1e-300)
     z = (x - x.mean(0)) / scale  # the same fit in any units of the coordinates
     means = _spread_centres(z, size, generator)

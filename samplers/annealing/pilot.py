@@ -45,13 +45,15 @@ FEWEST_FAMILIES = 20  # of equal weight, that a round must keep to be believed
 class Base:
     """Where annealing starts, the regions of the target if a mixture comes near it, and whether the pilot is sure.
 
-    points: (n, dim), the particles that it was fitted to, at the target.
+    points: (n, dim), the particles that it was fitted to, at the target. fit: the mixture that fits them best, near or
+    not.
     """
 
     density: Target
     regions: GaussianMixture | None = None
     agreed: bool = True
     points: Tensor | None = None
+    fit: Fit | None = None
 
 
 def find_base(sampler: Annealer, target: Target, prior: Target | None, generator: Generator) -> Base:
@@ -140,13 +142,13 @@ def fitted_base(
     doubt = min(1.0, max(0.0, (float(log_ratio.mean()) - held_out) / DOUBTFUL))
     widening = 1 + (1 - doubt) * LEAST_WIDENING / math.sqrt(target.dim) + doubt * MOST_WIDENING
     if len(several.weights) == 1 or (left > NEAR and not settled):
-        return Base(_gaussian(one, widening, target))
+        return Base(_gaussian(one, widening, target), fit=several)
     if one.diagonal != several.diagonal:
         spread = points.var(0)[None] if several.diagonal else torch.diag_embed(one.covariances)
         one = Fit(one.weights, one.means, spread)
     defence = (1 - doubt) * LEAST_DEFENCE + doubt * MOST_DEFENCE
     base = _mixture([several, one], [1 - defence, defence], widening, target, "mixture of the pilot run")
-    return Base(base, _mixture([several], [1.0], 1.0, target))
+    return Base(base, _mixture([several], [1.0], 1.0, target), fit=several)
 
 
 def _gaussian(fit: Fit, widening: float, target: Target) -> Gaussian:

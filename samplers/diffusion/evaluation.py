@@ -21,6 +21,7 @@ from samplers.draws import LogZ, largest_pareto_k
 SELDOM = 100.0  # a place that the sampler visits this many times too rarely is one that it misses
 MOST_MISSED = 0.02
 LOW_ESS = 0.05
+WORSE = 1.0  # nats by which the bound must have fallen to be worth a warning: single paths move it by tenths
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,14 @@ class Evaluation:
             )
         return text
 
-    def complaints(self) -> list[str]:
-        """What a reader must know before believing draws and log Z."""
+    def complaints(self, untrained: Evaluation | None = None) -> list[str]:
+        """What a reader must know before believing draws and log Z; untrained: the same before training."""
         found = []
+        if untrained is not None and not self.elbo > untrained.elbo - WORSE:
+            found.append(
+                f"training lowered the bound, from {untrained.elbo:.4g} to {self.elbo:.4g}: iterations=0 is the better "
+                "sampler. Train longer, or with a lower Training(learning_rate=)"
+            )
         if self.lost:
             found.append(f"{self.lost} of {self.draws} paths ended where the log-density is not finite; no weight")
         if not (self.pareto_k <= HIGHEST_PARETO_K and self.ess >= LOW_ESS):

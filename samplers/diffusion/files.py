@@ -39,6 +39,7 @@ def save(fitted: Fitted, path: Path) -> Path:
         "history": fitted.history,
         "notes": fitted.notes,
         "evaluation": None if fitted.evaluation is None else asdict(fitted.evaluation),
+        "untrained": None if fitted.untrained is None else asdict(fitted.untrained),
         "cost": asdict(fitted.cost),
     }
     checkpoints.save(path, content)
@@ -83,7 +84,7 @@ def load(path: str | Path, target: Target) -> Fitted:
     measure.to(device=target.device, dtype=target.dtype)
     measure.load_state_dict(content["measure"])
     measure.control.speed_up(method.training.mixed_precision, method.training.compile)
-    evaluation = content["evaluation"]
+    evaluation, untrained = content["evaluation"], content["untrained"]
     return Fitted(
         method=method,
         target=target,
@@ -94,6 +95,7 @@ def load(path: str | Path, target: Target) -> Fitted:
         move_steps=content["move_steps"],
         notes=content["notes"],
         evaluation=None if evaluation is None else Evaluation(**evaluation),
+        untrained=None if untrained is None else Evaluation(**untrained),
         cost=Cost(**content["cost"]),
     )
 

@@ -98,10 +98,13 @@ class _Job:
         if saved is None:
             self.method.tune(run.measure, run.target, self._generator(NETWORK + 1))
             run.average = [p.detach().clone() for p in run.parameters]
+            if self.iterations:
+                look = self._fitted(run, space)
+                run.untrained = look.examine(self.counted, EXAMINED, self._generator(LAST + 1), None)
         else:
             record.restore(saved, run, self.counted.tally)
         self._train(run, space, record)
-        return self._fitted(run, space, record)
+        return self._examined(run, space, record)
 
     def _generator(self, offset: int) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)
@@ -177,8 +180,9 @@ class _Job:
             "numbers), take more or smaller steps, a narrower prior=, or a lower Training(learning_rate=)"
         )
 
-    def _fitted(self, run: Run, space: Space, record: Record) -> Fitted:
-        fitted = Fitted(
+    def _fitted(self, run: Run, space: Space) -> Fitted:
+        """What has been learned so far."""
+        return Fitted(
             method=self.method,
             target=self.target,
             space=space,
@@ -189,10 +193,14 @@ class _Job:
             move_steps=run.move_steps,
             notes=self.notes,
             log_z=float(run.log_z.detach()),
+            untrained=run.untrained,
         )
+
+    def _examined(self, run: Run, space: Space, record: Record) -> Fitted:
+        fitted = self._fitted(run, space)
         if self.iterations:
             fitted.evaluation = fitted.examine(self.counted, EXAMINED, self._generator(LAST), space.witnesses)
-            for text in fitted.evaluation.complaints():
+            for text in fitted.evaluation.complaints(run.untrained):
                 self._warn(text)
         tally = self.counted.tally
         fitted.cost = Cost(tally.log_probs, tally.scores, self.seconds(record))

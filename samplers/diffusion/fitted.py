@@ -39,7 +39,8 @@ class Fitted:
     """What `fit` returns.
 
     history: every ten iterations loss, elbo, log_z, ess and more, as lists. evaluation: of 2,000 paths after training,
-    and of the pilot's particles run backwards. notes: what was said on the way. cost: of pilot and training.
+    and of the pilot's particles run backwards; untrained: of as many paths before it. notes: what was said on the way.
+    cost: of pilot and training.
     """
 
     method: LearnedSampler
@@ -53,6 +54,7 @@ class Fitted:
     notes: list[str] = field(default_factory=list)
     log_z: float = 0.0
     evaluation: Evaluation | None = None
+    untrained: Evaluation | None = None
     cost: Cost = field(default_factory=Cost)
 
     @property

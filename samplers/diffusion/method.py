@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 FEW_DIMENSIONS = 5
+WILD = 3.0  # standard deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,8 @@ class LearnedSampler(ABC):
     """A pair of path measures to be learned; see DDS, PIS, DIS, MCD, CMCD and SCLD.
 
     steps: K. network: a `NetworkSpec`. prior: where paths start, or how it is found (`samplers.diffusion.space`): None
-    is a pilot run. objective: one of `samplers.diffusion.objectives`; None is `LogVariance()` where paths start from a
-    mixture and in few dimensions, where its noise is small, else `KL()`. training: the optimiser's settings.
+    is a pilot run. objective: one of `samplers.diffusion.objectives`; None is `LogVariance(huber=3)` where paths start
+    from a mixture and in few dimensions, where its noise is small, else `KL()`. training: the optimiser's settings.
     """
 
     steps: int = 64
@@ -63,7 +64,7 @@ class LearnedSampler(ABC):
             return self.objective
         off_policy = self.training.replay is not None or self.training.exploration > 0
         few = space.mixture is not None or len(space.shift) <= FEW_DIMENSIONS
-        return LogVariance() if few or off_policy or self.pieces is not None else KL()
+        return LogVariance(huber=WILD) if few or off_policy or self.pieces is not None else KL()
 
     def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
         """Set what a short trial can tell before training, in place; target in the sampler's coordinates."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from samplers import checkpoint as checkpoints
 from samplers.counting import Tally
 from samplers.diffusion import distributed
+from samplers.diffusion.evaluation import Evaluation
 from samplers.diffusion.space import Space
 from samplers.diffusion.training import Run
 from targets import GaussianMixture, Target
@@ -68,6 +69,7 @@ class Record:
         run.generator.set_state(saved["generator"])
         run.iteration, run.lost, run.skipped = saved["counts"]
         run.history.update(saved["history"])
+        run.untrained = None if saved["untrained"] is None else Evaluation(**saved["untrained"])
         if run.buffer is not None:
             run.buffer.load_state_dict(saved["buffer"])
         if run.witnesses is not None:
@@ -96,6 +98,7 @@ class Record:
             "generator": run.generator.get_state(),
             "counts": [run.iteration, run.lost, run.skipped],
             "history": run.history,
+            "untrained": None if run.untrained is None else asdict(run.untrained),
             "buffer": None if run.buffer is None else run.buffer.state_dict(),
             "witnesses": None if run.witnesses is None else run.witnesses.state_dict(),
             "move_steps": run.move_steps,

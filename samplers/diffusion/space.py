@@ -3,7 +3,8 @@
     x = shift + L u
 
 A pilot (`samplers.annealing.pilot`: a few annealed particles, their evaluations counted) finds the spread of the
-target; beyond MOST_PILOT_DIM dimensions the Gaussian at a mode takes its place. In u all defaults are of order one.
+target, and a mixture is brought close to it (`samplers.diffusion.mixture_refinement`) for samplers that can start from
+one; beyond MOST_PILOT_DIM dimensions the Gaussian at a mode takes its place. In u all defaults are of order one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from samplers.annealing.mixture_fit import fit_gaussian
 from samplers.annealing.pilot import find_base
 from samplers.counting import Counted
 from samplers.diffusion.laplace import laplace
+from samplers.diffusion.mixture_refinement import refine
 from samplers.diffusion.networks.base import Coordinates
 from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
 from samplers.draws import SamplingWarning
@@ -33,7 +35,6 @@ PriorChoice = Gaussian | GaussianMixture | Literal["gaussian", "mixture", "lapla
 MOST_PILOT_DIM = 500
 NARROW = 8.0  # deviations of a prior that was given, beyond which few chains may end
 MOST_OUTSIDE = 0.1
-TRIED, NEAR = 1000, 2.0  # draws of the pilot's mixture, and nats that its bound may lack
 HEAVY = 9.0  # kurtosis from which on a coordinate has heavy tails; 3 for a Gaussian
 QUARTILE = 0.67449  # of a standard normal
 CHANCE = 5.0  # standard errors up to which no correlation of the pilot's particles counts
@@ -76,9 +77,9 @@ def find_space(
 ) -> Space:
     """The space for a target; `mixture`: whether the sampler can start from a mixture.
 
-    choice: a Gaussian or mixture is taken as it is. "gaussian": the moments of the pilot's particles. "mixture": the
-    mixture that the pilot fits to them, where one comes near the target. "laplace": the Gaussian at a mode. None: the
-    mixture where the sampler takes one and it is good, else the Gaussian.
+    choice: a Gaussian or mixture is taken as it is. "gaussian": the moments of the pilot's particles. "mixture": one
+    fitted to them and refined. "laplace": the Gaussian at a mode. None: the mixture where the sampler takes one and it
+    came near the target, else the Gaussian.
     """
     if isinstance(choice, (Gaussian, GaussianMixture)):
         if choice.dim != target.dim:
@@ -104,20 +105,14 @@ def find_space(
             stacklevel=4,
         )
     assert base.points is not None
-    regions = base.regions if mixture and choice != "gaussian" else None
-    if regions is None or (choice is None and not _near(regions, target, generator)):
-        space = _around(_gaussian(base.points, target), coordinates, "the pilot's particles", target)
-    else:
-        space = _around(regions, coordinates, "the mixture of the pilot", target)
+    assert base.fit is not None
+    if mixture and choice != "gaussian":
+        refined = refine(base.fit, base.points, target, generator)
+        if choice == "mixture" or refined.near:
+            space = _around(refined.mixture, coordinates, "the mixture of the pilot", target)
+            return replace(space, witnesses=refined.points)
+    space = _around(_gaussian(base.points, target), coordinates, "the pilot's particles", target)
     return replace(space, witnesses=base.points)
-
-
-@torch.no_grad()
-def _near(mixture: GaussianMixture, target: Target, generator: Generator) -> bool:
-    """Whether a mixture is a good start: its bound on log Z is not far below what its weights give."""
-    x = mixture.sample(TRIED, generator=generator)
-    log_w = (target.log_prob(x) - mixture.log_prob(x)).double()
-    return float(log_w.logsumexp(0) - math.log(TRIED) - log_w.mean()) < NEAR
 
 
 def _gaussian(points: Tensor, target: Target) -> Gaussian:

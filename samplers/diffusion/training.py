@@ -12,11 +12,12 @@ from torch import Generator, Tensor
 
 from samplers.annealing.evidence import log_mean_exp
 from samplers.diffusion import distributed
-from samplers.diffusion.evaluation import effective_share
+from samplers.diffusion.evaluation import Evaluation, effective_share
 from samplers.diffusion.gradient import accumulate, through_paths
 from samplers.diffusion.objectives import KL, ForwardKL, Objective
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.pieces import Moves, simulate_pieces
+from samplers.diffusion.prior import MixturePrior
 from samplers.diffusion.replay import Buffer, Replay
 from samplers.diffusion.simulation import joined, simulate, simulate_backward
 from samplers.diffusion.witnesses import Witnesses
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler
 
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
+WARM_START = 0.25  # share of the iterations
 WARM_RATE = 0.25  # of the learning rate, once witnesses have taught; not for KL, whose gradient is the less noisy one
 OPENING = 0.2  # share of the iterations after which the network's clip is open
 EXPLORING = 0.5  # share of the iterations after which nothing is explored any more
@@ -38,8 +40,10 @@ class Training:
     """Settings of the optimiser; the defaults serve all methods, in the coordinates that the pilot finds.
 
     batch: paths an iteration. warm_start: share of the iterations that go to `ForwardKL` on the pilot's particles,
-    before the objective takes over, any but KL at a quarter of the learning rate; 0 for none, and there is none without
-    a pilot.
+    before the objective takes over, any but KL at a quarter of the learning rate; None is a quarter, and 0 from a
+    mixture, which the pilot has already brought close to them; there is none without a pilot. anchored: share of the
+    paths of other iterations that run backwards from these particles, where the objective takes paths of any law: what
+    is lost on the way from the prior is seen there, and does not get lost for good.
     learning_rate: of Adam for the networks, after `warmup` iterations, then on a cosine down to a fiftieth.
     schedule_rate: that of temperatures, step sizes, scales and the prior, as a share of it.
     gradient_clip: largest norm of the gradient. average: of the parameters over iterations, which is what samples in
@@ -49,7 +53,8 @@ class Training:
     """
 
     batch: int = 256
-    warm_start: float = 0.25
+    warm_start: float | None = None
+    anchored: float = 0.25
     learning_rate: float = 3e-3
     schedule_rate: float = 1.0
     warmup: int = 50
@@ -67,8 +72,12 @@ class Training:
         for name in ("learning_rate", "schedule_rate", "gradient_clip"):
             positive(getattr(self, name), name)
         not_negative(self.exploration, "exploration")
-        if not 0 <= self.warm_start <= 1:
-            raise ValueError(f"warm_start: got {self.warm_start!r}, expected a share of the iterations in [0, 1]")
+        if self.warm_start is not None and not 0 <= self.warm_start <= 1:
+            raise ValueError(
+                f"warm_start: got {self.warm_start!r}, expected a share of the iterations in [0, 1] or None"
+            )
+        if not 0 <= self.anchored < 1:
+            raise ValueError(f"anchored: got {self.anchored!r}, expected a share of the paths in [0, 1)")
         if not 0 <= self.average < 1:
             raise ValueError(f"average: got {self.average!r}, expected a number in [0, 1)")
         if len(self.clip) != 2 or not 0 < self.clip[0] <= self.clip[1]:
@@ -107,6 +116,7 @@ class Run:
     lost: int = 0
     skipped: int = 0
     history: dict[str, list[float]] = field(default_factory=dict)
+    untrained: Evaluation | None = None
 
     def __post_init__(self) -> None:
         training = self.training = self.method.training
@@ -136,7 +146,15 @@ class Run:
         """Whether the next iteration learns from witnesses."""
         if self.witnesses is None or isinstance(self.objective, ForwardKL):
             return isinstance(self.objective, ForwardKL)
-        return self.done < self.training.warm_start
+        return self.done < self.warm_start
+
+    @property
+    def warm_start(self) -> float:
+        """The share of the iterations that learns from witnesses before the objective takes over."""
+        share = self.training.warm_start
+        if share is None:
+            share = 0.0 if isinstance(self.measure.prior, MixturePrior) else WARM_START
+        return 0.0 if self.witnesses is None else share
 
     def step(self) -> Progressed:
         """One iteration."""
@@ -161,15 +179,15 @@ class Run:
 
     def _set_rates(self) -> None:
         training = self.training
-        share, warm = training.warm_start, self.warm
-        if self.witnesses is None or isinstance(self.objective, ForwardKL) or share in (0, 1):
-            done, top, since = self.done, 1.0, self.iteration
-        elif warm:
-            done, top, since = self.done / share, 1.0, self.iteration
-        else:
-            done = (self.done - share) / (1 - share)
-            top = 1.0 if isinstance(self.objective, KL) else WARM_RATE
-            since = self.iteration - math.ceil(share * self.iterations)
+        share, done, since = self.warm_start, self.done, self.iteration
+        only = isinstance(self.objective, ForwardKL) or share == 1
+        if self.warm and not only:
+            done = done / share
+        elif not only:
+            done, since = (done - share) / (1 - share), since - math.ceil(share * self.iterations)
+        taught = share > 0 or (self.witnesses is not None and isinstance(self.measure.prior, MixturePrior))
+        slow = taught and not (self.warm or only or isinstance(self.objective, KL))
+        top = WARM_RATE if slow else 1.0
         rate = top * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
         rate *= min(1.0, (since + 1) / (training.warmup + 1))
         for group in self.optimiser.param_groups:
@@ -196,8 +214,9 @@ class Run:
             return self._pieces(scale)
         share = 0.0 if self.buffer is None or not len(self.buffer) else self.buffer.settings.share
         recalled = round(share * n)
+        anchored = 0 if self.witnesses is None else round(min(self.training.anchored, 1 - share) * n)
         stretch = 1 + self.training.exploration * max(0.0, 1 - self.done / EXPLORING)
-        paths = simulate(self.measure, self.target, n - recalled, self.generator, stretch=stretch, keep=True)
+        paths = simulate(self.measure, self.target, n - recalled - anchored, self.generator, stretch=stretch, keep=True)
         log_w = paths.log_weights
         if self.buffer is not None:
             self.buffer.add(paths.points.x[-1], log_w)
@@ -207,6 +226,10 @@ class Run:
             assert self.buffer is not None
             x = self.buffer.draw(recalled, self.generator)
             paths = joined(paths, simulate_backward(self.measure, self.target, x, self.generator, keep=True))
+        if anchored:
+            assert self.witnesses is not None
+            u = self.witnesses.draw(anchored, self.target, self.generator)
+            paths = joined(paths, simulate_backward(self.measure, self.target, u, self.generator, keep=True))
         return accumulate(self.measure, paths, objective, self.log_z, scale)[0], log_w
 
     def _pieces(self, scale: float) -> tuple[float, Tensor]:

@@ -101,15 +101,19 @@ class _Local(nn.Module):
         self.swell = Linear(features, units, generator, 0.5)
 
     def embed(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift and factor of the units at each time, (s, 1, 1, units)."""
-        return self.shift(features)[:, None, None], (1 + self.swell(features))[:, None, None]
+        """Shift and factor of the units at each time, (s, 1, units)."""
+        return self.shift(features)[:, None], (1 + self.swell(features))[:, None]
 
-    def forward(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> Tensor:
-        """(s, n, dim)."""
+    def forward(self, embedding: tuple[Tensor, Tensor], x: Tensor, score: Tensor) -> Tensor:
+        """(s, n, dim), by two products for each step and coordinate: passes over all the units are what costs here."""
         shift, swell = embedding
-        a, b, e = self.inputs
-        units = torch.addcmul(x[..., None] * a + (e + shift), score[..., None], b)
-        return (nn.functional.silu(units) * (self.outputs * swell)).sum(-1)
+        s, n, dim = x.shape
+        seen = torch.stack([x, score], -1).transpose(1, 2).reshape(s * dim, n, 2)
+        into = self.inputs[:2].transpose(0, 1).expand(s, -1, -1, -1).reshape(s * dim, 2, -1)
+        bias = (self.inputs[2] + shift).reshape(s * dim, 1, -1)
+        units = nn.functional.silu(torch.baddbmm(bias, seen, into))
+        out = (self.outputs * swell).reshape(s * dim, -1, 1)
+        return (units @ out).reshape(s, dim, n).mT
 
 
 def _product(h: Tensor, layer: Any, bias: Tensor) -> Tensor:
