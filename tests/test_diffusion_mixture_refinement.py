@@ -51,6 +51,22 @@ def test_the_gradient_is_that_of_the_divergence(diagonal):
     assert ((estimates.mean(0) - truth).abs() < 4 * error + 1e-12).all()
 
 
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_components_count_by_their_weights(diagonal):
+    """Two components in one dimension, where quadrature gives KL(q | p) and its derivative."""
+    target = targets.Gaussian(torch.zeros(1, dtype=torch.float64), 1.5)
+    q = _Components(gaussian_fit([-1.0, 2.0], 0.8, (0.2, 0.8), diagonal=diagonal), target)
+    parameters = [p.requires_grad_() for p in q.parameters]
+    generator = seeded()
+    estimates = torch.stack([flat(gradients(q.backwards(parameters, generator), parameters)) for _ in range(400)])
+    grid = torch.linspace(-12, 12, 4001, dtype=torch.float64)[:, None]
+    log_q = log_density(q.now(parameters), grid)
+    exact = torch.trapezoid(log_q.exp() * (log_q - target.log_prob(grid)), grid[:, 0])
+    truth = flat(gradients(exact, parameters))
+    error = estimates.std(0) / math.sqrt(len(estimates))
+    assert ((estimates.mean(0) - truth).abs() < 4 * error + 1e-8).all()
+
+
 def gradients(value: torch.Tensor, parameters: list[torch.Tensor]) -> list[torch.Tensor]:
     found = torch.autograd.grad(value, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]

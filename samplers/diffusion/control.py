@@ -73,5 +73,5 @@ class Control(nn.Module):
 
 def clip_norm(v: Tensor, limit: Tensor | float) -> Tensor:
     """v, shortened where the root mean square of its coordinates is above the limit, (*batch, dim)."""
-    size = torch.linalg.vector_norm(v, dim=-1, keepdim=True) / v.shape[-1] ** 0.5
-    return v / (size / limit).clamp_min(1.0)  # in this order an infinite limit has a gradient, that of v
+    square = torch.linalg.vecdot(v, v)[..., None] / (v.shape[-1] * limit**2)
+    return v * square.clamp_min(1.0).rsqrt()  # without a root of zero, and an infinite limit has a gradient, that of v
