@@ -10,9 +10,6 @@ from torch import Generator, Tensor
 
 from targets import GaussianMixture, Rings
 
-DIRECTIONS = 128
-KERNELS = 5
-BLOCK = 100  # rows of a kernel matrix at a time: a block stays in the cache
 CELLS = 8  # quantiles that stand for each draw in a Wasserstein distance
 
 
@@ -38,46 +35,6 @@ def radius_total_variation(x: Tensor, rings: Rings, bins: int = 100, reach: floa
     which = torch.bucketize(x.double().norm(dim=-1), edges[1:], right=True)
     counts = torch.bincount(which, minlength=bins + 1).double()
     return 0.5 * float((counts / len(x) - exact).abs().sum())
-
-
-def sliced_kolmogorov(x: Tensor, exact: Tensor) -> float:
-    """Mean over 128 random directions of the largest distance of two empirical distribution functions; no bins."""
-    g = Generator().manual_seed(0)
-    directions = torch.randn(x.shape[1], DIRECTIONS, generator=g, dtype=torch.float64)
-    u = torch.nn.functional.normalize(directions, dim=0)
-    a, b = ((points.double() @ u).sort(0).values.mT.contiguous() for points in (x, exact))
-    both = torch.cat([a, b], 1)
-    below_a, below_b = (torch.searchsorted(values, both, right=True) / values.shape[1] for values in (a, b))
-    return float((below_a - below_b).abs().amax(1).mean())
-
-
-def mmd_squared(x: Tensor, y: Tensor) -> tuple[float, float]:
-    """Squared maximum mean discrepancy as V-statistic, and the same without the diagonal, which is unbiased.
-
-        k(a, b) = sum over i = 0 .. 4 of exp(-|a - b|^2 / (2^i w)),    w = mean |a - b|^2 / 4 over all pairs of both
-
-    The V-statistic of two sets of n exact draws has mean 2 (k(a, a) - E k(a, b)) / n, not zero.
-    """
-    total = torch.cat([x, y]).double()
-    n, m = len(x), len(y)
-    centred = total - total.mean(0)
-    width = 2 * float(centred.square().sum()) / (n + m - 1) / 4
-    within_x, within_y, between = _kernel_sum(x, x, width), _kernel_sum(y, y, width), _kernel_sum(x, y, width)
-    v = within_x / n**2 + within_y / m**2 - 2 * between / (n * m)
-    u = (within_x - KERNELS * n) / (n * (n - 1)) + (within_y - KERNELS * m) / (m * (m - 1)) - 2 * between / (n * m)
-    return v, u
-
-
-def _kernel_sum(a: Tensor, b: Tensor, width: float) -> float:
-    whole = 0.0
-    for block in a.double().split(BLOCK):
-        # by differences: the squared norms of far modes would cancel
-        distance = torch.cdist(block, b.double(), compute_mode="donot_use_mm_for_euclid_dist")
-        kernel = distance.square_().div_(-(2 ** (KERNELS - 1)) * width).exp_()
-        whole += float(kernel.sum())
-        for _ in range(KERNELS - 1):
-            whole += float(kernel.square_().sum())
-    return whole
 
 
 # Two Gaussians

@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from _machine import Row
-from _smoothing_metrics import floor, light_share, sliced_kolmogorov
+from _smoothing_metrics import floor, light_share
 from _smoothing_published import EXACT_SEED, SEED, Found, plan_note
 from _smoothing_run import Bare, Options, exact_draws, measured, resampled
 from torch import Generator, Tensor
 
 import samplers
 import targets
+from samplers.diagnostics import sliced_kolmogorov
 from samplers.smoothing.denoisers import InnerSMC, Quadrature
 
 DIMS = (2, 8, 32, 128)

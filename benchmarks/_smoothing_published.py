@@ -9,12 +9,13 @@ from typing import Any
 import arviz
 import torch
 from _machine import Row
-from _smoothing_metrics import floor, mmd_squared, radius_total_variation, sliced_kolmogorov
+from _smoothing_metrics import floor, radius_total_variation
 from _smoothing_run import Bare, Cell, Options, exact_draws, measured, resampled
 from torch import Generator, Tensor
 
 import samplers
 import targets
+from samplers.diagnostics import mmd_squared, sliced_kolmogorov
 from samplers.smoothing.denoisers import InnerChains, InnerSMC
 
 DRAWS = 4096

@@ -17,6 +17,7 @@ HEAVY = (
     "sklearn",
     "scipy",
     "torchsde",
+    "ot",
 )
 
 
@@ -35,7 +36,11 @@ def test_the_kit_loads_hypothesis_only_for_its_strategies():
     assert "hypothesis" not in loaded("import samplers.testing")
 
 
-MODULES = ("samplers", "targets", *(f"samplers.{name}" for name in ("annealing", "compare", "particles", "testing")))
+MODULES = (
+    "samplers",
+    "targets",
+    *(f"samplers.{name}" for name in ("annealing", "compare", "diagnostics", "particles", "testing")),
+)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,0 +1,100 @@
+"""Do several samplers give the same answer: R-hat with the samplers in the place of chains."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplers import records
+from samplers.draws import Draws
+
+PARTS = 4  # that a single chain of independent draws is cut into
+HIGHEST_R_HAT = 1.01  # as within one sampler: one that lacks a mode of weight 0.3 reaches no more than 1.04
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """r_hat: the largest over pairs of samplers and over variables; variable and pair: where. pairs: of each pair the
+    largest, and its variable.
+    """
+
+    r_hat: float
+    variable: str
+    pair: tuple[str, str]
+    pairs: Mapping[tuple[str, str], tuple[float, str]]
+
+    @property
+    def agree(self) -> bool:
+        """Whether no pair disagrees on any variable."""
+        return self.r_hat <= HIGHEST_R_HAT
+
+    def __str__(self) -> str:
+        if self.agree:
+            return f"the samplers agree: R-hat between them is at most {self.r_hat:.3f}"
+        return (
+            f"{self.pair[0]} and {self.pair[1]} disagree on {self.variable}: R-hat between them is {self.r_hat:.3f}. "
+            "One of them is wrong, or both"
+        )
+
+
+def agreement(draws: Mapping[str, Draws]) -> Agreement:
+    """Rank-normalised split R-hat (Vehtari et al. 2021) over the chains of every two samplers of one target together.
+
+    Near 1 two samplers agree; far from 1 one of them is wrong, even where each has converged by its own R-hat. Weighted
+    draws are resampled, and a single chain of independent draws is cut into four. Chains are cut to equal length.
+    ValueError for fewer than two samplers, and for draws whose variables differ.
+    """
+    if len(draws) < 2:
+        raise ValueError(f"draws: got {len(draws)} samplers, expected at least two to compare")
+    columns = {name: _columns(one) for name, one in draws.items()}
+    first = next(iter(columns))
+    for name, found in columns.items():
+        if found.keys() != columns[first].keys():
+            raise ValueError(
+                f"draws: {name} has the variables {sorted(found)}, {first} has {sorted(columns[first])}; expected "
+                "draws of one target"
+            )
+    pairs = {pair: _largest(columns[pair[0]], columns[pair[1]]) for pair in itertools.combinations(columns, 2)}
+    worst = max(pairs, key=lambda pair: _order(pairs[pair][0]))
+    return Agreement(*pairs[worst], worst, pairs)
+
+
+def _largest(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> tuple[float, str]:
+    """The largest R-hat over variables, and which; NaN, of draws that never move, counts as largest."""
+    arviz = records.import_arviz()
+    found = {}
+    for name, a in one.items():
+        b = other[name]
+        length = min(a.shape[1], b.shape[1])
+        chains = torch.cat([a[:, :length], b[:, :length]]).numpy()
+        found[name] = 1.0 if np.ptp(chains) == 0 else float(arviz.rhat(chains))
+    worst = max(found, key=lambda name: _order(found[name]))
+    return found[worst], worst
+
+
+def _order(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _columns(draws: Draws) -> dict[str, Tensor]:
+    """Each scalar of the named variables, (chains, draws) in float64 on the CPU, thinned to equal weights."""
+    draws = draws.unweighted()
+    found = {}
+    for name, value in draws.constrained.items():
+        value = value.detach().cpu().double()
+        if len(value) == 1:
+            length = value.shape[1] // PARTS
+            if length < 2:
+                raise ValueError(f"draws: got {value.shape[1]} of {name} in one chain, expected at least {2 * PARTS}")
+            value = value[0, : PARTS * length].unflatten(0, (PARTS, length))
+        shape = value.shape[2:]
+        for index in np.ndindex(*shape):
+            label = f"{name}[{', '.join(map(str, index))}]" if index else name
+            found[label] = value[(..., *index)]
+    return found

@@ -1,0 +1,72 @@
+"""Mixing between modes: of the label of the mode that each draw is in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from samplers import records
+from samplers.draws import Draws
+
+ROWS = 65536
+
+
+@dataclass(frozen=True)
+class ModeMixing:
+    """Of every mode: weights, the share of the draws; r_hat and ess of the indicator of being in it, (modes,).
+
+    crossings: mean number of changes of mode in a chain. NaN where no chain ever changes: R-hat and ESS of a constant.
+    """
+
+    weights: Tensor
+    r_hat: Tensor
+    ess: Tensor
+    crossings: float
+
+    @property
+    def worst_r_hat(self) -> float:
+        """The largest R-hat, infinite where chains sit in different modes for good."""
+        return float(self.r_hat.nan_to_num(1.0, torch.inf).max())
+
+    @property
+    def least_ess(self) -> float:
+        """The least ESS of a mode's indicator."""
+        return float(self.ess.nan_to_num(0.0).min())
+
+
+def mode_mixing(draws: Draws) -> ModeMixing:
+    """R-hat and ESS of the indicators of the target's modes, (chains, draws) of zeros and ones.
+
+    Each draw goes to the mode most probable for it. ESS of a coordinate can be large while a chain never leaves its
+    mode: the indicator's is what counts for the weights of modes. Weighted draws are resampled. ValueError where the
+    target of the draws has no modes.
+    """
+    target = draws.target
+    if target is None or "modes" not in target.known or len(target.modes) < 2:
+        raise ValueError("draws: got draws of a target without known modes, expected one with at least two")
+    draws = draws.unweighted()
+    chains, count = draws.x.shape[:2]
+    flat = draws.x.reshape(-1, target.dim)
+    labels = torch.cat([target.mode_probabilities(part).argmax(-1) for part in flat.split(ROWS)])
+    labels = labels.reshape(chains, count).cpu()
+    arviz = records.import_arviz()
+    modes = len(target.modes)
+    weights, r_hat, ess = (torch.full((modes,), math.nan, dtype=torch.float64) for _ in range(3))
+    for mode in range(modes):
+        inside = (labels == mode).double()
+        weights[mode] = inside.mean()
+        ever = bool((inside.max(1).values > inside.min(1).values).any())
+        if not ever:  # every chain stays inside, or outside: no variance within chains
+            same = bool((inside == inside[0, 0]).all())
+            r_hat[mode] = math.nan if same else math.inf
+            ess[mode] = math.nan if same else float(0)
+            continue
+        values = inside.numpy()
+        # ranks of zeros and ones say no more than they do
+        r_hat[mode] = float(arviz.rhat(values, method="split")) if chains > 1 else math.nan
+        ess[mode] = float(arviz.ess(values, method="mean"))
+    changes = float((labels[:, 1:] != labels[:, :-1]).double().sum(1).mean()) if count > 1 else math.nan
+    return ModeMixing(weights, r_hat, ess, changes)
