@@ -43,9 +43,14 @@ def estimate(cloud: Cloud) -> LogZ:
         return LogZ(value, float(ratio.std() / math.sqrt(replicates)), estimates=tuple(cloud.log_z.tolist()))
     if cloud.first == 1:
         return LogZ(value, math.nan)
+    variance, most = relative_variance(cloud)
+    return LogZ(value, math.sqrt(max(variance if variance > 0 else most, 0.0)))
+
+
+def relative_variance(cloud: Cloud) -> tuple[float, float]:
+    """F - 1/n - N of `estimate`, which is right in the mean and may be negative, and F - 1/n, which is too large."""
     spread = (float(cloud.family_share()) - 1 / cloud.first) * cloud.first / (cloud.first - 1)
-    variance = spread - float(cloud.noise[0])
-    return LogZ(value, math.sqrt(max(variance if variance > 0 else spread, 0.0)))
+    return spread - float(cloud.noise[0]), spread
 
 
 def complaints(run: Run, log_z: LogZ) -> Iterator[str]:
