@@ -138,6 +138,8 @@ def run(name: str, method: str, iterations: int, seed: int) -> Row:
         "eubo": evaluation.eubo,
         "forward_ess": evaluation.forward_ess,
         **weights(target, draws),
+        "cpu": machine()["cpu"],
+        "remark": "",
     }
 
 

@@ -109,6 +109,52 @@ def test_log_z_stands_in_the_table_where_a_sampler_gives_it():
     assert "log Z" in str(result)
 
 
+def test_samplers_that_disagree_are_named():
+    target = targets.Gaussian(torch.zeros(2))
+    given = {"good": samplers.HMC(), "also": samplers.SMC(), "wrong": Shifted()}
+    result = compare({"plane": target}, given, seeds=2, chains=4, draws=400, warmup=100)
+    found = result.agreements["plane"]
+    assert not found.agree
+    assert "wrong" in found.pair
+    assert found.variable == "x[0]"
+    assert found.pairs["good", "also"][0] < 1.02
+    last = str(result).splitlines()[-1]
+    assert last.startswith("plane: ")
+    assert "disagree on x[0]" in last
+
+
+class Shifted:
+    """Exact draws that are half a deviation off."""
+
+    def sample(self, target, *, chains, draws, seed):
+        x = target.sample(chains * draws, generator=torch.Generator().manual_seed(seed))
+        x[:, 0] += 0.5
+        cost = samplers.Cost(len(x), len(x), 1.0)
+        return Draws(x.reshape(chains, draws, -1), target=target, cost=cost)
+
+
+def test_one_sampler_alone_has_nobody_to_agree_with():
+    result = compare({"plane": targets.Gaussian(torch.zeros(2))}, {"mala": samplers.MALA()}, chains=4, draws=20)
+    assert result.agreements == {}
+
+
+def test_a_handful_of_draws_has_no_r_hat():
+    given = {"mala": samplers.MALA(), "smc": samplers.SMC()}
+    result = compare({"plane": targets.Gaussian(torch.zeros(2))}, given, chains=4, draws=4, warmup=20)
+    assert result.agreements == {}
+    assert "mala" in str(result)
+
+
+def test_chains_that_stay_in_their_modes_show_in_the_table():
+    target = targets.benchmark("gmm9")
+    init = {"nine": lambda n, g: 6 * torch.randn(n, 2, generator=g)}
+    result = compare({"nine": target}, {"mala": samplers.MALA()}, init=init, chains=8, draws=100, warmup=50)
+    row = result.table.iloc[0]
+    assert row["mode_r_hat"] > 1.5
+    assert row["mode_ess"] < 20
+    assert "R-hat of modes" in str(result)
+
+
 def test_the_table_measures_against_the_truth():
     """Exact draws have errors of a few standard errors; draws shifted by one standard deviation do not."""
     target = targets.benchmark("gmm9-unequal", dtype=torch.float64)

@@ -6,10 +6,13 @@ import inspect
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samplers.compare import measures
+from samplers.compare.agreements import agreements, in_words
+from samplers.diagnostics import Agreement
 from samplers.draws import Draws, Sampler, SamplingWarning
 from samplers.kernels import HMC
 from targets import Target
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Comparison:
-    """The outcome of `compare`: `table`, one row a cell, and the `draws` by (target, sampler, seed)."""
+    """The outcome of `compare`: `table`, one row a cell, and the `draws` by (target, sampler, seed).
+
+    Printed, it is the table, and for each target whether the samplers agree.
+    """
 
     table: pd.DataFrame
     draws: dict[tuple[str, str, int], Draws] = field(default_factory=dict)
@@ -37,8 +43,13 @@ class Comparison:
         draw(self, folder / "figure.png")
         return folder
 
+    @cached_property
+    def agreements(self) -> dict[str, Agreement]:
+        """Of every target that several samplers were run on: R-hat between them, and who disagrees on what."""
+        return agreements(self.draws)
+
     def __str__(self) -> str:
-        return format_table(self.table)
+        return "\n".join([format_table(self.table), *in_words(self.agreements)])
 
 
 def compare(
@@ -76,7 +87,7 @@ def compare(
                     kept[target_name, sampler_name, seed] = draws
                     row |= measures.evidence(draws)
                     draws = draws.unweighted()
-                    row |= measures.mixing(draws) | measures.errors(draws, truth) | measures.worst_mode(draws)
+                    row |= measures.mixing(draws) | measures.errors(draws, truth) | measures.between_modes(draws)
                     row |= {"truth": truth.source if truth else "", "error": ""}
                 except Exception as error:  # a cell's failure is its result
                     row["error"] = f"{type(error).__name__}: {error}"
@@ -108,6 +119,8 @@ COLUMNS = {
     "seed": ("seed", "{}"),
     "r_hat": ("R-hat", "{:.3f}"),
     "ess_bulk": ("ESS", "{:.0f}"),
+    "mode_r_hat": ("R-hat of modes", "{:.3f}"),
+    "mode_ess": ("ESS of modes", "{:.0f}"),
     "ess_per_1000_evaluations": ("ESS / 1000 ev.", "{:.2f}"),
     "ess_per_second": ("ESS / s", "{:.0f}"),
     "mean_error_se": ("mean off by (s.e.)", "{:.1f}"),

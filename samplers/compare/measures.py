@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from samplers import records
+from samplers.diagnostics import mode_mixing
 from samplers.draws import Draws
 from targets import Moments, Target
 
@@ -101,6 +102,15 @@ def worst_mode(draws: Draws) -> dict[str, float]:
     found = mode_weights(draws.x, target)
     worst = int((found - target.mode_weights.double()).abs().argmax())
     return {"worst_mode": float(found[worst]), "worst_mode_true": float(target.mode_weights[worst])}
+
+
+def between_modes(draws: Draws) -> dict[str, float]:
+    """`worst_mode`, and the largest R-hat and least ESS of being in a mode; both for chains alone."""
+    found = worst_mode(draws) | {"mode_r_hat": math.nan, "mode_ess": math.nan}
+    if draws.x.shape[0] > 1 and not math.isnan(found["worst_mode"]):
+        mixing = mode_mixing(draws)
+        found |= {"mode_r_hat": mixing.worst_r_hat, "mode_ess": mixing.least_ess}
+    return found
 
 
 def mode_weights(x: Tensor, target: Target) -> Tensor:
