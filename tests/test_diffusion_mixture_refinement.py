@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from annealing_cases import HalfNormal
 
 import targets
 from samplers.annealing.mixture_fit import Fit, expectation_maximisation
@@ -112,6 +113,17 @@ def test_what_no_mixture_of_few_components_resembles_is_not_called_near():
     points = target.sample(1000, generator=seeded())
     fit = gaussian_fit([0] * 32, 1.5, diagonal=True)
     assert not refine(fit, points, target, seeded(1)).near
+
+
+def test_a_density_that_is_zero_on_half_of_space_is_left_alone():
+    target = HalfNormal()
+    points = torch.randn(500, 2, generator=seeded(), dtype=torch.float64).abs()
+    counted = Counted(target)
+    found = refine(gaussian_fit([0.8, 0.0], 0.9, diagonal=True), points, counted, seeded(1))
+    assert found.gap == math.inf
+    assert not found.near
+    assert torch.equal(found.points, points)
+    assert counted.tally.scores == 0
 
 
 def test_evaluations_are_counted_and_seeds_repeat():

@@ -60,16 +60,21 @@ class Refined:
 
 @torch.no_grad()
 def refine(fit: Fit, points: Tensor, target: Target, generator: Generator) -> Refined:
-    """Start from a fit to points (n, dim) of the target, and stop where the mixture is close, or cannot get there."""
+    """Start from a fit to points (n, dim) of the target, and stop where the mixture is close, or cannot get there.
+
+    It cannot where the density is zero in part of space: the bound is then minus infinity.
+    """
     q = _Components(fit, target)
     x, log_w = q.weighed(generator)
     best = q.judged(points, log_w)
     for k in range(ROUNDS):
-        if best.close:
+        if best.close or not math.isfinite(best.gap):
             break
         q = q.joined_by_rest(points, log_mean_exp(log_w), generator)
         q.train(points.double(), generator)
         x, log_w = q.weighed(generator)
+        if not bool(log_w.isfinite().any()):
+            break
         points = _moved(_chosen(x, log_w, len(points), generator), q.mixture(), target, generator)
         found = q.judged(points, log_w)
         if k > 0 and not found.gap < GAIN * best.gap:
