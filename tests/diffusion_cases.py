@@ -11,8 +11,9 @@ from annealing_cases import F64, gaussian
 import targets
 from samplers import Draws, LogZ, SamplingWarning
 from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, Fitted, NetworkSpec, ResidualMLP
-from samplers.diffusion.networks import ControlNetwork, FourierFeatures, Linear
+from samplers.diffusion.networks import ControlNetwork, FourierFeatures
 from samplers.diffusion.simulation import simulate_backward
+from samplers.linear import Linear
 
 RESIDUAL = ResidualMLP(width=16, layers=1, features=4, local=2)
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.diffusion.networks import FourierFeatures, Linear, NetworkSpec
+from samplers.diffusion.networks import FourierFeatures, NetworkSpec
+from samplers.linear import Linear
 
 FEATURES = 16
 LONGEST_PULL = 20.0

@@ -1,6 +1,6 @@
 """Networks that steer a learned sampler, and the specifications that they are made from."""
 
-from samplers.diffusion.networks.base import ControlNetwork, Linear, NetworkSpec
+from samplers.diffusion.networks.base import ControlNetwork, NetworkSpec
 from samplers.diffusion.networks.cliques import CliqueNetwork
 from samplers.diffusion.networks.equivariant import EquivariantNetwork
 from samplers.diffusion.networks.features import FourierFeatures
@@ -11,7 +11,6 @@ __all__ = [
     "ControlNetwork",
     "EquivariantNetwork",
     "FourierFeatures",
-    "Linear",
     "NetworkSpec",
     "ResidualMLP",
 ]

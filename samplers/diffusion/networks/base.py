@@ -7,28 +7,12 @@ s steps of n paths are handled at once. What depends on the time alone is comput
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
-import torch
 from torch import Generator, Tensor, nn
 
 Coordinates = Literal["full", "diagonal", "isotropic"]
-
-
-class Linear(nn.Module):
-    """x W' + b with W ~ N(0, scale^2 / inputs), drawn from a generator of one's own, and b = 0. float32 at first."""
-
-    def __init__(self, inputs: int, outputs: int, generator: Generator, scale: float = 1.0) -> None:
-        super().__init__()
-        weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float32, device=generator.device)
-        self.weight = nn.Parameter(weight * scale / math.sqrt(inputs))
-        self.bias = nn.Parameter(weight.new_zeros(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(*batch, inputs) -> (*batch, outputs)."""
-        return nn.functional.linear(x, self.weight, self.bias)
 
 
 class ControlNetwork(nn.Module, ABC):

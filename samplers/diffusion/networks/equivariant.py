@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.diffusion.networks.base import ControlNetwork, Linear, NetworkSpec
+from samplers.diffusion.networks.base import ControlNetwork, NetworkSpec
 from samplers.diffusion.networks.features import FourierFeatures
+from samplers.linear import Linear
 from targets.arguments import check_integer
 from targets.zero_mean import ZeroMean
 

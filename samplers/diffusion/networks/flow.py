@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.diffusion.networks.base import Linear
 from samplers.diffusion.networks.features import FourierFeatures
+from samplers.linear import Linear
 
 FEATURES = 16
 

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.diffusion.networks.base import ControlNetwork, Coordinates, Linear, NetworkSpec
+from samplers.diffusion.networks.base import ControlNetwork, Coordinates, NetworkSpec
 from samplers.diffusion.networks.features import FourierFeatures
+from samplers.linear import Linear
 from targets.arguments import check_integer
 
 FEW_COORDINATES, MANY_COORDINATES = 4, 256

@@ -14,21 +14,9 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
+from samplers.linear import Linear
+
 FREQUENCIES = 8
-
-
-class Linear(nn.Module):
-    """x W' + b with W ~ N(0, scale^2 / inputs), drawn from a generator of one's own, and b = 0."""
-
-    def __init__(self, inputs: int, outputs: int, generator: Generator, scale: float = 1.0) -> None:
-        super().__init__()
-        weight = torch.randn(outputs, inputs, generator=generator, device=generator.device)
-        self.weight = nn.Parameter(weight * scale / math.sqrt(inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs, device=generator.device))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(*batch, inputs) -> (*batch, outputs)."""
-        return nn.functional.linear(x, self.weight, self.bias)
 
 
 class Block(nn.Module):
