@@ -197,7 +197,7 @@ def report(quick: bool) -> None:
                     "worst": max(errors),
                     "ELBO - log Z: mean": fmean(row["elbo_gap"] for row in found),
                     "worst ": min(row["elbo_gap"] for row in found),
-                    "before training": fmean(row["untrained_elbo_gap"] for row in found),
+                    "before training": _mean(found, "untrained_elbo_gap"),
                     "ESS: mean": fmean(row["ess"] for row in found),
                     "worst  ": min(row["ess"] for row in found),
                     "mode weight off by, worst": _worst(found, "mode_error"),
@@ -225,6 +225,11 @@ def report(quick: bool) -> None:
         ],
         quick=quick,
     )
+
+
+def _mean(rows: list[Row], name: str) -> float | None:
+    found = [row[name] for row in rows if row[name] is not None]
+    return fmean(found) if found else None
 
 
 def _worst(rows: list[Row], name: str) -> float | None:
