@@ -29,12 +29,12 @@ def mixing(draws: Draws) -> dict[str, float]:
     """Largest R-hat and least bulk and tail ESS over all variables, ESS per evaluation and per second, divergences."""
     arviz = records.import_arviz()
     posterior = records.dataset(draws.constrained, draws.variables, {})
-    largest = arviz.rhat(posterior)
+    several = draws.x.shape[0] > 1  # of a single chain ArviZ has a complaint, and no R-hat
     bulk, tail = arviz.ess(posterior, method="bulk"), arviz.ess(posterior, method="tail")
     ess = _extreme(bulk, np.nanmin)
     evaluations = draws.cost.score or draws.cost.log_prob
     return {
-        "r_hat": _extreme(largest, np.nanmax),
+        "r_hat": _extreme(arviz.rhat(posterior), np.nanmax) if several else math.nan,
         "ess_bulk": ess,
         "ess_tail": _extreme(tail, np.nanmin),
         "ess_per_1000_evaluations": 1000 * ess / evaluations,
@@ -56,7 +56,7 @@ def evidence(draws: Draws) -> dict[str, float]:
 
 def _extreme(data: Any, reduce: Any) -> float:
     values = np.concatenate([np.atleast_1d(array.values).ravel() for array in data.data_vars.values()])
-    return math.nan if np.isnan(values).all() else float(reduce(values))  # R-hat of a single chain is not a number
+    return math.nan if np.isnan(values).all() else float(reduce(values))
 
 
 def known_truth(target: Target) -> Truth | None:
