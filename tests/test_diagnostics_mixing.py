@@ -98,6 +98,7 @@ def test_a_mode_that_no_chain_visits_has_no_r_hat():
     found = mode_mixing(alone)
     assert found.weights.tolist() == [1.0, 0.0]
     assert found.r_hat.isnan().all()
+    assert math.isnan(found.worst_r_hat)  # one would say that all is well
     assert found.least_ess == 0
 
 

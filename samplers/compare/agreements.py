@@ -7,19 +7,18 @@ from collections.abc import Mapping
 import torch
 
 from samplers.diagnostics import Agreement, agreement
+from samplers.diagnostics.agreement import PARTS
 from samplers.draws import Draws
-
-FEWEST = 8
 
 
 def agreements(draws: Mapping[tuple[str, str, int], Draws]) -> dict[str, Agreement]:
     """Of every target that two samplers or more were run on, from draws by (target, sampler, seed).
 
-    Runs of fewer than eight draws are left out: they have no R-hat.
+    Runs too short to be cut into PARTS chains of two are left out: they have no R-hat.
     """
     grouped: dict[str, dict[str, list[Draws]]] = {}
     for (target, sampler, _), one in draws.items():
-        if one.x.shape[1] >= FEWEST:
+        if one.x.shape[1] >= 2 * PARTS:
             grouped.setdefault(target, {}).setdefault(sampler, []).append(one.unweighted())
     return {
         target: agreement({sampler: pooled(runs) for sampler, runs in by_sampler.items()})

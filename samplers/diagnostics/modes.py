@@ -18,7 +18,8 @@ ROWS = 65536
 class ModeMixing:
     """Of every mode: weights, the share of the draws; r_hat and ess of the indicator of being in it, (modes,).
 
-    crossings: mean number of changes of mode in a chain. NaN where no chain ever changes: R-hat and ESS of a constant.
+    crossings: mean number of changes of mode in a chain. Of a mode that all draws or none are in there is no R-hat, which
+    is NaN, and not one effective draw.
     """
 
     weights: Tensor
@@ -28,13 +29,14 @@ class ModeMixing:
 
     @property
     def worst_r_hat(self) -> float:
-        """The largest R-hat, infinite where chains sit in different modes for good."""
-        return float(self.r_hat.nan_to_num(1.0, torch.inf).max())
+        """The largest R-hat, infinite where chains sit in different modes for good, NaN where no mode has one."""
+        known = self.r_hat[~self.r_hat.isnan()]
+        return float(known.max()) if len(known) else math.nan
 
     @property
     def least_ess(self) -> float:
         """The least ESS of a mode's indicator."""
-        return float(self.ess.nan_to_num(0.0).min())
+        return float(self.ess.min())
 
 
 def mode_mixing(draws: Draws) -> ModeMixing:
@@ -62,7 +64,7 @@ def mode_mixing(draws: Draws) -> ModeMixing:
         if not ever:  # every chain stays inside, or outside: no variance within chains
             same = bool((inside == inside[0, 0]).all())
             r_hat[mode] = math.nan if same else math.inf
-            ess[mode] = math.nan if same else float(0)
+            ess[mode] = 0.0
             continue
         values = inside.numpy()
         # ranks of zeros and ones say no more than they do

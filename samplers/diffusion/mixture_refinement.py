@@ -187,7 +187,7 @@ class _Components:
         x = points.double()
         log_weights, means, factors = self._kept()
         lacking = -torch.expm1(log_density(self.now(), x) + log_z - self.target.log_prob(points).double())
-        lacking = lacking.nan_to_num(0.0, 0.0, 0.0).clamp(0, 1)
+        lacking = lacking.clamp(0, 1)
         few = x[torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device) < lacking]
         rest, count, dim = float(lacking.mean()), len(means), means.shape[1]
         size = min(math.ceil(count / 2), MOST_COMPONENTS - count, len(few) // (4 if self.diagonal else dim + 2))
