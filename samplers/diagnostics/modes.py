@@ -18,8 +18,8 @@ ROWS = 65536
 class ModeMixing:
     """Of every mode: weights, the share of the draws; r_hat and ess of the indicator of being in it, (modes,).
 
-    crossings: mean number of changes of mode in a chain. Of a mode that all draws or none are in there is no R-hat, which
-    is NaN, and not one effective draw.
+    crossings: mean number of changes of mode in a chain. Of a mode that all draws or none are in there is no R-hat,
+    which is NaN, and not one effective draw.
     """
 
     weights: Tensor
