@@ -3,13 +3,14 @@
 # make test-slow   the tests that take minutes
 # make lint        formatting, style, types, direction of imports
 # make bench       benchmarks against peers, into benchmarks/results
-# make docs        the pages in docs/ have their code run and their links checked
+# make docs        the site, into site/, and the tests of its pages: their code runs, their links lead somewhere
+# make site        the site alone; a warning is an error
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint bench docs clean
+.PHONY: demo test test-slow lint bench docs site clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -20,10 +21,10 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow --numprocesses 2
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -49,8 +50,15 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/learned_cost.py
 	$(BIN)/python benchmarks/learned.py
 
-docs: .venv/installed
+.venv/docs: .venv/installed
+	$(PIP) --editable '.[docs]'
+	touch $@
+
+docs: site
 	$(BIN)/python -m pytest tests/test_docs.py
 
+site: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

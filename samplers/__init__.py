@@ -137,7 +137,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'samplers' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
+    module = importlib.import_module(_MODULES[name])
+    value = module if name == "compare" else getattr(module, name)  # the module is callable, and stays where it is
     globals()[name] = value
     return value
 

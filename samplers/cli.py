@@ -1,4 +1,4 @@
-"""The command `unnorm`: list | sample | compare."""
+"""The command `unnorm`: list | sample | compare | report."""
 
 from __future__ import annotations
 
@@ -47,14 +47,25 @@ def _parser() -> argparse.ArgumentParser:
     _run_options(one)
     one.set_defaults(run=_sample)
 
-    several = commands.add_parser("compare", help="run several samplers on several targets; one table, one figure")
-    several.add_argument("targets", nargs="+", metavar="TARGET", help="benchmark names or FILE.py:NAME")
-    several.add_argument("--samplers", default="ula,mala,hmc", help="names joined by commas; default: ula,mala,hmc")
+    several = commands.add_parser("compare", help="run several samplers on several targets; a table, a page, a verdict")
+    several.add_argument("targets", nargs="*", metavar="TARGET", help="benchmark names or FILE.py:NAME")
+    several.add_argument("--suite", help="a named comparison instead of targets: quick, standard, bayes or spins")
+    several.add_argument("--samplers", help="names joined by commas; default: ula,mala,hmc")
+    several.add_argument("--peers", action="store_true", help="with --suite: samplers of other packages take part")
     several.add_argument("--seeds", type=int, default=1, help="runs of each cell")
     several.add_argument("--reference", action="store_true", help="where no truth is known, take a long HMC run for it")
-    several.add_argument("--out", type=Path, required=True, metavar="DIR", help="where table, figure and draws go")
+    several.add_argument("--max-evaluations", type=int, metavar="N", help="what one run may use of the target")
+    several.add_argument("--max-seconds", type=float, metavar="S", help="what one run may take")
+    several.add_argument("--timeout", type=float, metavar="S", help="seconds after which a run is ended")
+    several.add_argument("--workers", type=int, default=1, help="runs at a time; default: 1, so that seconds compare")
+    several.add_argument("--retry", action="store_true", help="run again what failed before")
+    several.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results and the page go")
     _run_options(several)
     several.set_defaults(run=_compare)
+
+    page = commands.add_parser("report", help="make the page of a comparison again from its results")
+    page.add_argument("folder", type=Path, metavar="DIR", help="what --out was")
+    page.set_defaults(run=_report)
     return parser
 
 
@@ -93,20 +104,56 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from samplers.compare import compare
+    from samplers.compare import compare, run_suite
     from samplers.registry import load_target, sampler
 
-    found = {}
-    for text in options.targets:
-        target = load_target(text)
-        if target.name in found:
-            raise ValueError(f"targets: two are named {target.name!r}; give them different names")
-        found[target.name] = target
-    kernels = {name: sampler(name, options.set) for name in options.samplers.split(",")}
-    result = compare(found, kernels, seeds=options.seeds, reference=options.reference, **_settings(options))
-    folder = result.report(options.out)
+    grid = {"folder": options.out, "seeds": options.seeds, "timeout": options.timeout, "workers": options.workers}
+    grid["retry"] = options.retry
+    if options.suite is not None:
+        _only_a_suite(options)
+        result = run_suite(options.suite, peers=options.peers, **grid)
+    else:
+        if not options.targets:
+            raise ValueError("targets: got none, expected benchmark names or FILE.py:NAME, or --suite NAME")
+        found = {}
+        for text in options.targets:
+            target = load_target(text)
+            if target.name in found:
+                raise ValueError(f"targets: two are named {target.name!r}; give them different names")
+            found[target.name] = target
+        names = (options.samplers or "ula,mala,hmc").split(",")
+        result = compare(
+            found,
+            {name: sampler(name, options.set) for name in names},
+            reference=options.reference,
+            max_evaluations=options.max_evaluations,
+            max_seconds=options.max_seconds,
+            **grid,
+            **_settings(options),
+        )
+    result.report(options.out)
     print(result)
-    print(f"\ntable.csv, figure.png and the draws are in {folder}")
+    print(f"\n{options.out / 'index.html'} is the page; the draws are in {options.out / 'cells'}")
+
+
+def _only_a_suite(options: argparse.Namespace) -> None:
+    """ValueError for what a suite brings with it."""
+    given = _settings(options)
+    for name in ("samplers", "set", "max_evaluations", "max_seconds"):
+        if getattr(options, name) is not None:
+            given[name] = getattr(options, name)
+    if options.targets or options.reference or given:
+        named = [*options.targets, *(["--reference"] if options.reference else []), *(f"--{name}" for name in given)]
+        raise ValueError(f"--suite: a suite has targets, samplers and options of its own; got {', '.join(named)} too")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from samplers.compare import Comparison
+
+    result = Comparison.load(options.folder)
+    result.report(options.folder)
+    print(result)
+    print(f"\n{options.folder / 'index.html'} is the page")
 
 
 def _say(message: Warning | str, category: type[Warning], *rest: object) -> None:

@@ -101,20 +101,31 @@ class Draws:
         if self.log_weights is None:
             return self
         generator = Generator(self.x.device).manual_seed(0)
-        points = self.resample(self.log_weights.numel(), generator=generator)[None]
-        return Draws(points, log_z=self.log_z, cost=self.cost, target=self.target, attrs=self.attrs)
+        which = self._drawn(self.log_weights.numel(), generator)
+        made = Draws(self._flat[which][None], log_z=self.log_z, cost=self.cost, target=self.target, attrs=self.attrs)
+        if self.target is None:  # read from a file: the constrained values are those of the file
+            made.__dict__["constrained"] = {
+                name: value.flatten(0, 1)[which.to(value.device)][None] for name, value in self.constrained.items()
+            }
+        return made
 
     def resample(self, n: int, *, generator: Generator) -> Tensor:
         """n equally weighted points (n, dim), drawn with replacement in proportion to the weights."""
-        flat = self.x.reshape(-1, self.x.shape[-1])
+        return self._flat[self._drawn(n, generator)]
+
+    @property
+    def _flat(self) -> Tensor:
+        return self.x.reshape(-1, self.x.shape[-1])
+
+    def _drawn(self, n: int, generator: Generator) -> Tensor:
+        """Which points `resample` takes."""
+        count, device = len(self._flat), self.x.device
         if self.log_weights is None:
-            which = torch.randint(len(flat), (n,), generator=generator, device=flat.device)
-        else:
-            # by inverse distribution function: multinomial() stops at 2^24 categories
-            weights = self.log_weights.reshape(-1).double().softmax(0).cumsum(0)
-            uniform = torch.rand(n, generator=generator, dtype=torch.float64, device=flat.device)
-            which = torch.searchsorted(weights, uniform * weights[-1]).clamp_max(len(flat) - 1)
-        return flat[which]
+            return torch.randint(count, (n,), generator=generator, device=device)
+        # by inverse distribution function: multinomial() stops at 2^24 categories
+        weights = self.log_weights.reshape(-1).double().softmax(0).cumsum(0)
+        uniform = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
+        return torch.searchsorted(weights, uniform * weights[-1]).clamp_max(count - 1)
 
     def to_arviz(self) -> Any:
         """The draws as ArviZ reads them: InferenceData on ArviZ 0.x, an xarray DataTree on 1.x.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
-from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, LearnedSampler
+from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD
+from samplers.draws import Sampler
 from samplers.kernels import (
     HMC,
     MALA,
@@ -17,28 +19,28 @@ from samplers.kernels import (
     DiscreteLangevin,
     Gibbs,
     GibbsWithGradients,
-    Kernel,
     RandomWalkMetropolis,
     SwendsenWang,
     UnderdampedLangevin,
     Wolff,
 )
-from samplers.particles import GFSD, GFSF, SVGD, Blob, ParticleMethod
+from samplers.particles import GFSD, GFSF, SVGD, Blob
+from samplers.peers import BlackjaxNUTS, BlackjaxTemperedSMC, Emcee, NumpyroNUTS
 from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, SequentialMultimeasurement, WalkJump
-from samplers.smoothing.measurement_chain import MeasurementChain
 from targets import Target, benchmark, benchmarks
 
-Sampler = Kernel | ParticleMethod | AIS | SMC | AnnealedLangevin | MeasurementChain | LearnedSampler
-
-SAMPLERS: dict[str, type[Sampler]] = {
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "ais": AIS,
     "annealed-langevin": AnnealedLangevin,
+    "blackjax-nuts": BlackjaxNUTS,
+    "blackjax-smc": BlackjaxTemperedSMC,
     "blob": Blob,
     "cmcd": CMCD,
     "dds": DDS,
     "diffusive-gibbs": DiffusiveGibbs,
     "dis": DIS,
     "discrete-langevin": DiscreteLangevin,
+    "emcee": Emcee,
     "gfsd": GFSD,
     "gfsf": GFSF,
     "gibbs": Gibbs,
@@ -47,6 +49,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "joint-multimeasurement": JointMultimeasurement,
     "mala": MALA,
     "mcd": MCD,
+    "numpyro-nuts": NumpyroNUTS,
     "parallel-tempering": ParallelTempering,
     "pis": PIS,
     "random-walk": RandomWalkMetropolis,

@@ -1,4 +1,4 @@
-"""The pages of docs/, run as printed: Python blocks in order, the commands of command.md, and every relative link."""
+"""The pages of docs/, run as printed: Python blocks in order, the commands of command.md, every link."""
 
 import re
 import shlex
@@ -12,9 +12,10 @@ import targets
 from samplers.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = sorted(DOCS.glob("*.md"), key=lambda page: page.name)
-EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+PAGES = sorted(DOCS.rglob("*.md"))
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")  # of a picture too
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def blocks(page, language):
@@ -61,7 +62,41 @@ def test_relative_links_lead_somewhere(page):
 
 def test_every_page_is_in_the_index():
     linked = set(LINK.findall((DOCS / "index.md").read_text()))
-    assert {page.name for page in PAGES} - {"index.md"} <= linked
+    assert {page.relative_to(DOCS).as_posix() for page in PAGES} - {"index.md"} <= linked
+
+
+def test_pictures_are_small_and_shown():
+    shown = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text())}
+    for picture in (DOCS / "pictures").iterdir():
+        assert picture in shown, picture.name
+        assert picture.stat().st_size < 150_000, picture.name
+
+
+def test_every_table_of_benchmarks_is_listed():
+    linked = {(DOCS / link).resolve() for link in LINK.findall((DOCS / "benchmarks.md").read_text())}
+    tables = set((DOCS.parent / "benchmarks/results").glob("*.md"))
+    assert {table for table in tables if not table.stem.endswith("-quick")} <= linked
+
+
+def test_figures_of_which_stand_in_the_tables_that_they_link_to():
+    rows = [line for line in (DOCS / "which.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    for row in rows[1:]:
+        measured = row.split(" | ")[2]
+        links = LINK.findall(measured)
+        there = set(NUMBER.findall(" ".join((DOCS / link).read_text() for link in links)))
+        figures = set(NUMBER.findall(LINK.sub("", re.sub(r"`[^`]*`", "", measured))))
+        assert links, row
+        assert figures, row
+        assert figures <= there, f"{sorted(figures - there)} of {row}"
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(page.read_text() for page in (DOCS / "api").glob("*.md"))
+    named = {tuple(name.split(".")) for name in re.findall(r"^::: (.*)$", pages, re.MULTILINE)}
+    for package in (samplers, targets):
+        missing = set(package.__all__) - {path[-1] for path in named if path[0] == package.__name__}
+        assert not missing, f"docs/api has no ::: {package.__name__}. with {sorted(missing)}"
 
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
@@ -70,13 +105,13 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text(blocks(page, "python")[0][1])
     lines = [line for _, text in blocks(page, "sh") for line in text.splitlines()]
-    assert {line.split()[1] for line in lines} == {"list", "sample", "compare"}
+    assert {line.split()[1] for line in lines} == {"list", "sample", "compare", "report"}
     for line in lines:
         name, *arguments = shlex.split(line)
         assert name == "unnorm"
         assert main(arguments) == 0, capsys.readouterr().err
     assert (tmp_path / "line.nc").exists()
-    assert {"table.csv", "figure.png"} <= {path.name for path in (tmp_path / "compared").iterdir()}
+    assert {"table.csv", "index.html", "figures"} <= {path.name for path in (tmp_path / "compared").iterdir()}
     assert "R-hat" in capsys.readouterr().out
 
 

@@ -1,22 +1,30 @@
 """The code of the README, run as printed."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+BLOCKS = [
+    textwrap.dedent(block)
+    for block in re.findall(r"^ *```python\n(.*?)^ *```", README.read_text(), re.DOTALL | re.MULTILINE)
+]
 
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
-def test_the_readme_runs(capsys):
+def test_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     namespace = {}
     for block in BLOCKS:
         exec(block, namespace)
     shown = capsys.readouterr().out
     assert "r_hat" in shown
     assert "tau" in shown
+    assert "mixture: SMC agrees with what is exactly known; the others do not" in shown
+    assert "HMC: its" in shown or "HMC: it " in shown
+    assert (tmp_path / "report" / "index.html").exists()
 
 
 def test_the_first_block_is_at_most_fifteen_lines():

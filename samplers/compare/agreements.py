@@ -1,38 +1,109 @@
-"""Which samplers agree on which target: R-hat between them, over the draws of all seeds."""
+"""Which samplers agree on a target: R-hat between them, and differences of shares of draws in standard errors."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from samplers.compare.names import label
+from samplers.compare.shape import EVENTS, Shares, shares, thresholds
 from samplers.diagnostics import Agreement, agreement
 from samplers.diagnostics.agreement import PARTS
 from samplers.draws import Draws
 
+MOST_CHAINS, LONGEST = 16, 400  # of each sampler for R-hat, which needs no more to see a shift
 
-def agreements(draws: Mapping[tuple[str, str, int], Draws]) -> dict[str, Agreement]:
-    """Of every target that two samplers or more were run on, from draws by (target, sampler, seed).
 
-    Runs too short to be cut into PARTS chains of two are left out: they have no R-hat.
-    """
-    grouped: dict[str, dict[str, list[Draws]]] = {}
-    for (target, sampler, _), one in draws.items():
-        if one.x.shape[1] >= 2 * PARTS:
-            grouped.setdefault(target, {}).setdefault(sampler, []).append(one.unweighted())
-    return {
-        target: agreement({sampler: pooled(runs) for sampler, runs in by_sampler.items()})
-        for target, by_sampler in grouped.items()
-        if len(by_sampler) > 1
-    }
+@dataclass(frozen=True)
+class Difference:
+    """The share of draws (`samplers.compare.shape`) in which a pair of samplers differs most, among so many."""
+
+    pair: tuple[str, str]
+    variable: str
+    where: str
+    values: tuple[float, float]
+    standard_errors: float
+    tests: int
+
+    def __str__(self) -> str:
+        a, b = self.values
+        return (
+            f"{a:.1%} and {b:.1%} of their draws of {self.variable} are {self.where} of all, "
+            f"{self.standard_errors:.1f} standard errors"
+        )
+
+
+@dataclass(frozen=True)
+class Together:
+    """Of one target: R-hat between samplers, None for runs too short, and the largest difference of each pair."""
+
+    agreement: Agreement | None
+    differences: list[Difference]
+
+
+def together(draws: Mapping[tuple[str, str, int], Draws]) -> dict[str, Together]:
+    """Of every target that two samplers or more were run on, from draws by (target, sampler, seed)."""
+    keys: dict[str, list[tuple[str, str, int]]] = {}
+    for key in draws:
+        keys.setdefault(key[0], []).append(key)
+    found = {}
+    for target, own in keys.items():
+        chains: dict[str, list[Draws]] = {}
+        weighted: dict[str, list[Draws]] = {}
+        for key in own:
+            one = draws[key]
+            if one.x.shape[1] >= 2 * PARTS:
+                weighted.setdefault(key[1], []).append(one)
+                chains.setdefault(key[1], []).append(one.unweighted())
+        if len(chains) > 1:
+            between = agreement({sampler: pooled(runs) for sampler, runs in chains.items()})
+            at = thresholds([run for runs in chains.values() for run in runs])
+            every = {sampler: _mean([shares(run, at) for run in runs]) for sampler, runs in weighted.items()}
+            found[target] = Together(between, differences(every))
+    return found
 
 
 def pooled(runs: list[Draws]) -> Draws:
-    """The chains of several runs side by side, as long as the shortest."""
+    """The chains of several runs side by side, as long as the shortest, thinned to what R-hat needs."""
     length = min(run.x.shape[1] for run in runs)
-    return Draws(torch.cat([run.x[:, :length] for run in runs]), target=runs[0].target)
+    steps = slice(None, length, max(1, length // LONGEST) if len(runs[0].x) > 1 else 1)
+    most = max(1, MOST_CHAINS // len(runs))
+    parts = [{name: value[:most, steps] for name, value in run.constrained.items()} for run in runs]
+    made = Draws(torch.cat([run.x[:most, steps] for run in runs]))
+    made.__dict__["constrained"] = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return made
 
 
-def in_words(found: Mapping[str, Agreement]) -> list[str]:
-    """One line a target."""
-    return [f"{target}: {one}" for target, one in found.items()]
+def _mean(runs: list[dict[str, Shares]]) -> dict[str, Shares]:
+    """The mean over runs, whose errors are independent."""
+    return {
+        name: Shares(
+            torch.stack([run[name].share for run in runs]).mean(0),
+            torch.stack([run[name].error for run in runs]).square().sum(0).sqrt() / len(runs),
+        )
+        for name in runs[0]
+    }
+
+
+def differences(found: Mapping[str, Mapping[str, Shares]]) -> list[Difference]:
+    """Of every pair of samplers the share that differs most in standard errors, from shares at common quantiles."""
+    worst = []
+    for pair in itertools.combinations(found, 2):
+        a, b = found[pair[0]], found[pair[1]]
+        largest, name, tests = -1.0, "", 0
+        at: tuple[int, ...] = (0,)
+        for variable in a:
+            # shares of nought and one have no error of their own, and differ by none from each other
+            z = (a[variable].share - b[variable].share).abs() / torch.hypot(a[variable].error, b[variable].error)
+            z = z.nan_to_num(0.0, torch.inf)
+            tests += z.numel()
+            index = np.unravel_index(int(z.argmax()), z.shape)
+            if float(z[index]) > largest:
+                largest, at, name = float(z[index]), tuple(map(int, index)), variable
+        values = float(a[name].share[at]), float(b[name].share[at])
+        worst.append(Difference(pair, label(name, at[1:]), EVENTS[at[0]].where, values, largest, tests))
+    return worst

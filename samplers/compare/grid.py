@@ -1,98 +1,139 @@
-"""Targets x samplers x seeds, run one by one, with a row for each."""
+"""Targets x samplers x seeds: the cells, their processes, and the results on disk as they come."""
 
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from samplers.compare import measures
-from samplers.compare.agreements import agreements, in_words
-from samplers.diagnostics import Agreement
-from samplers.draws import Draws, Sampler, SamplingWarning
+from samplers.compare import apart
+from samplers.compare.budget import Budget
+from samplers.compare.cell import Cell, to_job
+from samplers.compare.comparison import Comparison
+from samplers.compare.store import Store, temporary
+from samplers.compare.truth import Truth, known_truth, truth_from
+from samplers.draws import Draws, Sampler
 from samplers.kernels import HMC
+from samplers.progress import Progress
+from samplers.summary import HIGHEST_R_HAT
 from targets import Target
+from targets.arguments import check_integer, positive
 
-if TYPE_CHECKING:
-    import pandas as pd
+REFERENCE = "reference"  # the name of the long runs that stand for a truth
+REFERENCE_SEED, LONGER = 2**31, 4
 
 
-@dataclass
-class Comparison:
-    """The outcome of `compare`: `table`, one row a cell, and the `draws` by (target, sampler, seed).
+@dataclass(frozen=True)
+class Options:
+    """A sampler with options for its `sample` that are its own, such as iterations=200."""
 
-    Printed, it is the table, and for each target whether the samplers agree.
-    """
-
-    table: pd.DataFrame
-    draws: dict[tuple[str, str, int], Draws] = field(default_factory=dict)
-
-    def report(self, folder: str | Path) -> Path:
-        """Write the table (CSV), one figure and each cell's draws (netCDF) to a folder; returns its path."""
-        from samplers.compare.figure import draw
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.table.to_csv(folder / "table.csv", index=False)
-        for (target, sampler, seed), draws in self.draws.items():
-            draws.save(folder / f"{target}-{sampler}-{seed}.nc")
-        draw(self, folder / "figure.png")
-        return folder
-
-    @cached_property
-    def agreements(self) -> dict[str, Agreement]:
-        """Of every target that several samplers were run on: R-hat between them, and who disagrees on what."""
-        return agreements(self.draws)
-
-    def __str__(self) -> str:
-        return "\n".join([format_table(self.table), *in_words(self.agreements)])
+    sampler: Sampler
+    options: Mapping[str, Any]
 
 
 def compare(
     targets: Mapping[str, Target],
-    samplers: Mapping[str, Sampler],
+    samplers: Mapping[str, Sampler | tuple[Sampler, Mapping[str, Any]]],
     *,
     seeds: int | Iterable[int] = 1,
     init: Mapping[str, Any] | None = None,
     reference: bool = False,
+    max_evaluations: int | None = None,
+    max_seconds: float | None = None,
+    timeout: float | None = None,
+    distances: bool = True,
+    folder: str | Path | None = None,
+    retry: bool = False,
+    workers: int = 1,
+    threads: int = 1,
+    executor: Executor | None = None,
+    progress: bool | None = None,
     **options: Any,
 ) -> Comparison:
-    """Run every sampler on every target with every seed; a cell that fails is a row that holds the error's text.
+    """Run every sampler on every target with every seed, each run in a process of its own.
 
-    seeds: how many (0, 1, ...), or which. init: starting points by target name, as `Kernel.sample` takes them.
-    reference: where a target states no moments, take those of an HMC run four times as long with another seed; the
-    column `truth` says which. `options` (chains, draws, warmup ...) go to every `sample`, except that one which another
-    sampler takes is not given to those that do not (particles have no chains and no warmup).
+    A run that fails, crashes or takes longer than `timeout` seconds is a row that holds the error's text.
+
+    samplers: by name; a pair (sampler, {"iterations": 200}) has options of its own for `sample`. seeds: how many (0, 1,
+    ...), or which. init: starting points by target name, as `Kernel.sample` takes them.
+    reference: where a target states no moments, take those of an HMC run four times as long with another seed, unless
+    its own R-hat is above 1.01; the column `truth` says which.
+    max_evaluations, max_seconds: what one run may use of the target, or take, warmup, pilot and training included. Its
+    length (draws and warmup of chains, particles, iterations of training) is then found by trial runs that grow, whose
+    cost is not counted. distances: whether to measure them, a few seconds a cell, where a target has exact draws.
+    folder: where results go as they come, and are found again by the same call after an interruption; without one they
+    last as long as the result. retry: run again what failed before.
+    workers: cells at a time; with more than one, seconds are not comparable. threads: of torch in each. executor: any
+    `concurrent.futures.Executor`, such as Dask's `Client.get_executor()`; it decides how many cells run and where.
+    options: go to every `sample`, except that one which another sampler takes is not given to those that do not
+    (particles have no chains and no warmup).
+
+    Ctrl-C ends the cells that run and is raised. ValueError names a bad argument, and a folder of another comparison.
     """
-    import pandas as pd
+    if timeout is not None:
+        positive(timeout, "timeout")
+    cells = make_cells(
+        targets,
+        samplers,
+        seeds=seeds,
+        init=init,
+        budget=Budget(max_evaluations, max_seconds),
+        distances=distances,
+        options=options,
+    )
+    long_runs = {name: (init or {}).get(name) for name in targets} if reference else {}
+    grid = Grid(timeout, threads, executor, check_integer(workers, "workers"), retry, progress)
+    return grid.run(cells, folder, long_runs, options)
 
-    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    rows, kept = [], {}
+
+def make_cells(
+    targets: Mapping[str, Target],
+    samplers: Mapping[str, Sampler | tuple[Sampler, Mapping[str, Any]]],
+    *,
+    seeds: int | Iterable[int] = 1,
+    init: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+    distances: bool = True,
+    options: Mapping[str, Any],
+) -> list[Cell]:
+    """The cells of a grid; the arguments are those of `compare`."""
+    chosen = _check(targets, samplers, init)
+    seeds = list(range(check_integer(seeds, "seeds"))) if isinstance(seeds, int) else list(seeds)
+    cells = []
     for target_name, target in targets.items():
         start = {"init": init[target_name]} if init and target_name in init else {}
-        truth = measures.known_truth(target)
-        if truth is None and reference:
-            truth = _reference(target, _taken(HMC(), options) | start)
-        for sampler_name, kernel in samplers.items():
-            others = {name for other in samplers.values() for name in _taken(other, options)}
-            own = {name: options[name] for name in options if name not in others or name in _taken(kernel, options)}
-            for seed in seeds:
-                row: dict[str, Any] = {"target": target_name, "sampler": sampler_name, "seed": seed}
-                try:
-                    draws = _quietly(kernel, target, own | _taken(kernel, start) | {"seed": seed})
-                    kept[target_name, sampler_name, seed] = draws
-                    row |= measures.evidence(draws)
-                    draws = draws.unweighted()
-                    row |= measures.mixing(draws) | measures.errors(draws, truth) | measures.between_modes(draws)
-                    row |= {"truth": truth.source if truth else "", "error": ""}
-                except Exception as error:  # a cell's failure is its result
-                    row["error"] = f"{type(error).__name__}: {error}"
-                rows.append(row)
-    return Comparison(pd.DataFrame(rows), kept)
+        for sampler_name, one in chosen.items():
+            given = _given(one, chosen, options) | _taken(one.sampler, start) | dict(one.options)
+            cells += [
+                Cell(target_name, sampler_name, seed, target, one.sampler, given, budget or Budget(), None, distances)
+                for seed in seeds
+            ]
+    return cells
+
+
+def _check(targets: Any, samplers: Any, init: Any) -> dict[str, Options]:
+    """The samplers with their own options; errors name what came."""
+    for name, target in targets.items():
+        if not isinstance(target, Target):
+            raise TypeError(f"targets: {name!r} is a {type(target).__name__}, expected a targets.Target")
+    chosen = {}
+    for name, one in samplers.items():
+        sampler, own = one if isinstance(one, tuple) else (one, {})
+        if isinstance(sampler, type) or not callable(getattr(sampler, "sample", None)):
+            came = f"the class {sampler.__name__}" if isinstance(sampler, type) else type(sampler).__name__
+            raise TypeError(f"samplers: {name!r} is {came}, expected an object with a method sample(target, ...)")
+        chosen[name] = Options(sampler, own)
+    for what, given in (("targets", targets), ("samplers", samplers)):
+        if not given:
+            raise ValueError(f"{what}: got none, expected at least one by name")
+    if REFERENCE in samplers:
+        raise ValueError(f"samplers: {REFERENCE!r} is the name of the long reference runs; take another one")
+    if unknown := set(init or {}) - set(targets):
+        raise ValueError(f"init: got {sorted(unknown)}, expected names among the targets {sorted(targets)}")
+    return chosen
 
 
 def _taken(sampler: Sampler, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,49 +142,109 @@ def _taken(sampler: Sampler, options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def _quietly(kernel: Sampler, target: Target, options: Mapping[str, Any]) -> Draws:
-    """A run whose warnings go unsaid: what they say stands in the table."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SamplingWarning)
-        return kernel.sample(target, **options)
+def _given(one: Options, chosen: Mapping[str, Options], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options for all, those that this one takes or nobody takes, which is then its error."""
+    others = {name for other in chosen.values() for name in _taken(other.sampler, options)}
+    own = _taken(one.sampler, options)
+    return {name: value for name, value in options.items() if name not in others or name in own}
 
 
-def _reference(target: Target, options: Mapping[str, Any]) -> measures.Truth:
-    draws = 4 * int(options.get("draws", 1000))
-    return measures.truth_from(_quietly(HMC(), target, {**options, "draws": draws, "seed": 2**31}), "long HMC run")
+@dataclass(frozen=True)
+class Grid:
+    """How cells are run; see `compare`."""
+
+    timeout: float | None
+    threads: int
+    executor: Executor | None
+    workers: int
+    retry: bool
+    progress: bool | None
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        folder: str | Path | None,
+        long_runs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        **about: Any,
+    ) -> Comparison:
+        """All of it: the truths, then the cells. long_runs: starting points of reference runs by target, None for the
+        sampler's own; options: theirs; about: what the comparison remembers of itself.
+        """
+        store = Store(temporary() if folder is None else folder)
+        targets = {cell.target_name: cell.target for cell in cells}
+        truths: dict[str, Truth | None] = {name: known_truth(target) for name, target in targets.items()}
+        wanted = {n: init for n, init in long_runs.items() if truths[n] is None and not targets[n].discrete}
+        notes = self._references(store, targets, wanted, options, truths)
+        cells = [replace(cell, truth=truths[cell.target_name]) for cell in cells]
+        self._all(store, cells, "cells")
+        return Comparison.write(store, cells, truths, notes, owned=folder is None, about=about)
+
+    def _references(
+        self,
+        store: Store,
+        targets: Mapping[str, Target],
+        wanted: Mapping[str, Any],
+        options: Mapping[str, Any],
+        truths: dict[str, Truth | None],
+    ) -> dict[str, list[str]]:
+        """Put the moments of long runs among the truths; returns remarks on those that are no truth."""
+        notes: dict[str, list[str]] = {name: [] for name in targets}
+        cells = []
+        for name, init in wanted.items():
+            start = {} if init is None else {"init": init}
+            longer = {"draws": LONGER * int(options.get("draws", 1000))}
+            given = _taken(HMC(), options) | start | longer
+            cells.append(Cell(name, REFERENCE, REFERENCE_SEED, targets[name], HMC(), given, distances=False))
+        for cell, row in zip(cells, self._all(store, cells, "references"), strict=True):
+            if row["error"]:
+                notes[cell.target_name].append(f"the reference run failed: {row['error']}")
+            elif not row["r_hat"] <= HIGHEST_R_HAT:
+                notes[cell.target_name].append(
+                    f"the reference run is not to be trusted (R-hat {row['r_hat']:.3f}) and is not used"
+                )
+            else:
+                draws = Draws.load(store.draws_path(cell.key), cell.target)
+                truths[cell.target_name] = truth_from(draws, "long HMC run")
+        return notes
+
+    def _all(self, store: Store, cells: Sequence[Cell], what: str) -> list[dict[str, Any]]:
+        """The rows of the cells, run where they are not there yet."""
+        rows = {cell.key: self._found(store, cell) for cell in cells}
+        missing = [cell for cell in cells if rows[cell.key] is None]
+        jobs = [to_job(cell) for cell in missing]
+        bar = Progress(len(cells), len(cells) - len(missing), False if not cells else self.progress, what, "cell")
+        executor = self.executor or ThreadPoolExecutor(self.workers)
+        futures: dict[Future[apart.Outcome], Cell] = {}
+        try:
+            for cell, job in zip(missing, jobs, strict=True):
+                future = executor.submit(apart.run_apart, job, timeout=self.timeout, threads=self.threads)
+                futures[future] = cell
+            for future in as_completed(futures):
+                cell = futures[future]
+                rows[cell.key] = store.keep(cell, _outcome(future))
+                bar.advance(lambda cell=cell: f"{cell.sampler_name} on {cell.target_name} done")  # type: ignore[misc]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            apart.close_all()
+            raise
+        finally:
+            bar.close()
+            if self.executor is None:
+                executor.shutdown(cancel_futures=True)
+        return [row for row in rows.values() if row is not None]
+
+    def _found(self, store: Store, cell: Cell) -> dict[str, Any] | None:
+        row = store.row(cell)
+        if row is not None and row["error"] and self.retry:
+            store.drop(cell)
+            return None
+        return row
 
 
-COLUMNS = {
-    "target": ("target", "{}"),
-    "sampler": ("sampler", "{}"),
-    "seed": ("seed", "{}"),
-    "r_hat": ("R-hat", "{:.3f}"),
-    "ess_bulk": ("ESS", "{:.0f}"),
-    "mode_r_hat": ("R-hat of modes", "{:.3f}"),
-    "mode_ess": ("ESS of modes", "{:.0f}"),
-    "ess_per_1000_evaluations": ("ESS / 1000 ev.", "{:.2f}"),
-    "ess_per_second": ("ESS / s", "{:.0f}"),
-    "mean_error_se": ("mean off by (s.e.)", "{:.1f}"),
-    "sd_error": ("sd off by", "{:.1%}"),
-    "truth": ("against", "{}"),
-    "worst_mode": ("worst mode", "{:.3f}"),
-    "worst_mode_true": ("its truth", "{:.3f}"),
-    "log_z": ("log Z", "{:.3f}"),
-    "log_z_se": ("s.e.", "{:.3f}"),
-    "log_z_true": ("its truth", "{:.3f}"),
-    "divergences": ("div.", "{:.0f}"),
-    "seconds": ("s", "{:.1f}"),
-    "error": ("error", "{}"),
-}
-
-
-def format_table(table: pd.DataFrame) -> str:
-    """The table as text, aligned, with a dash for what is not known and without columns that say nothing."""
-    cells = []
-    for name, (title, form) in COLUMNS.items():
-        if name in table and not table[name].isna().all() and not (table[name] == "").all():
-            shown = ["-" if value != value or value == "" else form.format(value) for value in table[name]]
-            cells.append([title, *shown])
-    widths = [max(map(len, column)) for column in cells]
-    lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in zip(*cells, strict=True)]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+def _outcome(future: Future[apart.Outcome]) -> apart.Outcome:
+    try:
+        return future.result()
+    except Exception as error:  # the executor's own: a worker that died, a network
+        return apart.Outcome({"error": f"{type(error).__name__}: {error}"})

@@ -1,9 +1,8 @@
-"""The measures of one run: mixing, cost, and errors against what is known of the target."""
+"""The measures of one run: mixing, cost, weights, and errors against what is known of the target."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,47 +10,85 @@ import torch
 from torch import Tensor
 
 from samplers import records
+from samplers.compare.budget import evaluations
+from samplers.compare.distances import distances as distances_of
+from samplers.compare.names import label
+from samplers.compare.shape import misfit, shares
+from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
 from samplers.draws import Draws
-from targets import Moments, Target
+from targets import Target
+
+ROWS = 65536
 
 
-@dataclass(frozen=True)
-class Truth:
-    """Moments to compare with, where they come from, and the standard errors of their means (zero when exact)."""
-
-    moments: dict[str, Moments]
-    source: str
-    standard_error: dict[str, Tensor]
+def all_of(draws: Draws, truth: Truth | None, *, distances: bool) -> dict[str, Any]:
+    """All measures; NaN for what the draws or the target do not tell."""
+    found = mixing(draws) | evidence(draws) | errors(draws, truth) | between_modes(draws)
+    found |= shape(draws, truth, found["ess_bulk"])
+    found["truth"] = truth.source if truth else ""
+    return found | (distances_of(draws, found["ess_bulk"]) if distances else {})
 
 
 def mixing(draws: Draws) -> dict[str, float]:
-    """Largest R-hat and least bulk and tail ESS over all variables, ESS per evaluation and per second, divergences."""
+    """Largest R-hat and least bulk and tail ESS over all variables, ESS by cost, autocorrelation, divergences.
+
+    Of weighted draws the ESS is that of the weights: draws resampled from few would look independent.
+    autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws.
+    """
     arviz = records.import_arviz()
-    posterior = records.dataset(draws.constrained, draws.variables, {})
-    several = draws.x.shape[0] > 1  # of a single chain ArviZ has a complaint, and no R-hat
-    bulk, tail = arviz.ess(posterior, method="bulk"), arviz.ess(posterior, method="tail")
-    ess = _extreme(bulk, np.nanmin)
-    evaluations = draws.cost.score or draws.cost.log_prob
+    plain = draws.unweighted()
+    posterior = records.dataset(plain.constrained, plain.variables, {})
+    several = plain.x.shape[0] > 1  # of a single chain ArviZ has a complaint, and no R-hat
+    ess = _extreme(arviz.ess(posterior, method="bulk"), np.nanmin)
+    tail = _extreme(arviz.ess(posterior, method="tail"), np.nanmin)
+    share = weight_ess(draws)
+    if not math.isnan(share):
+        ess, tail = (min(value, share * draws.x.shape[1] * draws.x.shape[0]) for value in (ess, tail))
+    spent = evaluations(draws.cost)
+    acceptance = draws.stats.get("acceptance_rate")
     return {
+        "draws": draws.x.shape[0] * draws.x.shape[1],
+        "chains": draws.x.shape[0],
         "r_hat": _extreme(arviz.rhat(posterior), np.nanmax) if several else math.nan,
         "ess_bulk": ess,
-        "ess_tail": _extreme(tail, np.nanmin),
-        "ess_per_1000_evaluations": 1000 * ess / evaluations,
-        "ess_per_second": ess / draws.cost.seconds,
-        "evaluations": evaluations,
-        "seconds": draws.cost.seconds,
+        "ess_tail": tail,
+        "autocorrelation": plain.x.shape[0] * plain.x.shape[1] / ess if several and ess > 0 else math.nan,
+        "ess_per_1000_evaluations": 1000 * ess / spent if spent else math.nan,
+        "ess_per_second": ess / draws.cost.seconds if draws.cost.seconds else math.nan,
+        "acceptance": math.nan if acceptance is None else float(acceptance.double().mean()),
         "divergences": int(0 if draws.divergences is None else draws.divergences.sum()),
+        "evaluations": spent,
+        "seconds": draws.cost.seconds,
     }
 
 
+def weight_ess(draws: Draws) -> float:
+    """The effective share of weighted draws, 1 / (n sum of squared normalised weights); NaN without weights."""
+    if draws.log_weights is None:
+        return math.nan
+    weights = draws.log_weights.double().reshape(-1).softmax(0)
+    return float(1 / weights.square().sum()) / len(weights)
+
+
 def evidence(draws: Draws) -> dict[str, float]:
-    """log Z and its standard error where the sampler gives them, and the truth where the target states it."""
+    """log Z and its standard error where the sampler gives them, the truth where the target states it; bounds; weights.
+
+    elbo, eubo: the bounds of learned samplers, and those of a frozen or bidirectional annealing run.
+    """
     target, found = draws.target, draws.log_z
+    k = draws.pareto_k
+    measured = {"weight_ess": weight_ess(draws), "pareto_k": math.nan if k is None else k}
     if found is None:
-        return {"log_z": math.nan, "log_z_se": math.nan, "log_z_true": math.nan}
-    truth = target.log_z if target is not None and "log_z" in target.known else math.nan
-    return {"log_z": found.value, "log_z_se": found.standard_error, "log_z_true": truth}
+        return measured | dict.fromkeys(("log_z", "log_z_se", "log_z_true", "elbo", "eubo"), math.nan)
+    lower, upper = (draws.attrs.get(name, bound) for name, bound in (("elbo", found.lower), ("eubo", found.upper)))
+    return measured | {
+        "log_z": found.value,
+        "log_z_se": found.standard_error,
+        "log_z_true": target.log_z if target is not None and "log_z" in target.known else math.nan,
+        "elbo": math.nan if lower is None else lower,
+        "eubo": math.nan if upper is None else upper,
+    }
 
 
 def _extreme(data: Any, reduce: Any) -> float:
@@ -59,61 +96,82 @@ def _extreme(data: Any, reduce: Any) -> float:
     return math.nan if np.isnan(values).all() else float(reduce(values))
 
 
-def known_truth(target: Target) -> Truth | None:
-    """The exact moments that the target states, or None."""
-    if "moments" not in target.known:
-        return None
-    moments = target.moments
-    return Truth(moments, "exact", {name: torch.zeros_like(exact.mean).double() for name, exact in moments.items()})
-
-
-def truth_from(draws: Draws, source: str) -> Truth:
-    """The moments of a long run, with their standard errors, to serve as a reference for other samplers."""
-    pooled = {name: value.double().flatten(0, 1) for name, value in draws.constrained.items()}
-    moments = {name: Moments(value.mean(0), value.std(0)) for name, value in pooled.items()}
-    return Truth(moments, source, _standard_errors(draws))
-
-
-def errors(draws: Draws, truth: Truth | None) -> dict[str, float]:
-    """Largest error of a mean in standard errors (the draws' and the truth's together), and of a standard deviation."""
+def errors(draws: Draws, truth: Truth | None) -> dict[str, Any]:
+    """The errors of a mean and of a standard deviation that are largest in standard errors (the draws' and the truth's
+    together), also in standard deviations and relative; the variables they are of, and how many variables there are.
+    """
+    names = ("mean_error_se", "sd_error_se", "mean_error_sd", "sd_error")
     if truth is None:
-        return {"mean_error_se": math.nan, "sd_error": math.nan}
-    own = _standard_errors(draws)
-    means, spreads = [], []
-    for name, exact in truth.moments.items():
-        value = draws.constrained[name].double().flatten(0, 1).cpu()
-        error = torch.hypot(own[name], truth.standard_error[name].cpu())
-        means.append(((value.mean(0) - exact.mean.double().cpu()).abs() / error).max())
-        spreads.append((value.std(0) / exact.sd.double().cpu() - 1).abs().max())
-    return {"mean_error_se": float(max(means)), "sd_error": float(max(spreads))}
+        return dict.fromkeys(names, math.nan) | {"mean_error_at": "", "sd_error_at": "", "variables": 0}
+    worst_mean, worst_sd, variables = (-1.0, 0.0, ""), (-1.0, 0.0, ""), 0
+    for name, own in mean_and_sd(draws).items():
+        if name not in truth.moments:
+            continue
+        exact, slack = truth.moments[name], truth.errors[name]
+        far, wide = (own.mean - exact.mean) / exact.sd, own.sd / exact.sd - 1
+        far_se = (own.mean - exact.mean).abs() / torch.hypot(own.mean_error, slack.mean_error)
+        wide_se = (own.sd - exact.sd).abs() / torch.hypot(own.sd_error, slack.sd_error)
+        for i in np.ndindex(*far.shape):
+            variables += 1
+            # of draws that never move there is no error; they are off by more than can be said
+            worst_mean = max(worst_mean, (_or_infinite(far_se[i]), float(far[i]), label(name, i)))
+            worst_sd = max(worst_sd, (_or_infinite(wide_se[i]), float(wide[i]), label(name, i)))
+    return {
+        "mean_error_se": worst_mean[0],
+        "mean_error_sd": worst_mean[1],
+        "mean_error_at": worst_mean[2],
+        "sd_error_se": worst_sd[0],
+        "sd_error": worst_sd[1],
+        "sd_error_at": worst_sd[2],
+        "variables": variables,
+    }
 
 
-def _standard_errors(draws: Draws) -> dict[str, Tensor]:
-    posterior = records.dataset(draws.constrained, draws.variables, {})
-    found = records.import_arviz().mcse(posterior, method="mean")
-    return {str(name): torch.as_tensor(array.values, dtype=torch.float64) for name, array in found.data_vars.items()}
+def _or_infinite(value: Tensor) -> float:
+    return math.inf if bool(value.isnan()) else float(value)
 
 
-def worst_mode(draws: Draws) -> dict[str, float]:
-    """Weight that the draws give to the mode where it is most wrong, beside the true weight."""
+def shape(draws: Draws, truth: Truth | None, ess: float) -> dict[str, Any]:
+    """The share of draws (`samplers.compare.shape`) that is most wrong: in standard errors, in words, of how many."""
+    if truth is None or not truth.shares:
+        return {"shape_error_se": math.nan, "shape_error": "", "shape_tests": 0}
+    found = misfit(shares(draws, truth.at), truth.shares, ess)
+    return {"shape_error_se": found.standard_errors, "shape_error": found.words, "shape_tests": found.tests}
+
+
+def between_modes(draws: Draws) -> dict[str, Any]:
+    """The mode whose weight is most wrong in standard errors, beside its truth, and the error; over chains, the largest
+    R-hat and the least ESS of being in a mode. Standard errors are those of the draws at the true weight.
+    """
     target = draws.target
+    names = ("worst_mode", "worst_mode_true", "mode_error_se", "mode_r_hat", "mode_ess")
+    found: dict[str, Any] = dict.fromkeys(names, math.nan)
     if target is None or "mode_weights" not in target.known or len(target.mode_weights) < 2:
-        return {"worst_mode": math.nan, "worst_mode_true": math.nan}
-    found = mode_weights(draws.x, target)
-    worst = int((found - target.mode_weights.double()).abs().argmax())
-    return {"worst_mode": float(found[worst]), "worst_mode_true": float(target.mode_weights[worst])}
-
-
-def between_modes(draws: Draws) -> dict[str, float]:
-    """`worst_mode`, and the largest R-hat and least ESS of being in a mode; both for chains alone."""
-    found = worst_mode(draws) | {"mode_r_hat": math.nan, "mode_ess": math.nan}
-    if draws.x.shape[0] > 1 and not math.isnan(found["worst_mode"]):
+        return found
+    share, truth = mode_weights(draws, target), target.mode_weights.double().cpu()
+    effective = torch.full_like(truth, draws.x.shape[0] * draws.x.shape[1])
+    if draws.log_weights is not None:
+        effective *= weight_ess(draws)
+    elif draws.x.shape[0] > 1:
         mixing = mode_mixing(draws)
         found |= {"mode_r_hat": mixing.worst_r_hat, "mode_ess": mixing.least_ess}
-    return found
+        effective = mixing.ess.clamp_min(1.0)  # chains that never cross are one draw, or none
+    error = (share - truth).abs() / (truth * (1 - truth) / effective).sqrt()
+    worst = int(error.argmax())
+    return found | {
+        "mode_weights": share.tolist(),
+        "worst_mode": float(share[worst]),
+        "worst_mode_true": float(truth[worst]),
+        "mode_error_se": float(error[worst]),
+    }
 
 
-def mode_weights(x: Tensor, target: Target) -> Tensor:
-    """Mean share of each mode over draws (chains, draws, dim), (modes,)."""
-    flat = x.reshape(-1, target.dim)
-    return sum(target.mode_probabilities(part).double().sum(0) for part in flat.split(65536)) / len(flat)  # type: ignore[return-value]
+def mode_weights(draws: Draws, target: Target) -> Tensor:
+    """Share of each mode over all draws by their weights, (modes,)."""
+    flat = draws.x.reshape(-1, target.dim)
+    if draws.log_weights is None:
+        weights = torch.full((len(flat),), 1 / len(flat), dtype=torch.float64, device=flat.device)
+    else:
+        weights = draws.log_weights.reshape(-1).double().softmax(0)
+    parts = zip(flat.split(ROWS), weights.split(ROWS), strict=True)
+    return sum(w @ target.mode_probabilities(x).double() for x, w in parts).cpu()

@@ -18,6 +18,7 @@ from targets.arguments import check_integer, positive
 DIRECTIONS = 128
 KERNELS = 5
 BLOCK = 100  # rows of a kernel matrix at a time: a block stays in the cache
+LONGEST = 300.0  # costs over regularisation whose exponential is far from underflow
 MOST_POINTS = 10_000  # of a full matrix of distances
 
 
@@ -25,7 +26,7 @@ def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = DIRECTIONS, se
     """sqrt(mean over random directions u of W_2(u x, u y)^2), for x (n, dim) and y (m, dim); in the units of x."""
     x, y = _pair(x, y)
     u = _directions(x.shape[1], directions, seed).numpy()
-    return float(_pot().sliced.sliced_wasserstein_distance(x.numpy(), y.numpy(), projections=u, p=2))
+    return float(import_pot().sliced.sliced_wasserstein_distance(x.numpy(), y.numpy(), projections=u, p=2))
 
 
 def sliced_kolmogorov(x: Tensor, y: Tensor, *, directions: int = DIRECTIONS, seed: int = 0) -> float:
@@ -45,7 +46,7 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
     """
     x, y = _pair(x, y)
     _not_too_many(x, y)
-    pot = _pot()
+    pot = import_pot()
     cost = _squares(x, y).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # that the solver has not converged
@@ -98,26 +99,29 @@ def _squares(a: Tensor, b: Tensor) -> Tensor:
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square_()
 
 
-def _entropic(x: Tensor, y: Tensor, regularisation: float, iterations: int = 5000, tolerance: float = 1e-6) -> float:
-    """min <P, C> + regularisation KL(P | x y), by POT's iterations on logarithms, as the value of the dual."""
-    pot = _pot()
+def _entropic(x: Tensor, y: Tensor, regularisation: float, iterations: int = 5000, tolerance: float = 1e-5) -> float:
+    """min <P, C> + regularisation KL(P | x y), as the value of the dual.
+
+    By POT's iterations: with products of exp(-C / regularisation) where no entry of it is below exp(-LONGEST), else on
+    logarithms, which take some fifty times as long.
+    """
+    pot = import_pot()
     cost = _squares(x, y).numpy()
     a, b = pot.unif(len(x)), pot.unif(len(y))
+    plain = cost.max() < LONGEST * regularisation
+    method, names = ("sinkhorn", ("u", "v")) if plain else ("sinkhorn_log", ("log_u", "log_v"))
     with warnings.catch_warnings():
         # that it has not converged is an error below; exp of the potentials, which is not used, may overflow
         warnings.simplefilter("ignore")
-        _, log = pot.sinkhorn(
-            a, b, cost, regularisation, "sinkhorn_log", numItermax=iterations, stopThr=tolerance, log=True
-        )
-    if not log["err"] or log["err"][-1] > 100 * tolerance:
+        _, log = pot.sinkhorn(a, b, cost, regularisation, method, numItermax=iterations, stopThr=tolerance, log=True)
+    if not log["err"] or log["err"][-1] > 10 * tolerance:
         raise RuntimeError(
             f"regularisation: {regularisation:g} is too small for {iterations} iterations on costs of mean "
             f"{cost.mean():.3g}; take a larger one"
         )
-    # potentials of POT's plan exp(log_u + C + log_v), which is relative to counting measure and not to x y
-    f = regularisation * (log["log_u"] - _log(a))
-    g = regularisation * (log["log_v"] - _log(b))
-    return float(a @ f + b @ g)
+    u, v = (_log(log[name]) if plain else log[name] for name in names)
+    # potentials of POT's plan exp(log u - C / regularisation + log v), relative to counting measure and not to x y
+    return float(regularisation * (a @ (u - _log(a)) + b @ (v - _log(b))))
 
 
 def _log(weights: Any) -> Any:
@@ -150,7 +154,7 @@ def _not_too_many(x: Tensor, y: Tensor) -> None:
             raise ValueError(f"{name}: got {len(value)} points, expected at most {MOST_POINTS}; take a part of them")
 
 
-def _pot() -> Any:
+def import_pot() -> Any:
     """The package POT, which would import every array library that is installed."""
     for library in ("JAX", "TENSORFLOW", "CUPY", "PYTORCH"):
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")

@@ -182,7 +182,9 @@ class Fitted:
         return landed.x, landed.log_prob, landed.log_w, log_z
 
     def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
-        return {
+        learned = self.evaluation
+        bound = {} if learned is None or learned.eubo is None else {"eubo": learned.eubo}
+        return bound | {
             **self.method.describe(),
             "kind": INDEPENDENT,
             "draws": draws,

@@ -1,0 +1,126 @@
+"""What a report must know of a target, written down beside the results, so that it can be made again without it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import torch
+from torch import Generator
+
+from samplers.compare.names import label
+from samplers.compare.truth import Truth
+from samplers.draws import Draws
+from targets import Target
+
+EXACT, GRID, SCALARS, SEED = 2000, 140, 64, 12_345
+MARGIN = 0.08  # of the range, around the plane's picture
+
+
+@dataclass(frozen=True)
+class Facts:
+    """name, dim, discrete; log_z or NaN; modes: weights; moments: {scalar: (mean, sd)} and where they come from.
+
+    exact: draws of each scalar, {scalar: (n,)}, and their log-densities; plane: the log-density of a target in two
+    dimensions on a grid, with its ranges. Empty where not known.
+    """
+
+    name: str
+    dim: int
+    discrete: bool
+    log_z: float = math.nan
+    mode_weights: list[float] = field(default_factory=list)
+    moments: dict[str, tuple[float, float]] = field(default_factory=dict)
+    source: str = ""
+    notes: list[str] = field(default_factory=list)
+    exact: dict[str, np.ndarray] = field(default_factory=dict)
+    exact_lp: np.ndarray | None = None
+    plane: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def gather(cls, name: str, target: Target, truth: Truth | None, notes: list[str], draws: Iterable[Draws]) -> Facts:
+        """All of it; `draws` are those that the plane's picture must hold."""
+        exact: dict[str, np.ndarray] = {}
+        lp = None
+        if "sample" in target.known:
+            x = target.sample(EXACT, generator=Generator(target.device).manual_seed(SEED))
+            exact = scalars(Draws(x[None], target=target))
+            lp = target.log_prob(x).double().cpu().numpy()
+        weights = target.mode_weights.tolist() if "mode_weights" in target.known else []
+        moments: dict[str, tuple[float, float]] = {}
+        for variable, one in ({} if truth is None else truth.moments).items():
+            for index in np.ndindex(*one.mean.shape):
+                moments[label(variable, index)] = float(one.mean[index]), float(one.sd[index])
+        return cls(
+            name,
+            target.dim,
+            target.discrete,
+            float(target.log_z) if "log_z" in target.known else math.nan,
+            weights,
+            moments,
+            "" if truth is None else truth.source,
+            notes,
+            exact,
+            lp,
+            _plane(target, draws) if target.dim == 2 and not target.discrete else None,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write them to two files in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        plain = {key: value for key, value in vars(self).items() if key not in ("exact", "exact_lp", "plane")}
+        arrays: dict[str, Any] = {f"exact:{key}": value.astype(np.float32) for key, value in self.exact.items()}
+        if self.exact_lp is not None:
+            arrays["lp"] = self.exact_lp
+        if self.plane is not None:
+            arrays |= dict(zip(("plane_x", "plane_y", "plane"), self.plane, strict=True))
+        stem = quote(self.name, safe=" ()+=,")
+        np.savez_compressed(folder / f"{stem}.npz", **arrays)
+        (folder / f"{stem}.json").write_text(json.dumps(plain, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Facts:
+        """Read what `save` wrote."""
+        stem = quote(name, safe=" ()+=,")
+        plain = json.loads((folder / f"{stem}.json").read_text())
+        plain["moments"] = {key: tuple(value) for key, value in plain["moments"].items()}
+        with np.load(folder / f"{stem}.npz") as arrays:
+            exact = {key.removeprefix("exact:"): arrays[key] for key in arrays if key.startswith("exact:")}
+            lp = arrays.get("lp")
+            plane = (arrays["plane_x"], arrays["plane_y"], arrays["plane"]) if "plane" in arrays else None
+        return cls(**plain, exact=exact, exact_lp=lp, plane=plane)
+
+
+def scalars(draws: Draws) -> dict[str, np.ndarray]:
+    """The first SCALARS scalar variables, {name: (chains * draws,)}, chain after chain."""
+    found: dict[str, np.ndarray] = {}
+    for name, value in draws.constrained.items():
+        array = value.detach().cpu().double().numpy()
+        for index in np.ndindex(*array.shape[2:]):
+            if len(found) == SCALARS:
+                return found
+            found[label(name, index)] = array[(..., *index)].reshape(-1)
+    return found
+
+
+def _plane(target: Target, draws: Iterable[Draws]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    low, high = [], []
+    for one in draws:
+        flat = one.x.reshape(-1, 2).double().cpu().numpy()
+        low.append(np.quantile(flat, 0.001, axis=0))
+        high.append(np.quantile(flat, 0.999, axis=0))
+    if not low:
+        return None
+    a, b = np.min(low, 0), np.max(high, 0)
+    a, b = a - MARGIN * (b - a), b + MARGIN * (b - a)
+    x, y = np.linspace(a[0], b[0], GRID), np.linspace(a[1], b[1], GRID)
+    points = torch.as_tensor(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
+    with torch.no_grad():
+        value = target.log_prob(points.to(target.device, target.dtype)).double().cpu().numpy().reshape(GRID, GRID)
+    return x, y, value - value.max()

@@ -1,0 +1,91 @@
+"""Draws in two variables: over the density of a target in the plane, or over exact draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from samplers.compare.report.figures.picture import Picture
+from samplers.compare.report.scene import Scene
+from samplers.compare.report.style import INK, MUTED, TRUTH, across, heading, new_figure, panels, png
+
+POINTS, HEIGHT = 800, 4.2  # of a panel as high as the figure is wide
+LEVELS = [-8, -5, -3, -1.5, -0.5, 0]  # of log p - max log p
+BLUE = "#0b5394"
+
+
+def plane(scene: Scene) -> Picture | None:
+    """Draws of each sampler over the exact density; only for targets in the plane."""
+    grid = scene.facts.plane
+    if grid is None or len(scene.runs[0].values) != 2:
+        return None
+    x, y, value = grid
+    names = list(scene.runs[0].values)
+    shown = [(run.sampler, run.picked(POINTS, *names)) for run in scene.runs]
+    if all(name in scene.facts.exact for name in names):
+        shown.insert(0, ("exact draws", [scene.facts.exact[name][:POINTS] for name in names]))
+
+    def density(ax: Any) -> None:
+        ax.contourf(x, y, value, levels=LEVELS, cmap="Greys", vmin=-9, vmax=16)
+
+    return Picture(
+        "density",
+        "Density and draws",
+        f"Grey: the exact density, lines at {', '.join(f'{-level:g}' for level in LEVELS[:-1])} below the largest log "
+        f"density. Dots: {POINTS} draws, by weight where there are weights. Empty grey is mass that a sampler misses.",
+        f"Exact density of {scene.facts.name} with draws of {_samplers(scene)}.",
+        _small_multiples(shown, names, density, (x[0], x[-1]), (y[0], y[-1])),
+    )
+
+
+def pairs(scene: Scene) -> Picture | None:
+    """Draws of the two variables that matter most over exact draws; for targets in more than two dimensions."""
+    if scene.facts.plane is not None or scene.facts.discrete or len(scene.variables) < 2:
+        return None
+    names = sorted(scene.variables[:2], key=list(scene.runs[0].values).index)
+    exact = [scene.facts.exact.get(name) for name in names]
+
+    def truth(ax: Any) -> None:
+        if exact[0] is not None and exact[1] is not None:
+            ax.plot(exact[0], exact[1], ".", color=TRUTH, markersize=3.2, markeredgewidth=0)
+
+    shown = [(run.sampler, run.picked(POINTS, *names)) for run in scene.runs]
+    known = exact[0] is not None and exact[1] is not None
+    return Picture(
+        "pair",
+        f"Draws of {names[0]} and {names[1]}",
+        f"The two variables on which the samplers are furthest {'off' if known else 'apart'}. "
+        + (f"Grey: exact draws. Blue: {POINTS} draws." if known else f"{POINTS} draws of each."),
+        f"Scatter of {names[0]} against {names[1]} for {_samplers(scene)}.",
+        _small_multiples(shown, names, truth, scene.span(names[0]), scene.span(names[1])),
+    )
+
+
+def _samplers(scene: Scene) -> str:
+    return ", ".join(run.sampler for run in scene.runs)
+
+
+def _small_multiples(
+    shown: list[tuple[str, list[np.ndarray]]],
+    names: list[str],
+    background: Any,
+    along: tuple[float, float],
+    up: tuple[float, float],
+) -> bytes:
+    columns = across(len(shown))
+    rows = -(-len(shown) // columns)
+    titles = [heading(name, columns) for name, _ in shown]
+    figure = new_figure(
+        (HEIGHT / max(columns, 2) + 0.22 * max(text.count("\n") for text in titles) + 0.18) * rows + 0.4
+    )
+    axes = panels(figure, len(shown), columns)
+    for ax, title, (_, points) in zip(axes, titles, shown, strict=True):
+        background(ax)
+        ax.plot(*points, ".", color=BLUE, markersize=2.3, alpha=0.6, markeredgewidth=0)
+        ax.set_title(title, color=MUTED if title == "exact draws" else INK)
+        ax.set_xlim(*along)
+        ax.set_ylim(*up)
+    figure.supxlabel(names[0], fontsize=8.5)
+    figure.supylabel(names[1], fontsize=8.5)
+    return png(figure)

@@ -1,0 +1,119 @@
+"""The page's table: a line for each target and sampler, the mean over seeds, with its spread and its marks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from samplers.compare.report.best import SIGNED, best
+from samplers.compare.report.faults import fault
+from samplers.compare.table import COLUMNS, Column
+from samplers.compare.verdict import Verdict
+
+Row = Mapping[str, Any]
+MINUS = "\N{MINUS SIGN}"
+OF_THE_WORST = ("worst_mode", "worst_mode_true")  # which differs from seed to seed
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in a cell: text, spread between seeds, marks; order: what it is sorted by, None at the end."""
+
+    text: str
+    spread: str = ""
+    order: float | str | None = None
+    best: bool = False
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sampler on a target. runs: those that gave an answer; error: of the others, and how many they are."""
+
+    sampler: str
+    entries: Mapping[str, Entry]
+    runs: Sequence[Row]
+    error: str
+
+
+def standings(
+    rows: Sequence[Row], columns: Mapping[str, Column], verdicts: Mapping[str, Verdict]
+) -> dict[str, list[Line]]:
+    """By target, in the order of the rows."""
+    found = {}
+    for target in dict.fromkeys(row["target"] for row in rows):
+        by_sampler: dict[str, list[Row]] = {}
+        for row in rows:
+            if row["target"] == target:
+                by_sampler.setdefault(row["sampler"], []).append(row)
+        runs = {name: [row for row in own if not row["error"]] for name, own in by_sampler.items()}
+        faultless = {name for name, said in verdicts[target].faults.items() if not said}
+        judged = {name: own for name, own in runs.items() if own}
+        marked = {name: best(name, judged, faultless) for name in columns}
+        found[target] = [
+            Line(
+                sampler,
+                {name: entry(name, runs[sampler], best=sampler in marked[name]) for name in columns},
+                runs[sampler],
+                _error(own),
+            )
+            for sampler, own in by_sampler.items()
+        ]
+    return found
+
+
+def single_runs(rows: Sequence[Row], columns: Mapping[str, Column]) -> dict[str, list[Line]]:
+    """By target, a line for each run, without marks for the best."""
+    found: dict[str, list[Line]] = {}
+    for row in rows:
+        runs = [] if row["error"] else [row]
+        entries = {name: entry(name, runs) for name in columns}
+        line = Line(f"{row['sampler']}, seed {row['seed']}", entries, runs, row["error"])
+        found.setdefault(row["target"], []).append(line)
+    return found
+
+
+def entry(name: str, runs: Sequence[Row], *, best: bool = False) -> Entry:
+    """The value of a column over runs: mean and spread; of errors with a sign the mean size, signed if all agree."""
+    column = COLUMNS[name]
+    values = [row[name] for row in runs if row.get(name) is not None and row[name] == row[name] and row[name] != ""]
+    if not values:
+        return Entry("\N{EN DASH}")
+    if isinstance(values[0], str):
+        text = ", ".join(dict.fromkeys(values))
+        return Entry(text, order=text)
+    if name in OF_THE_WORST:
+        values = [max(runs, key=lambda row: np.nan_to_num(row["mode_error_se"], nan=-1.0))[name]]
+    wrong = fault(name, runs)
+    if name in SIGNED:
+        size = float(np.mean(np.abs(values)))
+        signs = {np.sign(value) for value in values if value != 0}
+        sign = "+" if signs == {1.0} else MINUS if signs == {-1.0} else ""
+        return Entry(sign + shown(column, size).lstrip("+"), _spread(column, np.abs(values)), size, best, wrong)
+    mean = float(np.mean(values))
+    order = mean if math.isfinite(mean) else math.copysign(1e300, mean)
+    return Entry(shown(column, mean), _spread(column, values), order, best, wrong)
+
+
+def shown(column: Column, value: float) -> str:
+    """A number as it stands on the page."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "equal" if column is COLUMNS["pareto_k"] else MINUS + "∞"
+    return column.show(value).replace("-", MINUS)
+
+
+def _spread(column: Column, values: Any) -> str:
+    """The standard deviation between seeds, where there is any."""
+    if len(set(values)) < 2 or not np.isfinite(values).all():
+        return ""
+    return "± " + shown(column, float(np.std(values, ddof=1))).lstrip("+")
+
+
+def _error(runs: Sequence[Row]) -> str:
+    failed = [row["error"] for row in runs if row["error"]]
+    many = f"{len(failed)} of {len(runs)} runs failed: " if len(runs) > 1 else ""
+    return many + "; ".join(dict.fromkeys(failed)) if failed else ""

@@ -1,0 +1,131 @@
+"""The process that cells are forked from: it reads one job a line, forks, waits, and says what ended the child.
+
+It imports what cells need and computes nothing, so that its children start at once and in a clean state. Where there is
+no safe fork (Windows, macOS) each job gets a new interpreter. It ends with its standard input, and its child with it.
+
+    python -m samplers.compare.server        {"folder": ..., "timeout": seconds or null}  ->  {"end": words}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from samplers.compare.apart import OUTPUT
+
+FORKS = sys.platform.startswith("linux")
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a cell prints is no reply
+    if FORKS:
+        _import_what_cells_need()
+    while line := _line():
+        job = json.loads(line)
+        run = _forked if FORKS else _spawned
+        end = run(Path(job["folder"]), job["timeout"], replies.fileno())
+        print(json.dumps({"end": end}), file=replies, flush=True)
+
+
+def _line() -> str:
+    """A line of standard input, read byte by byte: nothing may be left in a buffer that `select` does not see."""
+    found = bytearray()
+    while (byte := os.read(0, 1)) and byte != b"\n":
+        found += byte
+    return found.decode()
+
+
+def _import_what_cells_need() -> None:
+    import samplers.annealing
+    import samplers.compare.cell
+    import samplers.diffusion
+    import samplers.particles
+    import samplers.smoothing  # noqa: F401
+    from samplers import records
+    from samplers.diagnostics.distances import import_pot
+
+    records.import_arviz()
+    import_pot()
+
+
+def _forked(folder: Path, timeout: float | None, replies: int) -> str:
+    ended, holds = os.pipe()  # the child holds one end as long as it lives
+    child = os.fork()
+    if child == 0:
+        os.close(ended)
+        os.close(replies)
+        code = 1
+        try:
+            with open(folder / OUTPUT, "w") as output:
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            _run(folder)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+    os.close(holds)
+    try:
+        readable = select.select([0, ended], [], [], timeout)[0]
+        if readable != [ended]:
+            os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+    finally:
+        os.close(ended)
+    if 0 in readable:  # nobody waits for an answer any more
+        sys.exit()
+    return _words(None if not readable else os.waitstatus_to_exitcode(status), timeout)
+
+
+def _spawned(folder: Path, timeout: float | None, replies: int) -> str:
+    del replies  # is not inherited
+    with open(folder / OUTPUT, "w") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-c", f"from samplers.compare.server import _run; _run({str(folder)!r})"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        until = None if timeout is None else time.monotonic() + timeout
+        while child.poll() is None and (until is None or time.monotonic() < until):
+            time.sleep(0.02)
+        late = child.poll() is None
+        if late:
+            child.kill()
+            child.wait()
+    return _words(None if late else child.returncode, timeout)
+
+
+def _run(folder: str | Path) -> None:
+    from samplers.compare.cell import run_job
+
+    run_job(Path(folder))
+
+
+def _words(code: int | None, timeout: float | None) -> str:
+    if code is None:
+        return f"timed out after {timeout:g} s"
+    if code < 0:
+        name = signal.Signals(-code).name
+        more = ", as for want of memory" if name == "SIGKILL" else ""
+        return f"the process was killed by {name}{more}"
+    return f"the process ended with exit code {code}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The shape of each variable's distribution, by shares of draws that no heavy tail can spoil.
+
+Four events of a variable x with quantiles q at LEVELS: x < q.05, x < q.5, x outside [q.25, q.75], x > q.95. The share
+of the draws in each has a standard error that is known, sqrt(p (1 - p) / ESS), where means and standard deviations of a
+funnel's variables have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplers import records
+from samplers.compare.names import label
+from samplers.draws import Draws
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST = 200_000  # draws that quantiles are taken of
+
+
+@dataclass(frozen=True)
+class Event:
+    """words: of the finding where the share is too large, and where it is too small."""
+
+    too_large: str
+    too_small: str
+    where: str
+
+
+EVENTS = (
+    Event("its lower tail of {} is too heavy", "its lower tail of {} is too light", "below the 5 % point"),
+    Event("its {} lies too low", "its {} lies too high", "below the median"),
+    Event("its spread of {} is too large", "its spread of {} is too small", "outside the middle half"),
+    Event("its upper tail of {} is too heavy", "its upper tail of {} is too light", "above the 95 % point"),
+)
+
+Thresholds = Mapping[str, Tensor]  # of each variable, (levels, *shape)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Share of the draws in each event, and its standard error, (events, *shape)."""
+
+    share: Tensor
+    error: Tensor
+
+
+def thresholds(draws: Sequence[Draws]) -> dict[str, Tensor]:
+    """Quantiles at LEVELS of all draws together, each of `draws` with the same weight."""
+    return {
+        name: torch.stack([_quantiles(one.constrained[name]) for one in draws]).mean(0) for name in draws[0].constrained
+    }
+
+
+def _quantiles(value: Tensor) -> Tensor:
+    flat = value.double().flatten(0, 1).cpu()
+    flat = flat[:: max(1, len(flat) // MOST)]
+    # torch.quantile stops at 16 million numbers
+    return torch.from_numpy(np.quantile(flat.numpy(), LEVELS, axis=0))
+
+
+def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
+    """Of every variable. The ESS is that of the event in chains; of weighted draws w the error is
+    sqrt(sum w^2 (1 - p)^2) over the event and sqrt(sum w^2 p^2) outside, together.
+    """
+    found = {}
+    inside = {name: _events(value.double().cpu(), at[name]) for name, value in draws.constrained.items() if name in at}
+    if draws.log_weights is not None:
+        w = draws.log_weights.double().reshape(-1).softmax(0).cpu()
+        for name, events in inside.items():
+            flat = events.flatten(1, 2)
+            weights = w.reshape(1, -1, *[1] * (flat.ndim - 2))
+            share = (weights * flat).sum(1)
+            found[name] = Shares(share, (weights * (flat - share[:, None])).square().sum(1).sqrt())
+        return found
+    for name, events in inside.items():
+        share = events.mean((1, 2))
+        ess = _effective(events)
+        found[name] = Shares(share, (share * (1 - share) / ess).sqrt())
+    return found
+
+
+def _events(value: Tensor, at: Tensor) -> Tensor:
+    """(events, chains, draws, *shape) of zeros and ones."""
+    low, quarter, middle, three_quarters, high = at
+    outside = (value < quarter) | (value > three_quarters)
+    return torch.stack([value < low, value < middle, outside, value > high]).double()
+
+
+def _effective(events: Tensor) -> Tensor:
+    """ESS of each event, (events, *shape)."""
+    import xarray as xr
+
+    dims = ("event", "chain", "draw", *(f"d{i}" for i in range(events.ndim - 3)))
+    data = xr.Dataset({"events": xr.DataArray(events.numpy(), dims=dims)})
+    return torch.as_tensor(records.import_arviz().ess(data, method="mean")["events"].values, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """The event that is off by the most standard errors, in words, among so many tests."""
+
+    standard_errors: float
+    words: str
+    tests: int
+
+
+def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> Misfit:
+    """Own shares beside the true ones, in standard errors of both.
+
+    effective: the ESS of the draws. Where it gives the true share a larger error than the draws give theirs, that one
+    counts: few draws in a tail make its error look small.
+    """
+    worst, tests = (-1.0, ""), 0
+    for name, there in truth.items():
+        if name not in own:
+            continue
+        here = own[name]
+        at_truth = (there.share * (1 - there.share) / max(effective, 1.0)).sqrt()
+        error = torch.hypot(torch.maximum(here.error, at_truth), there.error)
+        z = ((here.share - there.share).abs() / error).nan_to_num(0.0, torch.inf)
+        tests += z.numel()
+        for index in np.ndindex(*z.shape):
+            if float(z[index]) > worst[0]:
+                worst = float(z[index]), in_words(index, name, float(here.share[index]), float(there.share[index]))
+    return Misfit(*worst, tests)
+
+
+def in_words(index: tuple[int, ...], name: str, share: float, truth: float) -> str:
+    """The finding on event `index[0]` of the scalar `index[1:]` of a variable."""
+    event = EVENTS[index[0]]
+    said = (event.too_large if share > truth else event.too_small).format(label(name, index[1:]))
+    return f"{said}: {share:.1%} of its draws are {event.where}, {truth:.1%} should be"

@@ -1,0 +1,216 @@
+"""Named comparisons: which targets, which samplers with which options, and the published figures to stand beside.
+
+A suite is made of blocks, each a grid of targets and samplers, because not every sampler belongs on every target.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.annealing import AIS, SMC, ParallelTempering
+from samplers.compare.cell import Cell
+from samplers.compare.comparison import Comparison
+from samplers.compare.grid import Grid, make_cells
+from samplers.compare.published import Published, to_records
+from samplers.compare.published_figures import BAYES, STANDARD
+from samplers.diffusion import CMCD, DDS, SCLD
+from samplers.draws import Sampler
+from samplers.kernels import HMC, MALA, ULA, Gibbs, GibbsWithGradients, SwendsenWang, Wolff
+from samplers.peers import BlackjaxNUTS, BlackjaxTemperedSMC, Emcee, NumpyroNUTS
+from samplers.smoothing import DiffusiveGibbs, WalkJump
+from targets import Ising, Target, benchmark
+
+Start = Callable[[int, Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A grid: targets by name, samplers with options of their own."""
+
+    targets: Mapping[str, Callable[[], Target]]
+    samplers: Mapping[str, Sampler | tuple[Sampler, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """description: one line. options: for every `sample`. starts: by target, wide where modes are far apart.
+    references: targets whose moments are those of a long run. published: figures to stand beside.
+    """
+
+    description: str
+    blocks: tuple[Block, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    starts: Mapping[str, Start] = field(default_factory=dict)
+    references: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+
+
+def suite(name: str) -> Suite:
+    """The suite of that name; ValueError with the nearest name for an unknown one."""
+    if name not in SUITES:
+        near = difflib.get_close_matches(name, SUITES, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"suite: no suite {name!r}{hint} Known: {', '.join(SUITES)}")
+    return SUITES[name]()
+
+
+def run_suite(
+    name: str,
+    *,
+    folder: str | Path | None = None,
+    seeds: int = 1,
+    peers: bool = False,
+    timeout: float | None = None,
+    retry: bool = False,
+    workers: int = 1,
+    threads: int = 1,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Run a suite; the arguments are those of `compare`. peers: let samplers of other packages take part."""
+    chosen = suite(name)
+    cells: list[Cell] = []
+    for block in chosen.blocks:
+        targets = {target: build() for target, build in block.targets.items()}
+        samplers = dict(block.samplers) | (installed_peers(targets) if peers else {})
+        init = {target: start for target, start in chosen.starts.items() if target in targets}
+        cells += make_cells(targets, samplers, seeds=seeds, init=init, options=chosen.options)
+    grid = Grid(timeout, threads, executor, workers, retry, progress)
+    long_runs = {target: chosen.starts.get(target) for target in chosen.references}
+    about = {"suite": name, "published": to_records(chosen.published)}
+    return grid.run(cells, folder, long_runs, chosen.options, **about)
+
+
+def installed_peers(targets: Mapping[str, Target]) -> dict[str, Sampler]:
+    """Those whose package is there and that can run on all of the targets."""
+    if any(target.discrete for target in targets.values()):
+        return {}
+    every: dict[str, tuple[str, Sampler]] = {
+        "blackjax NUTS": ("blackjax", BlackjaxNUTS()),
+        "blackjax SMC": ("blackjax", BlackjaxTemperedSMC()),
+        "numpyro NUTS": ("numpyro", NumpyroNUTS()),
+        "emcee": ("emcee", Emcee()),
+    }
+    return {name: peer for name, (package, peer) in every.items() if importlib.util.find_spec(package)}
+
+
+def _named(*names: str) -> dict[str, Callable[[], Target]]:
+    return {name: lambda name=name: benchmark(name) for name in names}  # type: ignore[misc]
+
+
+def wide(scale: float, dim: int) -> Start:
+    """Starts spread over all modes: R-hat needs starts wider than the target."""
+    return lambda n, generator: scale * torch.randn(n, dim, generator=generator)
+
+
+def _quick() -> Suite:
+    return Suite(
+        "a hierarchical model, a regression, a funnel and nine modes, in minutes",
+        (
+            Block(_named("eight-schools", "sonar"), {"ULA": ULA(), "MALA": MALA(), "HMC": HMC(), "SMC": SMC()}),
+            Block(_named("funnel10-std3"), {"HMC": HMC(), "tempering": ParallelTempering(), "SMC": SMC()}),
+            Block(
+                _named("gmm9"),
+                {
+                    "ULA": ULA(),
+                    "HMC": HMC(),
+                    "tempering": ParallelTempering(),
+                    "SMC": SMC(),
+                    "CMCD": (CMCD(), {"iterations": 40}),
+                },
+            ),
+        ),
+        {"chains": 32, "draws": 1000, "warmup": 300},
+        {"gmm9": wide(6.0, 2)},
+        ("sonar",),
+    )
+
+
+def _standard() -> Suite:
+    return Suite(
+        "what papers compare on: mixtures, a funnel, wells, rings",
+        (
+            Block(
+                _named("gmm9", "gmm40-fab", "funnel10-std3", "many-well5-delta4", "two-modes-d32", "rings4-slips"),
+                {
+                    "HMC": HMC(),
+                    "tempering": ParallelTempering(),
+                    "AIS": AIS(),
+                    "SMC": SMC(),
+                    "walk-jump": WalkJump(),
+                    "DiGS": DiffusiveGibbs(),
+                    "DDS": (DDS(), {"iterations": 200}),
+                    "CMCD": (CMCD(), {"iterations": 200}),
+                },
+            ),
+            Block(
+                _named("many-well32-fab"),
+                {"HMC": HMC(), "AIS": AIS(), "SMC": SMC(), "SCLD": (SCLD(), {"iterations": 300, "draws": 20_000})},
+            ),
+        ),
+        {"chains": 64},
+        {"gmm9": wide(6.0, 2), "gmm40-fab": wide(40.0, 2), "many-well5-delta4": wide(2.0, 5)},
+        (),
+        STANDARD,
+    )
+
+
+def _bayes() -> Suite:
+    return Suite(
+        "posteriors: hierarchical models and regressions",
+        (
+            Block(
+                _named("eight-schools", "sonar", "ionosphere", "credit-unit-prior"),
+                {
+                    "ULA": ULA(),
+                    "MALA": MALA(),
+                    "HMC": HMC(),
+                    "AIS": AIS(),
+                    "SMC": SMC(),
+                    "CMCD": (CMCD(), {"iterations": 60}),
+                },
+            ),
+        ),
+        {"chains": 64},
+        {},
+        ("sonar", "ionosphere", "credit-unit-prior"),
+        BAYES,
+    )
+
+
+def _spins() -> Suite:
+    couplings = (0.3, 0.4407, 0.55)
+    return Suite(
+        "Ising models on an 8 x 8 torus below, at and above the critical coupling, with exact log Z",
+        (
+            Block(
+                {f"ising8-{coupling}": lambda c=coupling: Ising((8, 8), coupling=c) for coupling in couplings},  # type: ignore[misc]
+                {
+                    "Gibbs": Gibbs(),
+                    "with gradients": GibbsWithGradients(),
+                    "Swendsen-Wang": SwendsenWang(),
+                    "Wolff": Wolff(),
+                    "AIS": AIS(),
+                    "SMC": SMC(),
+                },
+            ),
+        ),
+        {"chains": 64},
+    )
+
+
+SUITES: dict[str, Callable[[], Suite]] = {
+    "quick": _quick,
+    "standard": _standard,
+    "bayes": _bayes,
+    "spins": _spins,
+}

@@ -1,0 +1,97 @@
+"""What draws are compared with: exact moments, or those of a long run, with their standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor
+
+from samplers import records
+from samplers.compare.shape import Shares, Thresholds, shares, thresholds
+from samplers.draws import Draws
+from targets import Moments, Target
+
+EXACT_DRAWS, SEED = 20_000, 54_321
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Mean and standard deviation of a variable, and their standard errors, each of the variable's shape."""
+
+    mean: Tensor
+    sd: Tensor
+    mean_error: Tensor
+    sd_error: Tensor
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Moments to compare with, where they come from, and their own standard errors, which are zero when exact.
+
+    at, shares: quantiles, and the shares of draws of `samplers.compare.shape` that belong to them; empty where there
+    are no draws of the target to take them from.
+    """
+
+    moments: Mapping[str, Moments]
+    source: str
+    errors: Mapping[str, Estimated]
+    at: Thresholds = field(default_factory=dict)
+    shares: Mapping[str, Shares] = field(default_factory=dict)
+
+
+def known_truth(target: Target) -> Truth | None:
+    """The exact moments that the target states, or None; shares come from exact draws, where it has them."""
+    if "moments" not in target.known:
+        return None
+    exact = {name: Moments(m.mean.double().cpu(), m.sd.double().cpu()) for name, m in target.moments.items()}
+    zero = {name: torch.zeros_like(m.mean) for name, m in exact.items()}
+    errors = {n: Estimated(m.mean, m.sd, zero[n], zero[n]) for n, m in exact.items()}
+    if "sample" not in target.known or target.discrete:
+        return Truth(exact, "exact", errors)
+    x = target.sample(EXACT_DRAWS, generator=Generator(target.device).manual_seed(SEED))
+    draws = Draws(x[None], target=target)
+    at = thresholds([draws])
+    return Truth(exact, "exact", errors, at, shares(draws, at))
+
+
+def truth_from(draws: Draws, source: str) -> Truth:
+    """The moments and shares of a long run, to serve as a reference for other samplers."""
+    found = mean_and_sd(draws)
+    at = thresholds([draws])
+    return Truth({name: Moments(e.mean, e.sd) for name, e in found.items()}, source, found, at, shares(draws, at))
+
+
+def mean_and_sd(draws: Draws) -> dict[str, Estimated]:
+    """Of every variable, over all draws by their weights.
+
+    Standard errors are ArviZ's of the chains; of weighted draws, with normalised weights w,
+    sqrt(sum w^2 (x - mean)^2) of the mean and sqrt(sum w^2 ((x - mean)^2 - var)^2) / (2 sd) of the deviation.
+    """
+    if draws.log_weights is not None:
+        return {name: _weighted(value, draws.log_weights) for name, value in draws.constrained.items()}
+    arviz = records.import_arviz()
+    posterior = records.dataset(draws.constrained, draws.variables, {})
+    errors = [arviz.mcse(posterior, method=method) for method in ("mean", "sd")]
+    found = {}
+    for name, value in draws.constrained.items():
+        flat = value.double().flatten(0, 1).cpu()
+        mean, sd = (torch.as_tensor(of[name].values, dtype=torch.float64) for of in errors)
+        found[name] = Estimated(flat.mean(0), flat.std(0), mean, sd)
+    return found
+
+
+def _weighted(value: Tensor, log_weights: Tensor) -> Estimated:
+    x = value.double().flatten(0, 1).cpu()
+    w = log_weights.double().reshape(-1).softmax(0).cpu().reshape(-1, *[1] * (x.ndim - 1))
+    mean = (w * x).sum(0)
+    square = (x - mean).square()
+    variance = (w * square).sum(0)
+    sd = variance.sqrt()
+    return Estimated(
+        mean,
+        sd,
+        (w.square() * square).sum(0).sqrt(),
+        (w.square() * (square - variance).square()).sum(0).sqrt() / (2 * sd),
+    )

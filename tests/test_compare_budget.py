@@ -1,0 +1,77 @@
+"""Runs of the length that a budget allows."""
+
+import pytest
+import torch
+
+import samplers
+import targets
+from samplers import Cost, Draws, compare
+from samplers.compare.budget import AIM, ENOUGH, Budget, OverBudget, evaluations, spend
+
+
+class Costing:
+    """A run costs fixed + each * draws."""
+
+    def __init__(self, fixed, each):
+        self.fixed, self.each, self.runs = fixed, each, []
+
+    def sample(self, target, *, draws=1000, warmup=500, seed=0):
+        self.runs.append(draws)
+        spent = int(self.fixed + self.each * draws)
+        return Draws(torch.zeros(1, draws, 1), cost=Cost(spent, 0, spent / 1000))
+
+
+@pytest.mark.parametrize(("fixed", "each"), [(0, 1), (0, 7), (500, 3), (9000, 1), (0, 700), (3, 0.1)])
+@pytest.mark.parametrize("budget", [Budget(10_000), Budget(seconds=10.0), Budget(10_000, 20.0)])
+def test_a_run_uses_most_of_its_budget_and_no_more(fixed, each, budget):
+    sampler = Costing(fixed, each)
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, budget)
+    share = budget.share(draws.cost)
+    step = each / 10_000  # what one draw more costs
+    assert min(ENOUGH, 1 - 1.5 * step) <= share <= 1
+    assert sum(sampler.runs) <= (1 / AIM + 1.5) * max(sampler.runs) + 5 * 16  # the trials are short beside the run
+
+
+def test_a_budget_below_the_shortest_run():
+    sampler = Costing(20_000, 1)
+    with pytest.raises(OverBudget, match="the shortest run \\(draws=1, warmup=1\\) took 2 times the budget of 10,000"):
+        spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(10_000))
+
+
+def test_the_length_must_be_open():
+    sampler = Costing(0, 1)
+    with pytest.raises(ValueError, match="draws: given beside a budget"):
+        spend(lambda options: sampler.sample(None, **options), sampler, {"draws": 10}, Budget(10_000))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((0,), "max_evaluations: got 0"), ((None, -1.0), "max_seconds: got -1"), ((2.5,), "max_evaluations: got 2.5")],
+)
+def test_bad_budgets(arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        Budget(*arguments)
+
+
+def test_evaluations_are_the_larger_count():
+    assert evaluations(Cost(3, 7)) == evaluations(Cost(7, 3)) == 7
+
+
+def test_real_samplers_meet_a_budget_of_evaluations():
+    target = targets.Gaussian(torch.zeros(2), torch.tensor([1.0, 2.0]))
+    given = {
+        "mala": samplers.MALA(),
+        "hmc": samplers.HMC(),
+        "smc": samplers.SMC(base=targets.Gaussian(torch.zeros(2), 3.0)),
+        "svgd": (samplers.SVGD(), {"draws": 100}),
+    }
+    result = compare({"plane": target}, given, max_evaluations=100_000, chains=64, distances=False)
+    assert list(result.table["error"]) == [""] * 4
+    assert result.table["budget_share"].between(ENOUGH, 1).all(), result.table["budget_share"]
+    assert (result.table["evaluations"] <= 100_000).all()
+
+
+def test_a_budget_that_cannot_be_met_is_a_row():
+    target = targets.Gaussian(torch.zeros(2))
+    result = compare({"plane": target}, {"smc": samplers.SMC()}, max_evaluations=10, distances=False)
+    assert result.table["error"][0].startswith("OverBudget: the shortest run (draws=1) took")

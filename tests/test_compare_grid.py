@@ -1,0 +1,336 @@
+"""The grid: processes of their own, failures as rows, results on disk, resuming, executors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import torch
+from compare_cases import Crash, Exact, Exit, Hang, Refuse
+
+import samplers
+import targets
+from samplers import Draws, compare
+from samplers.compare import apart
+
+TIMES = ["seconds", "ess_per_second"]
+
+
+def plane():
+    return targets.Gaussian(torch.zeros(2))
+
+
+def test_each_way_to_fail_is_a_row():
+    given = {"good": Exact(), "crash": Crash(), "exit": Exit(), "hang": Hang(), "refuse": Refuse(), "again": Exact()}
+    result = compare({"plane": plane()}, given, timeout=3.0, distances=False)
+    errors = dict(zip(result.table["sampler"], result.table["error"], strict=True))
+    assert errors["good"] == errors["again"] == ""
+    assert errors["crash"] == "the process was killed by SIGSEGV"
+    assert errors["exit"] == "the process ended with exit code 3: a last word"
+    assert errors["hang"] == "timed out after 3 s"
+    assert errors["refuse"] == "ValueError: target: not for me"
+    assert set(result.draws) == {("plane", "good", 0), ("plane", "again", 0)}
+    assert "hang: the run failed (timed out after 3 s)" in str(result)
+
+
+def test_functions_without_a_name_go_along():
+    """A density and a sampler that no other process could import."""
+
+    class Local:
+        def sample(self, target, *, seed=0):
+            x = torch.randn(4, 50, 3, generator=torch.Generator().manual_seed(seed))
+            return Draws(x, target=target, cost=samplers.Cost(200, 200, 0.1))
+
+    target = targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), 3)
+    result = compare({"own": target}, {"local": Local(), "mala": samplers.MALA()}, chains=4, draws=20, warmup=10)
+    assert list(result.table["error"]) == ["", ""]
+
+
+def test_what_cannot_be_sent_is_named():
+    lock = threading.Lock()
+
+    def density(x):
+        with lock:
+            return -0.5 * x.square().sum(-1)
+
+    target = targets.LogDensity(density, 3)
+    with pytest.raises(ValueError, match="own, mala: cannot be sent to another process .* without open files, locks"):
+        compare({"own": target}, {"mala": samplers.MALA()})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({"t": 3}, {"s": Exact()}), "targets: 't' is a int, expected a targets.Target"),
+        (({}, {"s": Exact()}), "targets: got none"),
+        (({"t": None}, {}), "targets: 't' is a NoneType"),
+        (({"t": plane()}, {}), "samplers: got none"),
+        (({"t": plane()}, {"s": samplers.HMC}), "samplers: 's' is the class HMC, expected an object with a method"),
+        (({"t": plane()}, {"s": 3}), "samplers: 's' is int"),
+        (({"t": plane()}, {"reference": Exact()}), "samplers: 'reference' is the name of the long reference runs"),
+    ],
+)
+def test_bad_grids(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        compare(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "seeds: got 0"),
+        ({"workers": 0}, "workers: got 0"),
+        ({"timeout": 0.0}, "timeout: got 0"),
+        ({"max_evaluations": 0}, "max_evaluations: got 0"),
+        ({"init": {"other": None}}, "init: got \\['other'\\], expected names among the targets"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        compare({"t": plane()}, {"s": Exact()}, **options)
+
+
+def test_options_of_one_sampler_are_its_own():
+    result = compare({"t": plane()}, {"few": (Exact(), {"draws": 40}), "many": Exact()}, draws=60, distances=False)
+    assert result.draws["t", "few", 0].x.shape[1] == 40
+    assert result.draws["t", "many", 0].x.shape[1] == 60
+
+
+def test_an_option_that_nobody_takes_is_an_error_of_the_cell():
+    result = compare({"t": plane()}, {"s": Exact()}, speed=3)
+    assert "unexpected keyword argument 'speed'" in result.table["error"][0]
+
+
+def test_results_are_found_again(tmp_path):
+    given = {"exact": Exact(), "hmc": samplers.HMC()}
+    first = compare({"t": plane()}, given, seeds=2, folder=tmp_path, chains=4, draws=30)
+    (tmp_path / "cells/t/hmc/1.json").unlink()
+    written = (tmp_path / "cells/t/exact/0.nc").stat().st_mtime_ns
+    again = compare({"t": plane()}, given, seeds=2, folder=tmp_path, chains=4, draws=30)
+    assert (tmp_path / "cells/t/exact/0.nc").stat().st_mtime_ns == written
+    assert_same(first, again)
+    read = samplers.Comparison.load(tmp_path)
+    assert_same(first, read)
+    assert str(first.verdicts["t"]) == str(read.verdicts["t"])
+    assert torch.equal(first.draws["t", "hmc", 1].x, read.draws["t", "hmc", 1].x)
+
+
+def assert_same(one, other):
+    a, b = (result.table.drop(columns=TIMES, errors="ignore") for result in (one, other))
+    assert a.to_json() == b.to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"draws": 31}, "draws was 30, here 31"),
+        ({"samplers": {"exact": Exact(0.5)}}, "sampler was Exact\\(0.0, 1.0\\), here Exact\\(0.5, 1.0\\)"),
+        ({"targets": {"t": targets.Gaussian(torch.ones(2))}}, "density was "),
+        ({"max_evaluations": 10_000, "draws": None}, "budget was , here 10,000 evaluations"),
+    ],
+)
+def test_a_folder_of_another_comparison(change, message, tmp_path):
+    arguments = {"targets": {"t": plane()}, "samplers": {"exact": Exact()}, "draws": 30}
+    compare(**arguments, folder=tmp_path, distances=False)
+    changed = {name: value for name, value in (arguments | change).items() if value is not None}
+    with pytest.raises(ValueError, match=f"folder: .* holds another run of exact on t with seed 0: .*{message}"):
+        compare(**changed, folder=tmp_path, distances=False)
+
+
+def test_failures_are_kept_and_tried_again_when_asked(tmp_path):
+    flag = tmp_path / "mended"
+
+    class Sometimes(Exact):
+        def sample(self, target, *, seed=0):
+            if not flag.exists():
+                raise RuntimeError("not yet")
+            return super().sample(target, seed=seed)
+
+    def run(**options):
+        return compare({"t": plane()}, {"s": Sometimes()}, folder=tmp_path, distances=False, **options).table["error"][
+            0
+        ]
+
+    assert run() == "RuntimeError: not yet"
+    flag.touch()
+    assert run() == "RuntimeError: not yet"
+    assert run(retry=True) == ""
+
+
+@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
+def test_any_executor_gives_the_same_table(kind):
+    targets_, given = {"a": plane(), "b": targets.benchmark("gmm9")}, {"exact": Exact(), "mala": samplers.MALA()}
+    alone = compare(targets_, given, seeds=2, chains=4, draws=40, warmup=10, distances=False)
+    made = ThreadPoolExecutor(2) if kind == "threads" else ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+    with made as executor:
+        spread = compare(targets_, given, seeds=2, chains=4, draws=40, warmup=10, distances=False, executor=executor)
+    assert_same(alone, spread)
+
+
+def test_an_executor_that_breaks_is_a_row():
+    class Broken(ThreadPoolExecutor):
+        def submit(self, *args, **kwargs):
+            return super().submit(lambda: 1 / 0)
+
+    with Broken(1) as executor:
+        result = compare({"t": plane()}, {"s": Exact()}, executor=executor)
+    assert result.table["error"][0] == "ZeroDivisionError: division by zero"
+
+
+def test_two_dask_workers_give_the_table_of_one_process():
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    given = {"exact": Exact(), "mala": samplers.MALA()}
+    arguments = {"seeds": 2, "chains": 4, "draws": 40, "warmup": 10, "distances": False}
+    alone = compare({"a": plane()}, given, **arguments)
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        spread = compare({"a": plane()}, given, executor=client.get_executor(), **arguments)
+    assert_same(alone, spread)
+
+
+GRID = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from compare_cases import Exact
+import targets
+from samplers import compare
+compare({{f"t{{i}}": targets.Gaussian(torch.zeros(2)) for i in range({size})}},
+        {{f"s{{i}}": Exact(i / 8) for i in range({size})}}, seeds={seeds}, draws=40,
+        folder={folder!r}, workers=2, distances=False)
+print("whole")
+"""
+
+
+def killed_and_resumed(tmp_path, size, seeds, kills):
+    """A grid in a process that is killed when so many cells are done, and then finished; its table."""
+    script = GRID.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "broken"), size=size, seeds=seeds)
+    for after in kills:
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, start_new_session=True)
+        until = time.monotonic() + 120
+        while len(list((tmp_path / "broken").rglob("*.json"))) < after and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert process.poll() is None, "the grid was done before it was killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "whole\n"
+    return samplers.Comparison.load(tmp_path / "broken")
+
+
+def grid_in_one_go(size, seeds):
+    return compare(
+        {f"t{i}": plane() for i in range(size)},
+        {f"s{i}": Exact(i / 8) for i in range(size)},
+        seeds=seeds,
+        draws=40,
+        workers=2,
+        distances=False,
+    )
+
+
+def test_a_grid_that_is_killed_goes_on(tmp_path):
+    found = killed_and_resumed(tmp_path, 2, 2, [3])
+    assert_same(found, grid_in_one_go(2, 2))
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_two_hundred_cells_killed_five_times(tmp_path):
+    kills = torch.randint(5, 190, (5,), generator=torch.Generator().manual_seed(5)).sort().values.tolist()
+    found = killed_and_resumed(tmp_path, 10, 2, kills)
+    assert len(found.table) == 200
+    assert_same(found, grid_in_one_go(10, 2))
+
+
+def test_ctrl_c_ends_the_cells_that_run(tmp_path):
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import torch, targets\nfrom compare_cases import Hang\nfrom samplers import compare\n"
+        f"compare({{'t': targets.Gaussian(torch.zeros(2))}}, {{'s': Hang()}}, folder={str(tmp_path)!r})\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    time.sleep(1.0)
+    while not children(process.pid):
+        time.sleep(0.05)
+        assert process.poll() is None
+    time.sleep(1.0)
+    below = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in below):
+        assert time.monotonic() < until, "a process is left behind"
+        time.sleep(0.05)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def children(pid):
+    """All processes below one."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid:
+            child = int(stat.parent.name)
+            found += [child, *children(child)]
+    return found
+
+
+def test_a_server_that_dies_takes_one_cell_with_it(tmp_path):
+    server = apart.Server(1)
+    try:
+        (tmp_path / apart.JOB).write_bytes(b"no pickle")
+        assert server.run(tmp_path, 20.0) == "the process ended with exit code 1"
+        assert "UnpicklingError" in (tmp_path / apart.OUTPUT).read_text()
+        server._process.kill()
+        server._process.wait()
+        assert server.run(tmp_path, 20.0) == "the process ended with exit code 1"  # a new one
+    finally:
+        server.close()
+
+
+def test_the_reference_is_used_only_where_it_can_be_trusted(tmp_path):
+    """Two modes far apart: the long run has an R-hat of its own, and stands for no truth."""
+
+    def two(x):
+        return torch.logsumexp(torch.stack([-0.5 * (x - m).square().sum(-1) for m in (-6.0, 6.0)]), 0)
+
+    given = {"easy": targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), 2), "hard": targets.LogDensity(two, 2)}
+    start = {"hard": lambda n, g: 6 * torch.randn(n, 2, generator=g)}
+    result = compare(
+        given, {"mala": samplers.MALA()}, reference=True, init=start, folder=tmp_path, chains=8, draws=200, warmup=100
+    )
+    assert list(result.table["truth"]) == ["long HMC run", ""]
+    assert result.table["mean_error_se"][0] < 4.5
+    assert result.facts["easy"].source == "long HMC run"
+    (note,) = result.facts["hard"].notes
+    assert note.startswith("the reference run is not to be trusted (R-hat ")
+    assert note in str(result)
+
+
+def test_rows_say_what_their_run_has_warned_of(tmp_path):
+    stuck = targets.LogDensity(lambda x: torch.where(x.abs().amax(-1) < 2, 0.0, -torch.inf), 2)
+    result = compare({"box": stuck}, {"rw": samplers.RandomWalkMetropolis(step_size=1e3)}, chains=4, draws=20, warmup=0)
+    assert any("never moved" in text for text in result.rows[0]["warnings"])
+
+
+def test_what_is_asked_for_is_on_disk(tmp_path):
+    compare({"t": plane()}, {"s": Exact()}, folder=tmp_path, draws=30, distances=False)
+    saved = json.loads((tmp_path / "cells/t/s/0.json").read_text())
+    assert saved["asked"]["draws"] == "30"
+    assert saved["row"]["sampler"] == "s"
+    with pytest.raises(FileNotFoundError, match="holds no finished comparison"):
+        samplers.Comparison.load(tmp_path / "cells")

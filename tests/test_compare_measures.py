@@ -1,0 +1,171 @@
+"""The measures of a run, against definitions and exact draws."""
+
+import math
+
+import pytest
+import torch
+
+import samplers
+import targets
+from samplers import Cost, Draws
+from samplers.compare import measures
+from samplers.compare.distances import NAMES, distances
+from samplers.compare.shape import LEVELS, misfit, shares, thresholds
+from samplers.compare.truth import known_truth, mean_and_sd, truth_from
+
+
+def drawn(target, n=4000, chains=4, seed=1, **more):
+    x = target.sample(n, generator=torch.Generator().manual_seed(seed)).reshape(chains, -1, target.dim)
+    return Draws(x, target=target, cost=Cost(n, 2 * n, 2.0), **more)
+
+
+def weighted(n=4000, scale=1.5, seed=0):
+    """Draws of N(0, scale^2) with the weights of N(0, 1)."""
+    target = targets.Gaussian(torch.zeros(1, dtype=torch.float64))
+    x = scale * torch.randn(n, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    log_w = (0.5 * (x / scale).square() - 0.5 * x.square())[:, 0]
+    return Draws(x[None], log_weights=log_w[None], target=target, cost=Cost(n, 0, 1.0))
+
+
+def test_the_ess_of_weighted_draws_is_that_of_their_weights():
+    """Draws resampled from few would look independent."""
+    draws = weighted(500, scale=8.0)
+    share = 1 / float(draws.log_weights.softmax(-1).square().sum()) / 500
+    found = measures.mixing(draws)
+    assert found["ess_bulk"] == pytest.approx(500 * share)
+    assert found["ess_bulk"] < 150
+    assert measures.evidence(draws)["weight_ess"] == pytest.approx(share)
+
+
+def test_costs():
+    found = measures.mixing(drawn(targets.Gaussian(torch.zeros(2))))
+    assert found["evaluations"] == 8000
+    assert found["ess_per_1000_evaluations"] == pytest.approx(found["ess_bulk"] / 8)
+    assert found["ess_per_second"] == pytest.approx(found["ess_bulk"] / 2)
+    assert found["autocorrelation"] == pytest.approx(4000 / found["ess_bulk"])
+    free = Draws(torch.randn(4, 50, 1, generator=torch.Generator().manual_seed(0)))
+    assert math.isnan(measures.mixing(free)["ess_per_second"])  # no time, and no division by it
+
+
+def test_errors_are_in_standard_errors():
+    target = targets.benchmark("gmm9-unequal", dtype=torch.float64)
+    draws, truth = drawn(target), known_truth(target)
+    assert measures.errors(draws, truth)["mean_error_se"] < 4.5
+    far = measures.errors(Draws(draws.x + torch.tensor([0.0, 5.0]), target=target), truth)
+    assert far["mean_error_se"] > 20
+    assert far["mean_error_at"] == "x[1]"
+    assert far["mean_error_sd"] == pytest.approx(5 / float(target.covariance[1, 1].sqrt()), rel=0.05)
+
+
+def test_the_standard_errors_of_weighted_moments():
+    """Means and deviations of 400 weighted samples spread as they say."""
+    found = [mean_and_sd(weighted(400, seed=seed))["x"] for seed in range(400)]
+    for value, error in (("mean", "mean_error"), ("sd", "sd_error")):
+        values = torch.cat([getattr(one, value) for one in found])
+        stated = torch.cat([getattr(one, error) for one in found])
+        assert float(values.std() / stated.square().mean().sqrt()) == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_long_run_as_truth_has_errors_of_its_own():
+    target = targets.Gaussian(torch.zeros(2))
+    truth = truth_from(drawn(target), "long run")
+    assert truth.source == "long run"
+    assert (truth.errors["x"].mean_error > 0).all()
+    assert (truth.shares["x"].error > 0).all()
+    assert measures.errors(drawn(target, seed=2), truth)["mean_error_se"] < 4.5
+
+
+def test_shares_at_the_quantiles():
+    target = targets.Gaussian(torch.zeros(1, dtype=torch.float64))
+    at = {"x": torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(LEVELS, dtype=torch.float64))[:, None]}
+    (found,) = shares(drawn(target, 200_000), at).values()
+    expected = torch.tensor([[0.05], [0.5], [0.5], [0.05]], dtype=torch.float64)
+    assert ((found.share - expected).abs() < 4.5 * found.error).all()
+    assert torch.allclose(found.error, (expected * (1 - expected) / 200_000).sqrt(), rtol=0.1)
+    (found,) = shares(weighted(20_000), at).values()
+    assert ((found.share - expected).abs() < 4.5 * found.error).all()
+
+
+def test_misfits_of_exact_draws_are_those_of_chance():
+    """200 sets of exact draws of a funnel, whose deviations no standard error fits: 4 events of 10 variables."""
+    target = targets.benchmark("funnel10-std3")
+    truth = known_truth(target)
+    found = [misfit(shares(drawn(target, 800, seed=s), truth.at), truth.shares, 800) for s in range(200)]
+    assert all(one.tests == 40 for one in found)
+    assert max(one.standard_errors for one in found) < 5.0
+    assert 2.0 < sum(one.standard_errors for one in found) / 200 < 2.9  # 2.5 for 40 independent normal errors
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x + 0.3, "its x[0] lies too high"),
+        (lambda x: x - 0.3, "its x[0] lies too low"),
+        (lambda x: 1.3 * x, "too"),
+        (lambda x: torch.where(x > 1.5, 1.5, x), "its upper tail of x[0] is too light"),
+        (lambda x: torch.where(x < -1.5, -4.0, x), "its"),
+    ],
+)
+def test_misfits_in_words(change, said):
+    target = targets.Gaussian(torch.zeros(1, dtype=torch.float64))
+    truth = known_truth(target)
+    draws = drawn(target)
+    assert misfit(shares(draws, truth.at), truth.shares, 4000).standard_errors < 4.5
+    changed = Draws(change(draws.x), target=target)
+    found = misfit(shares(changed, truth.at), truth.shares, 4000)
+    if said != "its":  # moving draws that are in the tail already moves no share
+        assert found.standard_errors > 5
+        assert said in found.words
+        assert "of its draws are" in found.words
+
+
+def test_thresholds_are_quantiles():
+    value = torch.arange(1001.0, dtype=torch.float64).reshape(1, -1, 1)
+    (at,) = thresholds([Draws(value), Draws(value + 10)]).values()
+    assert at[:, 0].tolist() == pytest.approx([1000 * level + 5 for level in LEVELS])
+
+
+def test_modes_of_weighted_draws():
+    target = targets.GaussianMixture([[-4.0], [4.0]], scales=1.0, weights=[0.7, 0.3])
+    x = target.sample(6000, generator=torch.Generator().manual_seed(3))
+    log_w = torch.where(x[:, 0] > 0, 0.7 / 0.3, 0.3 / 0.7).log().double()  # as if the weights were the other way
+    found = measures.between_modes(Draws(x[None], log_weights=log_w[None], target=target))
+    assert found["mode_weights"] == pytest.approx([0.3, 0.7], abs=0.03)
+    assert found["mode_error_se"] > 10
+    right = measures.between_modes(Draws(x[None], log_weights=torch.zeros(1, 6000), target=target))
+    assert right["mode_error_se"] < 4
+
+
+def test_distances_stand_beside_their_floor():
+    target = targets.Gaussian(torch.zeros(2))
+    good = distances(drawn(target), 4000.0)
+    bad = distances(Draws(drawn(target).x * 1.5 + 0.5, target=target), 4000.0)
+    assert good["distance_points"] == 500
+    for name in NAMES:
+        assert bad[name] > bad[f"{name}_highest"], name
+        assert good[name] < bad[name], name
+
+
+def test_distances_where_they_cannot_be_known():
+    target = targets.Gaussian(torch.zeros(2))
+    assert all(math.isnan(distances(drawn(target), 5.0)[name]) for name in NAMES)  # too few effective draws
+    secret = targets.LogDensity(target.log_prob, 2)
+    found = distances(Draws(drawn(target).x, target=secret), 400.0)
+    assert math.isnan(found["w2"])
+    assert abs(found["ksd"]) < 0.05
+    spins = targets.Ising((4, 4), coupling=0.3)
+    x = torch.ones(1, 100, 16)
+    assert distances(Draws(x, target=spins), 100.0)["distance_points"] == 0
+
+
+def test_bounds_of_learned_samplers():
+    found = measures.evidence(
+        Draws(
+            torch.zeros(1, 3, 1),
+            log_weights=torch.zeros(1, 3),
+            log_z=samplers.LogZ(0.1, 0.2, lower=-0.5, upper=0.6),
+            attrs={"elbo": -0.3},
+            target=targets.Gaussian(torch.zeros(1)),
+        )
+    )
+    assert (found["elbo"], found["eubo"], found["log_z"], found["log_z_true"]) == (-0.3, 0.6, 0.1, 0.0)

@@ -1,0 +1,101 @@
+"""Named suites, and published figures beside ours."""
+
+import importlib.util
+import math
+
+import pytest
+import torch
+from compare_cases import Exact
+
+import targets
+from samplers.compare import run_suite, suites
+from samplers.compare.published import QUANTITIES, Published, beside, from_records, to_records
+from samplers.compare.suites import SUITES, Block, Suite, installed_peers, suite
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_names_targets_that_exist(name):
+    chosen = suite(name)
+    names = [target for block in chosen.blocks for target in block.targets]
+    assert len(names) == len(set(names))
+    assert {*chosen.starts, *chosen.references} <= set(names)
+    for block in chosen.blocks:
+        for target, build in block.targets.items():
+            assert target in targets.benchmarks() or isinstance(build(), targets.Ising)
+    for start in chosen.starts.values():
+        assert start(3, torch.Generator().manual_seed(0)).shape[0] == 3
+    for one in chosen.published:
+        assert one.target in names
+        assert one.quantity in QUANTITIES
+        assert one.variant
+        assert one.source
+
+
+def test_unknown_suites_are_named():
+    with pytest.raises(ValueError, match="suite: no suite 'standart'; did you mean standard\\? Known: quick, standard"):
+        suite("standart")
+
+
+def small():
+    published = (Published("plane", "mode_error", 0.5, "theirs", "n = 10", "a paper"),)
+    return Suite(
+        "two blocks",
+        (
+            Block({"plane": lambda: targets.benchmark("gmm9")}, {"exact": Exact()}),
+            Block({"line": lambda: targets.benchmark("gmm4-1d")}, {"exact": Exact(), "few": (Exact(), {"draws": 40})}),
+        ),
+        {"draws": 50},
+        published=published,
+    )
+
+
+def test_a_suite_is_its_blocks(monkeypatch, tmp_path):
+    monkeypatch.setitem(suites.SUITES, "small", small)
+    result = run_suite("small", folder=tmp_path, seeds=2)
+    cells = [(row["target"], row["sampler"], row["seed"], row["draws"]) for row in result.rows]
+    assert cells == [
+        ("plane", "exact", 0, 400), ("plane", "exact", 1, 400), ("line", "exact", 0, 400), ("line", "exact", 1, 400),
+        ("line", "few", 0, 320), ("line", "few", 1, 320),
+    ]  # fmt: skip
+    assert result.grid["suite"] == "small"
+    (one,) = result.beside
+    assert one.sampler == "exact"
+    assert one.ahead
+    assert "theirs 0.5 (n = 10; a paper): ahead" in str(result)
+
+
+def row(target, sampler, **changes):
+    return {"target": target, "sampler": sampler, "error": "", "log_z_true": 0.0, "log_z": 0.1, "elbo": -1.0} | changes
+
+
+def test_the_best_of_ours_stands_beside_theirs():
+    rows = [
+        row("a", "one", log_z=0.3, elbo=-2.0), row("a", "one", log_z=-0.1, elbo=-1.0),
+        row("a", "two", log_z=0.15, elbo=math.nan), row("a", "three", error="failed"), row("b", "one", log_z=5.0),
+    ]  # fmt: skip
+    theirs = [
+        Published("a", "log_z_error", 0.1, "m", "v", "s"),
+        Published("a", "elbo", -1.6, "m", "v", "s"),
+        Published("c", "elbo", -1.6, "m", "v", "s"),
+    ]
+    error, elbo = beside(rows, theirs)  # of c there is nothing to say
+    assert (error.sampler, error.value, error.runs, error.ahead) == ("two", pytest.approx(0.15), 1, False)
+    assert (elbo.sampler, elbo.value, elbo.runs, elbo.ahead) == ("one", -1.5, 2, True)
+    assert "BEHIND" in str(error)
+    assert from_records(to_records(theirs)) == theirs
+
+
+def test_a_truth_from_a_long_run():
+    unknown = row("a", "one", log_z=-108.0, log_z_true=math.nan)
+    (one,) = beside([unknown], [Published("a", "log_z_error", 0.1, "m", "v", "s", truth=-108.39)])
+    assert one.value == pytest.approx(0.39)
+    known = row("a", "one", log_z=-108.0, log_z_true=-108.1)
+    (one,) = beside([known], [Published("a", "log_z_error", 0.1, "m", "v", "s", truth=-108.39)])
+    assert one.value == pytest.approx(0.1)
+
+
+def test_peers_that_are_installed_take_part():
+    found = installed_peers({"plane": targets.benchmark("gmm9")})
+    packages = {"blackjax NUTS": "blackjax", "blackjax SMC": "blackjax", "numpyro NUTS": "numpyro", "emcee": "emcee"}
+    assert set(found) == {name for name, package in packages.items() if importlib.util.find_spec(package)}
+    assert installed_peers({"spins": targets.Ising((4, 4), coupling=0.3)}) == {}
