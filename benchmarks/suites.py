@@ -58,13 +58,13 @@ def report(name: str, result: Comparison, options: Any) -> None:
             {
                 "target": one.published.target,
                 "quantity": QUANTITIES[one.published.quantity].title,
-                "ours": f"{one.value:.4g}",
+                "ours": f"{one.value:.4g} +- {one.error:.2g}",
                 "by": one.sampler,
                 "runs": one.runs,
                 "published": f"{one.published.value:.4g}",
                 "of": f"{one.published.method} ({one.published.variant})",
                 "source": one.published.source,
-                "we are": "ahead" if one.ahead else "behind",
+                "we are": one.place,
             }
             for one in result.beside
         ]

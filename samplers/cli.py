@@ -14,12 +14,12 @@ from samplers.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0, or 2 with one line on stderr for bad input."""
+    """Run the command; returns 0; 1 where every run of a comparison failed; 2 with one line on stderr for bad input."""
     options = _parser().parse_args(arguments)
     warnings.showwarning = _say  # type: ignore[assignment]
     warnings.simplefilter("always", SamplingWarning)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except (KeyError, ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, NotImplementedError) as error:
         text = error.args[0] if isinstance(error, KeyError) else error
         print(f"unnorm: {text}", file=sys.stderr)
@@ -27,7 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("unnorm: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,7 +102,7 @@ def _sample(options: argparse.Namespace) -> None:
     print(f"\n{draws.cost.score:,} scores in {draws.cost.seconds:.1f} s; draws in {options.out}")
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _compare(options: argparse.Namespace) -> int:
     from samplers.compare import compare, run_suite
     from samplers.registry import load_target, sampler
 
@@ -121,7 +120,11 @@ def _compare(options: argparse.Namespace) -> None:
             if target.name in found:
                 raise ValueError(f"targets: two are named {target.name!r}; give them different names")
             found[target.name] = target
+        if options.peers:
+            raise ValueError("--peers: goes with --suite; name peers in --samplers, such as --samplers hmc,emcee")
         names = (options.samplers or "ula,mala,hmc").split(",")
+        if len(set(names)) < len(names):
+            raise ValueError(f"--samplers: got {options.samplers}, expected different names")
         result = compare(
             found,
             {name: sampler(name, options.set) for name in names},
@@ -134,6 +137,7 @@ def _compare(options: argparse.Namespace) -> None:
     result.report(options.out)
     print(result)
     print(f"\n{options.out / 'index.html'} is the page; the draws are in {options.out / 'cells'}")
+    return int(all(row["error"] for row in result.rows))
 
 
 def _only_a_suite(options: argparse.Namespace) -> None:

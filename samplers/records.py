@@ -93,6 +93,14 @@ def write(path: Path, groups: Mapping[str, xr.Dataset]) -> Path:
     return path
 
 
+def warm_up() -> None:
+    """Import what `write` imports when it is first called."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "nothing.nc", {"posterior": dataset({"x": torch.zeros(1, 1)}, {}, {})})
+
+
 def read(path: Path) -> dict[str, xr.Dataset]:
     """The groups of a file that `write` wrote; ValueError for a file that is none."""
     import xarray as xr

@@ -15,16 +15,13 @@ def exact(target, seed, n):
 
 
 class Exact:
-    """Exact draws as chains; `shift` and `scale` make them wrong."""
+    """Exact draws as chains; `shift` and `scale` make them wrong, `stream` makes others of the same law."""
 
-    def __init__(self, shift=0.0, scale=1.0):
-        self.shift, self.scale = shift, scale
-
-    def __repr__(self):
-        return f"Exact({self.shift}, {self.scale})"
+    def __init__(self, shift=0.0, scale=1.0, stream=0):
+        self.shift, self.scale, self.stream = shift, scale, stream
 
     def sample(self, target, *, chains=8, draws=250, seed=0):
-        x = exact(target, seed + 1000 * int(self.shift * 8 + self.scale * 64), chains * draws) * self.scale
+        x = exact(target, seed + 1000 * self.stream, chains * draws) * self.scale
         x[:, 0] += self.shift
         return Draws(x.reshape(chains, draws, -1), target=target, cost=Cost(len(x), len(x), 0.01))
 

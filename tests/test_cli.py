@@ -65,6 +65,12 @@ def test_compare_writes_a_page_a_table_and_draws(tmp_path, capsys, own):
     assert printed.partition("index.html")[0] == capsys.readouterr().out.partition("index.html")[0]
 
 
+def test_all_failed_is_exit_1(tmp_path):
+    command = ["compare", "gmm9", "--samplers", "gibbs", "--out", str(tmp_path / "out"), *SHORT]
+    assert main(command) == 1
+    assert (tmp_path / "out" / "index.html").exists()
+
+
 def test_compare_keeps_to_a_budget(tmp_path, capsys):
     out = str(tmp_path / "out")
     command = ["compare", "gmm9", "--samplers", "mala", "--max-evaluations", "20000", "--chains", "8", "--out", out]
@@ -88,6 +94,11 @@ def test_compare_keeps_to_a_budget(tmp_path, capsys):
         (
             ["compare", "gmm9", "--suite", "quick", "--draws", "3", "--out", "x"],
             "--suite: a suite has targets, samplers and options of its own; got gmm9, --draws too",
+        ),
+        (["compare", "gmm9", "--peers", "--out", "x"], "--peers: goes with --suite"),
+        (
+            ["compare", "gmm9", "--samplers", "ula,ula", "--out", "x"],
+            "--samplers: got ula,ula, expected different names",
         ),
         (["report", "no/folder"], "folder: no/folder holds no finished comparison (grid.json is missing)"),
         (["sample", "gmm9", "--chains", "0", "--out", "x.nc"], "chains: got 0"),

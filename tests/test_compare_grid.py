@@ -1,5 +1,6 @@
 """The grid: processes of their own, failures as rows, results on disk, resuming, executors."""
 
+import gc
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from compare_cases import Crash, Exact, Exit, Hang, Refuse
 import samplers
 import targets
 from samplers import Draws, compare
-from samplers.compare import apart
+from samplers.compare import apart, identity
 
 TIMES = ["seconds", "ess_per_second"]
 
@@ -70,6 +71,8 @@ def test_what_cannot_be_sent_is_named():
     [
         (({"t": 3}, {"s": Exact()}), "targets: 't' is a int, expected a targets.Target"),
         (({}, {"s": Exact()}), "targets: got none"),
+        (({1: plane()}, {"s": Exact()}), "targets: got the name 1, expected a text"),
+        (({"t": plane()}, {"": Exact()}), "samplers: got the name '', expected a text"),
         (({"t": None}, {}), "targets: 't' is a NoneType"),
         (({"t": plane()}, {}), "samplers: got none"),
         (({"t": plane()}, {"s": samplers.HMC}), "samplers: 's' is the class HMC, expected an object with a method"),
@@ -86,6 +89,7 @@ def test_bad_grids(arguments, message):
     ("options", "message"),
     [
         ({"seeds": 0}, "seeds: got 0"),
+        ({"seeds": [1, 1]}, "seeds: got \\[1, 1\\], expected different seeds"),
         ({"workers": 0}, "workers: got 0"),
         ({"timeout": 0.0}, "timeout: got 0"),
         ({"max_evaluations": 0}, "max_evaluations: got 0"),
@@ -131,8 +135,11 @@ def assert_same(one, other):
     ("change", "message"),
     [
         ({"draws": 31}, "draws was 30, here 31"),
-        ({"samplers": {"exact": Exact(0.5)}}, "sampler was Exact\\(0.0, 1.0\\), here Exact\\(0.5, 1.0\\)"),
+        ({"samplers": {"exact": Exact(0.5)}}, "contents was "),
+        ({"samplers": {"exact": samplers.HMC(step_size=0.5)}}, "sampler was <.*Exact object>, here HMC"),
         ({"targets": {"t": targets.Gaussian(torch.ones(2))}}, "density was "),
+        ({"targets": {"t": targets.Gaussian(torch.zeros(2), 1.0 + 1e-4)}}, "density was "),
+        ({"init": {"t": lambda n, g: torch.zeros(n, 2)}, "samplers": {"exact": samplers.HMC()}}, "init was None, here"),
         ({"max_evaluations": 10_000, "draws": None}, "budget was , here 10,000 evaluations"),
     ],
 )
@@ -142,6 +149,115 @@ def test_a_folder_of_another_comparison(change, message, tmp_path):
     changed = {name: value for name, value in (arguments | change).items() if value is not None}
     with pytest.raises(ValueError, match=f"folder: .* holds another run of exact on t with seed 0: .*{message}"):
         compare(**changed, folder=tmp_path, distances=False)
+
+
+def test_the_same_density_on_another_day():
+    """Rounding is no other density; a different spread under a large constant is."""
+    one = targets.LogDensity(lambda x: -1e5 - 0.5 * x.square().sum(-1), 2, dtype=torch.float64)
+    same = targets.LogDensity(lambda x: -1e5 - 0.5 * (x * x).flip(-1).sum(-1), 2, dtype=torch.float64)
+    other = targets.LogDensity(lambda x: -1e5 - 0.5001 * x.square().sum(-1), 2, dtype=torch.float64)
+    assert identity.close(identity.density(one), identity.density(same))
+    assert not identity.close(identity.density(one), identity.density(other))
+
+
+def test_digests_tell_contents_apart():
+    def start(scale):
+        return lambda n, generator: scale * torch.ones(n)
+
+    same = [
+        (start(1.0), start(1.0)), (torch.ones(3), torch.ones(3)), ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        (Exact(0.5), Exact(0.5)), (samplers.HMC(), samplers.HMC()), (plane(), plane()),
+    ]  # fmt: skip
+    for a, b in same:
+        assert identity.digest(a) == identity.digest(b)
+    other = [
+        (start(1.0), start(2.0)), (torch.ones(2000), torch.ones(2000).index_fill(0, torch.tensor([1000]), 2.0)),
+        (Exact(0.5), Exact(0.25)), (lambda x: x, lambda x: -x), (samplers.HMC(), samplers.HMC(step_size=0.1)),
+        (plane(), targets.Gaussian(torch.ones(2))), (samplers.SMC(base=plane()), samplers.SMC(base=None)),
+    ]  # fmt: skip
+    for a, b in other:
+        assert identity.digest(a) != identity.digest(b)
+
+
+def test_another_truth_is_measured_anew(tmp_path):
+    target = targets.LogDensity(plane().log_prob, 2)
+    given = {"mala": samplers.MALA()}
+    options = {"folder": tmp_path, "chains": 8, "draws": 200, "warmup": 100}
+    first = compare({"t": target}, given, distances=False, **options)
+    assert first.table["mean_error_se"].isna().all()
+    second = compare({"t": target}, given, reference=True, **options)
+    assert second.table["mean_error_se"].notna().all()
+    assert second.table["ksd"].notna().all()
+
+
+def test_draws_outlive_the_result():
+    draws = compare({"t": plane()}, {"s": Exact()}, distances=False).draws
+    assert draws["t", "s", 0].x.shape == (8, 250, 2)
+    folder = draws._store.folder
+    assert folder.exists()
+    del draws
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_names_stay_in_their_folder(tmp_path):
+    names = ("..", ".hidden", "a/b", "Größe (2)")
+    result = compare({name: plane() for name in names}, {"..": Exact()}, folder=tmp_path / "in", distances=False)
+    assert list(result.table["error"]) == [""] * 4
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+    assert len(list((tmp_path / "in" / "cells").rglob("*.nc"))) == 4
+    assert_same(result, samplers.Comparison.load(tmp_path / "in"))
+
+
+def test_a_file_of_the_user_is_not_ours(tmp_path, monkeypatch):
+    """A targets.py in the working directory, which cells see as their own."""
+    (tmp_path / "targets.py").write_text("raise RuntimeError('not this one')")
+    (tmp_path / "data.txt").write_text("3")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNNORM_TEST_VALUE", "4")
+
+    class Reads(Exact):
+        def sample(self, target, *, seed=0):
+            assert Path("data.txt").read_text() == "3"
+            assert os.environ["UNNORM_TEST_VALUE"] == "4"
+            return super().sample(target, seed=seed)
+
+    apart.close_idle()
+    assert compare({"t": plane()}, {"s": Reads()}, distances=False).table["error"][0] == ""
+
+
+def test_what_a_cell_has_started_ends_with_it(tmp_path):
+    class Starts(Exact):
+        def sample(self, target, *, seed=0):
+            child = subprocess.Popen(["sleep", "60"])
+            (tmp_path / "pid").write_text(str(child.pid))
+            if seed:
+                time.sleep(60)
+            return super().sample(target, seed=seed)
+
+    for seed in (0, 1):
+        began = time.monotonic()
+        row = compare({"t": plane()}, {"s": Starts()}, seeds=[seed], timeout=5.0, distances=False).rows[0]
+        assert row["error"] == ("timed out after 5 s" if seed else "")
+        assert time.monotonic() - began < 40
+        pid = int((tmp_path / "pid").read_text())
+        assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+
+
+def test_a_density_that_refuses_points_has_no_picture():
+    def half(x):
+        if bool((x[:, 0] < 0).any()):
+            raise ValueError("x must be positive")
+        return -x.sum(-1)
+
+    class Inside:
+        def sample(self, target, *, seed=0):
+            x = torch.rand(4, 100, 2, generator=torch.Generator().manual_seed(seed))
+            return Draws(x, target=target, cost=samplers.Cost(400, 0, 0.1))
+
+    result = compare({"half": targets.LogDensity(half, 2)}, {"inside": Inside()}, distances=False)
+    assert result.table["error"][0] == ""
+    assert result.facts["half"].plane is None
 
 
 def test_failures_are_kept_and_tried_again_when_asked(tmp_path):
@@ -206,14 +322,16 @@ import targets
 from samplers import compare
 compare({{f"t{{i}}": targets.Gaussian(torch.zeros(2)) for i in range({size})}},
         {{f"s{{i}}": Exact(i / 8) for i in range({size})}}, seeds={seeds}, draws=40,
-        folder={folder!r}, workers=2, distances=False)
+        folder={folder!r}, workers={workers}, distances=False)
 print("whole")
 """
 
 
-def killed_and_resumed(tmp_path, size, seeds, kills):
+def killed_and_resumed(tmp_path, size, seeds, kills, workers=1):
     """A grid in a process that is killed when so many cells are done, and then finished; its table."""
-    script = GRID.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "broken"), size=size, seeds=seeds)
+    script = GRID.format(
+        tests=str(Path(__file__).parent), folder=str(tmp_path / "broken"), size=size, seeds=seeds, workers=workers
+    )
     for after in kills:
         process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, start_new_session=True)
         until = time.monotonic() + 120
@@ -234,7 +352,6 @@ def grid_in_one_go(size, seeds):
         {f"s{i}": Exact(i / 8) for i in range(size)},
         seeds=seeds,
         draws=40,
-        workers=2,
         distances=False,
     )
 
@@ -248,7 +365,7 @@ def test_a_grid_that_is_killed_goes_on(tmp_path):
 @pytest.mark.slow
 def test_two_hundred_cells_killed_five_times(tmp_path):
     kills = torch.randint(5, 190, (5,), generator=torch.Generator().manual_seed(5)).sort().values.tolist()
-    found = killed_and_resumed(tmp_path, 10, 2, kills)
+    found = killed_and_resumed(tmp_path, 10, 2, kills, workers=2)
     assert len(found.table) == 200
     assert_same(found, grid_in_one_go(10, 2))
 

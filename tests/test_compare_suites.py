@@ -60,12 +60,20 @@ def test_a_suite_is_its_blocks(monkeypatch, tmp_path):
     assert result.grid["suite"] == "small"
     (one,) = result.beside
     assert one.sampler == "exact"
-    assert one.ahead
-    assert "theirs 0.5 (n = 10; a paper): ahead" in str(result)
+    assert one.place == "ahead"
+    assert "2 runs; theirs 0.5 (n = 10; a paper): AHEAD" in str(result)
 
 
 def row(target, sampler, **changes):
-    return {"target": target, "sampler": sampler, "error": "", "log_z_true": 0.0, "log_z": 0.1, "elbo": -1.0} | changes
+    return {
+        "target": target,
+        "sampler": sampler,
+        "error": "",
+        "log_z_true": 0.0,
+        "log_z": 0.1,
+        "log_z_se": 0.01,
+        "elbo": -1.0,
+    } | changes
 
 
 def test_the_best_of_ours_stands_beside_theirs():
@@ -79,8 +87,9 @@ def test_the_best_of_ours_stands_beside_theirs():
         Published("c", "elbo", -1.6, "m", "v", "s"),
     ]
     error, elbo = beside(rows, theirs)  # of c there is nothing to say
-    assert (error.sampler, error.value, error.runs, error.ahead) == ("two", pytest.approx(0.15), 1, False)
-    assert (elbo.sampler, elbo.value, elbo.runs, elbo.ahead) == ("one", -1.5, 2, True)
+    assert (error.sampler, error.value, error.runs, error.place) == ("two", pytest.approx(0.15), 1, "behind")
+    assert (elbo.sampler, elbo.value, elbo.runs, elbo.place) == ("one", -1.5, 2, "level")
+    assert elbo.error == pytest.approx(0.5)
     assert "BEHIND" in str(error)
     assert from_records(to_records(theirs)) == theirs
 

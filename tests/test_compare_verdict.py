@@ -2,15 +2,17 @@
 
 import math
 
+import arviz
 import pytest
 import torch
 from compare_cases import DoubledJacobian, Exact, NarrowImportance, NoisyLangevin, OneMode
 
 import targets
-from samplers import compare
+from samplers import Cost, Draws, compare
 from samplers.compare.agreements import Together
 from samplers.compare.facts import Facts
-from samplers.compare.verdict import _largest_group, limit, verdicts
+from samplers.compare.limits import limit, log_z_limit, r_hat_limit
+from samplers.compare.verdict import largest_groups, verdicts
 
 
 def two_modes():
@@ -41,9 +43,11 @@ def test_a_chain_stuck_in_one_mode():
 
 def test_a_chain_stuck_in_one_mode_where_nothing_is_known():
     """Two that agree stand against the one that does not."""
-    found = verdict(secret(two_modes()), {"one": Exact(), "two": Exact(1e-3), "stuck": OneMode()})
+    found = verdict(secret(two_modes()), {"one": Exact(), "two": Exact(stream=1), "stuck": OneMode()})
     assert found.faults["one"] == found.faults["two"] == []
-    assert "it disagrees with one on x[0] (R-hat between them 1." in found.faults["stuck"][0]
+    (said,) = found.faults["stuck"]
+    assert said.startswith("it disagrees with one and two: with one, ")
+    assert "R-hat between them 1." in said
     assert "one and two agree with one another" in found.conclusion
 
 
@@ -72,21 +76,80 @@ def test_a_wrong_jacobian():
 def test_the_smaller_difference_that_r_hat_does_not_see():
     """A spread 5 % too large moves no R-hat above 1.01; the difference in standard errors does."""
     target = secret(targets.Gaussian(torch.zeros(1, dtype=torch.float64)))
-    found = verdict(target, {"a": Exact(), "b": Exact(1e-3), "wide": Exact(scale=1.05)}, draws=4000)
+    found = verdict(target, {"a": Exact(), "b": Exact(stream=1), "wide": Exact(scale=1.05)}, draws=4000)
     assert found.faults["a"] == found.faults["b"] == []
-    assert "of their draws of x[0] are" in found.faults["wide"][0]
-    assert "standard errors" in found.faults["wide"][0]
+    (said,) = found.faults["wide"]
+    assert "standard errors" in said
+    assert "R-hat" not in said
 
 
 def test_exact_draws_have_no_fault():
-    """Limits are for one false alarm in 10,000 rows."""
-    result = compare(
-        {"modes": two_modes(), "funnel": targets.benchmark("funnel10-std3")},
-        {"exact": Exact()},
-        seeds=4,
-        distances=False,
-    )
-    assert [one.faults["exact"] for one in result.verdicts.values()] == [[], []]
+    """Long chains and short ones, with truth and without, two samplers and their differences."""
+    given = {"a": Exact(), "b": Exact(stream=1), "short": (Exact(stream=2), {"draws": 30})}
+    grid = {
+        "modes": two_modes(),
+        "funnel": targets.benchmark("funnel10-std3"),
+        "spins": targets.Ising((4, 4), coupling=0.3),
+        "secret": secret(targets.Gaussian(torch.zeros(10))),
+    }
+    result = compare(grid, given, seeds=2, distances=False)
+    assert {name: dict(one.faults) for name, one in result.verdicts.items()} == {
+        name: {"a": [], "b": [], "short": []} for name in grid
+    }
+
+
+def test_spins_that_do_not_know_of_each_other():
+    """Every spin has the right law, and the energy is wrong."""
+
+    class Coins:
+        def sample(self, target, *, seed=0):
+            g = torch.Generator().manual_seed(seed)
+            x = torch.randint(2, (8, 250, target.dim), generator=g).to(target.dtype) * 2 - 1
+            return Draws(x, target=target, cost=Cost(2000, 0, 0.01))
+
+    found = verdict(targets.Ising((4, 4), coupling=0.3), {"coins": Coins(), "right": Exact()})
+    assert found.faults["right"] == []
+    assert "of the log-density is too heavy" in found.faults["coins"][0]
+
+
+def test_right_marginals_that_are_independent():
+    class Marginals(Exact):
+        def sample(self, target, *, seed=0):
+            draws = super().sample(target, seed=seed)
+            return Draws(torch.stack([draws.x[..., 0], draws.x.flip(0)[..., 1]], -1), target=target, cost=draws.cost)
+
+    target = targets.Gaussian(torch.zeros(2), covariance=torch.tensor([[1.0, 0.95], [0.95, 1.0]]))
+    assert "log-density" in verdict(target, {"marginals": Marginals()}).faults["marginals"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x * torch.nan, "2000 of its 2000 draws are not finite"),
+        (lambda x: x.clone().fill_(0.3), "all its draws of x[0] are the same"),
+        (lambda x: x[:, :4] + 100.0, "100.0% of its draws are above"),
+    ],
+)
+def test_draws_that_are_no_draws(change, said):
+    """Also where too few are effective for the usual limits."""
+
+    class Changed(Exact):
+        def sample(self, target, *, seed=0):
+            draws = super().sample(target, seed=seed)
+            return Draws(change(draws.x), target=target, cost=draws.cost)
+
+    found = verdict(targets.Gaussian(torch.zeros(2)), {"changed": Changed(), "right": Exact()})
+    assert found.faults["right"] == []
+    assert said in found.faults["changed"][0]
+    assert "right agrees" in found.conclusion
+
+
+def test_two_against_two_nobody_is_believed():
+    given = {"a": Exact(), "b": Exact(stream=1), "c": Exact(1.0, stream=2), "d": Exact(1.0, stream=3)}
+    found = verdict(secret(targets.Gaussian(torch.zeros(1))), given)
+    assert found.conclusion == "None of the samplers can be believed:"
+    assert found.faults["a"][0].startswith("it disagrees with c and d: with c, ")
+    assert found.faults["c"][0].startswith("it disagrees with a and b: with a, ")
 
 
 UNKNOWN = (
@@ -97,9 +160,9 @@ UNKNOWN = (
 
 def row(**changes):
     plain = {
-        "target": "t", "sampler": "s", "seed": 0, "error": "", "draws": 1000, "r_hat": 1.0, "ess_bulk": 900.0,
-        "divergences": 0, "mean_error_se": 1.0, "mean_error_sd": 0.1, "mean_error_at": "x[0]", "variables": 2,
-        "shape_error": "", "shape_tests": 0,
+        "target": "t", "sampler": "s", "seed": 0, "error": "", "draws": 1000, "chains": 4, "r_hat": 1.0, "variables": 2,
+        "ess_bulk": 900.0, "divergences": 0, "not_finite": 0, "constant": "", "mean_error_se": 1.0,
+        "mean_error_sd": 0.1, "mean_error_at": "x[0]", "shape_error": "", "shape_tests": 0,
     }  # fmt: skip
     return dict.fromkeys(UNKNOWN, math.nan) | plain | changes
 
@@ -107,7 +170,7 @@ def row(**changes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"r_hat": 1.02}, "its chains do not agree with one another (R-hat 1.020)"),
+        ({"r_hat": 1.1}, "its chains do not agree with one another (R-hat 1.100)"),
         ({"r_hat": 1.5, "mode_r_hat": 2.0}, "its chains do not mix between modes (R-hat 1.50, of modes 2.00)"),
         ({"divergences": 50}, "its proposals diverged, 5.0% of its draws"),
         ({"weight_ess": 0.01}, "only 1.0% of its weighted draws are effective"),
@@ -128,20 +191,22 @@ def test_each_fault_in_words(changes, said):
     facts = Facts("t", 2, False, moments={"x[0]": (0.0, 1.0)}, source="exact", mode_weights=[0.5, 0.5])
     (found,) = verdicts([row(**changes)], {"t": facts}, {}).values()
     assert found.faults == {"s": [said]}
-    assert found.conclusion == "It cannot be believed."
+    assert found.conclusion == "It cannot be believed:"
     assert said in str(found)
 
 
 def test_few_draws_are_a_caution_and_no_fault():
     facts = Facts("t", 2, False, moments={"x[0]": (0.0, 1.0)}, source="exact")
-    (found,) = verdicts([row(ess_bulk=90.0, mean_error_se=9.0)], {"t": facts}, {}).values()
-    assert found.faults == {"s": []}  # nine standard errors that nobody knows
+    (found,) = verdicts([row(ess_bulk=90.0, mean_error_se=5.0)], {"t": facts}, {}).values()
+    assert found.faults == {"s": []}
     assert found.cautions == {"s": ["few effective draws (ESS 90, below 400)"]}
-    assert found.conclusion == "s agrees with what is exactly known."
+    assert found.conclusion == "Nothing can be said of s: too few effective draws."
+    (found,) = verdicts([row(ess_bulk=90.0, mean_error_se=9.0)], {"t": facts}, {}).values()
+    assert found.faults["s"]  # but what is far off is
 
 
 def test_alone_and_with_nothing_known():
-    (found,) = verdicts([row()], {"t": Facts("t", 2, False)}, {}).values()
+    (found,) = verdicts([row(mean_error_se=math.nan)], {"t": Facts("t", 2, False)}, {}).values()
     assert found.conclusion == "Nothing speaks against s, and nothing confirms it."
 
 
@@ -152,11 +217,25 @@ def test_the_reference_is_named():
     assert str(found).endswith("a remark")
 
 
-def test_the_largest_group_that_agrees():
+def test_the_largest_groups_that_agree():
     pairs = {frozenset(pair): "" for pair in ("ab", "ac", "ad", "bd")}
-    assert _largest_group(list("abcd"), pairs) == {"b", "c"}
-    assert _largest_group(list("abc"), {frozenset("ab"): "", frozenset("bc"): ""}) == {"a", "c"}
-    assert _largest_group([], pairs) == set()
+    assert largest_groups(list("abcd"), pairs) == [{"b", "c"}, {"c", "d"}]
+    assert largest_groups(list("abc"), {frozenset("ab"): "", frozenset("bc"): ""}) == [{"a", "c"}]
+    assert largest_groups([], pairs) == [set()]
+
+
+@pytest.mark.parametrize(("chains", "draws", "variables"), [(4, 60, 1), (8, 50, 20), (16, 400, 5)])
+def test_r_hat_of_independent_chains_is_below_its_limit(chains, draws, variables):
+    limit = r_hat_limit({"chains": chains, "draws": chains * draws, "variables": variables})
+    g = torch.Generator().manual_seed(7)
+    found = [float(arviz.rhat(torch.randn(chains, draws, generator=g).numpy())) for _ in range(max(40, 4 * variables))]
+    assert max(found) < limit < 1.25
+    assert r_hat_limit({"chains": 4, "draws": 4_000_000, "variables": 1}) == 1.01
+
+
+def test_log_z_from_replicates_has_the_limit_of_student():
+    assert log_z_limit({"log_z_replicates": 1}) == limit(1)
+    assert log_z_limit({"log_z_replicates": 4}) == pytest.approx(28.0, abs=0.1)  # P(|t_3| > 28.0) = 1e-4
 
 
 def test_the_limit_is_that_of_the_largest_of_many():

@@ -27,7 +27,7 @@ def best_control(measure, k, x):
     return (a * MEAN - x) / (a**2 * SCALE**2 + 1 - a**2) + x
 
 
-@pytest.mark.parametrize("kind", [DDS, DIS, PIS])
+@pytest.mark.parametrize("kind", [DDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (DIS, PIS))])
 @pytest.mark.parametrize(
     "objective", [LogVariance(), pytest.param(KL(), marks=pytest.mark.slow)], ids=["log-variance", "KL"]
 )

@@ -42,10 +42,10 @@ PRINTED = {
 }
 ARGUMENTS = {
     "chain_of_measurements.py": ["500"],
-    "custom_energy.py": ["60"],
-    "evidence.py": ["400"],
+    "custom_energy.py": ["20"],
+    "evidence.py": ["250"],
     "ising.py": ["8", "8", "20"],
-    "train_dds.py": ["120"],
+    "train_dds.py": ["40"],
 }  # smaller than by default
 WRITTEN = {
     "chain_of_measurements.py": {"chain_of_measurements.png"},

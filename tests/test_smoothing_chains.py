@@ -48,7 +48,7 @@ def left(x):
 # From one mode to the weights of both
 
 
-@pytest.mark.parametrize("dim", [2, 8, 32, 128])
+@pytest.mark.parametrize("dim", [2, 8, 32, pytest.param(128, marks=pytest.mark.slow)])
 def test_the_weights_are_found_from_one_mode(dim):
     target = two(dim)
     sampler = SequentialMultimeasurement(sigma=math.sqrt(9 * dim - 1), m=16, steps=4, first_steps=64)

@@ -86,6 +86,7 @@ def _mean(runs: list[dict[str, Shares]]) -> dict[str, Shares]:
             torch.stack([run[name].error for run in runs]).square().sum(0).sqrt() / len(runs),
         )
         for name in runs[0]
+        if all(name in run for run in runs)
     }
 
 
@@ -96,7 +97,7 @@ def differences(found: Mapping[str, Mapping[str, Shares]]) -> list[Difference]:
         a, b = found[pair[0]], found[pair[1]]
         largest, name, tests = -1.0, "", 0
         at: tuple[int, ...] = (0,)
-        for variable in a:
+        for variable in (name for name in a if name in b):
             # shares of nought and one have no error of their own, and differ by none from each other
             z = (a[variable].share - b[variable].share).abs() / torch.hypot(a[variable].error, b[variable].error)
             z = z.nan_to_num(0.0, torch.inf)

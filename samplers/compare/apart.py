@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,21 +33,7 @@ class Outcome:
 
 def run_apart(job: bytes, *, timeout: float | None = None, threads: int = 1) -> Outcome:
     """Run a pickled cell (`samplers.compare.cell`) in a process of its own; its failure is an outcome."""
-    with tempfile.TemporaryDirectory(prefix="unnorm-") as name:
-        folder = Path(name)
-        (folder / JOB).write_bytes(job)
-        server = _take(threads)
-        try:
-            said = server.run(folder, timeout)
-        finally:
-            _give_back(server)
-        if (folder / ROW).exists():
-            row = json.loads((folder / ROW).read_text())
-            files = {p.name: p.read_bytes() for p in folder.iterdir() if p.name not in (JOB, ROW, OUTPUT)}
-            return Outcome(row, files)
-        output = folder / OUTPUT
-        last = output.read_text(errors="replace").strip().splitlines()[-LINES:] if output.exists() else []
-        return Outcome({"error": ": ".join([said, *last])})
+    return Servers().run(job, timeout=timeout, threads=threads)
 
 
 class Server:
@@ -64,7 +49,9 @@ class Server:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            print(json.dumps({"folder": str(folder), "timeout": timeout}), file=process.stdin, flush=True)
+            environment = dict(os.environ) | {"OMP_NUM_THREADS": str(self.threads)}
+            job = {"folder": str(folder), "timeout": timeout, "cwd": os.getcwd(), "environment": environment}
+            print(json.dumps(job), file=process.stdin, flush=True)
             answer = process.stdout.readline()
         except BrokenPipeError:
             answer = ""
@@ -81,7 +68,7 @@ class Server:
             self.close()
             environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "samplers.compare.server"],
+                [sys.executable, "-P", "-m", "samplers.compare.server"],  # -P: a targets.py of the user is not ours
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -108,28 +95,67 @@ class Server:
 
 
 _idle: list[Server] = []
-_all: weakref.WeakSet[Server] = weakref.WeakSet()
 _lock = threading.Lock()
 
 
-def _take(threads: int) -> Server:
-    with _lock:
-        for server in _idle:
-            if server.threads == threads:
+class Servers:
+    """The servers that a comparison has in use. Those that are done wait for the next one, of whichever comparison."""
+
+    def __init__(self) -> None:
+        self._busy: set[Server] = set()
+
+    def run(self, job: bytes, *, timeout: float | None, threads: int) -> Outcome:
+        """See `run_apart`."""
+        with tempfile.TemporaryDirectory(prefix="unnorm-") as name:
+            folder = Path(name)
+            (folder / JOB).write_bytes(job)
+            server = self._take(threads)
+            try:
+                said = server.run(folder, timeout)
+            finally:
+                self._give_back(server)
+            return _outcome(folder, said)
+
+    def _take(self, threads: int) -> Server:
+        with _lock:
+            server = next((one for one in _idle if one.threads == threads), None)
+            if server is None:
+                server = Server(threads)
+            else:
                 _idle.remove(server)
-                return server
-        server = Server(threads)
-        _all.add(server)
+            self._busy.add(server)
         return server
 
+    def _give_back(self, server: Server) -> None:
+        with _lock:
+            self._busy.discard(server)
+            _idle.append(server)
 
-def _give_back(server: Server) -> None:
+    def close_busy(self) -> None:
+        """End those in use, and what they run."""
+        with _lock:
+            busy = list(self._busy)
+        for server in busy:
+            server.close()
+
+
+def close_idle(but: int = 0) -> None:
+    """End the servers that wait, but so many: each holds some 400 MB, most of it shared."""
     with _lock:
-        _idle.append(server)
-
-
-@atexit.register
-def close_all() -> None:
-    """End all servers of this process and what they run; new ones start when they are needed."""
-    for server in list(_all):
+        surplus = _idle[but:]
+        del _idle[but:]
+    for server in surplus:
         server.close()
+
+
+atexit.register(close_idle)
+
+
+def _outcome(folder: Path, said: str) -> Outcome:
+    if (folder / ROW).exists():
+        row = json.loads((folder / ROW).read_text())
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (JOB, ROW, OUTPUT)}
+        return Outcome(row, files)
+    output = folder / OUTPUT
+    last = output.read_text(errors="replace").strip().splitlines()[-LINES:] if output.exists() else []
+    return Outcome({"error": ": ".join([said, *last])})

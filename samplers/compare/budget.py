@@ -95,10 +95,10 @@ def _next(tried: Mapping[int, float]) -> int:
     """The size to try next, from what others cost; one that was tried where there is none between them."""
     within = [s for s, share in tried.items() if share <= 1]
     beyond = [s for s, share in tried.items() if share > 1]
-    points = sorted(tried, key=lambda s: abs(tried[s] - AIM))[:2]
-    if len(points) == 2 and tried[points[0]] != tried[points[1]]:
-        (a, b), slope = points, (tried[points[1]] - tried[points[0]]) / (points[1] - points[0])
-        wanted = a + (AIM - tried[a]) / slope if slope > 0 else GROWTH * max(a, b)
+    points = sorted(tried, key=lambda s: (abs(tried[s] - AIM), -s))[:2]
+    if len(points) == 2:
+        slope = (tried[points[1]] - tried[points[0]]) / (points[1] - points[0])
+        wanted = points[0] + (AIM - tried[points[0]]) / slope if slope > 0 else GROWTH * max(points)
     else:
         wanted = points[0] * AIM / max(tried[points[0]], AIM / GROWTH)
     lowest = max(within) + 1 if within else 1

@@ -14,7 +14,8 @@ from typing import Any
 
 from samplers.compare import measures
 from samplers.compare.apart import JOB, ROW
-from samplers.compare.budget import Budget, spend
+from samplers.compare.budget import ENOUGH, Budget, spend
+from samplers.compare.shape import with_log_density
 from samplers.draws import Draws, Sampler, SamplingWarning
 from targets import Target
 
@@ -64,8 +65,10 @@ class Cell:
         try:
             draws, said = self.draw()
             row["warnings"] = said
-            row["budget_share"] = self.budget.share(draws.cost)
-            row |= measures.all_of(draws, self.truth, distances=self.distances)
+            row["budget_share"] = share = self.budget.share(draws.cost)
+            if self.budget and share < ENOUGH:
+                said.append(f"no length was found that uses more than {share:.0%} of the budget of {self.budget}")
+            row |= measures.all_of(with_log_density(draws), self.truth, distances=self.distances)
             row["error"] = ""
         except Exception as error:  # a cell's failure is its result
             row["error"] = f"{type(error).__name__}: {error}"

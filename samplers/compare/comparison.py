@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -55,12 +53,9 @@ class Comparison:
         truths: Mapping[str, Truth | None],
         notes: Mapping[str, list[str]],
         *,
-        owned: bool,
         about: Mapping[str, Any],
     ) -> Comparison:
-        """Put what is known of the targets and the list of cells beside the cells' results; owned: a folder to be
-        deleted with the result.
-        """
+        """Put what is known of the targets and the list of cells beside the cells' results."""
         targets = {cell.target_name: cell.target for cell in cells}
         keys = [cell.key for cell in cells]
         draws = _Stored(store, keys, targets)
@@ -75,10 +70,7 @@ class Comparison:
             **about,
         }
         (store.folder / GRID).write_text(json.dumps(grid, indent=1) + "\n")
-        made = cls(store, grid, targets)
-        if owned:
-            weakref.finalize(made, shutil.rmtree, store.folder, ignore_errors=True)
-        return made
+        return cls(store, grid, targets)
 
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
@@ -128,6 +120,7 @@ class _Stored(Mapping[Key, Draws]):
     """Draws on disk by cell, read when they are asked for."""
 
     def __init__(self, store: Store, keys: Sequence[Any], targets: Mapping[str, Target]) -> None:
+        self._store = store  # whose temporary folder lives as long as this does
         self._paths = {tuple(key): path for key in keys if (path := store.draws_path(tuple(key))).exists()}
         self._targets = targets
 

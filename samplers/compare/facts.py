@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import torch
 from torch import Generator
 
-from samplers.compare.names import label
+from samplers.compare.names import as_file, label
 from samplers.compare.truth import Truth
 from samplers.draws import Draws
 from targets import Target
@@ -80,14 +79,14 @@ class Facts:
             arrays["lp"] = self.exact_lp
         if self.plane is not None:
             arrays |= dict(zip(("plane_x", "plane_y", "plane"), self.plane, strict=True))
-        stem = quote(self.name, safe=" ()+=,")
+        stem = as_file(self.name)
         np.savez_compressed(folder / f"{stem}.npz", **arrays)
         (folder / f"{stem}.json").write_text(json.dumps(plain, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Facts:
         """Read what `save` wrote."""
-        stem = quote(name, safe=" ()+=,")
+        stem = as_file(name)
         plain = json.loads((folder / f"{stem}.json").read_text())
         plain["moments"] = {key: tuple(value) for key, value in plain["moments"].items()}
         with np.load(folder / f"{stem}.npz") as arrays:
@@ -121,6 +120,9 @@ def _plane(target: Target, draws: Iterable[Draws]) -> tuple[np.ndarray, np.ndarr
     a, b = a - MARGIN * (b - a), b + MARGIN * (b - a)
     x, y = np.linspace(a[0], b[0], GRID), np.linspace(a[1], b[1], GRID)
     points = torch.as_tensor(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
-    with torch.no_grad():
-        value = target.log_prob(points.to(target.device, target.dtype)).double().cpu().numpy().reshape(GRID, GRID)
+    try:
+        with torch.no_grad():
+            value = target.log_prob(points.to(target.device, target.dtype)).double().cpu().numpy().reshape(GRID, GRID)
+    except Exception:  # a density that refuses points outside its support has no picture
+        return None
     return x, y, value - value.max()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from samplers.compare import apart
 from samplers.compare.budget import Budget
 from samplers.compare.cell import Cell, to_job
 from samplers.compare.comparison import Comparison
-from samplers.compare.store import Store, temporary
+from samplers.compare.store import Store
 from samplers.compare.truth import Truth, known_truth, truth_from
 from samplers.draws import Draws, Sampler
 from samplers.kernels import HMC
@@ -71,7 +72,8 @@ def compare(
     options: go to every `sample`, except that one which another sampler takes is not given to those that do not
     (particles have no chains and no warmup).
 
-    Ctrl-C ends the cells that run and is raised. ValueError names a bad argument, and a folder of another comparison.
+    Ctrl-C ends the cells that run here, leaves an executor the one it is at, and is raised. ValueError names a bad
+    argument, and a folder of another comparison.
     """
     if timeout is not None:
         positive(timeout, "timeout")
@@ -101,7 +103,7 @@ def make_cells(
 ) -> list[Cell]:
     """The cells of a grid; the arguments are those of `compare`."""
     chosen = _check(targets, samplers, init)
-    seeds = list(range(check_integer(seeds, "seeds"))) if isinstance(seeds, int) else list(seeds)
+    seeds = _seeds(seeds)
     cells = []
     for target_name, target in targets.items():
         start = {"init": init[target_name]} if init and target_name in init else {}
@@ -114,8 +116,21 @@ def make_cells(
     return cells
 
 
+def _seeds(seeds: int | Iterable[int]) -> list[int]:
+    if isinstance(seeds, int):
+        return list(range(check_integer(seeds, "seeds")))
+    found = [operator.index(seed) for seed in seeds]
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"seeds: got {found}, expected different seeds, at least one")
+    return found
+
+
 def _check(targets: Any, samplers: Any, init: Any) -> dict[str, Options]:
     """The samplers with their own options; errors name what came."""
+    for what, given in (("targets", targets), ("samplers", samplers)):
+        for name in given:
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"{what}: got the name {name!r}, expected a text that is not empty")
     for name, target in targets.items():
         if not isinstance(target, Target):
             raise TypeError(f"targets: {name!r} is a {type(target).__name__}, expected a targets.Target")
@@ -171,14 +186,14 @@ class Grid:
         """All of it: the truths, then the cells. long_runs: starting points of reference runs by target, None for the
         sampler's own; options: theirs; about: what the comparison remembers of itself.
         """
-        store = Store(temporary() if folder is None else folder)
+        store = Store(folder)
         targets = {cell.target_name: cell.target for cell in cells}
         truths: dict[str, Truth | None] = {name: known_truth(target) for name, target in targets.items()}
         wanted = {n: init for n, init in long_runs.items() if truths[n] is None and not targets[n].discrete}
         notes = self._references(store, targets, wanted, options, truths)
         cells = [replace(cell, truth=truths[cell.target_name]) for cell in cells]
         self._all(store, cells, "cells")
-        return Comparison.write(store, cells, truths, notes, owned=folder is None, about=about)
+        return Comparison.write(store, cells, truths, notes, about=about)
 
     def _references(
         self,
@@ -212,28 +227,37 @@ class Grid:
         """The rows of the cells, run where they are not there yet."""
         rows = {cell.key: self._found(store, cell) for cell in cells}
         missing = [cell for cell in cells if rows[cell.key] is None]
-        jobs = [to_job(cell) for cell in missing]
-        bar = Progress(len(cells), len(cells) - len(missing), False if not cells else self.progress, what, "cell")
+        for cell in {(cell.target_name, cell.sampler_name): cell for cell in missing}.values():
+            to_job(cell)  # an error now, before hours of others
+        bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cell")
+        servers = apart.Servers()
         executor = self.executor or ThreadPoolExecutor(self.workers)
         futures: dict[Future[apart.Outcome], Cell] = {}
         try:
-            for cell, job in zip(missing, jobs, strict=True):
-                future = executor.submit(apart.run_apart, job, timeout=self.timeout, threads=self.threads)
+            for cell in missing:
+                if self.executor is None:  # made into bytes when its turn comes
+                    future = executor.submit(self._here, servers, cell)
+                else:
+                    future = executor.submit(apart.run_apart, to_job(cell), timeout=self.timeout, threads=self.threads)
                 futures[future] = cell
-            for future in as_completed(futures):
-                cell = futures[future]
+            for future in as_completed(list(futures)):
+                cell = futures.pop(future)
                 rows[cell.key] = store.keep(cell, _outcome(future))
                 bar.advance(lambda cell=cell: f"{cell.sampler_name} on {cell.target_name} done")  # type: ignore[misc]
         except BaseException:
             for future in futures:
                 future.cancel()
-            apart.close_all()
+            servers.close_busy()
             raise
         finally:
             bar.close()
             if self.executor is None:
                 executor.shutdown(cancel_futures=True)
+                apart.close_idle(but=1)
         return [row for row in rows.values() if row is not None]
+
+    def _here(self, servers: apart.Servers, cell: Cell) -> apart.Outcome:
+        return servers.run(to_job(cell), timeout=self.timeout, threads=self.threads)
 
     def _found(self, store: Store, cell: Cell) -> dict[str, Any] | None:
         row = store.row(cell)

@@ -16,51 +16,72 @@ from samplers.compare.names import label
 from samplers.compare.shape import misfit, shares
 from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
-from samplers.draws import Draws
+from samplers.draws import INDEPENDENT, PARTICLES, Draws
 from targets import Target
 
 ROWS = 65536
 
 
 def all_of(draws: Draws, truth: Truth | None, *, distances: bool) -> dict[str, Any]:
-    """All measures; NaN for what the draws or the target do not tell."""
-    found = mixing(draws) | evidence(draws) | errors(draws, truth) | between_modes(draws)
+    """All measures; NaN for what the draws or the target do not tell. Of draws that are not finite nothing is measured
+    but how many they are.
+    """
+    bad = int((~draws.x.isfinite()).any(-1).sum())
+    if bad:
+        return {"not_finite": bad} | mixing(draws, known=False) | evidence(draws)
+    found = {"not_finite": 0} | mixing(draws) | evidence(draws) | errors(draws, truth) | between_modes(draws)
     found |= shape(draws, truth, found["ess_bulk"])
     found["truth"] = truth.source if truth else ""
     return found | (distances_of(draws, found["ess_bulk"]) if distances else {})
 
 
-def mixing(draws: Draws) -> dict[str, float]:
+def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     """Largest R-hat and least bulk and tail ESS over all variables, ESS by cost, autocorrelation, divergences.
 
     Of weighted draws the ESS is that of the weights: draws resampled from few would look independent.
-    autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws.
+    autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws. constant: a variable that
+    all draws agree on, if there is one.
     """
     arviz = records.import_arviz()
     plain = draws.unweighted()
     posterior = records.dataset(plain.constrained, plain.variables, {})
-    several = plain.x.shape[0] > 1  # of a single chain ArviZ has a complaint, and no R-hat
-    ess = _extreme(arviz.ess(posterior, method="bulk"), np.nanmin)
-    tail = _extreme(arviz.ess(posterior, method="tail"), np.nanmin)
+    several = plain.x.shape[0] > 1 and known  # of a single chain ArviZ has a complaint, and no R-hat
+    ess = _extreme(arviz.ess(posterior, method="bulk"), np.nanmin) if known else math.nan
+    tail = _extreme(arviz.ess(posterior, method="tail"), np.nanmin) if known else math.nan
     share = weight_ess(draws)
     if not math.isnan(share):
         ess, tail = (min(value, share * draws.x.shape[1] * draws.x.shape[0]) for value in (ess, tail))
+    # of spins the folded ranks, which see spreads, are all the same
+    method = "split" if draws.target is not None and draws.target.discrete else "rank"
     spent = evaluations(draws.cost)
     acceptance = draws.stats.get("acceptance_rate")
     return {
         "draws": draws.x.shape[0] * draws.x.shape[1],
         "chains": draws.x.shape[0],
-        "r_hat": _extreme(arviz.rhat(posterior), np.nanmax) if several else math.nan,
+        "r_hat": _extreme(arviz.rhat(posterior, method=method), np.nanmax) if several else math.nan,
         "ess_bulk": ess,
         "ess_tail": tail,
         "autocorrelation": plain.x.shape[0] * plain.x.shape[1] / ess if several and ess > 0 else math.nan,
         "ess_per_1000_evaluations": 1000 * ess / spent if spent else math.nan,
         "ess_per_second": ess / draws.cost.seconds if draws.cost.seconds else math.nan,
         "acceptance": math.nan if acceptance is None else float(acceptance.double().mean()),
+        "constant": _constant(plain) if known and plain.x[..., 0].numel() > 1 else "",
+        "variables": sum(value[0, 0].numel() for value in plain.constrained.values()),
         "divergences": int(0 if draws.divergences is None else draws.divergences.sum()),
         "evaluations": spent,
         "seconds": draws.cost.seconds,
     }
+
+
+def _constant(draws: Draws) -> str:
+    """The first scalar that never changes."""
+    for name, value in draws.constrained.items():
+        flat = value.flatten(0, 1)
+        still = (flat == flat[0]).all(0)
+        for index in np.ndindex(*still.shape):
+            if bool(still[index]):
+                return label(name, index)
+    return ""
 
 
 def weight_ess(draws: Draws) -> float:
@@ -78,7 +99,12 @@ def evidence(draws: Draws) -> dict[str, float]:
     """
     target, found = draws.target, draws.log_z
     k = draws.pareto_k
-    measured = {"weight_ess": weight_ess(draws), "pareto_k": math.nan if k is None else k}
+    estimates = None if found is None else found.estimates
+    measured = {
+        "weight_ess": weight_ess(draws),
+        "pareto_k": math.nan if k is None else k,
+        "log_z_replicates": 1 if estimates is None else len(estimates),
+    }
     if found is None:
         return measured | dict.fromkeys(("log_z", "log_z_se", "log_z_true", "elbo", "eubo"), math.nan)
     lower, upper = (draws.attrs.get(name, bound) for name, bound in (("elbo", found.lower), ("eubo", found.upper)))
@@ -98,12 +124,13 @@ def _extreme(data: Any, reduce: Any) -> float:
 
 def errors(draws: Draws, truth: Truth | None) -> dict[str, Any]:
     """The errors of a mean and of a standard deviation that are largest in standard errors (the draws' and the truth's
-    together), also in standard deviations and relative; the variables they are of, and how many variables there are.
+    together), also in standard deviations and relative; and the variables they are of.
     """
     names = ("mean_error_se", "sd_error_se", "mean_error_sd", "sd_error")
+    nothing: dict[str, Any] = dict.fromkeys(names, math.nan) | {"mean_error_at": "", "sd_error_at": ""}
     if truth is None:
-        return dict.fromkeys(names, math.nan) | {"mean_error_at": "", "sd_error_at": "", "variables": 0}
-    worst_mean, worst_sd, variables = (-1.0, 0.0, ""), (-1.0, 0.0, ""), 0
+        return nothing
+    worst_mean, worst_sd = (-1.0, 0.0, ""), (-1.0, 0.0, "")
     for name, own in mean_and_sd(draws).items():
         if name not in truth.moments:
             continue
@@ -112,19 +139,13 @@ def errors(draws: Draws, truth: Truth | None) -> dict[str, Any]:
         far_se = (own.mean - exact.mean).abs() / torch.hypot(own.mean_error, slack.mean_error)
         wide_se = (own.sd - exact.sd).abs() / torch.hypot(own.sd_error, slack.sd_error)
         for i in np.ndindex(*far.shape):
-            variables += 1
             # of draws that never move there is no error; they are off by more than can be said
             worst_mean = max(worst_mean, (_or_infinite(far_se[i]), float(far[i]), label(name, i)))
             worst_sd = max(worst_sd, (_or_infinite(wide_se[i]), float(wide[i]), label(name, i)))
-    return {
-        "mean_error_se": worst_mean[0],
-        "mean_error_sd": worst_mean[1],
-        "mean_error_at": worst_mean[2],
-        "sd_error_se": worst_sd[0],
-        "sd_error": worst_sd[1],
-        "sd_error_at": worst_sd[2],
-        "variables": variables,
-    }
+    means = {"mean_error_se": worst_mean[0], "mean_error_sd": worst_mean[1], "mean_error_at": worst_mean[2]}
+    if draws.target is not None and draws.target.discrete:  # whose deviations are functions of their means
+        return nothing | means
+    return means | {"sd_error_se": worst_sd[0], "sd_error": worst_sd[1], "sd_error_at": worst_sd[2]}
 
 
 def _or_infinite(value: Tensor) -> float:
@@ -152,10 +173,13 @@ def between_modes(draws: Draws) -> dict[str, Any]:
     effective = torch.full_like(truth, draws.x.shape[0] * draws.x.shape[1])
     if draws.log_weights is not None:
         effective *= weight_ess(draws)
-    elif draws.x.shape[0] > 1:
+    elif draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES):
         mixing = mode_mixing(draws)
         found |= {"mode_r_hat": mixing.worst_r_hat, "mode_ess": mixing.least_ess}
-        effective = mixing.ess.clamp_min(1.0)  # chains that never cross are one draw, or none
+        # a mode that is never entered was missed by as many draws as the others had; chains that never cross are one
+        entered = mixing.ess[mixing.ess > 0]
+        least = float(entered.min()) if len(entered) else 1.0
+        effective = torch.where(mixing.ess > 0, mixing.ess, least).clamp_min(1.0)
     error = (share - truth).abs() / (truth * (1 - truth) / effective).sqrt()
     worst = int(error.argmax())
     return found | {

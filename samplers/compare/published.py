@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
-from typing import Any
+from statistics import fmean, stdev
+from typing import Any, Literal
 
 Row = Mapping[str, Any]
 
@@ -27,12 +27,18 @@ class Published:
     truth: float | None = None
 
 
+def _none(row: Row) -> float:
+    del row
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Quantity:
-    """What is compared: a title, the value that a row gives, and whether more of it is better."""
+    """What is compared: a title, the value that a row gives, what it states of its error; whether more is better."""
 
     title: str
     of: Callable[[Row, float | None], float]
+    error: Callable[[Row], float] = _none
     more_is_better: bool = False
 
 
@@ -41,54 +47,66 @@ def _log_z_error(row: Row, truth: float | None) -> float:
     return abs(row["log_z"] - (truth if truth is not None and math.isnan(known) else known))
 
 
+def _log_z_se(row: Row) -> float:
+    return 0.0 if math.isnan(row["log_z_se"]) else row["log_z_se"]
+
+
 QUANTITIES = {
-    "log_z_error": Quantity("|log Z - truth|", _log_z_error),
+    "log_z_error": Quantity("|log Z - truth|", _log_z_error, _log_z_se),
     "elbo": Quantity("ELBO", lambda row, _: row["elbo"], more_is_better=True),
-    "mmd": Quantity("MMD², unbiased", lambda row, _: row["mmd"]),
-    "sliced_ks": Quantity("sliced Kolmogorov", lambda row, _: row["sliced_ks"]),
+    "mmd": Quantity("MMD², unbiased", lambda row, _: row["mmd"], lambda row: row["mmd_highest"] - row["mmd_floor"]),
     "mode_error": Quantity(
-        "largest error of a mode's weight", lambda row, _: abs(row["worst_mode"] - row["worst_mode_true"])
+        "error of the weight of the worst mode", lambda row, _: abs(row["worst_mode"] - row["worst_mode_true"])
     ),
 }
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A published figure and our best: of which sampler, in the mean of how many runs."""
+    """A published figure and our best: of which sampler, in the mean of how many runs, with the standard error of it.
+
+    The best of several samplers is a lucky one: where ours is not ahead by two of its standard errors, it is level.
+    """
 
     published: Published
     sampler: str
     value: float
+    error: float
     runs: int
 
     @property
-    def ahead(self) -> bool:
-        """Whether ours is as good or better."""
-        better = self.value >= self.published.value
-        return better if QUANTITIES[self.published.quantity].more_is_better else self.value <= self.published.value
+    def place(self) -> Literal["ahead", "level", "behind"]:
+        """Whether ours is better or worse by more than two standard errors."""
+        better = self.value - self.published.value
+        better = better if QUANTITIES[self.published.quantity].more_is_better else -better
+        return "ahead" if better > 2 * self.error else "behind" if better < -2 * self.error else "level"
 
     def __str__(self) -> str:
         one = self.published
-        title, place = QUANTITIES[one.quantity].title, "ahead" if self.ahead else "BEHIND"
-        ours, theirs = f"{self.sampler} {self.value:.4g}", f"{one.method} {one.value:.4g}"
-        return f"{one.target}, {title}: {ours}; {theirs} ({one.variant}; {one.source}): {place}"
+        title, runs = QUANTITIES[one.quantity].title, f"{self.runs} run{'s' if self.runs > 1 else ''}"
+        ours, theirs = f"{self.sampler} {self.value:.4g} +- {self.error:.2g}, {runs}", f"{one.method} {one.value:.4g}"
+        return f"{one.target}, {title}: {ours}; {theirs} ({one.variant}; {one.source}): {self.place.upper()}"
 
 
 def beside(rows: Sequence[Row], published: Iterable[Published]) -> list[Beside]:
     """Each published figure beside the best of our samplers in the mean of its seeds; figures that no row has an answer
-    to are left out.
+    to are left out. The standard error is that between seeds; of one run, what it states itself, if it does.
     """
     found = []
     for one in published:
         quantity = QUANTITIES[one.quantity]
         ours: dict[str, list[float]] = {}
+        stated: dict[str, float] = {}
         for row in rows:
-            if row["target"] == one.target and not row["error"]:
+            if row["target"] == one.target and not row["error"] and not row.get("not_finite"):
                 ours.setdefault(row["sampler"], []).append(quantity.of(row, one.truth))
+                stated[row["sampler"]] = quantity.error(row)
         means = {name: fmean(values) for name, values in ours.items() if not any(map(math.isnan, values))}
         if means:
             best = (max if quantity.more_is_better else min)(means, key=lambda name: means[name])
-            found.append(Beside(one, best, means[best], len(ours[best])))
+            runs = len(ours[best])
+            error = stdev(ours[best]) / math.sqrt(runs) if runs > 1 else stated[best]
+            found.append(Beside(one, best, means[best], error, runs))
     return found
 
 

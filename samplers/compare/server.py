@@ -3,7 +3,8 @@
 It imports what cells need and computes nothing, so that its children start at once and in a clean state. Where there is
 no safe fork (Windows, macOS) each job gets a new interpreter. It ends with its standard input, and its child with it.
 
-    python -m samplers.compare.server        {"folder": ..., "timeout": seconds or null}  ->  {"end": words}
+    python -P -m samplers.compare.server
+    {"folder": ..., "timeout": seconds or null, "cwd": ..., "environment": {...}}  ->  {"end": words}
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 from samplers.compare.apart import OUTPUT
 
@@ -32,8 +35,7 @@ def main() -> None:
         _import_what_cells_need()
     while line := _line():
         job = json.loads(line)
-        run = _forked if FORKS else _spawned
-        end = run(Path(job["folder"]), job["timeout"], replies.fileno())
+        end = (_forked if FORKS else _spawned)(job, replies.fileno())
         print(json.dumps({"end": end}), file=replies, flush=True)
 
 
@@ -56,50 +58,67 @@ def _import_what_cells_need() -> None:
 
     records.import_arviz()
     import_pot()
+    records.warm_up()
 
 
-def _forked(folder: Path, timeout: float | None, replies: int) -> str:
-    ended, holds = os.pipe()  # the child holds one end as long as it lives
+def _forked(job: Mapping[str, Any], replies: int) -> str:
     child = os.fork()
     if child == 0:
-        os.close(ended)
         os.close(replies)
-        code = 1
-        try:
-            with open(folder / OUTPUT, "w") as output:
-                os.dup2(output.fileno(), 1)
-                os.dup2(output.fileno(), 2)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            _run(folder)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
-    os.close(holds)
+        _child(job)
+    ended, timeout = os.pidfd_open(child), job["timeout"]
     try:
         readable = select.select([0, ended], [], [], timeout)[0]
-        if readable != [ended]:
-            os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
     finally:
         os.close(ended)
+        _kill_group(child)  # what it has started goes with it
+        status = os.waitpid(child, 0)[1]
     if 0 in readable:  # nobody waits for an answer any more
         sys.exit()
-    return _words(None if not readable else os.waitstatus_to_exitcode(status), timeout)
+    return _words(os.waitstatus_to_exitcode(status) if readable else None, timeout)
 
 
-def _spawned(folder: Path, timeout: float | None, replies: int) -> str:
+def _child(job: Mapping[str, Any]) -> NoReturn:
+    """The rest of the life of a forked child: a group of its own, the caller's place and environment, the cell."""
+    code = 1
+    try:
+        os.setsid()
+        with open(Path(job["folder"]) / OUTPUT, "w") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.environ.clear()
+        os.environ.update(job["environment"])
+        with contextlib.suppress(OSError):  # on another machine there may be no such place
+            os.chdir(job["cwd"])
+        _run(job["folder"])
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _kill_group(child: int) -> None:
+    for kill, number in ((os.killpg, child), (os.kill, child)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(number, signal.SIGKILL)
+
+
+def _spawned(job: Mapping[str, Any], replies: int) -> str:
     del replies  # is not inherited
-    with open(folder / OUTPUT, "w") as output:
+    folder, timeout = job["folder"], job["timeout"]
+    with open(Path(folder) / OUTPUT, "w") as output:
         child = subprocess.Popen(
-            [sys.executable, "-c", f"from samplers.compare.server import _run; _run({str(folder)!r})"],
+            [sys.executable, "-P", "-c", f"from samplers.compare.server import _run; _run({folder!r})"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env=job["environment"] | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+            cwd=job["cwd"],
         )
         until = None if timeout is None else time.monotonic() + timeout
         while child.poll() is None and (until is None or time.monotonic() < until):

@@ -20,6 +20,8 @@ from samplers.draws import Draws
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST = 200_000  # draws that quantiles are taken of
+ROWS = 65536
+LOG_DENSITY = "target_log_prob"
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,31 @@ class Shares:
     error: Tensor
 
 
+def scalars(draws: Draws) -> dict[str, Tensor]:
+    """The variables, and the target's log-density where the draws carry it: it sees what no variable sees alone."""
+    found = dict(draws.constrained)
+    if LOG_DENSITY in draws.stats:
+        found["the log-density"] = draws.stats[LOG_DENSITY]
+    return found
+
+
+def with_log_density(draws: Draws) -> Draws:
+    """Put log p of every draw among the statistics; the sampler's own `lp` may be that of another density."""
+    if draws.target is not None:
+        parts = draws.x.reshape(-1, draws.x.shape[-1]).split(ROWS)
+        with torch.no_grad():
+            values = torch.cat([draws.target.log_prob(part) for part in parts])
+        draws.stats[LOG_DENSITY] = values.reshape(draws.x.shape[:2])
+    return draws
+
+
 def thresholds(draws: Sequence[Draws]) -> dict[str, Tensor]:
     """Quantiles at LEVELS of all draws together, each of `draws` with the same weight."""
+    every = [scalars(one) for one in draws]
     return {
-        name: torch.stack([_quantiles(one.constrained[name]) for one in draws]).mean(0) for name in draws[0].constrained
+        name: torch.stack([_quantiles(one[name]) for one in every]).mean(0)
+        for name in every[0]
+        if all(name in one for one in every)
     }
 
 
@@ -68,7 +91,7 @@ def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
     sqrt(sum w^2 (1 - p)^2) over the event and sqrt(sum w^2 p^2) outside, together.
     """
     found = {}
-    inside = {name: _events(value.double().cpu(), at[name]) for name, value in draws.constrained.items() if name in at}
+    inside = {name: _events(value.double().cpu(), at[name]) for name, value in scalars(draws).items() if name in at}
     if draws.log_weights is not None:
         w = draws.log_weights.double().reshape(-1).softmax(0).cpu()
         for name, events in inside.items():
@@ -85,10 +108,20 @@ def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
 
 
 def _events(value: Tensor, at: Tensor) -> Tensor:
-    """(events, chains, draws, *shape) of zeros and ones."""
+    """(events, chains, draws, *shape) of zeros and ones, and of halves for draws that are equal to a quantile."""
     low, quarter, middle, three_quarters, high = at
-    outside = (value < quarter) | (value > three_quarters)
-    return torch.stack([value < low, value < middle, outside, value > high]).double()
+    return torch.stack(
+        [
+            _below(value, low),
+            _below(value, middle),
+            _below(value, quarter) + _below(three_quarters, value),
+            _below(high, value),
+        ]
+    )
+
+
+def _below(a: Tensor, b: Tensor) -> Tensor:
+    return (a < b).double() + 0.5 * (a == b)
 
 
 def _effective(events: Tensor) -> Tensor:

@@ -7,52 +7,57 @@ cells/TARGET/SAMPLER/SEED.nc      its draws, which `Draws.load` and ArviZ read
 from __future__ import annotations
 
 import json
-import re
+import os
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import weakref
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import numpy as np
-import torch
-
+from samplers.compare import identity
 from samplers.compare.apart import Outcome
 from samplers.compare.cell import DRAWS, Cell
+from samplers.compare.names import as_file
 from targets import Target
 
 Key = tuple[str, str, int]
-PROBES = 4
 
 
 class Store:
-    """A folder of results."""
+    """A folder of results; without one, a temporary one that goes when nothing refers to the store any more."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path | None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="unnorm-compare-") if folder is None else folder)
+        if folder is None:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.cells = self.folder / "cells"
+        self._densities: dict[int, list[float]] = {}
 
     def path(self, key: Key) -> Path:
         """Where a cell's row is; its draws are beside it, as .nc."""
         target, sampler, seed = key
-        return self.cells / quote(target, safe=" ()+=,") / quote(sampler, safe=" ()+=,") / f"{seed}.json"
+        return self.cells / as_file(target) / as_file(sampler) / f"{seed}.json"
 
     def draws_path(self, key: Key) -> Path:
         """Where a cell's draws are, if it has any."""
         return self.path(key).with_suffix(".nc")
 
     def row(self, cell: Cell) -> dict[str, Any] | None:
-        """The row of a cell that was done before; ValueError where it was asked for something else."""
+        """The row of a cell that was done before, and measured as now; ValueError where it was another run."""
         path = self.path(cell.key)
-        if not path.exists():
+        try:
+            saved = json.loads(path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):  # not there, or not all of it was written
             return None
-        saved = json.loads(path.read_text())
-        different = _differences(saved["asked"], request(cell))
+        asked, now = saved["asked"], self._request(cell)
+        different = identity.differences(asked, now)
         if different:
             raise ValueError(
                 f"folder: {self.folder} holds another run of {cell.sampler_name} on {cell.target_name} with seed "
                 f"{cell.seed}: {'; '.join(different)}. Take another folder, or delete {path}"
             )
+        if any(asked.get(name) != now[name] for name in identity.MEASURED):
+            return None
         return dict(saved["row"])
 
     def keep(self, cell: Cell, outcome: Outcome) -> dict[str, Any]:
@@ -63,8 +68,16 @@ class Store:
         row = {"target": target, "sampler": sampler, "seed": seed} | outcome.row
         if DRAWS in outcome.files:
             _write(self.draws_path(cell.key), outcome.files[DRAWS])
-        _write(path, (json.dumps({"asked": request(cell), "row": row}, indent=1) + "\n").encode())
+        _write(path, (json.dumps({"asked": self._request(cell), "row": row}, indent=1) + "\n").encode())
         return row
+
+    def _request(self, cell: Cell) -> dict[str, Any]:
+        return identity.request(cell, self._density(cell.target))
+
+    def _density(self, target: Target) -> list[float]:
+        if id(target) not in self._densities:
+            self._densities[id(target)] = identity.density(target)
+        return self._densities[id(target)]
 
     def drop(self, cell: Cell) -> None:
         """Forget a cell."""
@@ -76,54 +89,10 @@ class Store:
         return dict(json.loads(self.path(key).read_text())["row"])
 
 
-def temporary() -> Path:
-    """A new folder for results that are not to stay."""
-    return Path(tempfile.mkdtemp(prefix="unnorm-compare-"))
-
-
 def _write(path: Path, content: bytes) -> None:
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
+    with open(partial, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
-
-
-def request(cell: Cell) -> dict[str, Any]:
-    """What a cell is asked for, by which it is known again: words, and the density at a few fixed points."""
-    return {
-        "sampler": _plain(cell.sampler),
-        "density": _density(cell.target),
-        **{name: _plain(value) for name, value in cell.options.items()},
-        "budget": str(cell.budget),
-    }
-
-
-def _differences(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found = []
-    for name in {**asked, **now}:
-        a, b = asked.get(name), now.get(name)
-        alike = _close(asked[name], now[name]) if name == "density" else a == b
-        if not alike:
-            found.append(f"{name} was {a}, here {b}")
-    return found
-
-
-def _close(a: Sequence[float], b: Sequence[float]) -> bool:
-    return len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True))
-
-
-def _plain(value: Any) -> str:
-    """repr without addresses, which differ from process to process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
-
-def _density(target: Target) -> list[float]:
-    """The dimension, and the log-density at a few fixed points: another target of the same name is noticed."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(PROBES, target.dim, generator=generator, dtype=torch.float64).to(target.device, target.dtype)
-    if target.discrete:
-        x = target.values[(x > 0).long()]  # type: ignore[attr-defined]
-    try:
-        with torch.no_grad():
-            return [float(target.dim), *target.log_prob(x).double().tolist()]
-    except Exception:  # it will fail in its cell, and say why
-        return [float(target.dim)]

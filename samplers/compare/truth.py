@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers import records
-from samplers.compare.shape import Shares, Thresholds, shares, thresholds
+from samplers.compare.shape import Shares, Thresholds, shares, thresholds, with_log_density
 from samplers.draws import Draws
 from targets import Moments, Target
 
@@ -48,10 +48,10 @@ def known_truth(target: Target) -> Truth | None:
     exact = {name: Moments(m.mean.double().cpu(), m.sd.double().cpu()) for name, m in target.moments.items()}
     zero = {name: torch.zeros_like(m.mean) for name, m in exact.items()}
     errors = {n: Estimated(m.mean, m.sd, zero[n], zero[n]) for n, m in exact.items()}
-    if "sample" not in target.known or target.discrete:
+    if "sample" not in target.known:
         return Truth(exact, "exact", errors)
     x = target.sample(EXACT_DRAWS, generator=Generator(target.device).manual_seed(SEED))
-    draws = Draws(x[None], target=target)
+    draws = with_log_density(Draws(x[None], target=target))
     at = thresholds([draws])
     return Truth(exact, "exact", errors, at, shares(draws, at))
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
 from samplers.compare.agreements import Together
 from samplers.compare.facts import Facts
+from samplers.compare.limits import FEW, Row, beyond, limit, log_z_limit, number, r_hat_limit
 from samplers.summary import HIGHEST_R_HAT, LEAST_ESS
 
-Row = Mapping[str, Any]
-FALSE_ALARM = 1e-4  # of one row where all is well, for each kind of error
 LOST = 0.1  # share of its weight below which a mode is lost
-SEEN = 20  # draws that a mode should have had before it is called lost
+SEEN = 20  # effective draws that a mode should have had before it is called lost
 MANY_DIVERGENCES = 0.01
 LOW_WEIGHT_ESS = 0.05
-FEW = 100  # effective draws below which standard errors are not to be trusted
+MIXED = 1.05  # of modes: below it the variables tell as much
+COMPARED = ("shape_error_se", "mean_error_se", "mode_error_se")
 
 
 @dataclass(frozen=True)
@@ -54,27 +53,48 @@ def verdicts(
 def _verdict(rows: list[Row], facts: Facts, found: Together) -> Verdict:
     names = list(dict.fromkeys(row["sampler"] for row in rows))
     by_name = {name: [row for row in rows if row["sampler"] == name] for name in names}
-    own = {name: [*_failures(runs), *_inner_faults(runs)] for name, runs in by_name.items()}
-    outer = {name: [*_errors(runs, facts)] for name, runs in by_name.items()}
-    known = bool(facts.moments or facts.mode_weights)
-    at_odds = {} if known else _at_odds(names, own, found)
-    faults = {name: [*own[name], *outer[name], *at_odds.get(name, [])] for name in names}
-    cautions = {name: _cautions(runs) for name, runs in by_name.items()}
-    return Verdict(faults, cautions, _conclusion(faults, facts, known), list(facts.notes))
+    answers = {name: [run for run in runs if not run["error"]] for name, runs in by_name.items()}
+    own = {name: [*_failures(by_name[name]), *_inner_faults(answers[name])] for name in names}
+    outer = {name: list(_errors(answers[name], facts)) for name in names}
+    shaped = any(not math.isnan(number(run, "shape_error_se")) for runs in answers.values() for run in runs)
+    sound = [name for name in names if not own[name] and not outer[name] and _judged(answers[name])]
+    quarrel = _Quarrel({} if shaped else _at_odds(sound, found), sound)
+    faults = {name: [*own[name], *outer[name], *quarrel.faults.get(name, [])] for name in names}
+    cautions = {name: _cautions(answers[name]) for name in names}
+    good = [name for name in sound if not faults[name]]
+    compared = [name for name in good if any(not math.isnan(number(run, m)) for run in answers[name] for m in COMPARED)]
+    return Verdict(faults, cautions, _conclusion(good, compared, faults, facts, shaped), list(facts.notes))
 
 
-def _conclusion(faults: Mapping[str, list[str]], facts: Facts, known: bool) -> str:
-    good = [name for name, said in faults.items() if not said]
+def _judged(runs: list[Row]) -> bool:
+    """Whether there are enough effective draws to say something of them."""
+    return bool(runs) and all(number(run, "ess_bulk") >= FEW for run in runs)
+
+
+def _conclusion(
+    good: list[str], compared: list[str], faults: Mapping[str, list[str]], facts: Facts, shaped: bool
+) -> str:
+    """good: without a fault, and with draws enough to tell; compared: those of them that the truth was asked about."""
+    faulty = [name for name, said in faults.items() if said]
+    rest = len(faults) - len(good) - len(faulty)
+    if not good and rest:
+        return f"Nothing can be said of {joined([n for n in faults if n not in faulty])}: too few effective draws" + (
+            "; the others have a fault:" if faulty else "."
+        )
     if not good:
-        return "None of the samplers can be believed." if len(faults) > 1 else "It cannot be believed."
-    if known:
-        said = facts.source if facts.source not in ("", "exact") else "what is exactly known"
-        whom = f"{joined(good)} {'agree' if len(good) > 1 else 'agrees'} with {'the ' if 'run' in said else ''}{said}"
+        return "None of the samplers can be believed:" if len(faults) > 1 else "It cannot be believed:"
+    if compared:
+        known = facts.source if facts.source not in ("", "exact") else "what is exactly known"
+        known = f"the {known}" if "run" in known else known
+        known = known if shaped or facts.mode_weights or "run" in known else f"{known}, which are means"
+        whom = f"{joined(compared)} {'agree' if len(compared) > 1 else 'agrees'} with {known}"
     elif len(good) > 1:
         whom = f"{joined(good)} agree with one another; nothing exact is known here to compare with"
     else:
         whom = f"Nothing speaks against {good[0]}, and nothing confirms it"
-    return whom + ("." if len(good) == len(faults) else "; the others do not, or have a fault of their own:")
+    if rest:
+        whom += f"; of {rest} too few effective draws tell nothing"
+    return whom + ("; the others do not, or have a fault of their own:" if faulty else ".")
 
 
 def joined(names: Iterable[str]) -> str:
@@ -99,69 +119,68 @@ def _worst(runs: list[Row], name: str) -> float:
 
 def _inner_faults(runs: list[Row]) -> list[str]:
     """What a run tells of itself."""
-    runs = [run for run in runs if not run["error"]]
     if not runs:
         return []
-    found = []
-    r_hat, mode_r_hat = _worst(runs, "r_hat"), _worst(runs, "mode_r_hat")
-    if r_hat > HIGHEST_R_HAT or mode_r_hat > HIGHEST_R_HAT:
-        if mode_r_hat > max(r_hat, 1.05) or (mode_r_hat > 1.05 and r_hat > 1.05):
-            found.append(f"its chains do not mix between modes (R-hat {r_hat:.2f}, of modes {mode_r_hat:.2f})")
-        else:
-            found.append(f"its chains do not agree with one another (R-hat {max(r_hat, mode_r_hat):.3f})")
+    found: list[str] = []
+    lost = [run for run in runs if run.get("not_finite")]
+    if lost:
+        return [f"{lost[0]['not_finite']} of its {lost[0]['draws']} draws are not finite"]
+    still = [run["constant"] for run in runs if run.get("constant")]
+    if still:
+        found.append(f"all its draws of {still[0]} are the same")
+    apart = [run for run in runs if number(run, "r_hat") > r_hat_limit(run)]
+    torn = _worst(runs, "mode_r_hat")
+    if torn > MIXED and any(number(run, "mode_r_hat") > r_hat_limit(run) for run in runs):
+        found.append(f"its chains do not mix between modes (R-hat {_worst(runs, 'r_hat'):.2f}, of modes {torn:.2f})")
+    elif apart:
+        found.append(f"its chains do not agree with one another (R-hat {_worst(apart, 'r_hat'):.3f})")
     k = _worst(runs, "pareto_k")
     if k > HIGHEST_PARETO_K:
         found.append(
             f"its weights have tails too heavy to be trusted, as if their variance were infinite (k-hat {k:.2f}, "
             f"at most {HIGHEST_PARETO_K})"
         )
-    share = min((run["weight_ess"] for run in runs if run["weight_ess"] == run["weight_ess"]), default=math.nan)
+    share = min((run["weight_ess"] for run in runs if not math.isnan(number(run, "weight_ess"))), default=math.nan)
     if share < LOW_WEIGHT_ESS:
         found.append(f"only {share:.1%} of its weighted draws are effective")
-    lost = max(run["divergences"] / max(run["draws"], 1) for run in runs)
-    if lost > MANY_DIVERGENCES:
-        found.append(f"its proposals diverged, {lost:.1%} of its draws")
+    diverged = max(run["divergences"] / max(run["draws"], 1) for run in runs)
+    if diverged > MANY_DIVERGENCES:
+        found.append(f"its proposals diverged, {diverged:.1%} of its draws")
     return found
 
 
 def _cautions(runs: list[Row]) -> list[str]:
-    ess = min((run["ess_bulk"] for run in runs if not run["error"]), default=math.inf)
+    ess = min((number(run, "ess_bulk") for run in runs), default=math.inf)
     return [f"few effective draws (ESS {ess:.0f}, below {LEAST_ESS:.0f})"] if ess < LEAST_ESS else []
-
-
-def limit(tests: int) -> float:
-    """Standard errors that the largest of so many errors exceeds once in 1 / FALSE_ALARM times where all is well."""
-    from scipy.stats import norm
-
-    return float(norm.isf(FALSE_ALARM / (2 * max(tests, 1))))
 
 
 def _errors(runs: list[Row], facts: Facts) -> Iterable[str]:
     """Where it is at odds with what is known."""
-    runs = [run for run in runs if not run["error"]]
-    judged = [run for run in runs if run["ess_bulk"] >= FEW]
-    shaped = [run for run in judged if not math.isnan(run["shape_error_se"])]
+    shaped = [run for run in runs if not math.isnan(number(run, "shape_error_se"))]
     if shaped:
         off = max(shaped, key=lambda run: run["shape_error_se"])
-        if off["shape_error_se"] > limit(off["shape_tests"]):
+        if beyond(off, "shape_error_se", off["shape_tests"]):
             yield f"{off['shape_error']} ({off['shape_error_se']:.1f} standard errors)"
     else:
-        yield from _moment_errors(judged)
+        yield from _moment_errors(runs)
     yield from _mode_errors(runs, facts)
-    z = [
-        (abs(run["log_z"] - run["log_z_true"]) / run["log_z_se"], run)
-        for run in runs
-        if run["log_z_se"] > 0 and run["log_z_true"] == run["log_z_true"]
-    ]
-    far, run = max(z, key=lambda pair: pair[0], default=(0.0, {}))
-    if far > limit(1):
-        yield f"its log Z is off by {run['log_z'] - run['log_z_true']:+.3f}, {far:.1f} times its stated error"
+    for run in sorted(runs, key=_log_z_error, reverse=True)[:1]:
+        if _log_z_error(run) > log_z_limit(run):
+            off_by = run["log_z"] - run["log_z_true"]
+            yield f"its log Z is off by {off_by:+.3f}, {_log_z_error(run):.1f} times its stated error"
 
 
-def _moment_errors(judged: list[Row]) -> Iterable[str]:
+def _log_z_error(run: Row) -> float:
+    """In standard errors; minus one where it is not known."""
+    error = number(run, "log_z_se")
+    z = abs(number(run, "log_z") - number(run, "log_z_true")) / error if error > 0 else math.nan
+    return -1.0 if math.isnan(z) else z
+
+
+def _moment_errors(runs: list[Row]) -> Iterable[str]:
     """Where no shape is known to compare with."""
-    off = max(judged, key=lambda run: _order(run["mean_error_se"]), default=None)
-    if off and off["mean_error_se"] > limit(off["variables"]):
+    off = max(runs, key=lambda run: _order(number(run, "mean_error_se")), default=None)
+    if off and beyond(off, "mean_error_se", off["variables"]):
         yield (
             f"its mean of {off['mean_error_at']} is off by {off['mean_error_se']:.1f} standard errors, "
             f"{off['mean_error_sd']:.2g} of a standard deviation"
@@ -172,56 +191,74 @@ def _mode_errors(runs: list[Row], facts: Facts) -> Iterable[str]:
     lost: dict[int, float] = {}
     for run in runs:
         for mode, (share, truth) in enumerate(zip(run.get("mode_weights", []), facts.mode_weights, strict=False)):
-            if share < LOST * truth and truth * run["draws"] >= SEEN:
+            if share < LOST * truth and truth * _independent(run) >= SEEN:
                 lost[mode] = truth
     if lost:
         weights = f"the mode of weight {max(lost.values()):.3g}" if len(lost) == 1 else f"{len(lost)} modes"
         together = "" if len(lost) == 1 else f", {sum(lost.values()):.0%} of the mass"
         yield f"it misses {weights}{together}"
         return
-    off = max(runs, key=lambda run: _order(run["mode_error_se"]), default=None)
-    if off and off["mode_error_se"] > limit(len(facts.mode_weights)):
+    off = max(runs, key=lambda run: _order(number(run, "mode_error_se")), default=None)
+    if off and beyond(off, "mode_error_se", len(facts.mode_weights)):
         yield (
             f"it gives a mode of weight {off['worst_mode_true']:.3f} the weight {off['worst_mode']:.3f} "
             f"({off['mode_error_se']:.1f} standard errors)"
         )
 
 
+def _independent(run: Row) -> float:
+    """How many draws there were to find a mode with: the effective ones of weights; chains that are stuck had all."""
+    share = number(run, "weight_ess")
+    return run["draws"] * (1.0 if math.isnan(share) else share)
+
+
 def _order(value: float) -> float:
-    return -1.0 if value is None or math.isnan(value) else value
+    return -1.0 if math.isnan(value) else value
 
 
-def _at_odds(names: list[str], own: Mapping[str, list[str]], found: Together) -> dict[str, list[str]]:
-    """Where nothing exact is known: who is outside the largest group that agrees, of samplers without a fault."""
-    sound = [name for name in names if not own[name]]
-    apart: dict[frozenset[str], str] = {}
-    for (a, b), (r_hat, variable) in ({} if found.agreement is None else found.agreement.pairs).items():
-        if r_hat > HIGHEST_R_HAT or math.isnan(r_hat):
-            apart[frozenset((a, b))] = f"on {variable} (R-hat between them {r_hat:.3f})"
-    for one in found.differences:
-        if one.standard_errors > limit(one.tests):
-            apart.setdefault(frozenset(one.pair), f"({one})")
-    group = _largest_group(sound, apart)
-    said: dict[str, list[str]] = {}
-    for name in names:
-        against = [other for other in sound if frozenset((name, other)) in apart]
-        if name in group and len(group) > 1:
-            continue
-        if against:
-            said[name] = [f"it disagrees with {other} {apart[frozenset((name, other))]}" for other in against[:2]]
-    return said
+def _at_odds(names: list[str], found: Together) -> dict[frozenset[str], str]:
+    """Which pairs differ by more than chance, and in what."""
+    r_hats = {} if found.agreement is None else found.agreement.pairs
+    pairs = [one for one in found.differences if set(one.pair) <= set(names)]
+    apart = {}
+    for one in pairs:
+        if one.standard_errors > limit(one.tests * len(pairs)):
+            r_hat, variable = r_hats.get(one.pair, (1.0, ""))
+            also = f"; R-hat between them {r_hat:.2f} at {variable}" if r_hat > HIGHEST_R_HAT else ""
+            apart[frozenset(one.pair)] = f"{one}{also}"
+    return apart
 
 
-def _largest_group(names: list[str], apart: Mapping[frozenset[str], str]) -> set[str]:
-    """The largest set of names no two of which are apart; the first where several are as large. At most 20 names."""
-    best: set[str] = set()
+class _Quarrel:
+    """Samplers without a fault of their own that contradict one another: the largest group that agrees is believed.
+
+    Where there is no single largest group, everyone who is contradicted is at fault: nothing tells who is right.
+    """
+
+    def __init__(self, apart: Mapping[frozenset[str], str], names: list[str]) -> None:
+        groups = largest_groups(names, apart)
+        group = groups[0] if len(groups) == 1 and len(groups[0]) > 1 else set()
+        self.faults: dict[str, list[str]] = {}
+        for name in names:
+            against = [other for other in names if frozenset((name, other)) in apart]
+            if against and name not in group:
+                first = min(against, key=lambda other: (other not in group, names.index(other)))
+                self.faults[name] = [
+                    f"it disagrees with {joined(against)}: with {first}, {apart[frozenset((name, first))]}"
+                ]
+
+
+def largest_groups(names: list[str], apart: Mapping[frozenset[str], str]) -> list[set[str]]:
+    """All largest sets of names no two of which are apart; by trying, for some twenty names."""
+    best: list[set[str]] = []
 
     def grow(group: list[str], rest: list[str]) -> None:
-        nonlocal best
-        if len(group) > len(best):
-            best = set(group)
+        if not best or len(group) > len(best[0]):
+            best[:] = [set(group)]
+        elif len(group) == len(best[0]) and set(group) not in best:
+            best.append(set(group))
         for i, name in enumerate(rest):
-            if len(group) + len(rest) - i <= len(best):
+            if len(group) + len(rest) - i < len(best[0]):
                 return
             if all(frozenset((name, other)) not in apart for other in group):
                 grow([*group, name], rest[i + 1 :])

@@ -73,7 +73,12 @@ def _largest(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> tuple[fl
         b = other[name]
         length = min(a.shape[1], b.shape[1])
         chains = torch.cat([a[:, :length], b[:, :length]]).numpy()
-        found[name] = 1.0 if np.ptp(chains) == 0 else float(arviz.rhat(chains))
+        if np.ptp(chains) == 0:
+            found[name] = 1.0
+            continue
+        # of two values the folded ranks, which see spreads, are all the same
+        method = "split" if len(np.unique(chains)) == 2 else "rank"
+        found[name] = float(arviz.rhat(chains, method=method))
     worst = max(found, key=lambda name: _order(found[name]))
     return found[worst], worst
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from samplers.compare.names import as_file
 from samplers.compare.report.figures import pictures
 from samplers.compare.report.figures.picture import Picture
 from samplers.compare.report.html import page
@@ -41,7 +42,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
 
 
 def _file(target: str, picture: Picture) -> str:
-    return f"{FIGURES}/{quote(target, safe=' ()+=,')}-{picture.kind}.png"
+    return f"{FIGURES}/{as_file(target)}-{picture.kind}.png"
 
 
 def _draws(store: Store, key: Key, folder: Path) -> str:
