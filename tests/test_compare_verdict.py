@@ -175,6 +175,7 @@ def row(**changes):
         ({"divergences": 50}, "its proposals diverged, 5.0% of its draws"),
         ({"weight_ess": 0.01}, "only 1.0% of its weighted draws are effective"),
         ({"log_z": 1.0, "log_z_se": 0.1, "log_z_true": 0.0}, "its log Z is off by +1.000, 10.0 times its stated error"),
+        ({"log_z": 3.0, "log_z_true": 0.0}, "its log Z is off by +3.000, and it states no error"),
         ({"mean_error_se": 9.0}, "its mean of x[0] is off by 9.0 standard errors, 0.1 of a standard deviation"),
         (
             {"shape_error_se": 9.0, "shape_error": "its x[0] lies too low: so it does", "shape_tests": 8},

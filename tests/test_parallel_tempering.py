@@ -416,6 +416,22 @@ def test_no_round_trip_is_said():
         kernel.sample(far, chains=4, draws=20, warmup=0, init=torch.full((4, 2), 60.0))
 
 
+def test_log_z_that_rests_on_one_chain_is_said():
+    """One of eight chains stays where the density is nothing: its step size is of no use there."""
+
+    def hole(x):
+        return torch.where(x[:, 0] > 50.0, -1e4, -0.5 * x.square().sum(-1))
+
+    target = targets.LogDensity(hole, 1, score=lambda x: torch.where(x > 50.0, 0.0, -x))
+    kernel = ParallelTempering(
+        kernel=RandomWalkMetropolis(step_size=0.5), base=targets.Gaussian(torch.zeros(1), 2.0), temperatures=(0.0, 1.0)
+    )
+    apart = torch.zeros(8, 1)
+    apart[3] = 60.0
+    with pytest.warns(SamplingWarning, match="log Z rests on one chain of 8"):
+        kernel.sample(target, chains=8, draws=20, warmup=0, init=apart, seed=0)
+
+
 def test_temperatures_at_equal_increments():
     """From a barrier that is known: L(b) = b^(1/3) at 30 temperatures."""
     betas = [(k / 29) ** 3 for k in range(30)]

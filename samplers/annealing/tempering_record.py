@@ -15,6 +15,7 @@ from samplers.draws import LogZ
 from samplers.kernels import State
 from samplers.kernels.base import Findings
 
+FEW_CHAINS, MOST_OF_ONE = 4, 0.5  # from so many chains on, no one makes half of a sum where all is well
 HIGH_REJECTION = 0.95
 ROUNDED = 6
 
@@ -163,6 +164,12 @@ def _complaints(
         yield (
             f"{rejection[worst]:.0%} of the swaps between b = {betas[worst]:.3g} and {betas[worst + 1]:.3g} are "
             "rejected. Take more temperatures"
+        )
+    share = max(float((sums - sums.logsumexp(0)).exp().max()) for sums in (state.up, state.down))
+    if trips and len(state.x) >= FEW_CHAINS and share > MOST_OF_ONE:
+        yield (
+            f"log Z rests on one chain of {len(state.x)}, which makes {share:.0%} of a sum over all: it sits where its "
+            "neighbours are never. Do not use log Z; take a longer warmup, more temperatures or a wider base"
         )
     count = int(state.diverged[:, :-1].sum())
     if count:

@@ -117,7 +117,10 @@ def _quick() -> Suite:
         "a hierarchical model, a regression, a funnel and nine modes, in minutes",
         (
             Block(_named("eight-schools", "sonar"), {"ULA": ULA(), "MALA": MALA(), "HMC": HMC(), "SMC": SMC()}),
-            Block(_named("funnel10-std3"), {"HMC": HMC(), "tempering": ParallelTempering(), "SMC": SMC()}),
+            Block(
+                _named("funnel10-std3"),
+                {"HMC": (HMC(), {"draws": 300, "warmup": 200}), "tempering": ParallelTempering(), "SMC": SMC()},
+            ),
             Block(
                 _named("gmm9"),
                 {

@@ -16,6 +16,7 @@ LOST = 0.1  # share of its weight below which a mode is lost
 SEEN = 20  # effective draws that a mode should have had before it is called lost
 MANY_DIVERGENCES = 0.01
 LOW_WEIGHT_ESS = 0.05
+NATS = 1.0  # that log Z may be off by where it states no error
 MIXED = 1.05  # of modes: below it the variables tell as much
 COMPARED = ("shape_error_se", "mean_error_se", "mode_error_se")
 
@@ -168,6 +169,11 @@ def _errors(runs: list[Row], facts: Facts) -> Iterable[str]:
         if _log_z_error(run) > log_z_limit(run):
             off_by = run["log_z"] - run["log_z_true"]
             yield f"its log Z is off by {off_by:+.3f}, {_log_z_error(run):.1f} times its stated error"
+    for run in runs:
+        off_by = number(run, "log_z") - number(run, "log_z_true")
+        if abs(off_by) > NATS and not number(run, "log_z_se") > 0:
+            yield f"its log Z is off by {off_by:+.3f}, and it states no error"
+            break
 
 
 def _log_z_error(run: Row) -> float:
