@@ -300,6 +300,7 @@ def test_an_executor_that_breaks_is_a_row():
     assert result.table["error"][0] == "ZeroDivisionError: division by zero"
 
 
+@pytest.mark.slow
 def test_two_dask_workers_give_the_table_of_one_process():
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     given = {"exact": Exact(), "mala": samplers.MALA()}
@@ -406,6 +407,7 @@ def children(pid):
     return found
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_takes_one_cell_with_it(tmp_path):
     server = apart.Server(1)
     try:

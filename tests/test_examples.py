@@ -43,7 +43,7 @@ PRINTED = {
 ARGUMENTS = {
     "chain_of_measurements.py": ["500"],
     "custom_energy.py": ["20"],
-    "evidence.py": ["250"],
+    "evidence.py": ["120"],
     "ising.py": ["8", "8", "20"],
     "train_dds.py": ["40"],
 }  # smaller than by default

@@ -65,7 +65,12 @@ def test_reversible_ones_are_reversible(name):
     check_reversible(kernel, target, seed=3)
 
 
-@pytest.mark.parametrize("name", WALKS | GIBBS)
+LONG = ("diffusive Gibbs", "two measurements, correlated noise", "walk-jump, correlated noise", "three measurements")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in WALKS | GIBBS]
+)
 def test_chains_move(name):
     target = mixture()
     check_moves(ready((WALKS | GIBBS)[name], target), target)
