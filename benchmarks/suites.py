@@ -16,6 +16,7 @@ from _machine import Row, parser, write
 from samplers.compare import Comparison, run_suite
 from samplers.compare.published import QUANTITIES
 from samplers.compare.suites import SUITES
+from samplers.compare.table import COLUMNS as TABLE
 
 COLUMNS = (
     "r_hat", "ess_bulk", "mode_ess", "shape_error_se", "log_z", "log_z_se", "log_z_true", "pareto_k", "evaluations",
@@ -83,7 +84,8 @@ def runs_row(row: Row) -> Row:
     shown: Row = {"target": row["target"], "sampler": row["sampler"], "seed": row["seed"]}
     for column in COLUMNS:
         value = row.get(column)
-        shown[column] = None if value is None or (isinstance(value, float) and math.isnan(value)) else value
+        known = value is not None and not (isinstance(value, float) and math.isnan(value))
+        shown[column] = TABLE[column].show(value) if known else None
     return shown | {"error": row["error"]}
 
 
