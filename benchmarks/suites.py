@@ -70,7 +70,7 @@ def report(name: str, result: Comparison, options: Any) -> None:
             for one in result.beside
         ]
     write(
-        f"suite-{name}",
+        f"{name}-suite",  # NAME-quick is a smoke run
         f"The suite `{name}`: {SUITES[name]().description}",
         tables,
         settings={"torch threads": 1, "seeds": options.seeds, "cells at a time": options.workers},
