@@ -258,6 +258,7 @@ def test_a_density_that_refuses_points_has_no_picture():
     result = compare({"half": targets.LogDensity(half, 2)}, {"inside": Inside()}, distances=False)
     assert result.table["error"][0] == ""
     assert result.facts["half"].plane is None
+    assert "there is no picture of the density: ValueError: x must be positive" in str(result)
 
 
 def test_failures_are_kept_and_tried_again_when_asked(tmp_path):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from samplers.compare.names import label
-from samplers.compare.shape import EVENTS, Shares, shares, thresholds
+from samplers.compare.shape import EVENTS, Shares, furthest, shares, thresholds
 from samplers.diagnostics import Agreement, agreement
 from samplers.diagnostics.agreement import PARTS
 from samplers.draws import Draws
@@ -45,10 +44,15 @@ class Together:
     differences: list[Difference]
 
 
-def together(draws: Mapping[tuple[str, str, int], Draws]) -> dict[str, Together]:
-    """Of every target that two samplers or more were run on, from draws by (target, sampler, seed)."""
+def together(
+    draws: Mapping[tuple[str, str, int], Draws], targets: Collection[str] | None = None
+) -> dict[str, Together]:
+    """Of every target that two samplers or more were run on, from draws by (target, sampler, seed).
+
+    targets: None, or those to look at.
+    """
     keys: dict[str, list[tuple[str, str, int]]] = {}
-    for key in draws:
+    for key in (key for key in draws if targets is None or key[0] in targets):
         keys.setdefault(key[0], []).append(key)
     found = {}
     for target, own in keys.items():
@@ -91,20 +95,16 @@ def _mean(runs: list[dict[str, Shares]]) -> dict[str, Shares]:
 
 
 def differences(found: Mapping[str, Mapping[str, Shares]]) -> list[Difference]:
-    """Of every pair of samplers the share that differs most in standard errors, from shares at common quantiles."""
+    """Of every pair of samplers the share that differs most in standard errors, from shares at common quantiles.
+
+    A pair of which no error is known is left out.
+    """
     worst = []
     for pair in itertools.combinations(found, 2):
         a, b = found[pair[0]], found[pair[1]]
-        largest, name, tests = -1.0, "", 0
-        at: tuple[int, ...] = (0,)
-        for variable in (name for name in a if name in b):
-            # shares of nought and one have no error of their own, and differ by none from each other
-            z = (a[variable].share - b[variable].share).abs() / torch.hypot(a[variable].error, b[variable].error)
-            z = z.nan_to_num(0.0, torch.inf)
-            tests += z.numel()
-            index = np.unravel_index(int(z.argmax()), z.shape)
-            if float(z[index]) > largest:
-                largest, at, name = float(z[index]), tuple(map(int, index)), variable
-        values = float(a[name].share[at]), float(b[name].share[at])
-        worst.append(Difference(pair, label(name, at[1:]), EVENTS[at[0]].where, values, largest, tests))
+        one = furthest(a, b, lambda x, y: torch.hypot(x.error, y.error))
+        if one.variable:
+            values = float(a[one.variable].share[one.index]), float(b[one.variable].share[one.index])
+            where, scalar = EVENTS[one.index[0]].where, label(one.variable, one.index[1:])
+            worst.append(Difference(pair, scalar, where, values, one.standard_errors, one.tests))
     return worst

@@ -69,6 +69,7 @@ class Cell:
             if self.budget and share < ENOUGH:
                 said.append(f"no length was found that uses more than {share:.0%} of the budget of {self.budget}")
             row |= measures.all_of(with_log_density(draws), self.truth, distances=self.distances)
+            said += [f"{name} is not known: {why}" for name, why in row.get("unmeasured", {}).items()]
             row["error"] = ""
         except Exception as error:  # a cell's failure is its result
             row["error"] = f"{type(error).__name__}: {error}"

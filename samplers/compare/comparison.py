@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from samplers.compare.agreements import Together, together
 from samplers.compare.cell import Cell
 from samplers.compare.facts import Facts
+from samplers.compare.limits import number
 from samplers.compare.published import Beside, beside, from_records
 from samplers.compare.store import Key, Store
 from samplers.compare.table import format_table
@@ -94,7 +96,10 @@ class Comparison:
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
         """Of every target: which samplers to believe, and what is wrong with the others."""
-        return verdicts(self.rows, self.facts, self._together)
+        shaped = {row["target"] for row in self.rows if not math.isnan(number(row, "shape_error_se"))}
+        # only where no shape is known do the samplers judge one another
+        between = together(self.draws, [name for name in self.grid["targets"] if name not in shaped])
+        return verdicts(self.rows, self.facts, between)
 
     @property
     def beside(self) -> list[Beside]:

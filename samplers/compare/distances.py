@@ -32,13 +32,14 @@ NAMES = ("sliced_w2", "w2", "sinkhorn", "mmd", "sliced_ks", "ksd")
 
 
 def distances(draws: Draws, ess: float) -> dict[str, Any]:
-    """{name}, {name}_floor (mean of exact draws) and {name}_highest (their largest) for each of NAMES, and `points`.
+    """{name}, {name}_floor (mean of exact draws) and {name}_highest (their largest) for each of NAMES; how many draws
+    were taken (`distance_points`), and why those are missing that were tried (`unmeasured`).
 
     NaN where the target has no exact draws (of ksd only the floor is then unknown), for discrete targets, and for fewer
     than FEW effective draws. mmd, ksd: squared, without the diagonal, so that exact draws have mean zero.
     """
     keys = [key for name in NAMES for key in (name, f"{name}_floor", f"{name}_highest")]
-    found: dict[str, Any] = dict.fromkeys(keys, math.nan) | {"distance_points": 0}
+    found: dict[str, Any] = dict.fromkeys(keys, math.nan) | {"distance_points": 0, "unmeasured": {}}
     target = draws.target
     if target is None or target.discrete or not ess >= FEW:
         return found
@@ -59,7 +60,8 @@ def distances(draws: Draws, ess: float) -> dict[str, Any]:
     for name, measure in measures.items():
         try:
             one = floored(measure, x[:FOR_SINKHORN] if name == "sinkhorn" else x, target, sets=SETS)
-        except (ValueError, RuntimeError):  # not finite, or Sinkhorn's iterations do not converge: it is not known
+        except (ValueError, RuntimeError) as error:  # scores that are not finite, iterations that do not converge
+            found["unmeasured"][name] = str(error)
             continue
         found |= {name: one.value, f"{name}_floor": one.floor, f"{name}_highest": one.highest}
     return found

@@ -53,6 +53,12 @@ class Facts:
             lp = target.log_prob(x).double().cpu().numpy()
         weights = target.mode_weights.tolist() if "mode_weights" in target.known else []
         moments: dict[str, tuple[float, float]] = {}
+        plane, remarks = None, list(notes)
+        if target.dim == 2 and not target.discrete:
+            try:
+                plane = _plane(target, draws)
+            except Exception as error:  # it refuses points outside its support, say
+                remarks.append(f"there is no picture of the density: {type(error).__name__}: {error}")
         for variable, one in ({} if truth is None else truth.moments).items():
             for index in np.ndindex(*one.mean.shape):
                 moments[label(variable, index)] = float(one.mean[index]), float(one.sd[index])
@@ -64,10 +70,10 @@ class Facts:
             weights,
             moments,
             "" if truth is None else truth.source,
-            notes,
+            remarks,
             exact,
             lp,
-            _plane(target, draws) if target.dim == 2 and not target.discrete else None,
+            plane,
         )
 
     def save(self, folder: Path) -> None:
@@ -120,9 +126,6 @@ def _plane(target: Target, draws: Iterable[Draws]) -> tuple[np.ndarray, np.ndarr
     a, b = a - MARGIN * (b - a), b + MARGIN * (b - a)
     x, y = np.linspace(a[0], b[0], GRID), np.linspace(a[1], b[1], GRID)
     points = torch.as_tensor(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
-    try:
-        with torch.no_grad():
-            value = target.log_prob(points.to(target.device, target.dtype)).double().cpu().numpy().reshape(GRID, GRID)
-    except Exception:  # a density that refuses points outside its support has no picture
-        return None
+    with torch.no_grad():
+        value = target.log_prob(points.to(target.device, target.dtype)).double().cpu().numpy().reshape(GRID, GRID)
     return x, y, value - value.max()

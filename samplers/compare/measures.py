@@ -13,7 +13,7 @@ from samplers import records
 from samplers.compare.budget import evaluations
 from samplers.compare.distances import distances as distances_of
 from samplers.compare.names import label
-from samplers.compare.shape import misfit, shares
+from samplers.compare.shape import in_standard_errors, misfit, shares
 from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
 from samplers.draws import INDEPENDENT, PARTICLES, Draws
@@ -136,28 +136,29 @@ def errors(draws: Draws, truth: Truth | None) -> dict[str, Any]:
             continue
         exact, slack = truth.moments[name], truth.errors[name]
         far, wide = (own.mean - exact.mean) / exact.sd, own.sd / exact.sd - 1
-        far_se = (own.mean - exact.mean).abs() / torch.hypot(own.mean_error, slack.mean_error)
-        wide_se = (own.sd - exact.sd).abs() / torch.hypot(own.sd_error, slack.sd_error)
+        far_se = in_standard_errors(own.mean, exact.mean, torch.hypot(own.mean_error, slack.mean_error))
+        wide_se = in_standard_errors(own.sd, exact.sd, torch.hypot(own.sd_error, slack.sd_error))
         for i in np.ndindex(*far.shape):
-            # of draws that never move there is no error; they are off by more than can be said
-            worst_mean = max(worst_mean, (_or_infinite(far_se[i]), float(far[i]), label(name, i)))
-            worst_sd = max(worst_sd, (_or_infinite(wide_se[i]), float(wide[i]), label(name, i)))
+            if float(far_se[i]) > worst_mean[0]:  # never where the error is not known
+                worst_mean = float(far_se[i]), float(far[i]), label(name, i)
+            if float(wide_se[i]) > worst_sd[0]:
+                worst_sd = float(wide_se[i]), float(wide[i]), label(name, i)
+    if not worst_mean[2]:
+        return nothing
     means = {"mean_error_se": worst_mean[0], "mean_error_sd": worst_mean[1], "mean_error_at": worst_mean[2]}
-    if draws.target is not None and draws.target.discrete:  # whose deviations are functions of their means
+    if not worst_sd[2] or (
+        draws.target is not None and draws.target.discrete
+    ):  # whose deviations are functions of their means
         return nothing | means
     return means | {"sd_error_se": worst_sd[0], "sd_error": worst_sd[1], "sd_error_at": worst_sd[2]}
-
-
-def _or_infinite(value: Tensor) -> float:
-    return math.inf if bool(value.isnan()) else float(value)
 
 
 def shape(draws: Draws, truth: Truth | None, ess: float) -> dict[str, Any]:
     """The share of draws (`samplers.compare.shape`) that is most wrong: in standard errors, in words, of how many."""
     if truth is None or not truth.shares:
         return {"shape_error_se": math.nan, "shape_error": "", "shape_tests": 0}
-    found = misfit(shares(draws, truth.at), truth.shares, ess)
-    return {"shape_error_se": found.standard_errors, "shape_error": found.words, "shape_tests": found.tests}
+    found, words = misfit(shares(draws, truth.at), truth.shares, ess)
+    return {"shape_error_se": found.standard_errors, "shape_error": words, "shape_tests": found.tests}
 
 
 def between_modes(draws: Draws) -> dict[str, Any]:

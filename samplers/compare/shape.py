@@ -7,8 +7,9 @@ funnel's variables have none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -133,34 +134,56 @@ def _effective(events: Tensor) -> Tensor:
     return torch.as_tensor(records.import_arviz().ess(data, method="mean")["events"].values, dtype=torch.float64)
 
 
+def in_standard_errors(a: Tensor, b: Tensor, error: Tensor) -> Tensor:
+    """|a - b| / error: zero where they are equal, infinite where only the error is zero, NaN where it is not known."""
+    difference = (a - b).abs()
+    return torch.where(difference == 0, 0.0, difference / error)
+
+
 @dataclass(frozen=True)
-class Misfit:
-    """The event that is off by the most standard errors, in words, among so many tests."""
+class Furthest:
+    """Where two sets of shares differ by the most standard errors, NaN where none is known, and among how many tests.
+
+    index: the event, then that of the scalar.
+    """
 
     standard_errors: float
-    words: str
+    variable: str
+    index: tuple[int, ...]
     tests: int
 
 
-def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> Misfit:
-    """Own shares beside the true ones, in standard errors of both.
+def furthest(
+    here: Mapping[str, Shares], there: Mapping[str, Shares], error: Callable[[Shares, Shares], Tensor]
+) -> Furthest:
+    """Over the variables that both have; error: the standard error of the difference of two shares."""
+    worst, tests = Furthest(math.nan, "", (), 0), 0
+    for name in (name for name in here if name in there):
+        z = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
+        for index in np.ndindex(*z.shape):
+            value = float(z[index])
+            tests += not math.isnan(value)
+            if value > worst.standard_errors or (math.isnan(worst.standard_errors) and not math.isnan(value)):
+                worst = Furthest(value, name, index, 0)
+    return replace(worst, tests=tests)
+
+
+def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> tuple[Furthest, str]:
+    """Own shares beside the true ones: where they are furthest apart, and in words.
 
     effective: the ESS of the draws. Where it gives the true share a larger error than the draws give theirs, that one
     counts: few draws in a tail make its error look small.
     """
-    worst, tests = (-1.0, ""), 0
-    for name, there in truth.items():
-        if name not in own:
-            continue
-        here = own[name]
+
+    def error(here: Shares, there: Shares) -> Tensor:
         at_truth = (there.share * (1 - there.share) / max(effective, 1.0)).sqrt()
-        error = torch.hypot(torch.maximum(here.error, at_truth), there.error)
-        z = ((here.share - there.share).abs() / error).nan_to_num(0.0, torch.inf)
-        tests += z.numel()
-        for index in np.ndindex(*z.shape):
-            if float(z[index]) > worst[0]:
-                worst = float(z[index]), in_words(index, name, float(here.share[index]), float(there.share[index]))
-    return Misfit(*worst, tests)
+        return torch.hypot(torch.maximum(here.error, at_truth), there.error)
+
+    found = furthest(own, truth, error)
+    if not found.variable:
+        return found, ""
+    here, there = (float(shares[found.variable].share[found.index]) for shares in (own, truth))
+    return found, in_words(found.index, found.variable, here, there)
 
 
 def in_words(index: tuple[int, ...], name: str, share: float, truth: float) -> str:

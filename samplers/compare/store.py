@@ -31,7 +31,7 @@ class Store:
         if folder is None:
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.cells = self.folder / "cells"
-        self._densities: dict[int, list[float]] = {}
+        self._densities: dict[int, list[float] | str] = {}
 
     def path(self, key: Key) -> Path:
         """Where a cell's row is; its draws are beside it, as .nc."""
@@ -74,7 +74,7 @@ class Store:
     def _request(self, cell: Cell) -> dict[str, Any]:
         return identity.request(cell, self._density(cell.target))
 
-    def _density(self, target: Target) -> list[float]:
+    def _density(self, target: Target) -> list[float] | str:
         if id(target) not in self._densities:
             self._densities[id(target)] = identity.density(target)
         return self._densities[id(target)]

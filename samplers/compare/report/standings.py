@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from samplers.compare.limits import number
 from samplers.compare.report.best import SIGNED, best
 from samplers.compare.report.faults import fault
 from samplers.compare.table import COLUMNS, Column
@@ -87,7 +88,8 @@ def entry(name: str, runs: Sequence[Row], *, best: bool = False) -> Entry:
         text = ", ".join(dict.fromkeys(values))
         return Entry(text, order=text)
     if name in OF_THE_WORST:
-        values = [max(runs, key=lambda row: np.nan_to_num(row["mode_error_se"], nan=-1.0))[name]]
+        judged = [row for row in runs if not math.isnan(number(row, "mode_error_se"))]
+        values = [max(judged, key=lambda row: row["mode_error_se"])[name]] if judged else values
     wrong = fault(name, runs)
     if name in SIGNED:
         size = float(np.mean(np.abs(values)))
