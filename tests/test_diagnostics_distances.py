@@ -102,6 +102,13 @@ def test_sinkhorn_divergence_of_two_points_by_hand():
     assert sinkhorn_divergence(x, y, regularisation=eps) == pytest.approx(exact, abs=1e-6)
 
 
+def test_sinkhorn_by_products_and_by_logarithms_are_the_same(monkeypatch):
+    x, y = points(60), points(60, seed=1) + SHIFT
+    products = sinkhorn_divergence(x, y, regularisation=2.0)
+    monkeypatch.setattr("samplers.diagnostics.distances.LONGEST", 0.0)
+    assert sinkhorn_divergence(x, y, regularisation=2.0) == pytest.approx(products, rel=1e-9)
+
+
 def test_a_regularisation_that_does_not_converge_is_an_error():
     with pytest.raises(RuntimeError, match="regularisation: 1e-05 is too small for .* iterations on costs of mean"):
         sinkhorn_divergence(points(12), 3 * points(12, seed=1), regularisation=1e-5)
