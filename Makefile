@@ -1,4 +1,4 @@
-# make demo        install into .venv and compare four samplers on three targets
+# make demo        install into .venv and compare samplers on four targets (the suite `quick`)
 # make test        install into .venv and run the tests (under 12 minutes on two cores)
 # make test-slow   the tests that take minutes
 # make lint        formatting, style, types, direction of imports

@@ -551,7 +551,7 @@ def test_the_particle_whose_score_is_not_finite_is_named():
 
 
 def test_only_continuous_targets():
-    with pytest.raises(TypeError, match="is discrete and SVGD moves particles in R\\^n"):
+    with pytest.raises(TypeError, match="is discrete and SVGD moves in R\\^n"):
         SVGD().sample(targets.discrete.UniformSites(3, [-1.0, 1.0]))
     with pytest.raises(TypeError, match="target: got function, expected a targets.Target"):
         SVGD().sample(lambda x: x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,10 +19,13 @@ class Column:
     hint: str = ""
     best: Literal["high", "low", "zero", ""] = ""
     brief: bool = True  # whether it stands in the text table too
+    lowest: str = ""  # what stands for minus infinity, where that has a meaning
 
     def show(self, value: Any) -> str:
         """The value, or a dash for what is not known."""
-        return "-" if value is None or value != value or value == "" else self.form.format(value)
+        if value is None or value != value or value == "":
+            return "-"
+        return self.lowest if self.lowest and value == -math.inf else self.form.format(value)
 
 
 COLUMNS = {
@@ -52,7 +56,9 @@ COLUMNS = {
     "worst_mode": Column("worst mode", "{:.3f}", "weight of the mode that is most wrong"),
     "worst_mode_true": Column("its truth", "{:.3f}", "the true weight of that mode"),
     "weight_ess": Column("ESS of weights", "{:.1%}", "effective share of weighted draws", "high", brief=False),
-    "pareto_k": Column("k-hat", "{:.2f}", "Pareto k-hat of the weights; above 0.7 not to be trusted", "low"),
+    "pareto_k": Column(
+        "k-hat", "{:.2f}", "Pareto k-hat of the weights; above 0.7 not to be trusted", "low", lowest="equal"
+    ),
     "log_z": Column("log Z", "{:.3f}", "estimate of the log of the normalising constant"),
     "log_z_se": Column("s.e.", "{:.3f}", "its standard error", "low"),
     "log_z_true": Column("its truth", "{:.3f}", "the exact log Z"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator
 
+from samplers.checks import check_continuous
 from samplers.counting import Counted
 from samplers.diffusion import distributed
 from samplers.diffusion.fitted import Fitted
@@ -54,15 +55,7 @@ def fit(
     check_integer(iterations, "iterations", 0)
     if max_minutes is not None:
         positive(max_minutes, "max_minutes")
-    if not isinstance(target, Target):
-        raise TypeError(
-            f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
-        )
-    if target.discrete:
-        raise TypeError(
-            f"target: {target.name} is discrete and {type(method).__name__} moves in R^n; expected a density, such as "
-            "its relaxed()"
-        )
+    check_continuous(target, method, expected="a density, such as its relaxed()")
     return _Job(method, target.to(device, dtype), seed, iterations, max_minutes, progress, log_dir).run(
         None if checkpoint is None else Path(checkpoint)
     )

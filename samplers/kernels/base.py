@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers import chains as driver
+from samplers.checks import check_continuous, check_target
 from samplers.draws import Cost, Draws, LogZ
 from samplers.starts import positions
 from samplers.warmup import Warmup
@@ -90,20 +91,14 @@ class Kernel(ABC):
 
     def check_target(self, target: Target) -> None:
         """TypeError for a target that this kernel cannot move on."""
-        if not isinstance(target, Target):
-            raise TypeError(
-                f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
-            )
+        check_target(target)
         if self.discrete and not target.discrete:
             raise TypeError(
                 f"target: {target.name} lives in R^{target.dim} and {type(self).__name__} moves among configurations "
                 "of a DiscreteTarget; expected a kernel such as HMC or MALA"
             )
-        if target.discrete and not self.discrete:
-            raise TypeError(
-                f"target: {target.name} is discrete and {type(self).__name__} moves in R^n; expected a kernel such as "
-                "Gibbs or SwendsenWang, or a continuous relaxation of the target"
-            )
+        if not self.discrete:
+            check_continuous(target, self)
 
     def placed(self, target: Target) -> Self:
         """This kernel with its tensors in the target's dtype and on its device; ValueError where they do not fit."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from samplers.checks import check_continuous
 from samplers.draws import Draws
 from samplers.kernels.base import State, evaluate
 from samplers.kernels.metropolis import finite, select
@@ -104,15 +105,7 @@ class ParticleMethod(ABC):
 
     def check_target(self, target: Target) -> None:
         """TypeError for a target without scores in R^n."""
-        if not isinstance(target, Target):
-            raise TypeError(
-                f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
-            )
-        if target.discrete:
-            raise TypeError(
-                f"target: {target.name} is discrete and {type(self).__name__} moves particles in R^n; expected a "
-                "kernel such as Gibbs or SwendsenWang, or a continuous relaxation of the target"
-            )
+        check_continuous(target, self)
 
     def sample(
         self,

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from samplers.chains import Plan
 from samplers.checkpoint import plain
+from samplers.checks import check_continuous
 from samplers.counting import Counted
 from samplers.draws import Cost, Draws, warn
 from samplers.kernels.base import evaluate
@@ -31,15 +32,7 @@ class Peer(ABC):
 
     def check(self, target: Target, checkpoint: str | Path | None) -> None:
         """TypeError for a target that it cannot move on, ModuleNotFoundError where its package is missing."""
-        if not isinstance(target, Target):
-            raise TypeError(
-                f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
-            )
-        if target.discrete:
-            raise TypeError(
-                f"target: {target.name} is discrete and {type(self).__name__} moves in R^n; expected a kernel such as "
-                "Gibbs or SwendsenWang, or a continuous relaxation of the target"
-            )
+        check_continuous(target, self)
         if checkpoint is not None:
             raise ValueError(f"checkpoint: got {str(checkpoint)!r}, expected None: {type(self).__name__} keeps none")
         for package in self.packages:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.checks import check_target
 from samplers.draws import Cost, Draws, warn
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
@@ -102,10 +103,7 @@ class MeasurementChain(ABC):
         """
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
-        if not isinstance(target, Target):
-            raise TypeError(
-                f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
-            )
+        check_target(target)
         target = target.to(device, dtype)
         with torch.no_grad():
             path = None if checkpoint is None else FilePath(checkpoint)

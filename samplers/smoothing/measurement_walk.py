@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.checks import check_target
 from samplers.draws import Cost
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State
 from samplers.kernels.base import Findings, check_kernel
@@ -106,10 +107,7 @@ class MeasurementWalk(Kernel):
         return replace(self, **self.planned(choice)), choice.cost
 
     def check_target(self, target: Target) -> None:
-        if not isinstance(target, Target):
-            raise TypeError(
-                f"target: got {type(target).__name__}, expected a targets.Target; wrap a function in LogDensity"
-            )
+        check_target(target)
         if isinstance(self.noise, str) and self.noise == "mrf" and not isinstance(target, PairwiseMRF):
             raise TypeError(f"noise: 'mrf' is for a PairwiseMRF such as targets.Ising, got {target.name}")
 

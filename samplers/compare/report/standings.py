@@ -103,9 +103,7 @@ def entry(name: str, runs: Sequence[Row], *, best: bool = False) -> Entry:
 
 def shown(column: Column, value: float) -> str:
     """A number as it stands on the page."""
-    if math.isinf(value):
-        return "∞" if value > 0 else "equal" if column is COLUMNS["pareto_k"] else MINUS + "∞"
-    return column.show(value).replace("-", MINUS)
+    return column.show(value).replace("inf", "∞").replace("-", MINUS)
 
 
 def _spread(column: Column, values: Any) -> str:
