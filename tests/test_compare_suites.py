@@ -37,7 +37,6 @@ def test_unknown_suites_are_named():
 
 
 def small():
-    published = (Published("plane", "mode_error", 0.5, "theirs", "n = 10", "a paper"),)
     return Suite(
         "two blocks",
         (
@@ -45,11 +44,13 @@ def small():
             Block({"line": lambda: targets.benchmark("gmm4-1d")}, {"exact": Exact(), "few": (Exact(), {"draws": 40})}),
         ),
         {"draws": 50},
-        published=published,
     )
 
 
 def test_a_suite_is_its_blocks(monkeypatch, tmp_path):
+    theirs = Published("plane", "mode_error", 0.5, "theirs", "n = 10", "a paper")
+    elsewhere = Published("sonar", "mode_error", 0.5, "theirs", "n = 10", "a paper")
+    monkeypatch.setattr(suites, "PUBLISHED", (theirs, elsewhere))
     monkeypatch.setitem(suites.SUITES, "small", small)
     result = run_suite("small", folder=tmp_path, seeds=2)
     cells = [(row["target"], row["sampler"], row["seed"], row["draws"]) for row in result.rows]
@@ -98,9 +99,26 @@ def test_a_truth_from_a_long_run():
     unknown = row("a", "one", log_z=-108.0, log_z_true=math.nan)
     (one,) = beside([unknown], [Published("a", "log_z_error", 0.1, "m", "v", "s", truth=-108.39)])
     assert one.value == pytest.approx(0.39)
+    assert (one.error, one.place) == (0.01, "behind")
+    unsure = Published("a", "log_z_error", 0.1, "m", "v", "s", truth=-108.39, truth_error=0.2)
+    (one,) = beside([unknown], [unsure])
+    assert (one.error, one.place) == (pytest.approx(math.hypot(0.01, 0.2)), "level")
     known = row("a", "one", log_z=-108.0, log_z_true=-108.1)
-    (one,) = beside([known], [Published("a", "log_z_error", 0.1, "m", "v", "s", truth=-108.39)])
-    assert one.value == pytest.approx(0.1)
+    (one,) = beside([known], [unsure])
+    assert (one.value, one.error) == (pytest.approx(0.1), 0.01)
+
+
+def test_peers_are_not_ours():
+    rows = [row("a", "one", log_z=0.3), row("a", "a peer", log_z=0.1)]
+    theirs = [Published("a", "log_z_error", 0.2, "m", "v", "s")]
+    assert [one.sampler for one in beside(rows, theirs)] == ["a peer"]
+    assert [one.sampler for one in beside(rows, theirs, peers=["a peer"])] == ["one"]
+
+
+def test_the_error_of_a_bound():
+    rows = [row("a", "one", elbo=-1.0, elbo_se=0.1)]
+    theirs = [Published("a", "elbo", value, "m", "v", "s") for value in (-1.3, -1.1, -0.7)]
+    assert [one.place for one in beside(rows, theirs)] == ["ahead", "level", "behind"]
 
 
 def test_peers_that_are_installed_take_part():

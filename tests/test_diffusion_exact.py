@@ -520,6 +520,7 @@ def test_forward_ess_is_its_formula():
     assert (found.draws, found.witnesses, found.lost) == (100, 100, 0)
     error = math.sqrt((p**2 / q).sum() - 1) / math.sqrt(99)
     assert found.standard_error == pytest.approx(error, rel=1e-12)
+    assert found.elbo_standard_error == pytest.approx(float(forward.std()) / 10, rel=1e-12)
 
 
 def test_a_mode_that_is_never_visited_is_missed():
@@ -567,6 +568,7 @@ def test_the_bound_counts_paths_without_weight():
     log_w = torch.where(torch.arange(100) % 2 == 0, 0.0, -math.inf).double()
     found = evaluate_weights(log_w)
     assert found.elbo == pytest.approx(-math.log(2), rel=1e-12)
+    assert found.elbo_standard_error == pytest.approx(0.1, rel=1e-12)  # log of a share of 50 in 100
     assert weigh(log_w).lower == found.elbo
     assert found.log_z == pytest.approx(-math.log(2), rel=1e-12)
     fitted = method("CMCD", "plane", prior=gaussian(2, 1.0)).fit(HalfNormal(), iterations=0)

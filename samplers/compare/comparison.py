@@ -104,7 +104,8 @@ class Comparison:
     @property
     def beside(self) -> list[Beside]:
         """Published figures, where a suite has brought some, beside our best."""
-        return beside(self.rows, from_records(self.grid.get("published", ())))
+        published = from_records(self.grid.get("published", ()))
+        return beside(self.rows, published, peers=self.grid.get("peers", ()))
 
     def report(self, folder: str | Path) -> Path:
         """Write `index.html`, one page that opens offline, with its figures (PNG), the table (CSV) and the draws

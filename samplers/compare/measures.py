@@ -95,7 +95,8 @@ def weight_ess(draws: Draws) -> float:
 def evidence(draws: Draws) -> dict[str, float]:
     """log Z and its standard error where the sampler gives them, the truth where the target states it; bounds; weights.
 
-    elbo, eubo: the bounds of learned samplers, and those of a frozen or bidirectional annealing run.
+    elbo, eubo: the bounds of learned samplers (elbo_se: its standard error), and those of a frozen or bidirectional
+    annealing run.
     """
     target, found = draws.target, draws.log_z
     k = draws.pareto_k
@@ -106,13 +107,14 @@ def evidence(draws: Draws) -> dict[str, float]:
         "log_z_replicates": 1 if estimates is None else len(estimates),
     }
     if found is None:
-        return measured | dict.fromkeys(("log_z", "log_z_se", "log_z_true", "elbo", "eubo"), math.nan)
+        return measured | dict.fromkeys(("log_z", "log_z_se", "log_z_true", "elbo", "elbo_se", "eubo"), math.nan)
     lower, upper = (draws.attrs.get(name, bound) for name, bound in (("elbo", found.lower), ("eubo", found.upper)))
     return measured | {
         "log_z": found.value,
         "log_z_se": found.standard_error,
         "log_z_true": target.log_z if target is not None and "log_z" in target.known else math.nan,
         "elbo": math.nan if lower is None else lower,
+        "elbo_se": draws.attrs.get("elbo_standard_error", math.nan),
         "eubo": math.nan if upper is None else upper,
     }
 

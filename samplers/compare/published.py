@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
+
+from samplers.compare.limits import number
 
 Row = Mapping[str, Any]
 
@@ -15,7 +17,8 @@ Row = Mapping[str, Any]
 class Published:
     """A figure that was published of a method on a target: which variant, and where.
 
-    quantity: one of QUANTITIES. truth: log Z, where the target does not state it and a long run has found it.
+    quantity: one of QUANTITIES. truth: log Z, where the target does not state it and a long run has found it, and the
+    standard error of that.
     """
 
     target: str
@@ -25,6 +28,7 @@ class Published:
     variant: str
     source: str
     truth: float | None = None
+    truth_error: float = 0.0
 
 
 def _none(row: Row) -> float:
@@ -47,13 +51,13 @@ def _log_z_error(row: Row, truth: float | None) -> float:
     return abs(row["log_z"] - (truth if truth is not None and math.isnan(known) else known))
 
 
-def _log_z_se(row: Row) -> float:
-    return 0.0 if math.isnan(row["log_z_se"]) else row["log_z_se"]
+def _stated(name: str) -> Callable[[Row], float]:
+    return lambda row: 0.0 if math.isnan(number(row, name)) else row[name]
 
 
 QUANTITIES = {
-    "log_z_error": Quantity("|log Z - truth|", _log_z_error, _log_z_se),
-    "elbo": Quantity("ELBO", lambda row, _: row["elbo"], more_is_better=True),
+    "log_z_error": Quantity("|log Z - truth|", _log_z_error, _stated("log_z_se")),
+    "elbo": Quantity("ELBO", lambda row, _: row["elbo"], _stated("elbo_se"), more_is_better=True),
     "mmd": Quantity("MMD², unbiased", lambda row, _: row["mmd"], lambda row: row["mmd_highest"] - row["mmd_floor"]),
     "mode_error": Quantity(
         "error of the weight of the worst mode", lambda row, _: abs(row["worst_mode"] - row["worst_mode_true"])
@@ -88,25 +92,29 @@ class Beside:
         return f"{one.target}, {title}: {ours}; {theirs} ({one.variant}; {one.source}): {self.place.upper()}"
 
 
-def beside(rows: Sequence[Row], published: Iterable[Published]) -> list[Beside]:
+def beside(rows: Sequence[Row], published: Iterable[Published], *, peers: Collection[str] = ()) -> list[Beside]:
     """Each published figure beside the best of our samplers in the mean of its seeds; figures that no row has an answer
-    to are left out. The standard error is that between seeds; of one run, what it states itself, if it does.
+    to are left out, and rows of peers, which are not ours. The standard error is that between seeds; of one run, what
+    it states itself, if it does; with that of the truth, where a long run has found it.
     """
+    rows = [row for row in rows if row["sampler"] not in peers]
     found = []
     for one in published:
         quantity = QUANTITIES[one.quantity]
         ours: dict[str, list[float]] = {}
         stated: dict[str, float] = {}
+        truth_error = 0.0
         for row in rows:
             if row["target"] == one.target and not row["error"] and not row.get("not_finite"):
                 ours.setdefault(row["sampler"], []).append(quantity.of(row, one.truth))
                 stated[row["sampler"]] = quantity.error(row)
+                truth_error = one.truth_error if math.isnan(number(row, "log_z_true")) else 0.0
         means = {name: fmean(values) for name, values in ours.items() if not any(map(math.isnan, values))}
         if means:
             best = (max if quantity.more_is_better else min)(means, key=lambda name: means[name])
             runs = len(ours[best])
             error = stdev(ours[best]) / math.sqrt(runs) if runs > 1 else stated[best]
-            found.append(Beside(one, best, means[best], error, runs))
+            found.append(Beside(one, best, means[best], math.hypot(error, truth_error), runs))
     return found
 
 

@@ -21,7 +21,7 @@ from samplers.compare.cell import Cell
 from samplers.compare.comparison import Comparison
 from samplers.compare.grid import Grid, make_cells
 from samplers.compare.published import Published, to_records
-from samplers.compare.published_figures import BAYES, STANDARD
+from samplers.compare.published_figures import PUBLISHED
 from samplers.diffusion import CMCD, DDS, SCLD
 from samplers.draws import Sampler
 from samplers.kernels import HMC, MALA, ULA, Gibbs, GibbsWithGradients, SwendsenWang, Wolff
@@ -43,7 +43,7 @@ class Block:
 @dataclass(frozen=True)
 class Suite:
     """description: one line. options: for every `sample`. starts: by target, wide where modes are far apart.
-    references: targets whose moments are those of a long run. published: figures to stand beside.
+    references: targets whose moments are those of a long run.
     """
 
     description: str
@@ -51,7 +51,12 @@ class Suite:
     options: Mapping[str, Any] = field(default_factory=dict)
     starts: Mapping[str, Start] = field(default_factory=dict)
     references: tuple[str, ...] = ()
-    published: tuple[Published, ...] = ()
+
+    @property
+    def published(self) -> tuple[Published, ...]:
+        """The figures of the literature on its targets."""
+        names = {name for block in self.blocks for name in block.targets}
+        return tuple(one for one in PUBLISHED if one.target in names)
 
 
 def suite(name: str) -> Suite:
@@ -79,14 +84,17 @@ def run_suite(
     """Run a suite; the arguments are those of `compare`. peers: let samplers of other packages take part."""
     chosen = suite(name)
     cells: list[Cell] = []
+    others: set[str] = set()
     for block in chosen.blocks:
         targets = {target: build() for target, build in block.targets.items()}
-        samplers = dict(block.samplers) | (installed_peers(targets) if peers else {})
+        taking_part = installed_peers(targets) if peers else {}
+        others.update(taking_part)
+        samplers = {**block.samplers, **taking_part}
         init = {target: start for target, start in chosen.starts.items() if target in targets}
         cells += make_cells(targets, samplers, seeds=seeds, init=init, options=chosen.options)
     grid = Grid(timeout, threads, executor, workers, retry, progress)
     long_runs = {target: chosen.starts.get(target) for target in chosen.references}
-    about = {"suite": name, "published": to_records(chosen.published)}
+    about = {"suite": name, "published": to_records(chosen.published), "peers": sorted(others)}
     return grid.run(cells, folder, long_runs, chosen.options, **about)
 
 
@@ -162,8 +170,6 @@ def _standard() -> Suite:
         ),
         {"chains": 64},
         {"gmm9": wide(6.0, 2), "gmm40-fab": wide(40.0, 2), "many-well5-delta4": wide(2.0, 5)},
-        (),
-        STANDARD,
     )
 
 
@@ -186,7 +192,6 @@ def _bayes() -> Suite:
         {"chains": 64},
         {},
         ("sonar", "ionosphere", "credit-unit-prior"),
-        BAYES,
     )
 
 

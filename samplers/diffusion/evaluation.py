@@ -26,7 +26,7 @@ WORSE = 1.0  # nats by which the bound must have fallen to be worth a warning: s
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of `draws` forward paths: elbo, log_z, its standard_error, ess, pareto_k; lost: paths without finite weight.
+    """Of `draws` forward paths: elbo, log_z, standard errors of both, ess, pareto_k; lost: paths without finite weight.
 
     eubo, forward_ess and missed are of backward paths from `witnesses` draws of the target, None without any. missed:
     the share of these draws that lie where the sampler goes at least a hundred times too rarely.
@@ -43,6 +43,7 @@ class Evaluation:
     eubo: float | None = None
     forward_ess: float | None = None
     missed: float | None = None
+    elbo_standard_error: float = math.nan
 
     def __str__(self) -> str:
         text = (
@@ -102,6 +103,13 @@ def lower_bound(log_w: Tensor) -> float:
     return float(good.mean()) + math.log(len(good) / len(log_w)) if len(good) else -math.inf
 
 
+def lower_bound_error(log_w: Tensor) -> float:
+    """The standard error of `lower_bound`, of both its terms; NaN for fewer than two finite weights."""
+    good = log_w[log_w.isfinite()]
+    n, m = len(log_w), len(good)
+    return math.sqrt(float(good.var()) / m + (n - m) / (n * m)) if m > 1 else math.nan
+
+
 def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluation:
     """From log w of forward paths (n,), and of backward ones (m,) where there are any."""
     defined = torch.where(log_w < torch.inf, log_w, -torch.inf)  # NaN too
@@ -112,7 +120,17 @@ def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluatio
     log_z = weigh(defined)
     ess = effective_share(defined)
     k = largest_pareto_k(good[None]) if len(good) >= 25 else math.inf
-    found = Evaluation(len(log_w), lower_bound(log_w), log_z.value, log_z.standard_error, ess, k, lost)
+    bound = lower_bound(log_w)
+    found = Evaluation(
+        len(log_w),
+        bound,
+        log_z.value,
+        log_z.standard_error,
+        ess,
+        k,
+        lost,
+        elbo_standard_error=lower_bound_error(log_w),
+    )
     if backward is None:
         return found
     back = backward[backward.isfinite()]

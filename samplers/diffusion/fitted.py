@@ -184,6 +184,7 @@ class Fitted:
     def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
         learned = self.evaluation
         bound = {} if learned is None or learned.eubo is None else {"eubo": learned.eubo}
+        correct = correct or ("weights" if self.method.pieces is None else "smc")
         return bound | {
             **self.method.describe(),
             "kind": INDEPENDENT,
@@ -191,8 +192,10 @@ class Fitted:
             "seed": seed,
             "fit_seed": self.seed,
             "iterations": self.iterations,
-            "correct": correct or ("weights" if self.method.pieces is None else "smc"),
+            "correct": correct,
             "elbo": evaluation.elbo,
+            # of independent paths, which resampled ones are not
+            "elbo_standard_error": math.nan if correct == "smc" else evaluation.elbo_standard_error,
             "ess": evaluation.ess,
             "pareto_k": evaluation.pareto_k,
             "space": self.space.source,
