@@ -8,9 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from samplers.compare.limits import number
-
-Row = Mapping[str, Any]
+from samplers.compare.limits import Row, number
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
+from samplers.compare.limits import Row, number
 from samplers.compare.table import COLUMNS
 from samplers.summary import HIGHEST_R_HAT
 
-Row = Mapping[str, Any]
 FEW_SEEDS, STANDARD_ERRORS, SHARE = 3, 2.0, 0.05
 GOOD_ENOUGH = {"r_hat": HIGHEST_R_HAT, "mode_r_hat": HIGHEST_R_HAT, "pareto_k": HIGHEST_PARETO_K}
 IN_PROPORTION = (
@@ -78,17 +77,12 @@ def _tied(name: str, one: Score, first: Score, *, few: bool) -> bool:
     return one.value - first.value <= STANDARD_ERRORS * math.hypot(one.error, first.error)
 
 
-def _number(row: Row, name: str) -> float:
-    value = row.get(name)
-    return math.nan if value is None or value == "" else float(value)
-
-
 def _score(name: str, row: Row) -> float:
-    value = _number(row, name)
+    value = number(row, name)
     if name == "log_z":
-        return abs(value - _number(row, "log_z_true"))
+        return abs(value - number(row, "log_z_true"))
     if name in DISTANCES:
-        floor = _number(row, f"{name}_floor")
+        floor = number(row, f"{name}_floor")
         return value - (0.0 if math.isnan(floor) else floor)
     if name in SIGNED:
         return abs(value)
@@ -100,13 +94,13 @@ def _score(name: str, row: Row) -> float:
 def _own_error(name: str, row: Row) -> float:
     """What a run tells of the standard error of its score; zero where it tells nothing."""
     if name == "log_z":
-        found = _number(row, "log_z_se")
+        found = number(row, "log_z_se")
     elif name in SIGNED:
-        found = abs(_number(row, name)) / (_number(row, SIGNED[name]) or math.nan)
+        found = abs(number(row, name)) / (number(row, SIGNED[name]) or math.nan)
     elif name.endswith("_error_se"):
         found = 1.0
     elif name in DISTANCES:  # the largest of four is about one deviation above the mean
-        found = _number(row, f"{name}_highest") - _number(row, f"{name}_floor")
+        found = number(row, f"{name}_highest") - number(row, f"{name}_floor")
     else:
         found = 0.0
     return found if math.isfinite(found) else 0.0

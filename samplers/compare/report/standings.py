@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from samplers.compare.limits import number
+from samplers.compare.limits import Row, number
 from samplers.compare.report.best import SIGNED, best
 from samplers.compare.report.faults import fault
 from samplers.compare.table import COLUMNS, Column
 from samplers.compare.verdict import Verdict
 
-Row = Mapping[str, Any]
 MINUS = "\N{MINUS SIGN}"
 OF_THE_WORST = ("worst_mode", "worst_mode_true")  # which differs from seed to seed
 
