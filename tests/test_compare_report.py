@@ -164,7 +164,9 @@ def test_published_figures_stand_beside_ours(result):
         cells = section.partition("<tbody>")[2].split("<td")
         assert ["★" in cell for cell in cells[1:6]] == [False, False, ahead, False, not ahead]
         assert cells[2] == (">ahead</td>\n" if ahead else ">behind</td>\n")
-        behind = "1 of 1 published figures is ahead of ours: &lt;b&gt;FAB&lt;/b&gt; on a/b &amp; &lt;c&gt; (|log Z"
+        behind = (
+            "1 of 1 published figures is ahead of ours: &lt;b&gt;FAB&lt;/b&gt; on a/b &amp; &lt;c&gt; (mean size of the"
+        )
         assert ("No published figure is ahead of ours." if ahead else behind) in section
     plain = page_of(result, dict.fromkeys(result.grid["targets"], ()), {}, {})
     assert "Beside published" not in plain

@@ -8,6 +8,7 @@ import torch
 from compare_cases import Exact
 
 import targets
+from samplers import HMC, MALA, SMC
 from samplers.compare import run_suite, suites
 from samplers.compare.published import QUANTITIES, Published, beside, from_records, to_records
 from samplers.compare.suites import SUITES, Block, Suite, installed_peers, suite
@@ -65,6 +66,37 @@ def test_a_suite_is_its_blocks(monkeypatch, tmp_path):
     assert "2 runs; theirs 0.5 (n = 10; a paper): AHEAD" in str(result)
 
 
+def test_a_suite_hands_on_starts_references_peers_and_options(monkeypatch):
+    def start(n, generator):
+        return torch.zeros(n, 2)
+
+    def with_all():
+        blocks = (
+            Block({"plane": lambda: targets.benchmark("gmm9")}, {"HMC": HMC()}),
+            Block({"line": lambda: targets.benchmark("gmm4-1d")}, {"SMC": (SMC(), {"draws": 40})}),
+        )
+        return Suite("all", blocks, {"chains": 4, "draws": 50}, {"plane": start}, ("line", "plane"))
+
+    seen = {}
+    monkeypatch.setitem(suites.SUITES, "all", with_all)
+    monkeypatch.setattr(suites, "installed_peers", lambda targets: {"another": MALA()} if "plane" in targets else {})
+    monkeypatch.setattr(suites.Grid, "run", lambda grid, *arguments, **about: seen.update(run=arguments, about=about))
+    run_suite("all", peers=True)
+    cells, folder, long_runs, options = seen["run"]
+    assert {(cell.target_name, cell.sampler_name): dict(cell.options) for cell in cells} == {
+        ("plane", "HMC"): {"chains": 4, "draws": 50, "init": start},
+        ("plane", "another"): {"chains": 4, "draws": 50, "init": start},
+        ("line", "SMC"): {"chains": 4, "draws": 40},
+    }
+    assert folder is None
+    assert long_runs == {"line": None, "plane": start}
+    assert options == {"chains": 4, "draws": 50}
+    assert (seen["about"]["suite"], seen["about"]["peers"]) == ("all", ["another"])
+    run_suite("all")
+    assert [cell.sampler_name for cell in seen["run"][0]] == ["HMC", "SMC"]
+    assert seen["about"]["peers"] == []
+
+
 def row(target, sampler, **changes):
     return {
         "target": target,
@@ -88,6 +120,7 @@ def test_the_best_of_ours_stands_beside_theirs():
         Published("c", "elbo", -1.6, "m", "v", "s"),
     ]
     error, elbo = beside(rows, theirs)  # of c there is nothing to say
+    assert error.error == pytest.approx(0.01 * math.sqrt(1 - 2 / math.pi))
     assert (error.sampler, error.value, error.runs, error.place) == ("two", pytest.approx(0.15), 1, "behind")
     assert (elbo.sampler, elbo.value, elbo.runs, elbo.place) == ("one", -1.5, 2, "level")
     assert elbo.error == pytest.approx(0.5)
@@ -97,15 +130,29 @@ def test_the_best_of_ours_stands_beside_theirs():
 
 def test_a_truth_from_a_long_run():
     unknown = row("a", "one", log_z=-108.0, log_z_true=math.nan)
-    (one,) = beside([unknown], [Published("a", "log_z_error", 0.1, "m", "v", "s", truth=-108.39)])
+    (one,) = beside([unknown], [Published("a", "log_z_bias", 0.1, "m", "v", "s", truth=-108.39)])
     assert one.value == pytest.approx(0.39)
     assert (one.error, one.place) == (0.01, "behind")
-    unsure = Published("a", "log_z_error", 0.1, "m", "v", "s", truth=-108.39, truth_error=0.2)
+    unsure = Published("a", "log_z_bias", 0.1, "m", "v", "s", truth=-108.39, truth_error=0.2)
     (one,) = beside([unknown], [unsure])
     assert (one.error, one.place) == (pytest.approx(math.hypot(0.01, 0.2)), "level")
     known = row("a", "one", log_z=-108.0, log_z_true=-108.1)
     (one,) = beside([known], [unsure])
     assert (one.value, one.error) == (pytest.approx(0.1), 0.01)
+
+
+def test_a_lucky_run_is_no_small_error():
+    """Off by 0.001 with a standard error of 0.1: the typical error is 0.08, while the bias may be nothing."""
+    rows = [row("a", "one", log_z=0.001, log_z_se=0.1)]
+    error, bias = beside(rows, [Published("a", kind, 0.01, "m", "v", "s") for kind in ("log_z_error", "log_z_bias")])
+    assert (error.value, error.error) == (pytest.approx(0.1 * math.sqrt(2 / math.pi)), pytest.approx(0.0603, rel=1e-3))
+    assert (bias.value, bias.error, bias.place) == (0.001, 0.1, "level")
+    rows.append(row("a", "surer", log_z=0.004, log_z_se=0.001))
+    assert [one.sampler for one in beside(rows, [error.published, bias.published])] == ["surer", "surer"]
+    several = [row("a", "one", log_z=value, log_z_se=0.01) for value in (0.3, -0.2)]
+    (bias,) = beside(several, [bias.published])
+    assert (bias.value, bias.error) == (pytest.approx(0.05), pytest.approx(0.25))
+    assert beside([row("a", "one", log_z_se=math.nan)], [error.published, bias.published]) == []
 
 
 def test_peers_are_not_ours():

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 from samplers.compare.limits import Row, number
 
+MEAN_SIZE = math.sqrt(2 / math.pi)  # of a standard normal number, and the deviation of its size
+SPREAD_OF_SIZE = math.sqrt(1 - MEAN_SIZE**2)
+
 
 @dataclass(frozen=True)
 class Published:
@@ -29,43 +32,57 @@ class Published:
     truth_error: float = 0.0
 
 
-def _none(row: Row) -> float:
-    del row
-    return 0.0
+def _size(values: Sequence[float]) -> float:
+    return abs(fmean(values))
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is compared: a title, the value that a row gives, what it states of its error; whether more is better."""
+    """What is compared: a title, the value that a row gives, the standard error that it states, NaN for none, how the
+    values of several rows become one; whether more is better.
+    """
 
     title: str
     of: Callable[[Row, float | None], float]
-    error: Callable[[Row], float] = _none
+    error: Callable[[Row], float]
+    over: Callable[[Sequence[float]], float] = fmean
     more_is_better: bool = False
 
 
-def _log_z_error(row: Row, truth: float | None) -> float:
+def _deviation(row: Row, truth: float | None) -> float:
     known = row["log_z_true"]
-    return abs(row["log_z"] - (truth if truth is not None and math.isnan(known) else known))
+    return row["log_z"] - (truth if truth is not None and math.isnan(known) else known)
 
 
-def _stated(name: str) -> Callable[[Row], float]:
-    return lambda row: 0.0 if math.isnan(number(row, name)) else row[name]
+def _typical_error(row: Row, truth: float | None) -> float:
+    """The error of a run or, where that is larger, what its standard error leads to in the mean: luck is no skill."""
+    far, stated = abs(_deviation(row, truth)), MEAN_SIZE * number(row, "log_z_se")
+    return stated if stated > far else far
+
+
+def _mode_error(row: Row, truth: float | None = None) -> float:
+    del truth
+    return abs(row["worst_mode"] - row["worst_mode_true"])
 
 
 QUANTITIES = {
-    "log_z_error": Quantity("|log Z - truth|", _log_z_error, _stated("log_z_se")),
-    "elbo": Quantity("ELBO", lambda row, _: row["elbo"], _stated("elbo_se"), more_is_better=True),
+    "log_z_error": Quantity(
+        "mean size of the error of log Z", _typical_error, lambda row: SPREAD_OF_SIZE * number(row, "log_z_se")
+    ),
+    "log_z_bias": Quantity("error of the mean of log Z", _deviation, lambda row: number(row, "log_z_se"), _size),
+    "elbo": Quantity("ELBO", lambda row, _: row["elbo"], lambda row: number(row, "elbo_se"), more_is_better=True),
     "mmd": Quantity("MMD², unbiased", lambda row, _: row["mmd"], lambda row: row["mmd_highest"] - row["mmd_floor"]),
     "mode_error": Quantity(
-        "error of the weight of the worst mode", lambda row, _: abs(row["worst_mode"] - row["worst_mode_true"])
+        "error of the weight of the worst mode",
+        _mode_error,
+        lambda row: _mode_error(row) / (row["mode_error_se"] or 1.0),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A published figure and our best: of which sampler, in the mean of how many runs, with the standard error of it.
+    """A published figure and our best: of which sampler, over how many runs, with the standard error of it.
 
     The best of several samplers is a lucky one: where ours is not ahead by two of its standard errors, it is level.
     """
@@ -91,29 +108,34 @@ class Beside:
 
 
 def beside(rows: Sequence[Row], published: Iterable[Published], *, peers: Collection[str] = ()) -> list[Beside]:
-    """Each published figure beside the best of our samplers in the mean of its seeds; figures that no row has an answer
-    to are left out, and rows of peers, which are not ours. The standard error is that between seeds; of one run, what
-    it states itself, if it does; with that of the truth, where a long run has found it.
+    """Each published figure beside the best of our samplers; figures that no row has an answer to are left out, and
+    rows of peers, which are not ours. The standard error is that between seeds, of one run what it states itself; with
+    that of the truth, where a long run has found it. Answers without one are left out too. Best is what is so with its
+    standard error against it: of two that seem right the surer one.
     """
     rows = [row for row in rows if row["sampler"] not in peers]
     found = []
     for one in published:
         quantity = QUANTITIES[one.quantity]
-        ours: dict[str, list[float]] = {}
-        stated: dict[str, float] = {}
-        truth_error = 0.0
+        own: dict[str, list[Row]] = {}
         for row in rows:
             if row["target"] == one.target and not row["error"] and not row.get("not_finite"):
-                ours.setdefault(row["sampler"], []).append(quantity.of(row, one.truth))
-                stated[row["sampler"]] = quantity.error(row)
-                truth_error = one.truth_error if math.isnan(number(row, "log_z_true")) else 0.0
-        means = {name: fmean(values) for name, values in ours.items() if not any(map(math.isnan, values))}
-        if means:
-            best = (max if quantity.more_is_better else min)(means, key=lambda name: means[name])
-            runs = len(ours[best])
-            error = stdev(ours[best]) / math.sqrt(runs) if runs > 1 else stated[best]
-            found.append(Beside(one, best, means[best], math.hypot(error, truth_error), runs))
+                own.setdefault(row["sampler"], []).append(row)
+        ours = [_ours(one, quantity, sampler, runs) for sampler, runs in own.items()]
+        known = [candidate for candidate in ours if not math.isnan(candidate.value + candidate.error)]
+        if known:
+            sign = -1 if quantity.more_is_better else 1
+            found.append(min(known, key=lambda candidate: sign * candidate.value + candidate.error))
     return found
+
+
+def _ours(one: Published, quantity: Quantity, sampler: str, runs: Sequence[Row]) -> Beside:
+    values = [quantity.of(row, one.truth) for row in runs]
+    if not all(map(math.isfinite, values)):
+        return Beside(one, sampler, math.nan, math.nan, len(values))
+    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else quantity.error(runs[0])
+    truth_error = one.truth_error if math.isnan(number(runs[0], "log_z_true")) else 0.0
+    return Beside(one, sampler, quantity.over(values), math.hypot(error, truth_error), len(values))
 
 
 def to_records(published: Iterable[Published]) -> list[dict[str, Any]]:
