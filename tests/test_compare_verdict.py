@@ -171,7 +171,11 @@ def row(**changes):
     ("changes", "said"),
     [
         ({"r_hat": 1.1}, "its chains do not agree with one another (R-hat 1.100)"),
-        ({"r_hat": 1.5, "mode_r_hat": 2.0}, "its chains do not mix between modes (R-hat 1.50, of modes 2.00)"),
+        ({"r_hat": 1.5, "mode_r_hat": 2.0}, "its chains do not mix between modes (R-hat 1.50; of modes 2.00)"),
+        (
+            {"r_hat": 1.5, "mode_r_hat": math.inf},
+            "its chains do not mix between modes (R-hat 1.50; one of them is never entered or left)",
+        ),
         ({"divergences": 50}, "its proposals diverged, 5.0% of its draws"),
         ({"weight_ess": 0.01}, "only 1.0% of its weighted draws are effective"),
         ({"log_z": 1.0, "log_z_se": 0.1, "log_z_true": 0.0}, "its log Z is off by +1.000, 10.0 times its stated error"),

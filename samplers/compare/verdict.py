@@ -132,7 +132,8 @@ def _inner_faults(runs: list[Row]) -> list[str]:
     apart = [run for run in runs if number(run, "r_hat") > r_hat_limit(run)]
     torn = _worst(runs, "mode_r_hat")
     if torn > MIXED and any(number(run, "mode_r_hat") > r_hat_limit(run) for run in runs):
-        found.append(f"its chains do not mix between modes (R-hat {_worst(runs, 'r_hat'):.2f}, of modes {torn:.2f})")
+        modes = "one of them is never entered or left" if math.isinf(torn) else f"of modes {torn:.2f}"
+        found.append(f"its chains do not mix between modes (R-hat {_worst(runs, 'r_hat'):.2f}; {modes})")
     elif apart:
         found.append(f"its chains do not agree with one another (R-hat {_worst(apart, 'r_hat'):.3f})")
     k = _worst(runs, "pareto_k")
