@@ -53,6 +53,14 @@ def test_bad_budgets(arguments, message):
         Budget(*arguments)
 
 
+def test_the_share_is_that_of_the_scarcer():
+    cost = Cost(300, 400, 2.0)
+    assert Budget(1000).share(cost) == pytest.approx(0.4)
+    assert Budget(seconds=8.0).share(cost) == pytest.approx(0.25)
+    assert Budget(1000, 2.5).share(cost) == pytest.approx(0.8)
+    assert Budget().share(cost) == 0.0
+
+
 def test_evaluations_are_the_larger_count():
     assert evaluations(Cost(3, 7)) == evaluations(Cost(7, 3)) == 7
 

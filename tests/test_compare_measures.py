@@ -43,6 +43,11 @@ def test_costs():
     assert found["ess_per_1000_evaluations"] == pytest.approx(found["ess_bulk"] / 8)
     assert found["ess_per_second"] == pytest.approx(found["ess_bulk"] / 2)
     assert found["autocorrelation"] == pytest.approx(4000 / found["ess_bulk"])
+    assert math.isnan(found["acceptance"])
+    rates = torch.tensor([[0.2, 0.4], [0.6, 1.0]])
+    moved = Draws(torch.zeros(2, 2, 1), stats={"acceptance_rate": rates}, divergences=torch.tensor([2, 1]))
+    found = measures.mixing(moved, known=False)
+    assert (found["acceptance"], found["divergences"]) == (pytest.approx(0.55), 3)
     free = Draws(torch.randn(4, 50, 1, generator=torch.Generator().manual_seed(0)))
     assert math.isnan(measures.mixing(free)["ess_per_second"])  # no time, and no division by it
 
@@ -72,7 +77,12 @@ def test_a_long_run_as_truth_has_errors_of_its_own():
     assert truth.source == "long run"
     assert (truth.errors["x"].mean_error > 0).all()
     assert (truth.shares["x"].error > 0).all()
-    assert measures.errors(drawn(target, seed=2), truth)["mean_error_se"] < 4.5
+    draws = drawn(target, seed=2)
+    found, own, theirs = measures.errors(draws, truth), mean_and_sd(draws)["x"], truth.errors["x"]
+    assert found["mean_error_se"] < 4.5
+    together = (own.mean_error.square() + theirs.mean_error.square()).sqrt()
+    expected = ((own.mean - truth.moments["x"].mean).abs() / together).max()
+    assert found["mean_error_se"] == pytest.approx(float(expected))
 
 
 def test_shares_at_the_quantiles():
@@ -154,6 +164,10 @@ def test_modes_of_weighted_draws():
     found = measures.between_modes(Draws(x[None], log_weights=log_w[None], target=target))
     assert found["mode_weights"] == pytest.approx([0.3, 0.7], abs=0.03)
     assert found["mode_error_se"] > 10
+    effective = 6000 * measures.weight_ess(Draws(x[None], log_weights=log_w[None]))
+    assert effective < 5000
+    far = abs(found["worst_mode"] - found["worst_mode_true"])
+    assert found["mode_error_se"] == pytest.approx(far / math.sqrt(0.7 * 0.3 / effective), rel=1e-6)
     right = measures.between_modes(Draws(x[None], log_weights=torch.zeros(1, 6000), target=target))
     assert right["mode_error_se"] < 4
 
@@ -191,3 +205,13 @@ def test_bounds_of_learned_samplers():
         )
     )
     assert (found["elbo"], found["eubo"], found["log_z"], found["log_z_true"]) == (-0.3, 0.6, 0.1, 0.0)
+    assert math.isnan(found["elbo_se"])
+
+
+def test_the_true_log_z_is_the_targets():
+    spins = targets.Ising((3, 3), coupling=0.3)
+    draws = Draws(torch.ones(1, 4, 9), log_z=samplers.LogZ(1.0, 0.1), target=spins, attrs={"elbo_standard_error": 0.2})
+    found = measures.evidence(draws)
+    assert found["log_z_true"] == spins.log_z > 6
+    assert (found["log_z_se"], found["elbo_se"]) == (0.1, 0.2)
+    assert math.isnan(found["elbo"])

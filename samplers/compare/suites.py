@@ -98,15 +98,16 @@ def run_suite(
     return grid.run(cells, folder, long_runs, chosen.options, **about)
 
 
-def installed_peers(targets: Mapping[str, Target]) -> dict[str, Sampler]:
+def installed_peers(targets: Mapping[str, Target]) -> dict[str, Sampler | tuple[Sampler, Mapping[str, Any]]]:
     """Those whose package is there and that can run on all of the targets."""
     if any(target.discrete for target in targets.values()):
         return {}
-    every: dict[str, tuple[str, Sampler]] = {
+    walkers = 2 * max(32, *(target.dim for target in targets.values()))  # emcee's least
+    every: dict[str, tuple[str, Sampler | tuple[Sampler, Mapping[str, Any]]]] = {
         "blackjax NUTS": ("blackjax", BlackjaxNUTS()),
         "blackjax SMC": ("blackjax", BlackjaxTemperedSMC()),
         "numpyro NUTS": ("numpyro", NumpyroNUTS()),
-        "emcee": ("emcee", Emcee()),
+        "emcee": ("emcee", (Emcee(), {"chains": walkers})),
     }
     return {name: peer for name, (package, peer) in every.items() if importlib.util.find_spec(package)}
 
