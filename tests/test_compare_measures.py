@@ -189,6 +189,10 @@ def test_distances_where_they_cannot_be_known():
     found = distances(Draws(drawn(target).x, target=secret), 400.0)
     assert math.isnan(found["w2"])
     assert abs(found["ksd"]) < 0.05
+    same = torch.zeros(1, 100, 2)  # as of particles that have collapsed: no scale for a kernel
+    found = distances(Draws(same, target=secret), 100.0)
+    assert math.isnan(found["ksd"])
+    assert found["unmeasured"]["ksd"].startswith("x: most points are the same one")
     spins = targets.Ising((4, 4), coupling=0.3)
     x = torch.ones(1, 100, 16)
     assert distances(Draws(x, target=spins), 100.0)["distance_points"] == 0

@@ -28,6 +28,7 @@ from targets import Target
 POINTS, FEW, SETS = 500, 20, 4
 FOR_SINKHORN = 200  # whose cost grows with their square, and with iterations where scales differ much
 REGULARISATION = 0.05  # of the Sinkhorn divergence, in units of the mean squared distance of exact draws
+REASONS = (ValueError, RuntimeError)  # points that are all the same, scores that are not finite, no convergence
 NAMES = ("sliced_w2", "w2", "sinkhorn", "mmd", "sliced_ks", "ksd")
 
 
@@ -46,7 +47,10 @@ def distances(draws: Draws, ess: float) -> dict[str, Any]:
     x = _spread(draws, min(POINTS, int(ess)))
     found["distance_points"] = len(x)
     if "sample" not in target.known:
-        return found | {"ksd": _ksd(target)(x, x)}
+        try:
+            return found | {"ksd": _ksd(target)(x, x)}
+        except REASONS as error:
+            return found | {"unmeasured": {"ksd": str(error)}}
     exact = target.sample(POINTS, generator=Generator(target.device).manual_seed(1)).double()
     scale = REGULARISATION * 2 * float((exact - exact.mean(0)).square().sum(1).mean())
     measures: dict[str, Callable[[Tensor, Tensor], float]] = {
@@ -60,7 +64,7 @@ def distances(draws: Draws, ess: float) -> dict[str, Any]:
     for name, measure in measures.items():
         try:
             one = floored(measure, x[:FOR_SINKHORN] if name == "sinkhorn" else x, target, sets=SETS)
-        except (ValueError, RuntimeError) as error:  # scores that are not finite, iterations that do not converge
+        except REASONS as error:
             found["unmeasured"][name] = str(error)
             continue
         found |= {name: one.value, f"{name}_floor": one.floor, f"{name}_highest": one.highest}
