@@ -51,8 +51,12 @@ def write(
     settings: dict[str, Any],
     notes: Sequence[str] = (),
     quick: bool = False,
+    numbers: dict[str, list[Row]] | None = None,
 ) -> None:
-    """Print the tables, each a list of rows with equal keys, and write them to results/NAME.md and NAME.json."""
+    """Print the tables, each a list of rows with equal keys, and write them to results/NAME.md and NAME.json.
+
+    numbers: what stands in the latter for tables whose cells are words.
+    """
     name, title = (f"{name}-quick", f"{title} (smoke run, figures mean nothing)") if quick else (name, title)
     here = machine()
     parts = [f"# {title}", _in_words(here), ", ".join(f"{key}: {value}" for key, value in settings.items())]
@@ -60,7 +64,13 @@ def write(
         parts += [f"## {heading}", _markdown(rows)]
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     text = "\n\n".join(parts) + "\n"
-    record = {"title": title, "machine": here, "settings": settings, "tables": tables, "notes": list(notes)}
+    record = {
+        "title": title,
+        "machine": here,
+        "settings": settings,
+        "tables": tables | (numbers or {}),
+        "notes": list(notes),
+    }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text)
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")

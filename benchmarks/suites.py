@@ -22,6 +22,10 @@ COLUMNS = (
     "r_hat", "ess_bulk", "mode_ess", "shape_error_se", "log_z", "log_z_se", "log_z_true", "pareto_k", "evaluations",
     "ess_per_1000_evaluations", "ess_per_second", "seconds",
 )  # fmt: skip
+PEERS = (
+    "Seconds of peers hold compilation by JAX, and a call to torch for each evaluation.",
+    "BlackJAX's tempered SMC brings no tuning of the step size: 0.2 deviations of the particles everywhere.",
+)
 
 
 def main() -> None:
@@ -31,6 +35,7 @@ def main() -> None:
     arguments.add_argument("--peers", action="store_true")
     arguments.add_argument("--workers", type=int, default=1)
     arguments.add_argument("--timeout", type=float, default=1800.0)
+    arguments.add_argument("--note", action="append", default=[], help="what else a reader must know of the run")
     arguments.add_argument("--folder", help="where results go, NAME of the suite below it")
     options = arguments.parse_args()
     for name in options.suites:
@@ -49,6 +54,7 @@ def main() -> None:
 def report(name: str, result: Comparison, options: Any) -> None:
     """The tables of one suite."""
     tables: dict[str, list[Row]] = {"Runs": [runs_row(row) for row in result.rows]}
+    numbers = {"Runs": [{column: known(row.get(column)) for column in tables["Runs"][0]} for row in result.rows]}
     verdicts = []
     for target, one in result.verdicts.items():
         said = [f"{sampler}: {'; '.join(texts)}" for sampler, texts in one.faults.items() if texts]
@@ -74,8 +80,9 @@ def report(name: str, result: Comparison, options: Any) -> None:
         f"The suite `{name}`: {SUITES[name]().description}",
         tables,
         settings={"torch threads": 1, "seeds": options.seeds, "cells at a time": options.workers},
-        notes=["Seconds of peers hold compilation by JAX, and a call to torch for each evaluation."] * options.peers,
+        notes=[*PEERS * options.peers, *options.note],
         quick=options.quick,
+        numbers=numbers,
     )
 
 
@@ -84,9 +91,14 @@ def runs_row(row: Row) -> Row:
     shown: Row = {"target": row["target"], "sampler": row["sampler"], "seed": row["seed"]}
     for column in COLUMNS:
         value = row.get(column)
-        known = value is not None and not (isinstance(value, float) and math.isnan(value))
-        shown[column] = TABLE[column].show(value) if known else None
+        told = value is not None and not (isinstance(value, float) and math.isnan(value))
+        shown[column] = TABLE[column].show(value) if told else None
     return shown | {"error": row["error"]}
+
+
+def known(value: Any) -> Any:
+    """None for a number that JSON has no word for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import targets
 from samplers import Cost, Draws
 from samplers.compare import measures
 from samplers.compare.distances import NAMES, distances
-from samplers.compare.shape import LEVELS, Shares, furthest, in_standard_errors, misfit, shares, thresholds
+from samplers.compare.shape import LEVELS, Shares, furthest, in_standard_errors, in_words, misfit, shares, thresholds
 from samplers.compare.truth import known_truth, mean_and_sd, truth_from
 
 
@@ -124,6 +124,12 @@ def test_misfits_in_words(change, said):
     assert found.standard_errors > 5
     assert said in words
     assert "of its draws are" in words
+
+
+def test_a_misfit_of_the_log_density_in_words():
+    said = "its log-density lies too low: 60.0% of its draws are below the median, 50.0% should be"
+    assert in_words((1,), "the log-density", 0.6, 0.5) == said
+    assert in_words((3,), "the log-density", 0.1, 0.05).startswith("its upper tail of the log-density is too heavy")
 
 
 def test_draws_that_move_within_a_tail_change_no_share():

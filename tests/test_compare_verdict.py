@@ -177,6 +177,7 @@ def row(**changes):
             "its chains do not mix between modes (R-hat 1.50; one of them is never entered or left)",
         ),
         ({"divergences": 50}, "its proposals diverged, 5.0% of its draws"),
+        ({"divergences": 5000}, "its proposals diverged, 5.0 for each of its draws"),
         ({"weight_ess": 0.01}, "only 1.0% of its weighted draws are effective"),
         ({"log_z": 1.0, "log_z_se": 0.1, "log_z_true": 0.0}, "its log Z is off by +1.000, 10.0 times its stated error"),
         ({"log_z": 3.0, "log_z_true": 0.0}, "its log Z is off by +3.000, and it states no error"),

@@ -190,4 +190,5 @@ def in_words(index: tuple[int, ...], name: str, share: float, truth: float) -> s
     """The finding on event `index[0]` of the scalar `index[1:]` of a variable."""
     event = EVENTS[index[0]]
     said = (event.too_large if share > truth else event.too_small).format(label(name, index[1:]))
+    said = said.replace("its the ", "its ")
     return f"{said}: {share:.1%} of its draws are {event.where}, {truth:.1%} should be"

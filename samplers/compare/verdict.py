@@ -147,7 +147,8 @@ def _inner_faults(runs: list[Row]) -> list[str]:
         found.append(f"only {share:.1%} of its weighted draws are effective")
     diverged = max(run["divergences"] / max(run["draws"], 1) for run in runs)
     if diverged > MANY_DIVERGENCES:
-        found.append(f"its proposals diverged, {diverged:.1%} of its draws")
+        often = f"{diverged:.1%} of its draws" if diverged <= 1 else f"{diverged:.1f} for each of its draws"
+        found.append(f"its proposals diverged, {often}")
     return found
 
 
