@@ -65,10 +65,10 @@ def report(name: str, result: Comparison, options: Any) -> None:
             {
                 "target": one.published.target,
                 "quantity": QUANTITIES[one.published.quantity].title,
-                "ours": f"{one.value:.4g} +- {one.error:.2g}",
+                "ours": one.here,
                 "by": one.sampler,
                 "runs": one.runs,
-                "published": f"{one.published.value:.4g}",
+                "published": f"{one.published.value:g}",
                 "of": f"{one.published.method} ({one.published.variant})",
                 "source": one.published.source,
                 "we are": one.place,

@@ -166,6 +166,9 @@ def test_the_error_of_a_bound():
     rows = [row("a", "one", elbo=-1.0, elbo_se=0.1)]
     theirs = [Published("a", "elbo", value, "m", "v", "s") for value in (-1.3, -1.1, -0.7)]
     assert [one.place for one in beside(rows, theirs)] == ["ahead", "level", "behind"]
+    assert {one.here for one in beside(rows, theirs)} == {"-1.00 +- 0.10"}
+    exact = beside([row("a", "one", elbo=-108.65128, elbo_se=0.0)], theirs[:1])
+    assert [one.here for one in exact] == ["-108.6513 +- 0.0000"]
 
 
 def test_peers_that_are_installed_take_part():

@@ -100,10 +100,16 @@ class Beside:
         better = better if QUANTITIES[self.published.quantity].more_is_better else -better
         return "ahead" if better > 2 * self.error else "behind" if better < -2 * self.error else "level"
 
+    @property
+    def here(self) -> str:
+        """Ours with its standard error, to two digits of that."""
+        digits = max(0, 1 - math.floor(math.log10(self.error))) if 0 < self.error < math.inf else 4
+        return f"{self.value:.{digits}f} +- {self.error:.{digits}f}"
+
     def __str__(self) -> str:
         one = self.published
         title, runs = QUANTITIES[one.quantity].title, f"{self.runs} run{'s' if self.runs > 1 else ''}"
-        ours, theirs = f"{self.sampler} {self.value:.4g} +- {self.error:.2g}, {runs}", f"{one.method} {one.value:.4g}"
+        ours, theirs = f"{self.sampler} {self.here}, {runs}", f"{one.method} {one.value:g}"
         return f"{one.target}, {title}: {ours}; {theirs} ({one.variant}; {one.source}): {self.place.upper()}"
 
 
