@@ -35,8 +35,19 @@ def dataset(values: Mapping[str, Tensor], variables: Mapping[str, Variable], att
     for dim in ("chain", "draw"):
         if arrays:
             coords[dim] = np.arange(next(iter(arrays.values())).sizes[dim])
-    plain = {key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in attrs.items()}
-    return xr.Dataset(arrays, coords, plain)
+    return xr.Dataset(arrays, coords, {key: _plain(value) for key, value in attrs.items()})
+
+
+def _plain(value: Any) -> str | int | float:
+    """What netCDF can hold, which knows no truth values; `_structured` reads it back."""
+    if isinstance(value, str):
+        return json.dumps(value) if _is_json(value) else value
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else json.dumps(value)
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is to be read as JSON; one that only looks so is written as a JSON string."""
+    return text.startswith(("{", "[", '"')) or text in ("true", "false", "null")
 
 
 def attributes(data: xr.Dataset) -> dict[str, Any]:
@@ -45,7 +56,7 @@ def attributes(data: xr.Dataset) -> dict[str, Any]:
 
 
 def _structured(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in "{[":
+    if isinstance(value, str) and _is_json(value):
         return json.loads(value)
     return value.item() if hasattr(value, "item") else value
 

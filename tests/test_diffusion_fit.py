@@ -205,6 +205,10 @@ def test_a_file_gives_the_same_sampler(name, tmp_path):
     assert not any(p.requires_grad for p in again.measure.parameters())
     one, other = (f.sample(draws=40, seed=2, correct="smc") for f in (again, fitted))
     assert torch.equal(one.x, other.x)
+    drawn = fitted.sample(draws=40, seed=2)
+    loaded = samplers.Draws.load(drawn.save(tmp_path / "draws.nc"), SKEWED)
+    assert torch.equal(loaded.x, drawn.x)
+    assert repr(loaded.attrs) == repr(drawn.attrs)  # NaN too
 
 
 def test_untrained_samplers_are_saved_too(tmp_path):

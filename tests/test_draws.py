@@ -137,6 +137,17 @@ def test_weights_and_log_z_survive_a_file(tmp_path):
     assert (loaded.log_z, loaded.cost) == (draws.log_z, draws.cost)
 
 
+def test_attributes_of_every_kind_survive_a_file(tmp_path):
+    """netCDF knows no truth values, and a text may look like JSON."""
+    texts = ("true", "null", "[a, b]", "{", '"', "", "plain")
+    words = {f"text{i}": text for i, text in enumerate(texts)}
+    attrs = {"yes": True, "no": False, "none": None, "one": 1, "half": 0.5, "list": [1, None, True], "map": {"a": 2}}
+    draws = Draws(torch.zeros(1, 3, 1), attrs=words | attrs)
+    loaded = Draws.load(draws.save(tmp_path / "run.nc")).attrs
+    assert loaded == draws.attrs
+    assert [type(loaded[name]) for name in ("yes", "none", "one")] == [bool, type(None), int]
+
+
 def test_a_damaged_or_missing_file_is_named(tmp_path):
     (tmp_path / "bad.nc").write_bytes(b"not netcdf")
     with pytest.raises(ValueError, match=r"path: .*bad.nc is not a file written by Draws.save"):
