@@ -148,21 +148,23 @@ def _quick() -> Suite:
 
 
 def _standard() -> Suite:
+    everywhere = {
+        "HMC": HMC(),
+        "tempering": ParallelTempering(),
+        "AIS": AIS(),
+        "SMC": SMC(),
+        "DiGS": DiffusiveGibbs(),
+        "DDS": (DDS(), {"iterations": 200}),
+        "CMCD": (CMCD(), {"iterations": 200}),
+    }
+    by_inner_chains = WalkJump(), {"draws": 100, "warmup": 50}  # a denoiser without a closed form costs hundreds a step
     return Suite(
         "what papers compare on: mixtures, a funnel, wells, rings",
         (
+            Block(_named("gmm9", "gmm40-fab", "two-modes-d32"), {**everywhere, "walk-jump": WalkJump()}),
             Block(
-                _named("gmm9", "gmm40-fab", "funnel10-std3", "many-well5-delta4", "two-modes-d32", "rings4-slips"),
-                {
-                    "HMC": HMC(),
-                    "tempering": ParallelTempering(),
-                    "AIS": AIS(),
-                    "SMC": SMC(),
-                    "walk-jump": WalkJump(),
-                    "DiGS": DiffusiveGibbs(),
-                    "DDS": (DDS(), {"iterations": 200}),
-                    "CMCD": (CMCD(), {"iterations": 200}),
-                },
+                _named("funnel10-std3", "many-well5-delta4", "rings4-slips"),
+                {**everywhere, "walk-jump": by_inner_chains},
             ),
             Block(
                 _named("many-well32-fab"),
