@@ -35,6 +35,7 @@ def main() -> None:
     arguments.add_argument("--peers", action="store_true")
     arguments.add_argument("--workers", type=int, default=1)
     arguments.add_argument("--timeout", type=float, default=1800.0)
+    arguments.add_argument("--retry", action="store_true", help="run again what failed or ran out of time")
     arguments.add_argument("--note", action="append", default=[], help="what else a reader must know of the run")
     arguments.add_argument("--folder", help="where results go, NAME of the suite below it")
     options = arguments.parse_args()
@@ -47,6 +48,7 @@ def main() -> None:
             peers=options.peers,
             workers=options.workers,
             timeout=options.timeout,
+            retry=options.retry,
         )
         report(name, result, options)
 

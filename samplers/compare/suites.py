@@ -29,6 +29,7 @@ from samplers.peers import BlackjaxNUTS, BlackjaxTemperedSMC, Emcee, NumpyroNUTS
 from samplers.smoothing import DiffusiveGibbs, WalkJump
 from targets import Ising, Target, benchmark
 
+Choice = Sampler | tuple[Sampler, Mapping[str, Any]]  # alone, or with options of its own
 Start = Callable[[int, Generator], Tensor]
 
 
@@ -37,7 +38,7 @@ class Block:
     """A grid: targets by name, samplers with options of their own."""
 
     targets: Mapping[str, Callable[[], Target]]
-    samplers: Mapping[str, Sampler | tuple[Sampler, Mapping[str, Any]]]
+    samplers: Mapping[str, Choice]
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,12 @@ def run_suite(
     return grid.run(cells, folder, long_runs, chosen.options, **about)
 
 
-def installed_peers(targets: Mapping[str, Target]) -> dict[str, Sampler | tuple[Sampler, Mapping[str, Any]]]:
+def installed_peers(targets: Mapping[str, Target]) -> dict[str, Choice]:
     """Those whose package is there and that can run on all of the targets."""
     if any(target.discrete for target in targets.values()):
         return {}
     walkers = 2 * max(32, *(target.dim for target in targets.values()))  # emcee's least
-    every: dict[str, tuple[str, Sampler | tuple[Sampler, Mapping[str, Any]]]] = {
+    every: dict[str, tuple[str, Choice]] = {
         "blackjax NUTS": ("blackjax", BlackjaxNUTS()),
         "blackjax SMC": ("blackjax", BlackjaxTemperedSMC()),
         "numpyro NUTS": ("numpyro", NumpyroNUTS()),
@@ -148,7 +149,7 @@ def _quick() -> Suite:
 
 
 def _standard() -> Suite:
-    everywhere = {
+    everywhere: dict[str, Choice] = {
         "HMC": HMC(),
         "tempering": ParallelTempering(),
         "AIS": AIS(),
