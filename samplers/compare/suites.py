@@ -158,15 +158,12 @@ def _standard() -> Suite:
         "DDS": (DDS(), {"iterations": 200}),
         "CMCD": (CMCD(), {"iterations": 200}),
     }
-    by_inner_chains = WalkJump(), {"draws": 100, "warmup": 50}  # a denoiser without a closed form costs hundreds a step
     return Suite(
         "what papers compare on: mixtures, a funnel, wells, rings",
         (
+            # walk-jump where the smoothed score has a closed form: by inner chains a step costs some 50,000 evaluations
             Block(_named("gmm9", "gmm40-fab", "two-modes-d32"), {**everywhere, "walk-jump": WalkJump()}),
-            Block(
-                _named("funnel10-std3", "many-well5-delta4", "rings4-slips"),
-                {**everywhere, "walk-jump": by_inner_chains},
-            ),
+            Block(_named("funnel10-std3", "many-well5-delta4", "rings4-slips"), everywhere),
             Block(
                 _named("many-well32-fab"),
                 {"HMC": HMC(), "AIS": AIS(), "SMC": SMC(), "SCLD": (SCLD(), {"iterations": 300, "draws": 20_000})},
