@@ -374,6 +374,7 @@ def test_two_hundred_cells_killed_five_times(tmp_path):
 
 def test_ctrl_c_ends_the_cells_that_run(tmp_path):
     script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a shell's background
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import torch, targets\nfrom compare_cases import Hang\nfrom samplers import compare\n"
         f"compare({{'t': targets.Gaussian(torch.zeros(2))}}, {{'s': Hang()}}, folder={str(tmp_path)!r})\n"
