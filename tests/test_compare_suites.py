@@ -175,4 +175,7 @@ def test_peers_that_are_installed_take_part():
     found = installed_peers({"plane": targets.benchmark("gmm9")})
     packages = {"blackjax NUTS": "blackjax", "blackjax SMC": "blackjax", "numpyro NUTS": "numpyro", "emcee": "emcee"}
     assert set(found) == {name for name, package in packages.items() if importlib.util.find_spec(package)}
+    if "emcee" in found:  # two walkers a dimension at least
+        assert found["emcee"][1] == {"chains": 64}
+        assert installed_peers({"wide": targets.Gaussian(torch.zeros(61))})["emcee"][1] == {"chains": 122}
     assert installed_peers({"spins": targets.Ising((4, 4), coupling=0.3)}) == {}

@@ -205,7 +205,9 @@ def test_a_file_gives_the_same_sampler(name, tmp_path):
     assert not any(p.requires_grad for p in again.measure.parameters())
     one, other = (f.sample(draws=40, seed=2, correct="smc") for f in (again, fitted))
     assert torch.equal(one.x, other.x)
+    assert math.isnan(one.attrs["elbo_standard_error"])  # resampled paths are not independent
     drawn = fitted.sample(draws=40, seed=2)
+    assert math.isnan(drawn.attrs["elbo_standard_error"]) == (fitted.method.pieces is not None)
     loaded = samplers.Draws.load(drawn.save(tmp_path / "draws.nc"), SKEWED)
     assert torch.equal(loaded.x, drawn.x)
     assert repr(loaded.attrs) == repr(drawn.attrs)  # NaN too
