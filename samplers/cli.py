@@ -1,25 +1,40 @@
-"""The command `unnorm`: list | sample | compare | report."""
+"""The command `unnorm`: list | sample | fit | compare | report."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from samplers.draws import SamplingWarning
-from samplers.version import __version__
+if TYPE_CHECKING:
+    from samplers.draws import Draws
+
+# what takes torch is imported inside `main`, where Ctrl-C is caught
+
+
+TARGET = "a benchmark name (see `unnorm list`), or FILE.py:NAME for a target of your own"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0; 1 where every run of a comparison failed; 2 with one line on stderr for bad input."""
-    options = _parser().parse_args(arguments)
-    warnings.showwarning = _say  # type: ignore[assignment]
-    warnings.simplefilter("always", SamplingWarning)
     try:
-        return int(options.run(options) or 0)
+        from samplers.draws import SamplingWarning
+
+        options = _parser().parse_args(arguments)
+        warnings.showwarning = _say  # type: ignore[assignment]
+        warnings.simplefilter("always", SamplingWarning)
+        status = int(options.run(options) or 0)
+        sys.stdout.flush()  # where a reader that has gone away is found out
+        return status
+    except BrokenPipeError:  # such as `| head`, which has seen enough
+        with contextlib.suppress(OSError):  # what is still to be written at exit goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (KeyError, ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, NotImplementedError) as error:
         text = error.args[0] if isinstance(error, KeyError) else error
         print(f"unnorm: {text}", file=sys.stderr)
@@ -30,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from samplers.version import __version__
+
     parser = argparse.ArgumentParser("unnorm", description="Samplers for densities known only up to a constant.")
     parser.add_argument("--version", action="version", version=f"unnorm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -38,13 +55,26 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_list)
 
     one = commands.add_parser("sample", help="draw from one target and write a netCDF file")
-    one.add_argument("target", help="a benchmark name (see `unnorm list`), or FILE.py:NAME for a target of your own")
-    one.add_argument("--sampler", default="hmc", help="default: hmc")
+    one.add_argument("target", help=TARGET)
+    one.add_argument("--sampler", help="default: hmc")
+    one.add_argument("--fitted", type=Path, metavar="FILE", help="a sampler that `unnorm fit` has written, instead")
     one.add_argument("--out", type=Path, required=True, metavar="FILE.nc", help="where the draws go")
     one.add_argument("--checkpoint", type=Path, metavar="FILE", help="continue from here, and save here")
     one.add_argument("--seed", type=int, default=0)
     _run_options(one)
     one.set_defaults(run=_sample)
+
+    learned = commands.add_parser("fit", help="train a sampler on one target and write it to a file")
+    learned.add_argument("target", help=TARGET)
+    learned.add_argument("--sampler", default="cmcd", help="one that learns, such as dds or cmcd; default: cmcd")
+    learned.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the sampler goes")
+    learned.add_argument("--iterations", type=int, help="of the optimiser; default: 2000; 0: the untrained sampler")
+    learned.add_argument("--max-minutes", type=float, metavar="M", help="of wall time, after which training ends")
+    learned.add_argument("--checkpoint", type=Path, metavar="FILE", help="continue from here, and save here")
+    learned.add_argument("--seed", type=int, default=0)
+    learned.add_argument("--device", help="such as cuda")
+    learned.add_argument("--set", action="append", metavar="KEY=VALUE", help="a hyper-parameter, such as steps=32")
+    learned.set_defaults(run=_fit)
 
     several = commands.add_parser("compare", help="run several samplers on several targets; a table, a page, a verdict")
     several.add_argument("targets", nargs="*", metavar="TARGET", help="benchmark names or FILE.py:NAME")
@@ -59,13 +89,24 @@ def _parser() -> argparse.ArgumentParser:
     several.add_argument("--workers", type=int, default=1, help="runs at a time; default: 1, so that seconds compare")
     several.add_argument("--retry", action="store_true", help="run again what failed before")
     several.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results and the page go")
+    _columns_option(several)
     _run_options(several)
     several.set_defaults(run=_compare)
 
     page = commands.add_parser("report", help="make the page of a comparison again from its results")
     page.add_argument("folder", type=Path, metavar="DIR", help="what --out was")
+    _columns_option(page)
     page.set_defaults(run=_report)
     return parser
+
+
+def _columns_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--columns",
+        choices=("main", "all"),
+        default="main",
+        help="of the table: main, which fits 120 characters (default), or all, in lines as long as that takes",
+    )
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -93,13 +134,56 @@ def _list(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from samplers.registry import load_target, sampler
 
-    if not options.out.absolute().parent.is_dir():
-        raise ValueError(f"--out: the folder of {options.out} does not exist")
-    kernel, target = sampler(options.sampler, options.set), load_target(options.target)
-    draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))
+    _check_out(options.out)
+    if options.fitted is not None:
+        draws = _from_fitted(options)
+    else:
+        kernel, target = sampler(options.sampler or "hmc", options.set), load_target(options.target)
+        draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))
     draws.save(options.out)
     print(draws.summary().to_string())
     print(f"\n{draws.cost.score:,} scores in {draws.cost.seconds:.1f} s; draws in {options.out}")
+
+
+def _from_fitted(options: argparse.Namespace) -> Draws:
+    """Draws of a learned sampler in a file; ValueError for what only a run without one takes."""
+    from samplers import load
+    from samplers.registry import load_target
+
+    given = [name for name in _settings(options) if name not in ("draws", "device")]
+    given += [name for name in ("sampler", "set", "checkpoint") if getattr(options, name) is not None]
+    if given:
+        named = ", ".join(f"--{name}" for name in given)
+        raise ValueError(
+            f"--fitted: the sampler in a file is trained, and takes --draws, --seed and --device; got {named}"
+        )
+    if not options.fitted.is_file():
+        raise FileNotFoundError(f"--fitted: {options.fitted} does not exist; expected a file that `unnorm fit` wrote")
+    fitted = load(options.fitted, load_target(options.target).to(options.device))
+    return fitted.sample(seed=options.seed, **({} if options.draws is None else {"draws": options.draws}))
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from samplers.registry import learned_sampler, load_target
+
+    _check_out(options.out)
+    method, target = learned_sampler(options.sampler, options.set), load_target(options.target)
+    names = ("iterations", "max_minutes", "checkpoint", "device")
+    settings = {name: value for name in names if (value := getattr(options, name)) is not None}
+    fitted = method.fit(target, seed=options.seed, **settings)
+    fitted.save(options.out)
+    print(fitted.evaluation or fitted.evaluate())
+    exact = f"; exactly known: log Z {target.log_z:.4f}" if "log_z" in target.known else ""
+    print(f"{fitted.iterations} iterations, {fitted.cost.score:,} scores in {fitted.cost.seconds:.1f} s{exact}")
+    draw = f"unnorm sample {options.target} --fitted {options.out} --out FILE.nc"
+    print(f"\nthe sampler is in {options.out}; `{draw}` draws from it")
+
+
+def _check_out(path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"--out: the folder of {path} does not exist")
+    if path.is_dir():
+        raise ValueError(f"--out: {path} is a folder, expected a file")
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -135,7 +219,7 @@ def _compare(options: argparse.Namespace) -> int:
             **_settings(options),
         )
     result.report(options.out)
-    print(result)
+    print(result.text(width=None) if options.columns == "all" else result)
     print(f"\n{options.out / 'index.html'} is the page; the draws are in {options.out / 'cells'}")
     return int(all(row["error"] for row in result.rows))
 
@@ -156,11 +240,13 @@ def _report(options: argparse.Namespace) -> None:
 
     result = Comparison.load(options.folder)
     result.report(options.folder)
-    print(result)
+    print(result.text(width=None) if options.columns == "all" else result)
     print(f"\n{options.folder / 'index.html'} is the page")
 
 
 def _say(message: Warning | str, category: type[Warning], *rest: object) -> None:
+    from samplers.draws import SamplingWarning
+
     if issubclass(category, SamplingWarning):
         print(f"warning: {message}", file=sys.stderr)
 

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from samplers import records
 from samplers.moments import RunningMoments
+from samplers.ties import slack, tied
 from targets import Target, Variable
 
 if TYPE_CHECKING:
@@ -201,8 +202,11 @@ class Sampler(Protocol):
 
 
 def largest_pareto_k(log_weights: Tensor) -> float:
-    """The largest Pareto k-hat over the rows of (rows, n); minus infinity where all weights of every row are equal."""
-    varied = [row for row in log_weights if bool((row != row[0]).any())]
+    """The largest Pareto k-hat over the rows of (rows, n); minus infinity where all weights of every row are equal.
+
+    Weights that differ by rounding alone are: a tail fitted to it would be any.
+    """
+    varied = [row for row in log_weights if not bool(tied(row, row[0], slack(row)).all())]
     return max((records.pareto_k(row) for row in varied), default=-math.inf)
 
 

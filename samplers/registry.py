@@ -11,6 +11,7 @@ from typing import Any
 
 from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
 from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD
+from samplers.diffusion.method import LearnedSampler
 from samplers.draws import Sampler
 from samplers.kernels import (
     HMC,
@@ -85,6 +86,15 @@ def sampler(name: str, settings: list[str] | None = None) -> Sampler:
         return SAMPLERS[name](**values)
     except TypeError as error:
         raise ValueError(f"--set: {name} does not take these settings ({error})") from error
+
+
+def learned_sampler(name: str, settings: list[str] | None = None) -> LearnedSampler:
+    """The sampler of that name, if it is one that is trained; ValueError with those that are."""
+    found = sampler(name, settings)
+    if not isinstance(found, LearnedSampler):
+        names = [name for name, kind in SAMPLERS.items() if isinstance(kind, type) and issubclass(kind, LearnedSampler)]
+        raise ValueError(f"--sampler: {name} is not trained before it draws, expected one of {', '.join(names)}")
+    return found
 
 
 def load_target(text: str) -> Target:

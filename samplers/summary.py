@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from samplers import records
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, warn
+from samplers.ties import joined_draws
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,8 @@ def summarise(draws: Draws, **kwargs: Any) -> pd.DataFrame:
         if ess < LEAST_ESS:
             warn(f"the effective sample size of the weights is {ess:.0f}, below {LEAST_ESS:.0f}: draw more")
         draws = draws.unweighted()
-    posterior = records.dataset(draws.constrained, draws.variables, {})
+    values = {name: joined_draws(value) for name, value in draws.constrained.items()}  # ranks see ties
+    posterior = records.dataset(values, draws.variables, {})
     table = records.import_arviz().summary(records.to_arviz({"posterior": posterior}), **kwargs)
     for message in complaints(draws, table):
         warn(message)

@@ -129,10 +129,15 @@ class Target:
         self._raise_unknown("mode_weights")
 
     def mode_probabilities(self, x: Tensor) -> Tensor:
-        """Share of each mode at each point, (*batch, dim) -> (*batch, modes): all of it to the nearest centre here."""
-        nearest = torch.cdist(x.reshape(-1, self.dim), self.modes.to(x)).argmin(-1)
-        shares = torch.nn.functional.one_hot(nearest, len(self.modes))
-        return shares.to(x.dtype).reshape(*x.shape[:-1], -1)
+        """Share of each mode at each point, (*batch, dim) -> (*batch, modes): all of it to the nearest centre here.
+
+        Centres that are equally near but for rounding share alike.
+        """
+        points, centres = x.reshape(-1, self.dim), self.modes.to(x)
+        squares = torch.cdist(points, centres).square()
+        rounding = points.square().sum(-1, keepdim=True) + centres.square().sum(-1).max()
+        nearest = squares <= squares.min(-1, keepdim=True).values + 8 * torch.finfo(x.dtype).eps * rounding
+        return (nearest / nearest.sum(-1, keepdim=True)).to(x.dtype).reshape(*x.shape[:-1], -1)
 
     @property
     def mean(self) -> Tensor:

@@ -1,6 +1,9 @@
 """The command, and the comparison behind it."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -65,6 +68,64 @@ def test_compare_writes_a_page_a_table_and_draws(tmp_path, capsys, own):
     assert printed.partition("index.html")[0] == capsys.readouterr().out.partition("index.html")[0]
 
 
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path):
+    """What is printed after the pipe has closed: at once, and at exit."""
+    for buffering in ({}, {"PYTHONUNBUFFERED": "1"}):
+        command = [sys.executable, "-c", "import sys; from samplers.cli import main; sys.exit(main(['list']))"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | buffering}
+        with subprocess.Popen(command, **pipes) as process:
+            process.stdout.close()
+            assert process.stderr.read() == b""
+            assert process.wait() == 0
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("samplers.registry.descriptions", interrupted)
+    assert main(["list"]) == 130
+    assert capsys.readouterr().err == "unnorm: interrupted\n"
+
+
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+def test_fit_writes_a_sampler_that_sample_draws_from(own, tmp_path, capsys):
+    path, out = tmp_path / "dds.pt", tmp_path / "run.nc"
+    command = ["fit", f"{own}:made", "--sampler", "dds", "--iterations", "2", "--set", "steps=2", "--seed", "3"]
+    assert main([*command, "--out", str(path)]) == 0
+    shown = capsys.readouterr().out
+    for word in ("log Z", "ELBO", "exactly known: log Z 1.8379", "2 iterations", "scores", str(path)):
+        assert word in shown
+    fitted = samplers.load(path, targets.Gaussian(torch.zeros(2), name="made"))
+    assert (fitted.method.steps, fitted.seed, fitted.iterations) == (2, 3, 2)
+    assert (
+        main(["sample", f"{own}:made", "--fitted", str(path), "--draws", "50", "--seed", "4", "--out", str(out)]) == 0
+    )
+    assert torch.equal(Draws.load(out).x, fitted.sample(draws=50, seed=4).x)
+    assert main(["sample", "gmm9", "--fitted", str(path), "--out", str(out)]) == 2
+    assert "target: got the name 'gmm9', expected 'made'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", ["main", "all"])
+def test_the_table_fits_a_terminal_unless_all_columns_are_asked_for(columns, tmp_path, capsys):
+    long = {"a target with a long name, and another half": targets.benchmark("gmm9")}
+    name = "a-sampler-with-a-name-that-goes-on-and-on"
+    given = {f"{name}-1": samplers.MALA(0.1), f"{name}-2": samplers.MALA(0.2)}
+    compare(long, given, chains=4, draws=40, warmup=0, seeds=2, folder=tmp_path)
+    assert main(["report", str(tmp_path), "--columns", columns]) == 0
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    title = " ".join(lines[: [set(line) for line in lines].index({"-"})])
+    if columns == "all":
+        assert "sliced W2" in title
+        assert f"{name}-2" in lines[-1]
+    else:
+        assert max(map(len, lines)) <= 120
+        assert "R-hat" in title
+        assert "Not shown: " in "\n".join(lines)
+        hung = " ".join(line[26:50].strip() for line in lines)  # long names go on below, and none is cut
+        assert f"{name}-2" in hung.replace("- ", "-")
+
+
 def test_all_failed_is_exit_1(tmp_path):
     command = ["compare", "gmm9", "--samplers", "gibbs", "--out", str(tmp_path / "out"), *SHORT]
     assert main(command) == 1
@@ -102,6 +163,21 @@ def test_compare_keeps_to_a_budget(tmp_path, capsys):
         ),
         (["report", "no/folder"], "folder: no/folder holds no finished comparison (grid.json is missing)"),
         (["sample", "gmm9", "--chains", "0", "--out", "x.nc"], "chains: got 0"),
+        (
+            ["fit", "gmm9", "--sampler", "hmc", "--out", "x.pt"],
+            "--sampler: hmc is not trained before it draws, expected one",
+        ),
+        (["fit", "gmm9", "--iterations", "-1", "--out", "x.pt"], "iterations: got -1"),
+        (["fit", "gmm9", "--set", "steps=1", "--out", "x.pt"], "steps: got 1"),
+        (["fit", "gmm9", "--max-minutes", "0", "--out", "x.pt"], "max_minutes: got 0"),
+        (["fit", "gmm9", "--out", "no/such/x.pt"], "--out: the folder of no/such/x.pt does not exist"),
+        (["fit", "gmm9", "--out", "."], "--out: . is a folder, expected a file"),
+        (["sample", "gmm9", "--fitted", "none.pt", "--out", "x.nc"], "--fitted: none.pt does not exist"),
+        (["sample", "gmm9", "--fitted", "{own}", "--out", "x.nc"], "is not a file written by Fitted.save"),
+        (
+            ["sample", "gmm9", "--fitted", "x.pt", "--chains", "3", "--sampler", "dds", "--out", "x.nc"],
+            "takes --draws, --seed and --device; got --chains, --sampler",
+        ),
         (["sample", "none.py:target", "--out", "x.nc"], "none.py does not exist"),
         (["sample", "{own}:absent", "--out", "x.nc"], "defines no 'absent'"),
         (["sample", "{own}:number", "--out", "x.nc"], "is a int, expected a targets.Target"),

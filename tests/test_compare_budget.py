@@ -1,5 +1,7 @@
 """Runs of the length that a budget allows."""
 
+import functools
+
 import pytest
 import torch
 
@@ -42,6 +44,137 @@ def test_the_length_must_be_open():
     sampler = Costing(0, 1)
     with pytest.raises(ValueError, match="draws: given beside a budget"):
         spend(lambda options: sampler.sample(None, **options), sampler, {"draws": 10}, Budget(10_000))
+
+
+class Anything(Costing):
+    """Takes what the sampler behind it takes."""
+
+    def sample(self, target, **options):
+        return super().sample(target, **options)
+
+
+class NoWarmup(Costing):
+    def sample(self, target, **options):
+        assert options.keys() <= {"draws", "seed"}, options
+        return super().sample(target, **options)
+
+
+class Iterates(Costing):
+    def sample(self, target, **options):
+        return super().sample(target, draws=options["iterations"])
+
+
+class Positional(Costing):
+    def sample(self, target, draws, seed=0):
+        return super().sample(target, draws=draws)
+
+
+def partial():
+    sampler = Costing(0, 1)
+    sampler.sample = functools.partial(sampler.sample, draws=7, seed=3)
+    return sampler
+
+
+class Decorated(Costing):
+    @functools.wraps(Costing.sample)
+    def sample(self, *arguments, **options):
+        return super().sample(*arguments, **options)
+
+
+def called():
+    sampler = Costing(0, 1)
+
+    class Verb:
+        def __call__(self, target, *, draws, seed=0):
+            return Costing.sample(sampler, target, draws=draws)
+
+    sampler.sample = Verb()
+    return sampler
+
+
+WAYS = {
+    "any options": (lambda: Anything(0, 1), {}),
+    "any options, warmup refused": (lambda: NoWarmup(0, 1), {}),
+    "any options, draws given": (lambda: Iterates(0, 1), {"draws": 100}),
+    "by position": (lambda: Positional(0, 1), {}),
+    "partial": (partial, {}),
+    "decorated": (lambda: Decorated(0, 1), {}),
+    "an object that is called": (called, {}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_however_the_verb_is_written(way):
+    make, given = WAYS[way]
+    sampler, budget = make(), Budget(10_000)
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, given, budget)
+    assert ENOUGH <= budget.share(draws.cost) <= 1
+
+
+def test_warmup_is_open_too_behind_any_options():
+    seen = []
+
+    class Watched(Anything):
+        def sample(self, target, **options):
+            seen.append(options)
+            return super().sample(target, **options)
+
+    sampler = Watched(0, 1)
+    spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(1000))
+    assert all(one["warmup"] == max(1, one["draws"] // 2) for one in seen)
+
+
+class Fixed(Costing):
+    def sample(self, target, *, points=3, seed=0):
+        return super().sample(target, draws=points)
+
+
+class ByPlace(Costing):
+    def sample(self, target, draws=3, /):
+        return super().sample(target, draws=draws)
+
+
+def test_a_sampler_without_a_length_is_told_so():
+    for sampler in (Fixed(0, 1), ByPlace(0, 1)):
+        with pytest.raises(ValueError, match="sample takes neither draws= nor iterations= by name"):
+            spend(lambda options: pytest.fail("was run"), sampler, {}, Budget(1000))
+    sampler = Anything(0, 1)
+    with pytest.raises(ValueError, match="draws: given beside a budget"):
+        spend(lambda options: sampler.sample(None, **options), sampler, {"draws": 10}, Budget(1000))
+    fault = ZeroDivisionError("its own")
+
+    class Faulty(Costing):
+        def sample(self, target, **options):
+            raise fault
+
+    sampler = Faulty(0, 1)
+    with pytest.raises(ZeroDivisionError, match="its own"):
+        spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(1000))
+
+
+class Behind:
+    """A sampler of a user's that hands on what it is given."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def sample(self, target, **options):
+        return self.inner.sample(target, **options)
+
+
+def test_a_comparison_of_samplers_that_take_any_options():
+    target = targets.Gaussian(torch.zeros(2), torch.tensor([1.0, 2.0]))
+    given = {"mala": (Behind(samplers.MALA(0.5)), {"chains": 8}), "svgd": (Behind(samplers.SVGD()), {"draws": 20})}
+    result = compare({"plane": target}, given, max_evaluations=3000, distances=False)
+    assert list(result.table["error"]) == [""] * 2
+    assert result.table["budget_share"].between(ENOUGH, 1).all(), result.table["budget_share"]
+
+
+def test_options_for_all_reach_a_sampler_that_takes_any():
+    given = {"mala": samplers.MALA(0.5), "behind": Behind(samplers.MALA(0.5))}
+    options = {"chains": 3, "draws": 20, "warmup": 0}
+    result = compare({"plane": targets.Gaussian(torch.zeros(2))}, given, distances=False, **options)
+    assert torch.equal(result.draws["plane", "mala", 0].x, result.draws["plane", "behind", 0].x)
 
 
 @pytest.mark.parametrize(

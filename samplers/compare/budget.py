@@ -8,16 +8,17 @@ that a reader pays: what is compared is the run of that length.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from samplers.compare.signature import taken_by
 from samplers.draws import Cost, Draws, Sampler
 from targets.arguments import check_integer, positive
 
 FIRST, GROWTH, TRIALS = 16, 8, 12
 ENOUGH, AIM = 0.8, 0.93
+GIVEN = "{}: given beside a budget, expected to be left open: it is what the budget decides"
 
 
 class OverBudget(RuntimeError):
@@ -66,14 +67,15 @@ def spend(
 ) -> Draws:
     """The longest of the trial runs that the budget allows; `run(options)` makes one.
 
-    given: options that stay as they are. OverBudget where the shortest run costs more.
+    given: options that stay as they are. OverBudget where the shortest run costs more; ValueError where the sampler
+    has no length that can be given by name, or it is given.
     """
     sizes = _Sizes(sampler, given)
     tried: dict[int, float] = {}
     best: Draws | None = None
     size = FIRST
     for _ in range(TRIALS):
-        draws = run(dict(given) | sizes.options(size))
+        draws = _tried(run, given, sizes, size)
         tried[size] = share = budget.share(draws.cost)
         if share <= 1 and size == max(s for s, c in tried.items() if c <= 1):
             best = draws
@@ -89,6 +91,18 @@ def spend(
             f"{tried[least]:.2g} times the budget of {budget}"
         )
     return best
+
+
+def _tried(run: Callable[[Mapping[str, Any]], Draws], given: Mapping[str, Any], sizes: _Sizes, size: int) -> Draws:
+    """A run of that size; without what a sampler with `**options` was only guessed to take, if that is why it fails."""
+    try:
+        draws = run(dict(given) | sizes.options(size))
+    except Exception as error:
+        if not sizes.without_guess(error):
+            raise
+        return _tried(run, given, sizes, size)
+    sizes.guessed.clear()  # it does take it
+    return draws
 
 
 def _next(tried: Mapping[int, float]) -> int:
@@ -111,20 +125,41 @@ def _next(tried: Mapping[int, float]) -> int:
 class _Sizes:
     """What the length of a run is for a sampler: iterations where it learns or moves particles, else draws.
 
-    A third of a chain's steps are warmup.
+    A third of a chain's steps are warmup. What stands behind `**options` is not known before it is tried: draws and
+    warmup are, or iterations where draws are given.
     """
 
     def __init__(self, sampler: Sampler, given: Mapping[str, Any]) -> None:
-        known = inspect.signature(sampler.sample).parameters
-        wanted = ("iterations",) if "iterations" in known else ("draws", "warmup")
-        self.free = [name for name in wanted if name in known and name not in given]
-        if not self.free or self.free == ["warmup"]:
+        taken = taken_by(sampler)
+        named = next((name for name in ("iterations", "draws") if name in taken.names), None)
+        if named is None and not taken.others:
             raise ValueError(
-                f"{wanted[0]}: given beside a budget, expected to be left open: it is what the budget decides"
+                f"sampler: {type(sampler).__name__}.sample takes neither draws= nor iterations= by name, which is what "
+                f"a budget decides; it takes {', '.join(sorted(taken.names)) or 'no options'}"
             )
+        length = named or ("draws" if "draws" not in given else "iterations")
+        if length in given:
+            raise ValueError(GIVEN.format(length))
+        pair = ["draws", "warmup"] if length == "draws" else [length]
+        self.free = [name for name in pair if name in taken and name not in given]
+        self.guessed = {name for name in self.free if name not in taken.names}
 
     def options(self, size: int) -> dict[str, int]:
         found = {name: size for name in self.free}
         if "warmup" in found:
             found["warmup"] = max(1, size // 2)
         return found
+
+    def without_guess(self, error: Exception) -> bool:
+        """Whether there was a guess to give up; ValueError where a refused one was all there is."""
+        if "warmup" in self.guessed:
+            self.guessed.remove("warmup")
+            self.free.remove("warmup")
+            return True
+        if isinstance(error, TypeError) and any(f"'{name}'" in str(error) for name in self.guessed):
+            if "iterations" in self.guessed:
+                raise ValueError(GIVEN.format("draws")) from error
+            raise ValueError(
+                f"sampler: what takes its **options refuses draws= ({error}); a budget decides draws= or iterations="
+            ) from error
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import pickle
 import sys
@@ -16,6 +15,7 @@ from samplers.compare import measures
 from samplers.compare.apart import JOB, ROW
 from samplers.compare.budget import ENOUGH, Budget, spend
 from samplers.compare.shape import with_log_density
+from samplers.compare.signature import taken_by
 from samplers.draws import Draws, Sampler, SamplingWarning
 from targets import Target
 
@@ -43,7 +43,7 @@ class Cell:
 
     def draw(self) -> tuple[Draws, list[str]]:
         """The draws, and what their run has warned of."""
-        known = inspect.signature(self.sampler.sample).parameters
+        known = taken_by(self.sampler).names
         given = dict(self.options) | {"seed": self.seed} | ({"progress": False} if "progress" in known else {})
         said: dict[int, list[str]] = {}
 

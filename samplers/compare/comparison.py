@@ -15,7 +15,7 @@ from samplers.compare.facts import Facts
 from samplers.compare.limits import number
 from samplers.compare.published import Beside, beside, from_records
 from samplers.compare.store import Key, Store
-from samplers.compare.table import format_table
+from samplers.compare.table import WIDTH, format_table
 from samplers.compare.truth import Truth
 from samplers.compare.verdict import Verdict, verdicts
 from samplers.diagnostics import Agreement
@@ -115,11 +115,15 @@ class Comparison:
 
         return write_report(self, Path(folder))
 
-    def __str__(self) -> str:
-        parts = [format_table(self.table), *(f"{name}: {one}" for name, one in self.verdicts.items())]
+    def text(self, *, width: int | None = WIDTH) -> str:
+        """The table, the verdicts and what is beside; width: of the table, None for all its columns."""
+        parts = [format_table(self.table, width=width), *(f"{name}: {one}" for name, one in self.verdicts.items())]
         if self.beside:
             parts.append("\n".join(["Beside published figures:", *(f"  {one}" for one in self.beside)]))
         return "\n\n".join(parts)
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 class _Stored(Mapping[Key, Draws]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
@@ -14,6 +13,7 @@ from samplers.compare import apart
 from samplers.compare.budget import Budget
 from samplers.compare.cell import Cell, to_job
 from samplers.compare.comparison import Comparison
+from samplers.compare.signature import taken_by
 from samplers.compare.store import Store
 from samplers.compare.truth import Truth, known_truth, truth_from
 from samplers.draws import Draws, Sampler
@@ -153,7 +153,7 @@ def _check(targets: Any, samplers: Any, init: Any) -> dict[str, Options]:
 
 def _taken(sampler: Sampler, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that this sampler's `sample` knows."""
-    known = inspect.signature(sampler.sample).parameters
+    known = taken_by(sampler)
     return {name: value for name, value in options.items() if name in known}
 
 

@@ -17,6 +17,7 @@ from samplers.compare.shape import in_standard_errors, misfit, shares
 from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
 from samplers.draws import INDEPENDENT, PARTICLES, Draws
+from samplers.ties import ULPS, joined_draws, precision, tied
 from targets import Target
 
 ROWS = 65536
@@ -44,7 +45,8 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     """
     arviz = records.import_arviz()
     plain = draws.unweighted()
-    posterior = records.dataset(plain.constrained, plain.variables, {})
+    values = {name: joined_draws(value) for name, value in plain.constrained.items()}  # ranks see ties
+    posterior = records.dataset(values, plain.variables, {})
     several = plain.x.shape[0] > 1 and known  # of a single chain ArviZ has a complaint, and no R-hat
     ess = _extreme(arviz.ess(posterior, method="bulk"), np.nanmin) if known else math.nan
     tail = _extreme(arviz.ess(posterior, method="tail"), np.nanmin) if known else math.nan
@@ -77,7 +79,7 @@ def _constant(draws: Draws) -> str:
     """The first scalar that never changes."""
     for name, value in draws.constrained.items():
         flat = value.flatten(0, 1)
-        still = (flat == flat[0]).all(0)
+        still = tied(flat, flat[0], ULPS * precision(flat) * flat[0].abs()).all(0)
         for index in np.ndindex(*still.shape):
             if bool(still[index]):
                 return label(name, index)

@@ -18,6 +18,7 @@ from torch import Tensor
 from samplers import records
 from samplers.compare.names import label
 from samplers.draws import Draws
+from samplers.ties import ULPS, precision, slack, tied
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST = 200_000  # draws that quantiles are taken of
@@ -92,7 +93,7 @@ def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
     sqrt(sum w^2 (1 - p)^2) over the event and sqrt(sum w^2 p^2) outside, together.
     """
     found = {}
-    inside = {name: _events(value.double().cpu(), at[name]) for name, value in scalars(draws).items() if name in at}
+    inside = {name: _events(value.cpu(), at[name]) for name, value in scalars(draws).items() if name in at}
     if draws.log_weights is not None:
         w = draws.log_weights.double().reshape(-1).softmax(0).cpu()
         for name, events in inside.items():
@@ -109,20 +110,24 @@ def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
 
 
 def _events(value: Tensor, at: Tensor) -> Tensor:
-    """(events, chains, draws, *shape) of zeros and ones, and of halves for draws that are equal to a quantile."""
+    """(events, chains, draws, *shape) of zeros and ones, and of halves for draws that are equal to a quantile, as
+    atoms are, but for rounding.
+    """
     low, quarter, middle, three_quarters, high = at
+    every = slack(value.flatten(0, 1).movedim(0, -1)).movedim(-1, 0).reshape(value.shape)
+    value = value.double()
+
+    def below(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(tied(a, b, every), 0.5, (a < b).double())
+
     return torch.stack(
         [
-            _below(value, low),
-            _below(value, middle),
-            _below(value, quarter) + _below(three_quarters, value),
-            _below(high, value),
+            below(value, low),
+            below(value, middle),
+            below(value, quarter) + below(three_quarters, value),
+            below(high, value),
         ]
     )
-
-
-def _below(a: Tensor, b: Tensor) -> Tensor:
-    return (a < b).double() + 0.5 * (a == b)
 
 
 def _effective(events: Tensor) -> Tensor:
@@ -135,9 +140,11 @@ def _effective(events: Tensor) -> Tensor:
 
 
 def in_standard_errors(a: Tensor, b: Tensor, error: Tensor) -> Tensor:
-    """|a - b| / error: zero where they are equal, infinite where only the error is zero, NaN where it is not known."""
+    """|a - b| / error: zero where they are equal but for rounding, infinite where only the error is zero, NaN where it
+    is not known.
+    """
     difference = (a - b).abs()
-    return torch.where(difference == 0, 0.0, difference / error)
+    return torch.where(difference <= ULPS * precision(a) * (a.abs() + b.abs()), 0.0, difference / error)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import math
+import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
+
+WIDTH, GAP = 120, "  "
+LONGEST_NAME = 24  # in one line
+WHOLE, LONG, SHORT = "whole", "long titles", "short titles"
+WORDS = ("target", "sampler", "truth", "error")
+# what the text table has room for first; what belongs together comes together
+FIRST = (
+    ("target", "sampler", "seed"),
+    ("error",),
+    ("r_hat",),
+    ("ess_bulk",),
+    ("shape_error_se",),
+    ("log_z", "log_z_se", "log_z_true"),
+    ("worst_mode", "worst_mode_true"),
+    ("seconds",),
+    ("pareto_k",),
+    ("divergences",),
+    ("mean_error_se",),
+    ("ess_per_1000_evaluations",),
+)
 
 
 @dataclass(frozen=True)
@@ -105,10 +127,75 @@ def _says_something(values: pd.Series) -> bool:
     return not (values.isna() | (values == "")).all()
 
 
-def format_table(table: pd.DataFrame) -> str:
-    """The table as text, aligned, with a dash for what is not known and without columns that say nothing."""
+def format_table(table: pd.DataFrame, *, width: int | None = WIDTH) -> str:
+    """The table as text, aligned, with a dash for what is not known and without columns that say nothing.
+
+    width: characters that a line may take. What matters most is shown, and a last line names what is left out; long
+    names go on in the next line, and of errors the kind is shown. None: every column, in lines as long as that takes.
+    """
+    if width is None:
+        every = shown_columns(table, brief=False)
+        return "\n".join(_lines([_cells(name, column, table, WHOLE) for name, column in every.items()]))
     columns = shown_columns(table, brief=True)
-    cells = [[column.title, *map(column.show, table[name])] for name, column in columns.items()]
-    widths = [max(map(len, column)) for column in cells]
-    lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in zip(*cells, strict=True)]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    if table["seed"].nunique() == 1:
+        del columns["seed"]
+    plain = {name: _cells(name, column, table, LONG) for name, column in columns.items()}
+    if _room(plain.values()) <= width:
+        return "\n".join(_lines(list(plain.values())))
+    cells = {name: _cells(name, column, table, SHORT) for name, column in columns.items()}
+    chosen: set[str] = set()
+    for group in (*FIRST, *((name,) for name in columns)):
+        wider = chosen | set(group) & columns.keys()
+        if _room([cells[name] for name in wider]) <= width:
+            chosen = wider
+    text = "\n".join(_lines([cells[name] for name in columns if name in chosen]))
+    left_out = [column.title for name, column in columns.items() if name not in chosen]
+    note = f"Not shown: {', '.join(left_out)} (`--columns all` of the command, `.table` in Python)"
+    return text + ("\n" + textwrap.fill(note, width) if left_out else "")
+
+
+Cell = list[str]  # of lines
+
+
+def _cells(name: str, column: Column, table: pd.DataFrame, form: str) -> list[Cell]:
+    """The title, then every row's text; words on the left, numbers on the right."""
+    texts = [column.show(value) for value in table[name]]
+    if name == "error" and form != WHOLE:
+        texts = [text.partition(":")[0] for text in texts]
+    named = name in WORDS and form != WHOLE
+    rows = [(textwrap.wrap(text, LONGEST_NAME) or [""]) if named else [text] for text in texts]
+    title = [column.title]
+    if form == SHORT:
+        least = max(len(line) for row in rows for line in row)
+        title = textwrap.wrap(column.title, max(least, *map(len, column.title.split())))
+        if len(title) > 2:
+            title = textwrap.wrap(column.title, -(-len(column.title) // 2) + 2)
+    cells = [title, *rows]
+    return [[line.ljust(_width(cells)) for line in cell] for cell in cells] if name in WORDS else cells
+
+
+def _room(columns: Collection[list[Cell]]) -> int:
+    """Characters of a line."""
+    return sum(map(_width, columns)) + len(GAP) * (len(columns) - 1)
+
+
+def _width(cells: list[Cell]) -> int:
+    return max(len(line) for cell in cells for line in cell)
+
+
+def _lines(columns: list[list[Cell]]) -> list[str]:
+    """The lines of the title, one of dashes, and those of the rows."""
+    widths = [_width(cells) for cells in columns]
+    found = []
+    for place, row in enumerate(zip(*columns, strict=True)):
+        height = max(map(len, row))
+        # titles stand on the line below them, rows hang from their first
+        full = [
+            [""] * (height - len(cell)) + cell if place == 0 else cell + [""] * (height - len(cell)) for cell in row
+        ]
+        found += [
+            GAP.join(part.rjust(w) for part, w in zip(line, widths, strict=True)) for line in zip(*full, strict=True)
+        ]
+        if place == 0:
+            found.append("-" * len(found[-1]))
+    return [line.rstrip() for line in found]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from samplers import records
 from samplers.draws import Draws
+from samplers.ties import joined, slack
 
 PARTS = 4  # that a single chain of independent draws is cut into
 HIGHEST_R_HAT = 1.01  # as within one sampler: one that lacks a mode of weight 0.3 reaches no more than 1.04
@@ -72,7 +73,9 @@ def _largest(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> tuple[fl
     for name, a in one.items():
         b = other[name]
         length = min(a.shape[1], b.shape[1])
-        chains = torch.cat([a[:, :length], b[:, :length]]).numpy()
+        parts = [part[:, :length].flatten() for part in (a, b)]
+        # ranks see ties, which rounding must not break
+        chains = joined(torch.cat(parts), torch.cat([slack(part) for part in parts])).reshape(-1, length).numpy()
         if np.ptp(chains) == 0:
             found[name] = 1.0
             continue
@@ -88,11 +91,11 @@ def _order(value: float) -> float:
 
 
 def _columns(draws: Draws) -> dict[str, Tensor]:
-    """Each scalar of the named variables, (chains, draws) in float64 on the CPU, thinned to equal weights."""
+    """Each scalar of the named variables, (chains, draws) on the CPU, thinned to equal weights."""
     draws = draws.unweighted()
     found = {}
     for name, value in draws.constrained.items():
-        value = value.detach().cpu().double()
+        value = value.detach().cpu()
         if len(value) == 1:
             length = value.shape[1] // PARTS
             if length < 2:

@@ -1,6 +1,7 @@
 """Distances between two sets of points: how far draws are from exact ones, or from another sampler's.
 
-No distance of finitely many draws is zero where the laws are the same: see `samplers.diagnostics.floored`.
+No distance of finitely many draws is zero where the laws are the same: see `samplers.diagnostics.floored`. That of a
+set and itself is, in any order of its points and on any machine: what rounding alone can make counts as zero.
 """
 
 from __future__ import annotations
@@ -13,30 +14,39 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.ties import ULPS, kolmogorov, precision
 from targets.arguments import check_integer, positive
 
 DIRECTIONS = 128
 KERNELS = 5
 BLOCK = 100  # rows of a kernel matrix at a time: a block stays in the cache
+TOLERANCE = 1e-5  # of the entropic plan's margins
 LONGEST = 300.0  # costs over regularisation whose exponential is far from underflow
 MOST_POINTS = 10_000  # of a full matrix of distances
+EPS = torch.finfo(torch.float64).eps
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = DIRECTIONS, seed: int = 0) -> float:
     """sqrt(mean over random directions u of W_2(u x, u y)^2), for x (n, dim) and y (m, dim); in the units of x."""
+    eps = precision(x, y)
     x, y = _pair(x, y)
+    least = _rounding(x, y, eps)
     u = _directions(x.shape[1], directions, seed).numpy()
-    return float(import_pot().sliced.sliced_wasserstein_distance(x.numpy(), y.numpy(), projections=u, p=2))
+    found = float(import_pot().sliced.sliced_wasserstein_distance(x.numpy(), y.numpy(), projections=u, p=2))
+    return found if found > least else 0.0
 
 
 def sliced_kolmogorov(x: Tensor, y: Tensor, *, directions: int = DIRECTIONS, seed: int = 0) -> float:
-    """Mean over random directions of the largest distance of the two distribution functions along them; in [0, 1]."""
+    """Mean over random directions of the largest distance of the two distribution functions along them; in [0, 1].
+
+    Projections that differ by rounding alone are equal.
+    """
+    eps = precision(x, y)
     x, y = _pair(x, y)
     u = _directions(x.shape[1], directions, seed)
-    a, b = ((points @ u).sort(0).values.mT.contiguous() for points in (x, y))
-    both = torch.cat([a, b], 1)
-    below_a, below_b = (torch.searchsorted(values, both, right=True) / values.shape[1] for values in (a, b))
-    return float((below_a - below_b).abs().amax(1).mean())
+    a, b = ((points @ u).mT.contiguous() for points in (x, y))
+    slacks = (ULPS * max(eps, EPS) * (points.abs() @ u.abs()).mT.contiguous() for points in (x, y))
+    return float(kolmogorov(a, b, *slacks).mean())
 
 
 def wasserstein(x: Tensor, y: Tensor) -> float:
@@ -44,13 +54,16 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
 
     In many dimensions its floor is far from zero.
     """
+    eps = precision(x, y)
     x, y = _pair(x, y)
+    least = _rounding(x, y, eps)
     _not_too_many(x, y)
     pot = import_pot()
     cost = _squares(x, y).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # that the solver has not converged
-        return math.sqrt(max(0.0, float(pot.emd2(pot.unif(len(x)), pot.unif(len(y)), cost, numItermax=10_000_000))))
+        found = math.sqrt(max(0.0, float(pot.emd2(pot.unif(len(x)), pot.unif(len(y)), cost, numItermax=10_000_000))))
+    return found if found > least else 0.0
 
 
 def sinkhorn_divergence(x: Tensor, y: Tensor, *, regularisation: float) -> float:
@@ -60,11 +73,16 @@ def sinkhorn_divergence(x: Tensor, y: Tensor, *, regularisation: float) -> float
     RuntimeError where the iterations do not converge: a regularisation of some hundredths of the mean squared distance
     does.
     """
+    eps = precision(x, y)
     x, y = _pair(x, y)
+    step = _rounding(x, y, eps)
     positive(regularisation, "regularisation")
     _not_too_many(x, y)
     cross, own_x, own_y = (_entropic(a, b, regularisation) for a, b in ((x, y), (x, x), (y, y)))
-    return cross - 0.5 * (own_x + own_y)
+    found = cross - 0.5 * (own_x + own_y)
+    # points move by a rounding, under potentials that have not quite converged
+    least = step**2 + TOLERANCE * step * math.sqrt(regularisation) + ULPS * EPS * (abs(cross) + regularisation)
+    return found if abs(found) > least else 0.0
 
 
 def mmd_squared(x: Tensor, y: Tensor) -> tuple[float, float]:
@@ -74,14 +92,17 @@ def mmd_squared(x: Tensor, y: Tensor) -> tuple[float, float]:
 
     The V-statistic of two sets of n exact draws has mean 2 (k(a, a) - E k(a, b)) / n, not zero. Gretton et al. 2012.
     """
+    eps = precision(x, y)
     x, y = _pair(x, y)
+    step = _rounding(x, y, eps) / ULPS
     total = torch.cat([x, y])
     n, m = len(x), len(y)
     width = 2 * float((total - total.mean(0)).square().sum()) / (n + m - 1) / 4
     within_x, within_y, between = _kernel_sum(x, x, width), _kernel_sum(y, y, width), _kernel_sum(x, y, width)
     v = within_x / n**2 + within_y / m**2 - 2 * between / (n * m)
     u = (within_x - KERNELS * n) / (n * (n - 1)) + (within_y - KERNELS * m) / (m * (m - 1)) - 2 * between / (n * m)
-    return v, u
+    least = KERNELS * (2 * ULPS * EPS + step**2 / width) if width else 0.0  # all the same point: kernels of 0 / 0
+    return v if not abs(v) <= least else 0.0, u
 
 
 def _kernel_sum(a: Tensor, b: Tensor, width: float) -> float:
@@ -99,7 +120,9 @@ def _squares(a: Tensor, b: Tensor) -> Tensor:
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square_()
 
 
-def _entropic(x: Tensor, y: Tensor, regularisation: float, iterations: int = 5000, tolerance: float = 1e-5) -> float:
+def _entropic(
+    x: Tensor, y: Tensor, regularisation: float, iterations: int = 5000, tolerance: float = TOLERANCE
+) -> float:
     """min <P, C> + regularisation KL(P | x y), as the value of the dual.
 
     By POT's iterations: with products of exp(-C / regularisation) where no entry of it is below exp(-LONGEST), else on
@@ -122,6 +145,16 @@ def _entropic(x: Tensor, y: Tensor, regularisation: float, iterations: int = 500
     u, v = (_log(log[name]) if plain else log[name] for name in names)
     # potentials of POT's plan exp(log u - C / regularisation + log v), relative to counting measure and not to x y
     return float(regularisation * (a @ (u - _log(a)) + b @ (v - _log(b))))
+
+
+def _rounding(x: Tensor, y: Tensor, eps: float) -> float:
+    """A distance of points that their rounding alone can make: ULPS eps times their size.
+
+    Between sets of n and m points shares of 1/n and 1/m add up but for eps, and that much mass goes any way.
+    """
+    size = max(float(points.square().sum(1).mean().sqrt()) for points in (x, y))
+    mass = 0.0 if len(x) == len(y) else math.sqrt(ULPS * EPS) * float(torch.cat([x, y]).std(0).norm())
+    return ULPS * max(eps, EPS) * size + mass
 
 
 def _log(weights: Any) -> Any:

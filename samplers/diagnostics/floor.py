@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Generator, Tensor
 
 from targets import Target
@@ -45,5 +44,5 @@ def floored(
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected (n, {target.dim})")
     generator = Generator(target.device).manual_seed(seed)
     exact = target.sample(len(x), generator=generator)
-    found = torch.tensor([distance(target.sample(len(x), generator=generator), exact) for _ in range(sets)])
-    return Floored(distance(x.to(exact), exact), float(found.mean()), float(found.max()))
+    found = [distance(target.sample(len(x), generator=generator), exact) for _ in range(sets)]
+    return Floored(distance(x.to(exact), exact), sum(found) / sets, max(found))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samplers import records
 from samplers.draws import Draws
+from samplers.ties import precision, tied
 
 ROWS = 65536
 
@@ -42,9 +43,9 @@ class ModeMixing:
 def mode_mixing(draws: Draws) -> ModeMixing:
     """R-hat and ESS of the indicators of the target's modes, (chains, draws) of zeros and ones.
 
-    Each draw goes to the mode most probable for it. ESS of a coordinate can be large while a chain never leaves its
-    mode: the indicator's is what counts for the weights of modes. Weighted draws are resampled. ValueError where the
-    target of the draws has no modes.
+    Each draw goes to the mode most probable for it, half-way between modes to the first of them. ESS of a coordinate
+    can be large while a chain never leaves its mode: the indicator's is what counts for the weights of modes. Weighted
+    draws are resampled. ValueError where the target of the draws has no modes.
     """
     target = draws.target
     if target is None or "modes" not in target.known or len(target.modes) < 2:
@@ -52,7 +53,7 @@ def mode_mixing(draws: Draws) -> ModeMixing:
     draws = draws.unweighted()
     chains, count = draws.x.shape[:2]
     flat = draws.x.reshape(-1, target.dim)
-    labels = torch.cat([target.mode_probabilities(part).argmax(-1) for part in flat.split(ROWS)])
+    labels = torch.cat([_likeliest(target.mode_probabilities(part)) for part in flat.split(ROWS)])
     labels = labels.reshape(chains, count).cpu()
     arviz = records.import_arviz()
     modes = len(target.modes)
@@ -72,3 +73,12 @@ def mode_mixing(draws: Draws) -> ModeMixing:
         ess[mode] = float(arviz.ess(values, method="mean"))
     changes = float((labels[:, 1:] != labels[:, :-1]).double().sum(1).mean()) if count > 1 else math.nan
     return ModeMixing(weights, r_hat, ess, changes)
+
+
+def _likeliest(shares: Tensor) -> Tensor:
+    """The mode with the largest share (points, modes), of those tied for it the first.
+
+    A share is the exponential of energies whose rounding it multiplies, hence half of the digits.
+    """
+    largest = shares.max(-1, keepdim=True).values
+    return tied(shares, largest, math.sqrt(precision(shares))).to(torch.uint8).argmax(-1)

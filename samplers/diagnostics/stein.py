@@ -9,6 +9,7 @@ from targets import Target
 from targets.arguments import positive
 
 BLOCK = 256
+MOST_POINTS = 1000  # whose distances the scale is found from
 EXPONENT = -0.5  # of the inverse multiquadric kernel
 
 
@@ -29,7 +30,8 @@ def ksd_squared(x: Tensor, target: Target, *, scale: float | None = None) -> tup
     if not bool(score.isfinite().all()):
         raise ValueError(f"x: the score of {target.name} is not finite at some of the points")
     if scale is None:
-        part = x[torch.linspace(0, len(x) - 1, min(len(x), 1000), device=x.device).long()]
+        points = min(len(x), MOST_POINTS)
+        part = x[torch.arange(points, device=x.device) * (len(x) - 1) // (points - 1)]  # linspace rounds by the machine
         scale = float(torch.pdist(part).median())
         if scale == 0:
             raise ValueError("x: most points are the same one, expected different points; or give a scale=")

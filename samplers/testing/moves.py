@@ -6,6 +6,7 @@ import torch
 
 from samplers.kernels import Kernel
 from samplers.testing.invariance import _generator, _need_sampler
+from samplers.ties import kolmogorov
 from targets import Target
 
 
@@ -41,10 +42,7 @@ def check_moves(
     if still:
         raise AssertionError(f"{who}: {still} of {chains} chains have not moved in {steps} steps")
     fresh = target.sample(chains, generator=generator)
-    both = torch.cat([target.log_prob(state.x), target.log_prob(fresh)]).argsort()
-    here = (both < chains).double().cumsum(0) / chains
-    there = (both >= chains).double().cumsum(0) / chains
-    gap = float((here - there).abs().max())
+    gap = float(kolmogorov(target.log_prob(state.x), target.log_prob(fresh)))
     if gap > most_gap:
         raise AssertionError(
             f"{who}: after {steps} steps from {distance} spreads away the log-density's law is still {gap:.2f} off "

@@ -11,6 +11,7 @@ from samplers.kernels import Kernel, State
 from samplers.testing import statistics
 from samplers.testing.invariance import _generator, _need_sampler, features
 from samplers.testing.sequential import LEVEL, Report, sequential
+from samplers.ties import joined, slack, tied
 from targets import Target
 
 
@@ -60,22 +61,23 @@ def _ranks(
     n = len(start.x)
     place = torch.randint(length, (n,), generator=other, device=start.x.device)
     origin = {name: function(start.x) for name, function in named.items()}
-    below = {name: torch.zeros_like(place) for name in named}
-    equal = {name: torch.zeros_like(place) for name in named}
-    for reach in (length - 1 - place, place):  # forward, then backward: the same kernel
+    series = {name: value[:, None].repeat(1, length) for name, value in origin.items()}  # along the chains
+    for sign, reach in ((1, length - 1 - place), (-1, place)):  # forward, then backward: the same kernel
         state = start
         for k in range(1, length):
             state, _ = kernel.step(target, state, generator)
-            inside = k <= reach
+            inside = (k <= reach).nonzero()[:, 0]
             for name, function in named.items():
-                value = function(state.x)
-                below[name] += inside & (value < origin[name])
-                equal[name] += inside & (value == origin[name])
+                series[name][inside, place[inside] + sign * k] = function(state.x)[inside]
     uniform = torch.rand(n, generator=other, dtype=torch.float64, device=place.device)
-    return {
-        f"rank of {name}": statistics.uniform_ranks(below[name] + (uniform * (equal[name] + 1)).long(), length)
-        for name in named
-    }
+    found = {}
+    for name, value in series.items():
+        # the typical size is that of all chains: in one alone all values may be near zero
+        ranked = joined(value, slack(value.flatten()).reshape(value.shape))
+        own = ranked.gather(1, place[:, None])
+        below, equal = (ranked < own).sum(1), (ranked == own).sum(1)
+        found[f"rank of {name}"] = statistics.uniform_ranks(below + (uniform * equal).long(), length)
+    return found
 
 
 def _pairs(a: Tensor, b: Tensor) -> dict[str, float]:
@@ -88,4 +90,11 @@ def _pairs(a: Tensor, b: Tensor) -> dict[str, float]:
     if last > first:
         functions["a_0 b_n"] = lambda a, b: a[:, first] * b[:, last]
         functions["a_n^2 b_0"] = lambda a, b: a[:, last].square() * b[:, first]
-    return {f"pairs, {name}": statistics.symmetric_signs(f(a, b) - f(b, a)) for name, f in functions.items()}
+    return {
+        f"pairs, {name}": statistics.symmetric_signs(_difference(f(a, b), f(b, a))) for name, f in functions.items()
+    }
+
+
+def _difference(ahead: Tensor, back: Tensor) -> Tensor:
+    """ahead - back, zero where rounding alone tells them apart."""
+    return torch.where(tied(ahead, back, torch.minimum(slack(ahead), slack(back))), 0.0, ahead - back)

@@ -9,17 +9,19 @@ import torch
 from scipy import special, stats
 from torch import Generator, Tensor
 
+from samplers.ties import joined
+
 
 def two_sample(a: Tensor, b: Tensor, name: str, generator: Generator) -> dict[str, float]:
     """p-values for one law behind a (n,) and b (m,): location, scale and shape.
 
     Location and scale are van der Waerden's and Klotz's normal-score tests, nearly as sharp as tests of mean and
-    variance on Gaussian data and valid on any; shape is Kolmogorov-Smirnov. Ties are broken at random. A NaN takes
-    part as the largest, beside plus infinity.
+    variance on Gaussian data and valid on any; shape is Kolmogorov-Smirnov. Ties, and what only rounding tells apart
+    (`samplers.ties`), are broken at random. A NaN takes part as the largest, beside plus infinity.
     """
     n, m = len(a), len(b)
-    pooled = torch.cat([a, b]).double()
-    pooled = torch.where(pooled.isnan(), torch.inf, pooled)  # ranks only: a NaN must count
+    pooled = torch.cat([a, b])
+    pooled = joined(torch.where(pooled.isnan(), torch.inf, pooled))  # ranks only: a NaN must count
     shuffle = torch.randperm(n + m, generator=generator, device=pooled.device)
     order = shuffle[torch.sort(pooled[shuffle], stable=True).indices]
     from_a = (order < n).double()  # in increasing order of value
