@@ -1,6 +1,7 @@
 # make demo        install into .venv and compare samplers on four targets (the suite `quick`)
 # make test        install into .venv and run the tests (under 12 minutes on two cores)
 # make test-slow   the tests that take minutes
+# make test-models the tests of models written elsewhere (JAX, NumPyro, PyMC, Stan) and of the kit on other libraries
 # make lint        formatting, style, types, direction of imports
 # make bench       benchmarks against peers, into benchmarks/results
 # make docs        the site, into site/, and the tests of its pages: their code runs, their links lead somewhere
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint bench docs site clean
+.PHONY: demo test test-slow test-models lint bench docs site clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +26,13 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
+
+.venv/models: .venv/installed
+	$(PIP) --editable '.[models,peers]'
+	touch $@
+
+test-models: .venv/models
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/test_targets_elsewhere.py tests/test_testing_functions.py
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

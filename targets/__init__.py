@@ -10,6 +10,7 @@ from targets.funnel import Funnel
 from targets.gaussian import Gaussian
 from targets.gaussian_mixture import GaussianMixture
 from targets.ising import Ising
+from targets.jax_density import from_jax
 from targets.log_density import LogDensity, from_numpy
 from targets.log_gaussian_cox import LogGaussianCox
 from targets.logistic_regression import LogisticRegression
@@ -17,6 +18,7 @@ from targets.many_well import ManyWell, SquareWell
 from targets.mrf_noise import MRFNoise
 from targets.mueller_brown import MuellerBrown
 from targets.noise import CorrelatedNoise, IsotropicNoise, Noise
+from targets.numpyro_model import from_numpyro
 from targets.pairwise_mrf import PairwiseMRF
 from targets.parameters import CorrelationCholesky, Interval, Ordered, Parameter, Positive, Real, Simplex
 from targets.particle_systems import DoubleWellParticles, LennardJones
@@ -25,9 +27,11 @@ from targets.phi_four_lattice import PhiFourLattice
 from targets.posterior import Posterior, Prior
 from targets.potts import Potts
 from targets.product import Product
+from targets.pymc_model import from_pymc
 from targets.pyro_model import from_pyro
 from targets.relaxed import RelaxedMRF
 from targets.rings import CosineRings, NearestRing, Rings
+from targets.stan_model import from_stan
 from targets.student_mixture import StudentMixture
 from targets.tempered import Tempered
 from targets.toy import Banana, LogExponential
@@ -86,6 +90,10 @@ __all__ = [
     "Variable",
     "benchmark",
     "benchmarks",
+    "from_jax",
     "from_numpy",
+    "from_numpyro",
+    "from_pymc",
     "from_pyro",
+    "from_stan",
 ]

@@ -1,5 +1,6 @@
 """The pages of docs/, run as printed: Python blocks in order, the commands of command.md, every link."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -15,6 +16,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")  # of a picture too
+NEEDS = re.compile(r"# needs (\w+)")  # the first line of a block for those who have the package
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -41,6 +43,9 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": f"docs_{page.stem}"}
     for line, text in blocks(page, "python"):
+        needed = NEEDS.match(text)
+        if needed and importlib.util.find_spec(needed[1]) is None:
+            continue
         # newlines in front, so that a traceback gives the line of the page
         exec(compile("\n" * line + text, str(page), "exec"), namespace)
     for name, value in list(namespace.items()):

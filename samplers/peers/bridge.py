@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from targets import Target
+from targets.jax_density import precision
 
 PRECISIONS = {torch.float64: np.float64, torch.float32: np.float32}
 
@@ -44,14 +45,7 @@ class Bridge:
 
     def precision(self) -> AbstractContextManager[Any]:
         """A context in which JAX computes in the target's precision, whatever it does outside."""
-        import jax
-
-        wanted = self.dtype is np.float64
-        if hasattr(jax, "enable_x64"):
-            return jax.enable_x64(wanted)
-        from jax.experimental import disable_x64, enable_x64  # JAX before 0.8
-
-        return enable_x64() if wanted else disable_x64()
+        return precision(self.dtype is np.float64)
 
     def log_prob(self) -> Callable[[Any], Any]:
         """The log-density as a function of one point, (dim,) -> (), to be vectorised and differentiated by JAX."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from samplers.kernels import Kernel
-from samplers.testing.invariance import _generator, _need_sampler
+from samplers.testing.functions import Backend, as_kernel, name_of, rounded
+from samplers.testing.invariance import _generator, _need_sampler, check_alone
 from samplers.ties import kolmogorov
 from targets import Target
 
 
 @torch.no_grad()
 def check_moves(
-    kernel: Kernel,
+    kernel: Kernel | Callable[..., Any],
     target: Target,
     *,
     seed: int = 0,
@@ -20,25 +24,29 @@ def check_moves(
     steps: int = 1_000,
     distance: float = 2.0,
     most_gap: float = 0.2,
+    backend: Backend | None = None,
 ) -> float:
     """Start chains far out, and see that each moves and that together they come to where the target is.
 
     Chains start at exact draws, moved away from their mean by `distance` times the spread of exact draws in a random
     direction each. After `steps` steps every chain must have moved, and the distribution functions of the
     log-density under chains and under exact draws may differ by at most `most_gap`. A coarse check of ergodicity that
-    stands beside `check_invariance`, which a kernel that never moves passes. Returns the gap; raises AssertionError.
+    stands beside `check_invariance`, which a kernel that never moves passes. kernel, backend: as there. Returns the
+    gap; raises AssertionError.
     """
     _need_sampler(target)
+    kernel = as_kernel(kernel, backend)
+    check_alone(kernel, target, chains, seed)
     generator = _generator(target, seed)
     exact = target.sample(chains, generator=generator)
     spread = exact.std(0)
     away = torch.randn(exact.shape, generator=generator, dtype=exact.dtype, device=exact.device)
-    start = exact + distance * spread * away / away.norm(dim=-1, keepdim=True)
+    start = rounded(kernel, exact + distance * spread * away / away.norm(dim=-1, keepdim=True))
     state = kernel.init(target, start, generator)
     for _ in range(steps):
         state, _ = kernel.step(target, state, generator)
     still = int((state.x == start).all(-1).sum())
-    who = f"{type(kernel).__name__} on {target.name}"
+    who = f"{name_of(kernel)} on {target.name}"
     if still:
         raise AssertionError(f"{who}: {still} of {chains} chains have not moved in {steps} steps")
     fresh = target.sample(chains, generator=generator)

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import Kernel, State
 from samplers.testing import statistics
-from samplers.testing.invariance import _generator, _need_sampler, features
+from samplers.testing.functions import Backend, as_kernel, name_of
+from samplers.testing.invariance import _generator, _need_sampler, check_alone, features
 from samplers.testing.sequential import LEVEL, Report, sequential
 from samplers.ties import joined, slack, tied
 from targets import Target
 
 
 def check_reversible(
-    kernel: Kernel,
+    kernel: Kernel | Callable[..., Any],
     target: Target,
     *,
     seed: int = 0,
     chains: int = 20_000,
     length: int = 10,
     level: float = LEVEL,
+    backend: Backend | None = None,
 ) -> Report:
     """Test detailed balance from exact draws, by ranks along short chains and by exchanged pairs.
 
     Rank test: a stationary reversible chain of `length` points, grown from an exact draw both ways from a uniformly
     chosen place, has that draw at a uniform rank of any function (ties broken at random). Pair test: (x_0, x_1) and
     (x_1, x_0) have one law, so that f(x_0, x_1) - f(x_1, x_0) is symmetric about zero for f = a_i b_i^2, a_i b_j and
-    the like. Not valid for kernels whose momentum persists. Returns the report; raises AssertionError that names the
-    statistic, ValueError for a target without exact draws. Gandy and Scott 2020; Besag and Clifford 1989.
+    the like. Not valid for kernels whose momentum persists, nor for ones whose chains see one another.
+
+    kernel, backend: as for `check_invariance`; a plain function is held to be reversible. Returns the report; raises
+    AssertionError that names the statistic, ValueError for a target without exact draws. Gandy and Scott 2020; Besag
+    and Clifford 1989.
     """
     _need_sampler(target)
+    kernel = as_kernel(kernel, backend)
+    check_alone(kernel, target, chains, seed)
 
     def p_values(stage: int, draws: int) -> dict[str, float]:
         chain_seed, other_seed = statistics.seeds(seed, stage, 2)
@@ -46,7 +54,7 @@ def check_reversible(
         found |= _pairs(start.x, after.x)
         return found
 
-    return sequential(f"reversibility of {type(kernel).__name__} on {target.name}", chains, p_values, level)
+    return sequential(f"reversibility of {name_of(kernel)} on {target.name}", chains, p_values, level)
 
 
 def _ranks(
