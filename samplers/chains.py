@@ -19,11 +19,13 @@ from torch import Generator, Tensor
 
 from samplers.chain_checkpoint import ChainCheckpoint
 from samplers.checkpoint import plain
+from samplers.complaints import remarks
 from samplers.counting import Counted, Tally
 from samplers.draws import Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.pathfinder import MOST_DIM as pathfinder_dim
 from samplers.pathfinder import pathfinder
+from samplers.precision import lost_digits
 from samplers.progress import Progress
 from samplers.recorder import Recorder
 from samplers.starts import START_ATTEMPTS, Init, brief, check_starts, finite_starts
@@ -106,6 +108,8 @@ class Run:
             self.checkpoint.restore()
         else:
             self.state, self.start = self._first_state(init)
+            if not plan.warmup:
+                self._look()
         self.checkpoint.mark()
 
     # Starting
@@ -176,7 +180,7 @@ class Run:
         before = self.state
         self.state, info = self.kernel.step(self.target, before, self.generator)
         if t < plan.warmup:
-            self.warmup.update(t, self.state, before, info)
+            self.warmup.update(t, self.state, before, info, self.target)
             self.kernel = self.warmup.kernel
         else:
             self.divergences += info.diverging
@@ -190,7 +194,13 @@ class Run:
         self.kernel = self.given.tuned(self.warmup.kernel)
         if type(self.kernel) is not type(self.warmup.kernel):
             self.state = self.kernel.init(self.target, self.state.x, self.generator)
+        self._look()
         self.state = self.kernel.begin_sampling(self.state)
+
+    def _look(self) -> None:
+        """Before the first draw: what the density and its score look like from here."""
+        given = self.kernel.needs_score and self.target.inner.score_is_given
+        self.warmup.remarks = tuple(remarks(self.kernel, self.target, self.state.x, given, self.warmup.jumps))
 
     # Results
 
@@ -224,6 +234,10 @@ class Run:
 
     def _complaints(self, draws: Draws) -> Iterator[str]:
         yield from self.findings.warnings
+        yield from self.warmup.remarks
+        lost = lost_digits(self.target.inner, self.state.x, self.state.log_prob)
+        if lost is not None:
+            yield lost
         steps = self.t - self.plan.warmup
         if bool((self.divergences == steps).all()):
             yield (

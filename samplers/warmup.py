@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from samplers import smaller_steps
 from samplers.moments import RunningMoments
 
 if TYPE_CHECKING:
     from samplers.kernels.base import State
+    from targets import Target
 
 MOST_DENSE_DIM = 500
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
+ASKED_EVERY = 5  # steps of dual averaging, at most: whether smaller steps help
 ROWS_PER_DIM = 20  # pooled rows a dimension before a dense matrix is trusted
 
 
@@ -28,7 +31,15 @@ class Warmup:
     steps its mean over the chains is harmonic, so that a chain in a tight spot is not outvoted. The trajectory
     length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size
     and length alone.
+
+    Where the step size has fallen so far that a trajectory takes 128 leapfrogs, it is asked whether smaller steps help
+    at all (`samplers.smaller_steps`). Where they do not, `jumps` is true: trajectories are held to 32 leapfrogs, so
+    that the step size that is then found is that of the distance which the density lets through; a trajectory length
+    that was given stays, and the step size is held where it is. Each window of the mass matrix asks again.
     """
+
+    remarks: tuple[str, ...] = ()  # what the run is to say at its end of what was found here
+    jumps = False
 
     def __init__(self, kernel: Any, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
         self.kernel = kernel  # any Kernel: which of its fields there are to tune is asked here
@@ -43,6 +54,8 @@ class Warmup:
         self._most_steps = getattr(kernel, "max_steps", None)
         self._step = DualAveraging(dim**-0.25, kernel.target_acceptance) if self._tunes_step else None
         self._length = TrajectoryLength() if self._tunes_length else None
+        self._next_asked = math.inf  # the largest step size of which it is still to be asked whether smaller ones help
+        self._least_step = 0.0
         self._moments = self._fresh_moments()
         self._ends = window_ends(steps)
         self._apply()
@@ -58,16 +71,18 @@ class Warmup:
         dense = self._mass != "diagonal"
         self.kernel = replace(self.kernel, inverse_mass_matrix=matrix if dense else matrix.diagonal().clone())
 
-    def update(self, t: int, state: State, before: State, info: Any) -> None:
-        """Learn from step number t (from 0) that led from `before` to `state`."""
-        if self._length is not None and t >= self._steps // 3:
+    def update(self, t: int, state: State, before: State, info: Any, target: Target) -> None:
+        """Learn from step number t (from 0) that led from `before` to `state`; `target` is what the kernel moves on."""
+        if self._length is not None and t >= self._steps // 3 and not self.jumps:
             self._length.update(self.kernel.whiten(before.x), self.kernel.whiten(info.proposal), info)
         if self._step is not None:
             rate = info.acceptance_rate
-            if t < self._steps // 4:
+            if t < self._steps // 4 and not self.jumps:
                 # a chain still on its way in must not be outvoted by those that have arrived
                 rate = 1 / (1 / rate.clamp_min(1e-2)).mean()
             self._step.update(float(rate.mean()))
+            if self._trajectory is not None and self._step.t % ASKED_EVERY == 0:
+                self._ask(self._trajectory, state, target)
         if self._mass is not None:
             self._moments.update(state.x)
             if t + 1 in self._ends:
@@ -76,12 +91,42 @@ class Warmup:
             self._settle()
         self._apply(early=t < self._steps // 3)
 
+    @property
+    def _trajectory(self) -> float | None:
+        """The length of trajectories whose number of steps follows from it, None where there are none."""
+        if self._length is not None:
+            return self._length.value
+        free = getattr(self.kernel, "steps", 1) is None
+        return self.kernel.trajectory_length if free else None
+
+    def _ask(self, length: float, state: State, target: Target) -> None:
+        """Whether smaller steps help, where so many are needed that it matters, or where before they did not.
+
+        Asked first of the step size that takes 128 leapfrogs, then of a quarter of it and so on down to that in use.
+        """
+        assert self._step is not None
+        in_use = math.exp(self._step.log_average)
+        step = max(in_use, min(length / smaller_steps.MANY, self._next_asked))
+        again = self.jumps and self._next_asked == math.inf
+        if not again and (self.jumps or length < smaller_steps.MANY * in_use or in_use > self._next_asked):
+            return
+        self._next_asked = step / 4
+        kernel = replace(self.kernel, step_size=step)
+        answer = smaller_steps.do_not_help(kernel, target, state, 0.5 * (1 - kernel.target_acceptance))
+        if answer is None:
+            return
+        if answer and not self.jumps:
+            self._step.restart(step)
+        self.jumps = answer
+        self._least_step = step if answer and self._length is None else 0.0
+
     def _end_window(self) -> None:
         matrix = self._estimate()
         if matrix is not None:
             self.kernel = replace(self.kernel, inverse_mass_matrix=matrix)
             if self._step is not None:
                 self._step.restart()
+                self._next_asked, self._least_step = math.inf, 0.0  # in the units of the matrix that was
         self._moments = self._fresh_moments()
 
     def _estimate(self) -> Tensor | None:
@@ -99,9 +144,12 @@ class Warmup:
     def _apply(self, early: bool = True) -> None:
         changes: dict[str, Any] = {}
         if self._step is not None:
-            changes["step_size"] = self._step.value
+            changes["step_size"] = max(self._step.value, self._least_step)
         if self._length is not None:
             changes["trajectory_length"] = self._length.value
+            if self.jumps:
+                held = smaller_steps.FEW * changes["step_size"]
+                changes["trajectory_length"] = min(self._length.value, held)
             changes["max_steps"] = (
                 min(self._most_steps, EARLY_STEPS) if early and self._most_steps else self._most_steps
             )
@@ -126,6 +174,8 @@ class Warmup:
             "step": None if self._step is None else dict(self._step.__dict__),
             "length": None if self._length is None else dict(self._length.__dict__),
             "most_steps": getattr(self.kernel, "max_steps", None),
+            "smaller": (self.jumps, self._next_asked, self._least_step),
+            "remarks": self.remarks,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -136,6 +186,8 @@ class Warmup:
         for part, saved in ((self._step, state["step"]), (self._length, state["length"])):
             if part is not None:
                 part.__dict__.update(saved)
+        self.jumps, self._next_asked, self._least_step = state["smaller"]
+        self.remarks = state["remarks"]
         self._apply()
         if self._length is not None:
             self.kernel = replace(self.kernel, max_steps=state["most_steps"])
@@ -159,12 +211,13 @@ class DualAveraging:
     gamma, t0, kappa = 0.05, 10.0, 0.75
 
     def __init__(self, start: float, target: float) -> None:
-        self.log_value = self.log_average = math.log(start)
         self.target = target
-        self.restart()
+        self.restart(start)
 
-    def restart(self) -> None:
-        """Forget the acceptances; explore from the present step size."""
+    def restart(self, start: float | None = None) -> None:
+        """Forget the acceptances; explore from the present step size, or from `start`."""
+        if start is not None:
+            self.log_value = self.log_average = math.log(start)
         self.mu = self.log_value + math.log(2.0)
         self.t, self.error = 0, 0.0
 

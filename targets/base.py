@@ -56,6 +56,7 @@ class Target:
     """
 
     discrete: ClassVar[bool] = False
+    score_is_given: bool = False  # as a function of its own beside that of the density: the two may disagree
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class LogDensity(Target):
         super().__init__(dim, dtype=dtype, device=device, name=name or getattr(fn, "__name__", None))
         self._fn = fn if batched else over_points(fn)
         self._score = score
+        self.score_is_given = score is not None
         self._compiled = torch.compile(torch.func.grad(self._summed, has_aux=True)) if compile else None
 
     def _summed(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -103,7 +103,49 @@ def test_clusters_turn_at_once_without_fields():
     """All couplings infinitely strong but finite: the two ground states exchange with probability one half."""
     matrix = matrix_of(SwendsenWang(), targets.Ising(3, 40.0, dtype=DOUBLE))
     torch.testing.assert_close(matrix[0, [0, 7]], torch.tensor([0.5, 0.5], dtype=DOUBLE))
-    assert float(matrix_of(Wolff(), targets.Ising(3, 40.0, dtype=DOUBLE))[0, 7]) == pytest.approx(1.0)
+    assert float(matrix_of(Wolff(), targets.Ising(3, 40.0, dtype=DOUBLE))[0, 7]) == pytest.approx(1 - Wolff.stays)
+
+
+def ising(coupling, field=0.0):
+    return targets.Ising(3, coupling, field, periodic=False, dtype=DOUBLE)
+
+
+PERIODIC = {
+    "no coupling": ising(0.0),
+    "no coupling, a field": ising(0.0, 0.4),
+    "weak coupling": ising(0.05),
+    "one spin": targets.PairwiseMRF(torch.zeros(1, 1, dtype=DOUBLE), torch.zeros(1, dtype=DOUBLE)),
+    "two colours": targets.Potts(3, 2, 0.0, periodic=False, dtype=DOUBLE),
+    "three values": targets.DiscreteLogDensity(lambda x: 0.0 * x.sum(-1), 2, (-1.0, 0.0, 1.0), dtype=DOUBLE),
+}
+
+
+@pytest.mark.parametrize("target", PERIODIC)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_no_kernel_alternates_between_halves_of_the_states(kernel, target):
+    """No eigenvalue of P is near -1: draws two steps apart forget where they were as surely as draws one step apart.
+
+    Uncoupled spins that are changed one at a time, each change accepted, have -1; so have clusters of all spins.
+    """
+    if kernel in CLUSTER and not len(getattr(PERIODIC[target], "edges", ())):
+        return
+    matrix = check_matrix(KERNELS[kernel], PERIODIC[target])
+    assert float(torch.linalg.eigvals(matrix).real.min()) > -0.9
+
+
+@pytest.mark.parametrize("kernel", CLUSTER)
+def test_one_cluster_of_all_spins_does_not_alternate(kernel):
+    matrix = matrix_of(CLUSTER[kernel], ising(30.0))
+    assert float(torch.linalg.eigvals(matrix).real.min()) > -0.9
+
+
+def test_thinned_draws_of_uncoupled_spins_have_both_parities():
+    """From all up, where every change is accepted: after 120 of them the product of the spins is a fair coin."""
+    for kernel, thin in ((GibbsWithGradients(), 120), (GibbsWithGradients(flips=2), 60), (Wolff(), 120)):
+        target = targets.Ising(2, 0.0, periodic=False)
+        draws = kernel.sample(target, chains=200, draws=1, warmup=0, thin=thin, init=torch.ones(200, 2))
+        odd = float((draws.x.prod(-1) < 0).double().mean())
+        assert abs(odd - 0.5) < 4 * 0.5 / math.sqrt(200)
 
 
 # Langevin without the test

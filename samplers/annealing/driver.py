@@ -20,6 +20,7 @@ from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.kernels import Kernel
+from samplers.precision import lost_digits
 from samplers.progress import Progress
 from samplers.version import versions
 from targets import Target
@@ -106,6 +107,9 @@ class _Job:
             self._spend(tally)
         for message in evidence.complaints(last, log_z):
             _warn(message)
+        lost = lost_digits(self.target, last.cloud.state.x, last.cloud.state.log_prob)
+        if lost is not None:
+            _warn(lost)
         seconds = self.seconds + time.perf_counter() - self.began
         cost = Cost(self.spent.log_probs, self.spent.scores, seconds)
         weights = last.cloud.log_weights + last.cloud.log_z[:, None]

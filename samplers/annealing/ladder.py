@@ -133,9 +133,10 @@ class LadderWarmup(Warmup):
             level.begin(matrix)
         self._renew()
 
-    def update(self, t: int, state: State, before: State, info: Any) -> None:
-        for level, (after, from_there, how) in zip(self._levels, info.moves, strict=True):
-            level.update(t, after, from_there, how)
+    def update(self, t: int, state: State, before: State, info: Any, target: Target) -> None:
+        densities = self.kernel.rungs(target).densities[1:]
+        for level, density, (after, from_there, how) in zip(self._levels, densities, info.moves, strict=True):
+            level.update(t, after, from_there, how, density)
         if self._ends:
             self._rejection = self._rejection + info.rejection.mean(0)
             self._seen += 1

@@ -22,6 +22,7 @@ from samplers.diffusion.record import probe
 from samplers.diffusion.simulation import simulate, simulate_backward
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
+from samplers.precision import lost_digits
 from samplers.starts import brief
 from samplers.version import versions
 from targets import Target
@@ -102,9 +103,13 @@ class Fitted:
             index = index[torch.randperm(draws, generator=generator, device=index.device)]
             u, log_prob = u[index], log_prob[index]
         affine = self.space.seen(self.target)
+        x, log_prob = affine.to_x(u), log_prob - affine.log_det
+        lost = lost_digits(self.target, x, log_prob)
+        if lost is not None:
+            warnings.warn(lost, SamplingWarning, stacklevel=2)
         return Draws(
-            x=affine.to_x(u)[None],
-            stats={"lp": (log_prob - affine.log_det)[None]},
+            x=x[None],
+            stats={"lp": log_prob[None]},
             log_weights=None if correct == "resample" else log_w[None],
             log_z=log_z,
             cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),

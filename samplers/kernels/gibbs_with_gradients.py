@@ -2,7 +2,7 @@
 
     d_i(v) = log p(x with x_i = v) - log p(x)   to first order in the change (exact for pairwise models)
     (i, v) ~ softmax(d / 2) over all changes v != x_i,
-    accepted with probability min(1, p(x') q(x' -> x) / (p(x) q(x -> x')))
+    accepted with probability n / (n + 1) min(1, p(x') q(x' -> x) / (p(x) q(x -> x'))),   n the number of sites
 
 A locally balanced proposal (Zanella 2020): the square root of the density ratio.
 """
@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from samplers.kernels import _choices
 from samplers.kernels.base import Info, Kernel, State, evaluate
-from samplers.kernels.metropolis import metropolis
+from samplers.kernels.metropolis import lazy, metropolis
 from targets import Target
 from targets.arguments import check_integer
 
@@ -27,9 +27,10 @@ class GibbsWithGradients(Kernel):
     """Gibbs with gradients: x' changes one site, (i, v) ~ softmax(d(x) / 2) over v != x_i, with a Metropolis test.
 
     d = `target.local_differences`, and the test is by log_prob itself: the target is invariant and the kernel
-    reversible whatever d is worth. flips: changes proposed one after another in a step, each with its test;
-    acceptance_rate is their mean. A step costs one log-density a flip and one gradient more than flips. Any number of
-    values a site.
+    reversible whatever d is worth. One change in n + 1 is left out by chance: where all are accepted (uncoupled spins),
+    every flip would change the parity of the spins that are up, and draws two flips apart would all have the same.
+    flips: changes proposed one after another in a step, each with its test; acceptance_rate is their mean. A step costs
+    one log-density a flip and one gradient more than flips. Any number of values a site.
 
     Raises ValueError for a number of flips below 1. Grathwohl et al. 2021.
     """
@@ -68,7 +69,7 @@ class GibbsWithGradients(Kernel):
         log_q_there = self.log_proposal(target, proposal.x)
         hastings = (log_q_there.gather(1, back) - log_q.gather(1, chosen))[:, 0]
         log_ratio = proposal.log_prob.double() - state.log_prob.double() + hastings
-        new, info = metropolis(state, proposal, log_ratio, generator)
+        new, info = metropolis(state, proposal, lazy(log_ratio, 1 / (target.dim + 1)), generator)
         moved = (new.x != state.x).any(-1, keepdim=True)
         return new, torch.where(moved, log_q_there, log_q), info
 

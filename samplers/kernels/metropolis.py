@@ -35,6 +35,15 @@ def metropolis(
     return select(uniform < probability, proposal, state), Info(probability, bad)
 
 
+def lazy(log_ratio: Tensor, stays: float) -> Tensor:
+    """The log ratio of a kernel that keeps each chain in place with probability `stays`, whatever is proposed.
+
+    A test that accepts everything makes a walk that alternates between two halves of its states (spins changed one at a
+    time: between even and odd numbers of them up), and every second state is then of one half for ever.
+    """
+    return log_ratio.clamp_max(0.0) + math.log1p(-stays)
+
+
 def always(state: S, proposal: S) -> tuple[S, Info]:
     """Accept every finite proposal; one that is not finite leaves its chain in place and is counted as diverging."""
     if _surely_finite(proposal):

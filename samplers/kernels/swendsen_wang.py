@@ -20,7 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from samplers.kernels import _choices
 from samplers.kernels._clusters import Edges, clusters, sorted_edges
 from samplers.kernels.base import Info, Kernel, State, evaluate
-from samplers.kernels.metropolis import always, metropolis
+from samplers.kernels.metropolis import always, lazy, metropolis
 from targets import Target
 
 _edges = WeakIdKeyDictionary()  # of a target's edges: what is made of them once
@@ -134,13 +134,17 @@ class SwendsenWang(ClusterKernel):
 class Wolff(ClusterKernel):
     """Wolff: the cluster of one site drawn at random is turned, or in Potts takes one of the other values.
 
-    The cluster is grown by the bonds of Swendsen-Wang and turned with probability min(1, exp(change of its fields)).
-    Leaves the target invariant and is reversible. Large clusters are met in proportion to their size. All bonds are
-    drawn and all clusters labelled to find this one, which is what vectorises over chains: a step costs as much as one
-    of SwendsenWang, which turns all clusters.
+    The cluster is grown by the bonds of Swendsen-Wang and turned with probability .9 min(1, exp(change of its fields)).
+    The .9 is for fields of zero, where nothing else keeps a chain in place: strongly coupled spins, all of them one
+    cluster, would turn at every step, and draws two steps apart would never differ in sign. Leaves the target invariant
+    and is reversible. Large clusters are met in proportion to their size. All bonds are drawn and all clusters labelled
+    to find this one, which is what vectorises over chains: a step costs as much as one of SwendsenWang, which turns all
+    clusters.
 
     Raises TypeError for a target without a graph, ValueError for a Potts model with a negative coupling. Wolff 1989.
     """
+
+    stays: ClassVar[float] = 0.1
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         x = state.x
@@ -149,7 +153,8 @@ class Wolff(ClusterKernel):
         member = labels == labels.gather(1, seed)
         new, gain = self.changed(target, x, generator)
         proposal = evaluate(target, torch.where(member, new, x), score=False)
-        return metropolis(state, proposal, torch.where(member, gain, 0.0).sum(-1), generator)
+        log_ratio = lazy(torch.where(member, gain, 0.0).sum(-1), self.stays)
+        return metropolis(state, proposal, log_ratio, generator)
 
     def changed(self, target: Target, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """What each site becomes if it is in the cluster, and what its field then gains, (chains, n) both."""
