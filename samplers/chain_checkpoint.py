@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from samplers import checkpoint as checkpoints
-from samplers.counting import Tally
+from samplers.counting import Counted, Tally
+from samplers.identity import Known, Watched, known
 
 if TYPE_CHECKING:
     from samplers.chains import Run
@@ -26,11 +28,22 @@ class ChainCheckpoint:
         self._run, self._path = run, path
         self._saved = None if path is None or not path.exists() else checkpoints.load(path, run.header())
         self._next = time.monotonic() + checkpoints.INTERVAL
+        self._known: Known | None = None
 
     @property
     def found(self) -> bool:
         """Whether the run is continued."""
         return self._saved is not None
+
+    def watched(self, target: Counted) -> Counted:
+        """The target for the evaluation of the starts, seen to know it again; itself where nothing is written."""
+        return target if self._path is None else Watched(target)
+
+    def remember(self, target: Counted, start: Tensor) -> None:
+        """What to know the target again by: the last evaluation of a watched one, else one at the starts."""
+        if self._path is not None:
+            seen = target.seen if isinstance(target, Watched) else None
+            self._known = known(target, start) if seen is None else seen
 
     def mark(self) -> None:
         """Remember what to go back to when the step that begins fails halfway."""
@@ -46,13 +59,13 @@ class ChainCheckpoint:
 
     def save_quietly(self) -> None:
         """Save on the way out of a crash, whose own error must stay the one that is seen."""
-        with contextlib.suppress(OSError):
-            self.save()
+        checkpoints.save_quietly(self.save)
 
     def save(self) -> None:
         """Write the run as it is after its last whole step."""
         if self._path is None:
             return
+        assert self._known is not None
         run = self._run
         if run.t == self._mark[0] + 1:
             t, generator, tally, state = run.t, run.generator.get_state(), asdict(run.target.tally), run.state
@@ -67,8 +80,7 @@ class ChainCheckpoint:
                 "tally": tally,
                 "seconds": run.seconds,
                 "state": {field.name: getattr(state, field.name) for field in fields(state)},
-                "start": run.start,
-                "start_log_prob": run.target.inner.log_prob(run.start),
+                "known": self._known.state_dict(),
                 "warmup": run.warmup.state_dict(),
                 "divergences": run.divergences,
                 "recorder": run.recorder.state_dict(),
@@ -81,8 +93,8 @@ class ChainCheckpoint:
         assert self._path is not None
         assert saved is not None
         target, device = run.target.inner, run.target.device
-        run.start = saved["start"].to(device)
-        checkpoints.check_density(self._path, target, run.start, saved["start_log_prob"])
+        checkpoints.check_density(self._path, target, saved["known"])
+        self._known = Known.from_state(saved["known"])
         run.t = saved["t"]
         run.warmup.load_state_dict(saved["warmup"])
         run.kernel = run.warmup.kernel if run.t <= run.plan.warmup and run.plan.warmup else run.given

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from samplers.chain_checkpoint import ChainCheckpoint
-from samplers.checkpoint import plain
+from samplers.checkpoint import check_begun, of_target, plain
 from samplers.complaints import remarks
 from samplers.counting import Counted, Tally
 from samplers.draws import Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.pathfinder import MOST_DIM as pathfinder_dim
 from samplers.pathfinder import pathfinder
+from samplers.places import file_place, folder_place
 from samplers.precision import lost_digits
 from samplers.progress import Progress
 from samplers.recorder import Recorder
@@ -74,10 +75,13 @@ def run(
 ) -> Draws:
     """Run the kernel on the target as planned; the arguments are those of `Kernel.sample`."""
     kernel.check_target(target)
+    path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
+    folder = None if stream is None else folder_place(stream, "stream")
     target = target.to(device, dtype)
+    check_begun(path, {"sampler": type(kernel).__name__, **asdict(plan), **of_target(target)})
     kernel, spent = kernel.prepare(target, plan.seed)
     with torch.no_grad():
-        return Run(kernel, target, plan, init, checkpoint, stream, spent).finish(progress)
+        return Run(kernel, target, plan, init, path, folder, spent).finish(progress)
 
 
 class Run:
@@ -89,17 +93,17 @@ class Run:
         target: Target,
         plan: Plan,
         init: Init,
-        checkpoint: str | Path | None,
-        stream: str | Path | None,
+        checkpoint: Path | None,
+        stream: Path | None,
         spent: Cost,
     ) -> None:
         self.given, self.plan = kernel.placed(target), plan
         self.target = Counted(target, Tally(spent.log_prob, spent.score))
-        self.stream = None if stream is None else Path(stream)
+        self.stream = stream
         self.generator = Generator(target.device).manual_seed(plan.seed)
         self.t = 0
         self.seconds = spent.seconds
-        self.checkpoint = ChainCheckpoint(self, None if checkpoint is None else Path(checkpoint))
+        self.checkpoint = ChainCheckpoint(self, checkpoint)
         self.warmup = self.given.make_warmup(plan.warmup, target)
         self.kernel = self.warmup.kernel if plan.warmup else self.given
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
@@ -107,31 +111,33 @@ class Run:
         if self.checkpoint.found:
             self.checkpoint.restore()
         else:
-            self.state, self.start = self._first_state(init)
+            watched = self.checkpoint.watched(self.target)
+            self.state = self._first_state(init, watched)
+            self.checkpoint.remember(watched, self.state.x)
             if not plan.warmup:
                 self._look()
         self.checkpoint.mark()
 
     # Starting
 
-    def _first_state(self, init: Init) -> tuple[State, Tensor]:
-        n, inner = self.plan.chains, self.target.inner
+    def _first_state(self, init: Init, target: Counted) -> State:
+        n, inner = self.plan.chains, target.inner
         x = self.given.starts(init, n, inner, self.generator)
-        state = self.kernel.init(self.target, x, self.generator)
+        state = self.kernel.init(target, x, self.generator)
         for _ in range(START_ATTEMPTS if init is None else 0):
             bad = ~finite_starts(state)
             if not bool(bad.any()):
                 break
             # starts chosen here are drawn again until the density is finite; those that a user gives are not
             x = torch.where(bad[:, None], self.given.starts(None, n, inner, self.generator), x)
-            state = self.kernel.init(self.target, x, self.generator)
+            state = self.kernel.init(target, x, self.generator)
         if init is None and self._seeks(state):
             x, matrix = pathfinder(self.target, x, self.generator)
             self.warmup.begin(matrix)
             self.kernel = self.warmup.kernel
-            state = self.kernel.init(self.target, x, self.generator)
+            state = self.kernel.init(target, x, self.generator)
         check_starts(state, "chain")
-        return state, x[:4].clone()  # enough to know the target again by; all would be a copy of the chains
+        return state
 
     def _seeks(self, state: State) -> bool:
         """Whether the starts chosen here go uphill first: where there is a warmup, a score, and dense matrices fit."""
@@ -158,6 +164,7 @@ class Run:
             interrupted = True
         except BaseException:
             self.checkpoint.save_quietly()
+            self.recorder.keep_quietly()
             raise
         finally:
             bar.close()
@@ -211,10 +218,7 @@ class Run:
             "sampler": type(self.given).__name__,
             "hyperparameters": plain(self.given.hyperparameters()),
             **asdict(self.plan),
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **of_target(target),
             "storage": "memory" if self.stream is None else "folder",
         }
 

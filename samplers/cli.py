@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     several.add_argument("--timeout", type=float, metavar="S", help="seconds after which a run is ended")
     several.add_argument("--workers", type=int, default=1, help="runs at a time; default: 1, so that seconds compare")
     several.add_argument("--retry", action="store_true", help="run again what failed before")
+    several.add_argument("--fresh", action="store_true", help="run anew what the folder holds of another run")
     several.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results and the page go")
     _columns_option(several)
     _run_options(several)
@@ -191,7 +192,7 @@ def _compare(options: argparse.Namespace) -> int:
     from samplers.registry import load_target, sampler
 
     grid = {"folder": options.out, "seeds": options.seeds, "timeout": options.timeout, "workers": options.workers}
-    grid["retry"] = options.retry
+    grid["retry"], grid["fresh"] = options.retry, options.fresh
     if options.suite is not None:
         _only_a_suite(options)
         result = run_suite(options.suite, peers=options.peers, **grid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,14 @@ class Recorder:
             n = self._filled
             self._stream.write(self._x[:n], {name: room[:n] for name, room in self._stats.items()}, self._block)
             self._filled = 0
+
+    def keep_quietly(self) -> None:
+        """Send what the block holds to the disk on the way out of an error, which must stay the one that is seen.
+
+        A checkpoint holds the block too, and continues after the blocks that were whole when it was written.
+        """
+        with contextlib.suppress(OSError, RuntimeError):
+            self._flush()
 
     def result(self, last: Tensor, attrs: dict[str, Any], cost: Cost) -> Draws:
         """The draws so far; with moments only, each chain's last point."""

@@ -151,6 +151,19 @@ def test_a_folder_of_another_comparison(change, message, tmp_path):
         compare(**changed, folder=tmp_path, distances=False)
 
 
+def test_fresh_runs_anew_what_differs_and_keeps_the_rest(tmp_path):
+    arguments = {"samplers": {"exact": Exact()}, "draws": 30, "folder": tmp_path, "distances": False}
+    compare({"t": plane(), "other": plane()}, **arguments)
+    kept = (tmp_path / "cells/other/exact/0.nc").stat().st_mtime_ns
+    moved = targets.Gaussian(torch.ones(2), name="moved")
+    with pytest.raises(ValueError, match="Take another folder, or fresh=True to run anew what differs"):
+        compare({"t": moved, "other": plane()}, **arguments)
+    again = compare({"t": moved, "other": plane()}, **arguments, fresh=True)
+    right = compare({"t": moved}, {"exact": Exact()}, draws=30, distances=False)
+    assert torch.equal(again.draws["t", "exact", 0].x, right.draws["t", "exact", 0].x)
+    assert (tmp_path / "cells/other/exact/0.nc").stat().st_mtime_ns == kept
+
+
 def test_the_same_density_on_another_day():
     """Rounding is no other density; a different spread under a large constant is."""
     one = targets.LogDensity(lambda x: -1e5 - 0.5 * x.square().sum(-1), 2, dtype=torch.float64)

@@ -22,9 +22,11 @@ from samplers import checkpoint as checkpoints
 from samplers.annealing.paths import Bridge
 from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws, warn
+from samplers.identity import POINTS, known
 from samplers.interrupt import deferred_interrupt
 from samplers.kernels import ULA
 from samplers.kernels.base import evaluate
+from samplers.places import file_place
 from samplers.progress import Progress
 from samplers.starts import Init, check_starts, positions
 from samplers.version import versions
@@ -122,13 +124,14 @@ class AnnealedLangevin:
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         ULA().check_target(target)
+        path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
         if self.kind == "noise" and "smoothed" not in target.known:
             raise ValueError(
                 f"target: {target.name} does not know its smoothing by noise; expected one that does, or "
                 "AnnealedLangevin(kind='temperature')"
             )
-        run = _Run(self, target, draws, seed, None if checkpoint is None else FilePath(checkpoint))
+        run = _Run(self, target, draws, seed, path)
         with torch.no_grad():
             result = run.finish(init, progress)
         if run.divergences:
@@ -157,6 +160,9 @@ class _Run:
         if self.x is None:
             self.x = self._start(init)
             check_starts(evaluate(levels[0][0], self.x), "draw")
+            if self.checkpoint is not None:
+                self.known = known(self.target, self.x[:POINTS]).state_dict()
+        self._mark()
         bar = Progress(len(levels), self.level, progress, f"AnnealedLangevin on {self.target.name}")
         earlier = self.seconds
         try:
@@ -166,8 +172,12 @@ class _Run:
                         raise KeyboardInterrupt(f"interrupted after level {self.level} of {len(levels)}")
                     self._climb(*levels[self.level])
                     self.seconds = earlier + time.perf_counter() - began
+                    self._mark()
                     self._save()
                     bar.advance(lambda: f"level {self.level}, divergences {self.divergences}")
+        except BaseException:
+            checkpoints.save_quietly(self._save)
+            raise
         finally:
             bar.close()
         x = self.x
@@ -211,36 +221,36 @@ class _Run:
             **asdict(self.sampler),
             "draws": self.n,
             "seed": self.seed,
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **checkpoints.of_target(target),
+        }
+
+    def _mark(self) -> None:
+        """Remember what to go back to when the level that begins fails halfway."""
+        if self.checkpoint is None:
+            return
+        self.content = {
+            "header": self._header(),
+            "x": self.x,
+            "known": self.known,
+            "level": self.level,
+            "divergences": self.divergences,
+            "seconds": self.seconds,
+            "generator": self.generator.get_state(),
+            "tally": asdict(self.target.tally),
         }
 
     def _save(self) -> None:
-        if self.checkpoint is None:
-            return
-        assert self.x is not None
-        checkpoints.save(
-            self.checkpoint,
-            {
-                "header": self._header(),
-                "x": self.x,
-                "probe": self.target.inner.log_prob(self.x[:4]),
-                "level": self.level,
-                "divergences": self.divergences,
-                "seconds": self.seconds,
-                "generator": self.generator.get_state(),
-                "tally": asdict(self.target.tally),
-            },
-        )
+        """Write the run as it is after its last whole level."""
+        if self.checkpoint is not None:
+            checkpoints.save(self.checkpoint, self.content)
 
     def _restore(self) -> None:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         saved = checkpoints.load(self.checkpoint, self._header())
         self.x = saved["x"].to(self.target.device)
-        checkpoints.check_density(self.checkpoint, self.target.inner, self.x[:4], saved["probe"])
+        self.known = saved["known"]
+        checkpoints.check_density(self.checkpoint, self.target.inner, self.known)
         for name in ("level", "divergences", "seconds"):
             setattr(self, name, saved[name])
         self.generator.set_state(saved["generator"].cpu())

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Generator
 
+from samplers import checkpoint as checkpoints
 from samplers.annealing import evidence
 from samplers.annealing.annealer import Annealer, Run
 from samplers.annealing.pilot import Base, find_base
@@ -20,6 +21,7 @@ from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.kernels import Kernel
+from samplers.places import file_place
 from samplers.precision import lost_digits
 from samplers.progress import Progress
 from samplers.version import versions
@@ -53,8 +55,11 @@ class AnnealedSampler(Annealer):
         if self.chain_length is not None and draws % self.chain_length:
             raise ValueError(f"draws: got {draws}, expected a multiple of waste_free={self.chain_length}")
         self._check(target)
+        path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
-        job = _Job(self, target, draws, seed, progress, None if checkpoint is None else FilePath(checkpoint))
+        begun = {"sampler": type(self).__name__, "draws": draws, "seed": seed, **checkpoints.of_target(target)}
+        checkpoints.check_begun(path, begun)
+        job = _Job(self, target, draws, seed, progress, path)
         return job.draws()
 
     def _check(self, target: Target) -> None:

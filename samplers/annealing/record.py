@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -12,7 +11,10 @@ import torch
 
 from samplers import checkpoint as checkpoints
 from samplers.annealing.annealer import Run
+from samplers.identity import POINTS, known
+from samplers.identity.contents import of_array
 from samplers.kernels import Kernel
+from targets import Target
 
 LISTS = ("betas", "ess", "acceptance")
 NUMBERS = ("divergences", "worst_ess", "undefined")
@@ -34,6 +36,9 @@ class Record:
         self._header = self._describe()
         if path.exists():
             self._restore(path, checkpoints.load(path, self._header))
+        else:
+            x = run.cloud.state.x
+            self._known = {role: known(one, x[:POINTS]).state_dict() for role, one in self._densities().items()}
         self._content = self._present(self.seconds)
         self._next = time.monotonic() + checkpoints.INTERVAL
 
@@ -49,14 +54,15 @@ class Record:
     def save(self) -> None:
         """Write the last whole step."""
         if self._path is not None:
-            target, base = self._run.target, self._run.path.base
-            x = self._content["state"]["x"][:4].clone()
-            checkpoints.save(self._path, self._content | {"probe": [x, target.log_prob(x), base.log_prob(x)]})
+            checkpoints.save(self._path, self._content)
 
     def save_quietly(self) -> None:
         """Save on the way out of a crash, whose own error must stay the one that is seen."""
-        with contextlib.suppress(OSError):
-            self.save()
+        checkpoints.save_quietly(self.save)
+
+    def _densities(self) -> dict[str, Target]:
+        """What must be the same for a checkpoint to be continued, by role."""
+        return {"target": self._run.target, "base": self._run.path.base}
 
     def _describe(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be continued."""
@@ -71,16 +77,14 @@ class Record:
             "base": run.path.base.name,
             "temperatures": "adaptive" if sampler.betas is None else list(sampler.betas),  # type: ignore[arg-type]
             **self._plan,
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **checkpoints.of_target(target),
         }
 
     def _present(self, seconds: float) -> dict[str, Any]:
         run, cloud = self._run, self._run.cloud
         return {
             "header": self._header,
+            "known": self._known,
             "state": {f.name: getattr(cloud.state, f.name) for f in fields(cloud.state)},
             "cloud": [cloud.log_weights, cloud.log_z, cloud.eves, cloud.noise, cloud.resamplings],
             "worst_weights": run.worst_weights,
@@ -95,9 +99,9 @@ class Record:
 
     def _restore(self, path: Path, saved: dict[str, Any]) -> None:
         run, cloud, device = self._run, self._run.cloud, self._run.target.device
-        x, *expected = (tensor.to(device) for tensor in saved["probe"])
-        for role, density, there in zip(("target", "base"), (run.target, run.path.base), expected, strict=True):
-            checkpoints.check_density(path, density, x, there, role)
+        self._known = saved["known"]
+        for role, density in self._densities().items():
+            checkpoints.check_density(path, density, self._known[role], role)
         values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
         cloud.state = replace(cloud.state, **values)
         cloud.log_weights, cloud.log_z, cloud.eves, cloud.noise = (tensor.to(device) for tensor in saved["cloud"][:4])
@@ -117,12 +121,12 @@ class Record:
 
 
 def _parameters(kernel: Kernel) -> dict[str, Any]:
-    """The name of a kernel and its fields, as far as they are numbers and words; of a matrix its sum."""
+    """The name of a kernel and its fields, as far as they are numbers and words; of a matrix a digest."""
     found: dict[str, Any] = {"name": type(kernel).__name__}
     for field in fields(kernel):  # type: ignore[arg-type]
         value = getattr(kernel, field.name)
         if isinstance(value, torch.Tensor):
-            found[field.name] = float(value.double().sum())
+            found[field.name] = of_array(value)
         elif value is None or isinstance(value, (bool, int, float, str)):
             found[field.name] = value
     return found

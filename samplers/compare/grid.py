@@ -48,6 +48,7 @@ def compare(
     distances: bool = True,
     folder: str | Path | None = None,
     retry: bool = False,
+    fresh: bool = False,
     workers: int = 1,
     threads: int = 1,
     executor: Executor | None = None,
@@ -67,6 +68,8 @@ def compare(
     cost is not counted. distances: whether to measure them, a few seconds a cell, where a target has exact draws.
     folder: where results go as they come, and are found again by the same call after an interruption; without one they
     last as long as the result. retry: run again what failed before.
+    fresh: run anew what the folder holds of another run: other draws, options or settings, or a density whose values,
+    code or data differ, or of which it cannot be told whether it is the same. Without it such a cell is a ValueError.
     workers: cells at a time; with more than one, seconds are not comparable. threads: of torch in each. executor: any
     `concurrent.futures.Executor`, such as Dask's `Client.get_executor()`; it decides how many cells run and where.
     options: go to every `sample`, except that one which another sampler takes is not given to those that do not
@@ -87,7 +90,7 @@ def compare(
         options=options,
     )
     long_runs = {name: (init or {}).get(name) for name in targets} if reference else {}
-    grid = Grid(timeout, threads, executor, check_integer(workers, "workers"), retry, progress)
+    grid = Grid(timeout, threads, executor, check_integer(workers, "workers"), retry, fresh, progress)
     return grid.run(cells, folder, long_runs, options)
 
 
@@ -173,6 +176,7 @@ class Grid:
     executor: Executor | None
     workers: int
     retry: bool
+    fresh: bool
     progress: bool | None
 
     def run(
@@ -260,7 +264,7 @@ class Grid:
         return servers.run(to_job(cell), timeout=self.timeout, threads=self.threads)
 
     def _found(self, store: Store, cell: Cell) -> dict[str, Any] | None:
-        row = store.row(cell)
+        row = store.row(cell, fresh=self.fresh)
         if row is not None and row["error"] and self.retry:
             store.drop(cell)
             return None

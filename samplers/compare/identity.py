@@ -2,122 +2,121 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import re
-import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from samplers.compare.cell import Cell
+from samplers.draws import Draws
+from samplers.identity import Made, alike, made_alike, made_otherwise, of_evaluation
+from samplers.identity.contents import digest, opaque, words
+from samplers.identity.known import CANCELLING, POINTS, ROUNDING
 from targets import Target
+
+__all__ = ["close", "density", "differences", "digest", "made", "request", "unseen", "where_drawn"]
 
 PROBES = 6
 SCALES = (0.5, 1.0, 4.0)
-DEEPEST = 12
+MEASURED = ("measured against", "distances")  # another one is no other run, but must be measured anew
+DENSITY = ("density", "made", "steps", "where drawn")
 
 
-def request(cell: Cell, density: list[float] | str) -> dict[str, Any]:
-    """Sampler and options as words, their contents as a digest, the density at fixed points, and what is measured."""
+def request(cell: Cell, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampler and options as words, their contents as a digest, all of `about` the density, and what is measured."""
     options = {name: words(value) for name, value in cell.options.items()}
     return {
         "sampler": words(cell.sampler),
         **options,
         "budget": str(cell.budget),
         "contents": digest([cell.sampler, dict(cell.options)]),
-        "density": density,
+        **about,
         "measured against": digest(cell.truth),
         "distances": cell.distances,
     }
 
 
-MEASURED = ("measured against", "distances")  # another one is no other run, but must be measured anew
-
-
 def differences(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In what two requests for a run differ, in words."""
-    found = []
-    for name in {**asked, **now}:
-        a, b = asked.get(name), now.get(name)
-        alike = close(asked[name], now[name]) if name == "density" else a == b or name in MEASURED
-        if not alike:
-            found.append(f"{name} was {a}, here {b}")
+    compared = [name for name in {**asked, **now} if name not in (*MEASURED, *DENSITY)]
+    found = [
+        f"{name} was {asked.get(name)}, here {now.get(name)}" for name in compared if asked.get(name) != now.get(name)
+    ]
+    found += _of_density(asked, now)
     if len(found) > 1:  # what the digest tells stands in words already
         found = [text for text in found if not text.startswith("contents ")]
     return found
 
 
-def close(a: Sequence[float] | str, b: Sequence[float] | str) -> bool:
-    """Whether two densities are the same at the fixed points: they may differ by rounding, in a dtype told by its eps.
+def _of_density(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    a, b = asked["density"], now["density"]
+    if "made" not in asked:
+        return ["it was not written down what the density was made of"]
+    same, unlike = made_alike(*(Made(one["made"], one["steps"]) for one in (asked, now)))
+    for name, (one, other) in {"": (a, b), " where it was drawn": _at_draws(asked, now)}.items():
+        if not close(one, other, CANCELLING if same else 1.0):
+            return [f"density{name} was {one}, here {other}"]
+    values = [*([] if isinstance(a, str) else a[2:]), *_at_draws(asked, now)[0][2:]]
+    other = made_otherwise(same, unlike, bool(torch.tensor(values).isfinite().any()))
+    return [] if other is None else [f"the density is another one: {other}"]
 
-    Both begin with the dimension and the eps of the dtype.
+
+def _at_draws(asked: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """The log-density there and here at points of the stored draws, after dimension and eps; none where none is."""
+    if "where drawn" not in asked:
+        return [], []
+    known = now["density"][:2]
+    return [*known, *asked["where drawn"]["values"]], [*known, *now["where drawn"]["values"]]
+
+
+def close(a: Sequence[float] | str, b: Sequence[float] | str, slack: float = 1.0) -> bool:
+    """Whether two densities are the same at the points: they may differ by rounding, in a dtype told by its eps.
+
+    Both begin with the dimension and the eps of the dtype. Each value is compared at its own size.
     """
     if isinstance(a, str) or isinstance(b, str):
         return a == b
     if len(a) != len(b) or a[:2] != b[:2]:
         return False
-    x, y = np.array(a[2:]), np.array(b[2:])
-    size = np.abs(x[np.isfinite(x)]).max(initial=1.0)
-    return bool(np.allclose(x, y, rtol=0.0, atol=64 * a[1] * size, equal_nan=True))
+    one, other = (torch.tensor(values[2:], dtype=torch.float64) for values in (a, b))
+    return not len(one) or alike(one, other, slack * ROUNDING * a[1])
 
 
 def density(target: Target) -> list[float] | str:
     """The dimension, the eps of the dtype, and the log-density at a few fixed points near and far; or its error."""
+    return made(target)["density"]
+
+
+def made(target: Target) -> dict[str, Any]:
+    """`density`, what it is made of and what it does with these points and how it names them; for JSON."""
     known = [float(target.dim), torch.finfo(target.dtype).eps]
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(len(SCALES), PROBES, target.dim, generator=generator, dtype=torch.float64)
     x = (x * torch.tensor(SCALES, dtype=torch.float64)[:, None, None]).reshape(-1, target.dim)
     if target.discrete:
         x = target.values.cpu()[(x > 0).long()]  # type: ignore[attr-defined]
-    try:
-        with torch.no_grad():
-            return known + target.log_prob(x.to(target.device, target.dtype)).double().tolist()
-    except Exception as error:  # it will fail in its cell, and say why; until then it is known by its error
-        return words(error)
+    with torch.no_grad():
+        found, values = of_evaluation(target, x.to(target.device, target.dtype), also="constrain")
+    # where it failed, it will fail in its cell, and say why; until then it is known by its error
+    told = words(values) if isinstance(values, Exception) else known + values.double().tolist()
+    return {"density": told, "made": dict(found.made), "steps": found.steps}
 
 
-def words(value: Any) -> str:
-    """repr without addresses, which differ from process to process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+def unseen(asked: Mapping[str, Any]) -> bool:
+    """Whether only values tell a density again, as it cannot be looked into."""
+    return asked["steps"] is None and opaque(asked["made"])
 
 
-def digest(value: Any) -> str:
-    """Of all that a value holds: numbers, tensors, fields, and the code of functions."""
-    return hashlib.sha256(_contents(value, 0).encode()).hexdigest()[:16]
+def where_drawn(target: Target, path: Path) -> dict[str, Any]:
+    """A few points of stored draws, and the log-density there."""
+    x = Draws.load(path).x
+    return at_points(target, x[:, -1][:POINTS] if len(x) > 1 else x[0, -POINTS:])
 
 
-def _contents(value: Any, depth: int) -> str:
-    inner = functools.partial(_contents, depth=depth + 1)
-    if depth > DEEPEST or value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
-        return words(value)
-    if isinstance(value, (Tensor, np.ndarray)):
-        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-        return f"{array.dtype}{array.shape}{hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}"
-    if isinstance(value, Target):
-        return f"{type(value).__qualname__}{density(value)}"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(sorted(f"{inner(key)}:{inner(item)}" for key, item in value.items())) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(inner, value)) + "]"
-    if isinstance(value, (set, frozenset)):
-        return "{" + ",".join(sorted(map(inner, value))) + "}"
-    if isinstance(value, functools.partial):
-        return inner([value.func, value.args, value.keywords])
-    if isinstance(value, types.MethodType):
-        return inner([value.__func__, value.__self__])
-    if isinstance(value, types.FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return f"{value.__qualname__}{_code(value.__code__)}{inner([value.__defaults__, value.__kwdefaults__, cells])}"
-    if isinstance(value, type):
-        return f"{value.__module__}.{value.__qualname__}"
-    fields = getattr(value, "__dict__", None)
-    return f"{type(value).__qualname__}{inner(fields)}" if fields else f"{type(value).__qualname__}{words(value)}"
-
-
-def _code(code: types.CodeType) -> str:
-    constants = [_code(one) if isinstance(one, types.CodeType) else words(one) for one in code.co_consts]
-    return hashlib.sha256(f"{code.co_code!r}{constants}{code.co_names}".encode()).hexdigest()
+def at_points(target: Target, points: Tensor) -> dict[str, Any]:
+    """The log-density at points (n, dim), and the points, for JSON."""
+    with torch.no_grad():
+        values = target.log_prob(points.to(target.device, target.dtype))
+    return {"points": points.double().tolist(), "values": values.double().tolist()}

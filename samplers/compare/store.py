@@ -14,10 +14,13 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from samplers.compare import identity
 from samplers.compare.apart import Outcome
 from samplers.compare.cell import DRAWS, Cell
 from samplers.compare.names import as_file
+from samplers.places import folder_place
 from targets import Target
 
 Key = tuple[str, str, int]
@@ -31,7 +34,9 @@ class Store:
         if folder is None:
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.cells = self.folder / "cells"
-        self._densities: dict[int, list[float] | str] = {}
+        if folder is not None:
+            folder_place(self.folder, "folder")
+        self._densities: dict[int, dict[str, Any]] = {}
 
     def path(self, key: Key) -> Path:
         """Where a cell's row is; its draws are beside it, as .nc."""
@@ -42,19 +47,29 @@ class Store:
         """Where a cell's draws are, if it has any."""
         return self.path(key).with_suffix(".nc")
 
-    def row(self, cell: Cell) -> dict[str, Any] | None:
-        """The row of a cell that was done before, and measured as now; ValueError where it was another run."""
+    def row(self, cell: Cell, *, fresh: bool = False) -> dict[str, Any] | None:
+        """The row of a cell that was done before, and measured as now; ValueError where it was another run.
+
+        fresh: forget it where it was another run.
+        """
         path = self.path(cell.key)
         try:
             saved = json.loads(path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):  # not there, or not all of it was written
             return None
         asked, now = saved["asked"], self._request(cell)
+        if "where drawn" in asked:
+            points = torch.tensor(asked["where drawn"]["points"], dtype=torch.float64)
+            now["where drawn"] = identity.at_points(cell.target, points)
         different = identity.differences(asked, now)
+        if different and fresh:
+            self.drop(cell)
+            return None
         if different:
             raise ValueError(
                 f"folder: {self.folder} holds another run of {cell.sampler_name} on {cell.target_name} with seed "
-                f"{cell.seed}: {'; '.join(different)}. Take another folder, or delete {path}"
+                f"{cell.seed}: {'; '.join(different)}. Take another folder, or fresh=True to run anew "
+                "what differs"
             )
         if any(asked.get(name) != now[name] for name in identity.MEASURED):
             return None
@@ -68,15 +83,18 @@ class Store:
         row = {"target": target, "sampler": sampler, "seed": seed} | outcome.row
         if DRAWS in outcome.files:
             _write(self.draws_path(cell.key), outcome.files[DRAWS])
-        _write(path, (json.dumps({"asked": self._request(cell), "row": row}, indent=1) + "\n").encode())
+        asked = self._request(cell)
+        if DRAWS in outcome.files and identity.unseen(asked):
+            asked["where drawn"] = identity.where_drawn(cell.target, self.draws_path(cell.key))
+        _write(path, (json.dumps({"asked": asked, "row": row}, indent=1) + "\n").encode())
         return row
 
     def _request(self, cell: Cell) -> dict[str, Any]:
         return identity.request(cell, self._density(cell.target))
 
-    def _density(self, target: Target) -> list[float] | str:
+    def _density(self, target: Target) -> dict[str, Any]:
         if id(target) not in self._densities:
-            self._densities[id(target)] = identity.density(target)
+            self._densities[id(target)] = identity.made(target)
         return self._densities[id(target)]
 
     def drop(self, cell: Cell) -> None:

@@ -77,6 +77,7 @@ def run_suite(
     peers: bool = False,
     timeout: float | None = None,
     retry: bool = False,
+    fresh: bool = False,
     workers: int = 1,
     threads: int = 1,
     executor: Executor | None = None,
@@ -93,7 +94,7 @@ def run_suite(
         samplers = {**block.samplers, **taking_part}
         init = {target: start for target, start in chosen.starts.items() if target in targets}
         cells += make_cells(targets, samplers, seeds=seeds, init=init, options=chosen.options)
-    grid = Grid(timeout, threads, executor, workers, retry, progress)
+    grid = Grid(timeout, threads, executor, workers, retry, fresh, progress)
     long_runs = {target: chosen.starts.get(target) for target in chosen.references}
     about = {"suite": name, "published": to_records(chosen.published), "peers": sorted(others)}
     return grid.run(cells, folder, long_runs, chosen.options, **about)

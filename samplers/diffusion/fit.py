@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator
 
+from samplers.checkpoint import save_quietly
 from samplers.checks import check_continuous
 from samplers.counting import Counted
 from samplers.diffusion import distributed
@@ -23,6 +24,7 @@ from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.draws import Cost, SamplingWarning
 from samplers.interrupt import deferred_interrupt
+from samplers.places import file_place
 from samplers.progress import Progress
 from targets import LogDensity, Target
 from targets.arguments import check_integer, positive
@@ -56,9 +58,8 @@ def fit(
     if max_minutes is not None:
         positive(max_minutes, "max_minutes")
     check_continuous(target, method, expected="a density, such as its relaxed()")
-    return _Job(method, target.to(device, dtype), seed, iterations, max_minutes, progress, log_dir).run(
-        None if checkpoint is None else Path(checkpoint)
-    )
+    path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
+    return _Job(method, target.to(device, dtype), seed, iterations, max_minutes, progress, log_dir).run(path)
 
 
 class _Job:
@@ -87,8 +88,12 @@ class _Job:
         record = Record(self.method, self.target, self.seed, self.iterations, path)
         saved = record.load()
         space = self._space() if saved is None else record.space(saved)
-        run = self._run(space)
         if saved is None:
+            record.begin(space, self.counted.tally, self.seconds(record))
+        else:
+            self.counted.tally.__dict__.update(saved["tally"])
+        run = self._run(space)
+        if saved is None or saved["measure"] is None:  # nothing was learned yet
             self.method.tune(run.measure, run.target, self._generator(NETWORK + 1))
             run.average = [p.detach().clone() for p in run.parameters]
             if self.iterations:
@@ -140,6 +145,7 @@ class _Job:
                     if distributed.anywhere(pressed.is_set()):
                         self._warn(f"interrupted after {run.iteration} of {self.iterations} iterations")
                         break
+                    record.mark(run, self.counted.tally)
                     done = run.step()
                     if run.iteration % EVERY == 0 or run.iteration == self.iterations:
                         _note(run, done, log)
@@ -148,6 +154,9 @@ class _Job:
                     if len(recent) == WATCHED and sum(recent) > MOST_LOST * WATCHED * self.method.training.batch:
                         raise RuntimeError(self._advice(sum(recent) / (WATCHED * self.method.training.batch)))
                     record.stepped(run, space, self.counted.tally, self.seconds(record))
+        except BaseException:
+            save_quietly(lambda: record.save(run, space, self.counted.tally, self.seconds(record)))
+            raise
         finally:
             bar.close()
             log.close()

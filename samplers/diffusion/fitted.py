@@ -18,12 +18,13 @@ from samplers.counting import Counted
 from samplers.diffusion.evaluation import Evaluation, evaluate_weights, weigh
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.pieces import Moves, simulate_pieces
-from samplers.diffusion.record import probe
+from samplers.diffusion.record import probes
 from samplers.diffusion.simulation import simulate, simulate_backward
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
+from samplers.identity import known
+from samplers.places import file_place
 from samplers.precision import lost_digits
-from samplers.starts import brief
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
@@ -122,12 +123,12 @@ class Fitted:
         """ValueError for a target other than the one that was fitted."""
         if target.name != self.target.name or target.dim != self.target.dim:
             raise ValueError(f"target: got {target!r}, expected the one that was fitted, {self.target!r}")
-        x, expected = probe(self.space, self.target)
-        here = target.to(self.target.device, self.target.dtype).log_prob(x)
-        if not torch.allclose(here, expected, rtol=1e-4, atol=1e-4, equal_nan=True):
+        mine = known(self.target, probes(self.space, self.target))
+        other = mine.other(target.to(self.target.device, self.target.dtype))
+        if other is not None:
             raise ValueError(
-                f"target: got another {target.name} than the one that was fitted: its log-density is {brief(here)} at "
-                f"points where that one's is {brief(expected)}; for another density take with_target(target)"
+                f"target: got another {target.name} than the one that was fitted: {other}. For another density take "
+                "with_target(target)"
             )
 
     def evaluate(self, draws: int = 2000, *, seed: int = 1, witnesses: Tensor | Draws | None = None) -> Evaluation:
@@ -214,7 +215,7 @@ class Fitted:
         """Write everything but the target to a file that `samplers.load(path, target)` reads."""
         from samplers.diffusion.files import save
 
-        return save(self, Path(path))
+        return save(self, file_place(path, "path"))
 
     def with_target(self, target: Target) -> Fitted:
         """The same sampler for another density, such as the next of a sweep; its weights say whether it fits."""

@@ -16,6 +16,7 @@ from samplers.diffusion import distributed
 from samplers.diffusion.evaluation import Evaluation
 from samplers.diffusion.space import Space
 from samplers.diffusion.training import Run
+from samplers.identity import known
 from targets import GaussianMixture, Target
 
 if TYPE_CHECKING:
@@ -33,27 +34,37 @@ class Record:
         if path is not None and distributed.rank():
             self._path = path.with_name(f"{path.name}.{distributed.rank()}")
         self._header = method.describe() | {
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **checkpoints.of_target(target),
             "seed": seed,
             "iterations": iterations,
         }
         self._next = time.monotonic() + checkpoints.INTERVAL
+        self._known: dict[str, Any] | None = None
+        self._before: dict[str, Any] = {}
 
     def load(self) -> dict[str, Any] | None:
         """What is in the file, or None where there is none; ValueError where it belongs to another run or target."""
         if self._path is None or not self._path.exists():
             return None
         saved = checkpoints.load(self._path, self._header)
-        x, expected = (tensor.to(self._target.device) for tensor in saved["probe"])
-        checkpoints.check_density(self._path, self._target, x, expected)
-        if self._prior is not None:
-            x, expected = (tensor.to(self._target.device) for tensor in saved["prior_probe"])
-            checkpoints.check_density(self._path, self._prior, x, expected, "prior")
+        self._known = saved["known"]
+        for role, density in self._densities().items():
+            checkpoints.check_density(self._path, density, saved["known"][role], role)
         self.seconds = saved["seconds"]
         return saved
+
+    def _densities(self) -> dict[str, Target]:
+        """What must be the same for a checkpoint to be continued, by role."""
+        return {"target": self._target} | ({} if self._prior is None else {"prior": self._prior})
+
+    def begin(self, space: Space, tally: Tally, seconds: float) -> None:
+        """Write what the pilot has found, and what to know the densities again by."""
+        if self._path is None:
+            return
+        x = probes(space, self._target)
+        self._known = {role: known(density, x).state_dict() for role, density in self._densities().items()}
+        found = {"space": pack_space(space), "measure": None, "tally": asdict(tally), "seconds": seconds}
+        checkpoints.save(self._path, {"header": self._header, "known": self._known, **found})
 
     def space(self, saved: dict[str, Any]) -> Space:
         """The coordinates that the pilot had found."""
@@ -78,6 +89,11 @@ class Record:
             run.move_steps.copy_(saved["move_steps"])
         tally.__dict__.update(saved["tally"])
 
+    def mark(self, run: Run, tally: Tally) -> None:
+        """Remember what to go back to when the iteration that begins fails halfway: what it changes before its end."""
+        if self._path is not None:
+            self._before = {"iteration": run.iteration, "tally": asdict(tally)} | _drawn(run, copied=True)
+
     def stepped(self, run: Run, space: Space, tally: Tally, seconds: float) -> None:
         """After an iteration: save where a minute has gone by."""
         if self._path is not None and time.monotonic() > self._next:
@@ -85,9 +101,12 @@ class Record:
             self._next = time.monotonic() + checkpoints.INTERVAL
 
     def save(self, run: Run, space: Space, tally: Tally, seconds: float) -> None:
-        """Write everything."""
+        """Write the run as it is after its last whole iteration."""
         if self._path is None:
             return
+        drawn = _drawn(run) | {"tally": asdict(tally)}
+        if self._before.get("iteration") == run.iteration:  # the iteration after the mark did not end
+            drawn = {name: self._before[name] for name in drawn}
         content = {
             "header": self._header,
             "space": pack_space(space),
@@ -95,26 +114,38 @@ class Record:
             "optimiser": run.optimiser.state_dict(),
             "average": run.average,
             "log_z": run.log_z.detach(),
-            "generator": run.generator.get_state(),
             "counts": [run.iteration, run.lost, run.skipped],
             "history": run.history,
             "untrained": None if run.untrained is None else asdict(run.untrained),
-            "buffer": None if run.buffer is None else run.buffer.state_dict(),
-            "witnesses": None if run.witnesses is None else run.witnesses.state_dict(),
-            "move_steps": run.move_steps,
-            "tally": asdict(tally),
             "seconds": seconds,
-            "probe": probe(space, self._target),
-            "prior_probe": None if self._prior is None else probe(space, self._prior),
+            "known": self._known,
+            **drawn,
         }
         checkpoints.save(self._path, content)
 
 
-def probe(space: Space, density: Target) -> list[Tensor]:
-    """A few points around the middle (PROBES, dim), and the log-density there, by which it is known again."""
+def _drawn(run: Run, copied: bool = False) -> dict[str, Any]:
+    """What an iteration changes before it learns: the generator and the points that it moves."""
+
+    def state(holder: Any) -> dict[str, Any] | None:
+        values = None if holder is None else holder.state_dict()
+        if values is None or not copied:
+            return values
+        return {name: value.clone() if isinstance(value, Tensor) else value for name, value in values.items()}
+
+    moved = run.move_steps.clone() if copied and run.move_steps is not None else run.move_steps
+    return {
+        "generator": run.generator.get_state(),
+        "buffer": state(run.buffer),
+        "witnesses": state(run.witnesses),
+        "move_steps": moved,
+    }
+
+
+def probes(space: Space, density: Target) -> Tensor:
+    """A few points around the middle, (PROBES, dim), at which a density is known again."""
     x = space.shift.to(density.dtype).expand(PROBES, -1)
-    x = x + torch.linspace(-1, 1, PROBES, dtype=x.dtype, device=x.device)[:, None] * space.spread.to(x)
-    return [x, density.log_prob(x)]
+    return x + torch.linspace(-1, 1, PROBES, dtype=x.dtype, device=x.device)[:, None] * space.spread.to(x)
 
 
 def pack_space(space: Space) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import warnings
 from dataclasses import asdict, dataclass, fields, replace
@@ -15,8 +14,10 @@ from torch import Generator, Tensor
 from samplers import checkpoint as checkpoints
 from samplers.counting import Counted, Tally
 from samplers.draws import PARTICLES, Cost, Draws, SamplingWarning
+from samplers.identity import POINTS, known
 from samplers.interrupt import deferred_interrupt
 from samplers.particles.base import ParticleMethod, Swarm
+from samplers.places import file_place
 from samplers.progress import Progress
 from samplers.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.version import versions
@@ -60,23 +61,23 @@ def run(
 ) -> Draws:
     """Run the method on the target as planned; the arguments are those of `ParticleMethod.sample`."""
     method.check_target(target)
+    path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
     target = target.to(device, dtype)
     with torch.no_grad():
-        return _Run(method, target, plan, init, checkpoint).finish(progress)
+        return _Run(method, target, plan, init, path).finish(progress)
 
 
 class _Run:
-    def __init__(
-        self, method: ParticleMethod, target: Target, plan: Plan, init: Init, checkpoint: str | Path | None
-    ) -> None:
+    def __init__(self, method: ParticleMethod, target: Target, plan: Plan, init: Init, checkpoint: Path | None) -> None:
         self.method, self.plan, self.target = method, plan, Counted(target)
-        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint = checkpoint
         self.seconds = 0.0
         if self.checkpoint is not None and self.checkpoint.exists():
             self._restore(self.checkpoint, checkpoints.load(self.checkpoint, self._header()))
         else:
             state = self._first_state(init)
-            self.start, self.start_log_prob = state.x[:4].clone(), state.log_prob[:4].clone()  # to know the target by
+            if self.checkpoint is not None:
+                self.known = known(self.target, state.x[:POINTS]).state_dict()
             self.now = self._progressed(0, state, torch.zeros(plan.draws, dtype=torch.int64, device=target.device))
 
     def _progressed(self, t: int, state: Swarm, stayed: Tensor) -> Progressed:
@@ -121,8 +122,7 @@ class _Run:
         except KeyboardInterrupt:
             interrupted = True
         except BaseException:
-            with contextlib.suppress(OSError):  # the error that ended the run must stay the one that is seen
-                self._save()
+            checkpoints.save_quietly(self._save)
             raise
         finally:
             bar.close()
@@ -165,10 +165,7 @@ class _Run:
             "sampler": type(self.method).__name__,
             "hyperparameters": self.method.hyperparameters(),
             **asdict(self.plan),
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **checkpoints.of_target(target),
         }
 
     def _save(self) -> None:
@@ -184,15 +181,14 @@ class _Run:
                 "stayed": now.stayed,
                 "tally": asdict(now.tally),
                 "seconds": self.seconds,
-                "start": self.start,
-                "start_log_prob": self.start_log_prob,
+                "known": self.known,
             },
         )
 
     def _restore(self, path: Path, saved: dict[str, Any]) -> None:
         device = self.target.device
-        self.start, self.start_log_prob = saved["start"].to(device), saved["start_log_prob"].to(device)
-        checkpoints.check_density(path, self.target.inner, self.start, self.start_log_prob)
+        self.known = saved["known"]
+        checkpoints.check_density(path, self.target.inner, self.known)
         self.target.tally = Tally(**saved["tally"])
         state = Swarm(**{name: value.to(device) for name, value in saved["state"].items()})
         self.now = self._progressed(saved["t"], state, saved["stayed"].to(device))

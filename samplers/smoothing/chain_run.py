@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from samplers import checkpoint as checkpoints
 from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.identity import POINTS, known
 from samplers.interrupt import deferred_interrupt
 from samplers.kernels import PreconditionedKernel
 from samplers.kernels.base import State
@@ -61,6 +62,7 @@ class ChainRun:
         self.mean: Tensor | None = None
         self.memory: Tensor | None = None
         self.seconds = 0.0
+        self.known: dict[str, Any] | None = None
 
     # The levels
 
@@ -99,6 +101,7 @@ class ChainRun:
     def _first(self) -> Tensor:
         sampler, target = self.sampler, self.target.inner
         x = starts(self.init, self.n, target, self.plan, self.generator)
+        self.remember(x)
         y = x + self.noises[0].sample_like(x, self.generator)
         steps = FIRST * sampler.steps if sampler.first_steps is None else sampler.first_steps
         kernel = walker(sampler.kernel, self.noises[0], target.dim, 1, self.denoiser).placed(target)
@@ -120,6 +123,7 @@ class ChainRun:
         """All levels that are left, and the jump."""
         began, label = self.began, f"{type(self.given).__name__} on {self.target.name}"
         self._restore()
+        self._mark()
         earlier = self.seconds
         bar = Progress(len(self.noises), self.level, progress, label)
         try:
@@ -130,8 +134,12 @@ class ChainRun:
                     self.mean = self._first() if self.level == 0 else self.next_level()
                     self.level += 1
                     self.seconds = earlier + time.perf_counter() - began
+                    self._mark()
                     self._save()
                     bar.advance(lambda: f"level {self.level}, denoised {self.points:.3g}, fallbacks {self.fallbacks}")
+        except BaseException:
+            checkpoints.save_quietly(self._save)
+            raise
         finally:
             bar.close()
         return self._result(earlier)
@@ -177,22 +185,29 @@ class ChainRun:
             "hyperparameters": self.sampler.hyperparameters(),
             "draws": self.n,
             "seed": self.seed,
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **checkpoints.of_target(target),
         }
 
-    def _save(self) -> None:
+    def remember(self, x: Tensor) -> None:
+        """What to know the target again by, at the first of the points x (n, dim)."""
         if self.checkpoint is not None:
-            checkpoints.save(self.checkpoint, self._content())
+            self.known = self.content["known"] = known(self.target, x[:POINTS]).state_dict()
+
+    def _mark(self) -> None:
+        """Remember what to go back to when the level that begins fails halfway."""
+        if self.checkpoint is not None:
+            self.content = self._content()
+
+    def _save(self) -> None:
+        """Write the run as it is after its last whole level."""
+        if self.checkpoint is not None and self.known is not None:
+            checkpoints.save(self.checkpoint, self.content)
 
     def _content(self) -> dict[str, Any]:
-        assert self.mean is not None
         return {
             "header": self._header(),
             "mean": self.mean,
-            "probe": self.target.inner.log_prob(self.mean[:4]),
+            "known": self.known,
             "memory": self.memory,
             "counters": [self.level, self.points, self.fallbacks, self.divergences],
             "acceptance": self.acceptance,
@@ -205,9 +220,10 @@ class ChainRun:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         saved = checkpoints.load(self.checkpoint, self._header())
-        probe = saved["mean"][:4].to(self.target.device)
-        checkpoints.check_density(self.checkpoint, self.target.inner, probe, saved["probe"])
-        self._read(saved)
+        self.known = saved["known"]
+        checkpoints.check_density(self.checkpoint, self.target.inner, self.known)
+        if saved["mean"] is not None:
+            self._read(saved)
 
     def _read(self, saved: dict[str, Any]) -> None:
         device = self.target.device

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers import checkpoint as checkpoints
 from samplers.checks import check_target
 from samplers.draws import Cost, Draws, warn
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
+from samplers.places import file_place
 from samplers.smoothing.denoisers import Denoiser
 from samplers.smoothing.jump import Jump, check_jump
 from samplers.starts import Init, positions
@@ -104,9 +106,11 @@ class MeasurementChain(ABC):
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         check_target(target)
+        path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
+        begun = {"sampler": type(self).__name__, "draws": draws, "seed": seed, **checkpoints.of_target(target)}
+        checkpoints.check_begun(path, begun)
         with torch.no_grad():
-            path = None if checkpoint is None else FilePath(checkpoint)
             run = self.make_run(target=target, n=draws, init=init, seed=seed, checkpoint=path)
             result = run.finish(progress)
         for message in run.complaints():

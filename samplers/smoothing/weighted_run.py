@@ -62,6 +62,7 @@ class WeightedRun(ChainRun):
             self.base = gaussian_of(self.plan, target)
         base = self.base.to(target.device, target.dtype).smoothed(noise)
         y = base.sample(self.n, generator=self.generator)
+        self.remember(y)
         state = self._denoised(y, noise)
         self.cloud = Cloud.start(state, 1, 0.0)
         self._reweight(state.log_prob.double() - base.log_prob(y).double() + base.log_z)
@@ -161,6 +162,8 @@ class WeightedRun(ChainRun):
     # Checkpoints
 
     def _content(self) -> dict[str, Any]:
+        if self.level == 0:
+            return super()._content()
         state, cloud = self.cloud.state, self.cloud
         assert isinstance(state, ChainState)
         kept = [cloud.log_weights, cloud.log_z, cloud.eves, cloud.noise, cloud.resamplings]
