@@ -225,7 +225,8 @@ def differentiate(log_prob: Any, x: Tensor, name: str) -> tuple[Tensor, Tensor]:
             raise TypeError(
                 f"{name}: the log-density is not differentiable with respect to x (its result has no gradient); "
                 "expected a function of torch operations. Pass its gradient (`score=`, or `grad=` of `from_numpy`), "
-                "or use RandomWalkMetropolis, which needs none"
+                "or use what needs none: RandomWalkMetropolis(), or SMC(kernel=RandomWalkMetropolis()) and likewise "
+                "AIS or ParallelTempering"
             )
         (gradient,) = torch.autograd.grad(value.sum(), point)
     return value.detach(), gradient

@@ -49,6 +49,20 @@ def test_the_reach_follows_the_scale(scale, generator):
     assert scale < found < 3 * scale
 
 
+@pytest.mark.parametrize("beyond", [torch.inf, torch.nan])
+def test_the_reach_passes_over_what_is_undefined(beyond, generator):
+    state = generator.get_state()
+    plain = reach(targets.Gaussian(torch.zeros(2), 1.0), generator)
+
+    def broken(x):
+        return torch.where(x.norm(dim=-1) > 400, beyond, -0.5 * x.square().sum(-1))
+
+    generator.set_state(state)
+    assert reach(targets.LogDensity(broken, 2), generator) == plain
+    with pytest.raises(ValueError, match="nowhere finite"):
+        reach(targets.LogDensity(lambda x: torch.full_like(x[..., 0], beyond), 2), generator)
+
+
 def test_nine_modes_are_found_and_become_regions(generator):
     target = targets.benchmark("gmm9")
     base = find_base(SMC(), target, None, generator)

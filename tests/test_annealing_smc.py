@@ -310,16 +310,26 @@ def test_a_density_that_is_nan_in_places_is_said():
         draws = SMC(RandomWalkMetropolis(0.5), gaussian(1, 1.0), betas=3).sample(
             targets.LogDensity(broken, 1, dtype=F64), draws=200
         )
-    assert any("NaN at up to" in str(w.message) and "of 200 particles" in str(w.message) for w in caught)
+    assert any(
+        "NaN or plus infinity at up to" in str(w.message) and "of 200 particles" in str(w.message) for w in caught
+    )
     assert bool((draws.x > 0).all())
 
 
-def test_plus_infinity_is_an_error():
-    target = targets.LogDensity(
-        lambda x: torch.where(x[..., 0] > 0, torch.inf, 0.0).double(), 1, dtype=F64, name="pole"
-    )
-    with pytest.raises(ValueError, match="target: the log-density of pole is plus infinity, such as at x = "):
-        SMC(RandomWalkMetropolis(0.5), gaussian(1, 1.0), betas=3).sample(target, draws=50)
+def test_plus_infinity_has_no_weight_and_is_counted():
+    def half(x):
+        return torch.where(x[..., 0] > 0, torch.inf, -0.5 * x[..., 0].square())
+
+    sampler = SMC(RandomWalkMetropolis(0.5), gaussian(1, 1.0), betas=3, replicates=20)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        draws = sampler.sample(targets.LogDensity(half, 1, dtype=F64), draws=200)
+    said = " ".join(str(w.message) for w in caught)
+    assert "NaN or plus infinity at up to" in said
+    assert "of 4000 particles" in said
+    assert bool((draws.x <= 0).all())
+    right = 0.5 * math.log(2 * math.pi) - math.log(2)
+    assert abs(draws.log_z.value - right) < 5 * draws.log_z.standard_error
 
 
 def test_kernels_of_the_other_kind_are_refused():
@@ -396,3 +406,13 @@ def test_a_prior_is_the_base_and_must_be_normalised():
 def test_heavy_tails_from_a_base_that_has_them():
     draws = SMC(RandomWalkMetropolis(1.5), HEAVY_BASE, betas=6).sample(STUDENT, draws=2000)
     assert abs(draws.log_z.value) < 4 * draws.log_z.standard_error
+
+
+@pytest.mark.parametrize("sampler", [SMC(), AIS()], ids=["SMC", "AIS"])
+def test_a_density_without_gradient_names_the_kernel_that_needs_none(sampler):
+    flat = targets.from_numpy(lambda x: -0.5 * (x**2).sum(-1), dim=1)
+    with pytest.raises(TypeError, match=r"SMC\(kernel=RandomWalkMetropolis\(\)\)"):
+        sampler.sample(flat, draws=20)
+    given = replace(sampler, kernel=RandomWalkMetropolis(), base=gaussian(1, 2.0), replicates=10)
+    found = given.sample(flat, draws=100).log_z
+    assert abs(found.value - 0.5 * math.log(2 * math.pi)) < 5 * found.standard_error

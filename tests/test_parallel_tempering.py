@@ -484,3 +484,32 @@ def test_bad_arguments_are_named():
         ParallelTempering(temperatures=3).init(GOAL, torch.zeros(1, 2).double(), torch.Generator())
     with pytest.raises(ValueError, match="temperatures: left to `sample`"):
         ParallelTempering(base=BASE).init(GOAL, torch.zeros(1, 2).double(), torch.Generator())
+
+
+def vague(sd):
+    """One unknown mean, far better known from four data than beforehand, and its log Z."""
+    y = torch.tensor([1.0, 4.0, 3.5, 2.0], dtype=torch.float64)
+    target = targets.Posterior(
+        log_likelihood=lambda mu: torch.distributions.Normal(mu[:, None], 1.0).log_prob(y).sum(-1),
+        parameters={"mu": targets.Real(prior=torch.distributions.Normal(0.0, sd))},
+    ).to(dtype=torch.float64)
+    noise = sd**2 * torch.ones(4, 4, dtype=torch.float64) + torch.eye(4, dtype=torch.float64)
+    law = torch.distributions.MultivariateNormal(torch.zeros(4, dtype=torch.float64), noise)
+    return target, float(law.log_prob(y))
+
+
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")  # so few steps see no round trip
+def test_a_vague_prior_makes_no_step_long():
+    target, _ = vague(1e6)
+    run = ParallelTempering()
+    spent = run.prepare(target, 0)[1].score
+    draws = run.sample(target, chains=4, draws=4, warmup=11)
+    levels = len(draws.attrs["tempering"]["betas"])
+    assert (draws.cost.score - spent) / (15 * 4 * levels) < 12  # leapfrogs a move; hundreds where steps had collapsed
+
+
+@pytest.mark.slow
+def test_log_z_from_a_vague_prior():
+    target, right = vague(1e4)
+    log_z = ParallelTempering().sample(target, chains=8, draws=60, warmup=40).log_z
+    assert abs(log_z.value - right) < 6 * log_z.standard_error

@@ -14,6 +14,7 @@ import targets
 from samplers import GFSD, GFSF, SVGD, Blob, SamplingWarning
 from samplers.cli import main
 from samplers.particles import gfsf, pair_kernels
+from samplers.particles.arrival import complaint
 from samplers.particles.pair_kernels import Pairs, median_squared_bandwidth
 
 F64 = torch.float64
@@ -562,3 +563,34 @@ def test_the_bar_shows_how_far_it_is(capsys):
     shown = capsys.readouterr().err
     assert "SVGD on banana" in shown
     assert "mean lp" in shown
+
+
+def spread_particles(dim, factor, shift, generator):
+    """Exact draws of a correlated Gaussian, moved and widened, with its scores there."""
+    factor_matrix = torch.eye(dim, dtype=torch.float64) + 0.9 * torch.ones(dim, dim, dtype=torch.float64).tril(-1)
+    target = targets.Gaussian(torch.zeros(dim, dtype=torch.float64), covariance=factor_matrix @ factor_matrix.mT)
+    x = factor * target.sample(200, generator=generator) + shift
+    return x, target.score(x)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 10])
+@pytest.mark.parametrize(
+    ("factor", "shift", "said"),
+    [
+        (1.0, 0.0, None),
+        (0.6, 0.0, None),
+        (100.0, 0.0, "lie too widely"),
+        (1.0, 50.0, "point the same way"),
+        (0.01, 0.0, "far closer together"),
+    ],
+)
+def test_particles_that_have_not_arrived_are_told_from_those_that_have(dim, factor, shift, said, generator):
+    found = complaint(*spread_particles(dim, factor, shift, generator))
+    assert found is None if said is None else said in found
+
+
+@pytest.mark.parametrize("method", [SVGD(), Blob()], ids=["SVGD", "Blob"])
+def test_a_narrow_posterior_not_reached_is_said(method):
+    narrow = targets.Gaussian(torch.full((2,), 1.5, dtype=torch.float64), 0.002)
+    with pytest.warns(SamplingWarning, match="the particles have not arrived"):
+        method.sample(narrow, draws=50, iterations=20)

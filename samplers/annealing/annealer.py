@@ -188,11 +188,8 @@ class Run:
             self.worst_ess, self.worst_weights = share, cloud.log_weights[int(cloud.ess.argmin())]
 
     def _checked(self, values: Tensor) -> Tensor:
-        """NaN has no weight, and is counted; plus infinity cannot be weighed."""
-        if bool((values == torch.inf).any()):
-            x = self.cloud.state.x[values == torch.inf][0].tolist()
-            raise ValueError(f"target: the log-density of {self.target.name} is plus infinity, such as at x = {x[:8]}")
-        undefined = values.isnan()
+        """A point where the log-density is NaN or plus infinity has no weight, and is counted."""
+        undefined = ~(values < torch.inf)
         count = int(undefined.sum())
         self.undefined = max(self.undefined, count)
         return torch.where(undefined, -torch.inf, values) if count else values

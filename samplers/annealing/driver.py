@@ -17,6 +17,7 @@ from samplers.annealing.annealer import Annealer, Run
 from samplers.annealing.pilot import Base, find_base
 from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
+from samplers.annealing.tails import reaching
 from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
@@ -149,7 +150,7 @@ class _Job:
             return Base(target.prior)
         counted = Counted(target)
         prior = target.prior if "prior" in target.known else None
-        base = find_base(sampler, counted, prior, self._generator(3_000_017))
+        base = reaching(find_base(sampler, counted, prior, self._generator(3_000_017)), counted)
         if not base.agreed:
             _warn(
                 f"the pilot's rounds did not agree on log Z: {target.name} has narrow or heavy-tailed parts that "

@@ -57,8 +57,8 @@ def complaints(run: Run, log_z: LogZ) -> Iterator[str]:
     """What a reader must know before believing log Z and the draws."""
     if run.undefined:
         yield (
-            f"the log-density was NaN at up to {run.undefined} of {run.rows * run.n} particles at once; "
-            "they were given no weight"
+            f"the log-density was NaN or plus infinity at up to {run.undefined} of {run.rows * run.n} particles at "
+            "once; they were given no weight"
         )
     if 1 - run.betas[-2] < NEARLY_ONE:
         yield (

@@ -10,14 +10,14 @@ w_k(x) = log pi_{k+1}(x) - log pi_k(x) = (b_{k+1} - b_k) (log gamma(x) - log q(x
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.annealing.ladder import LadderWarmup, pilot
+from samplers.annealing.ladder import Clouds, LadderWarmup, pilot
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path
 from samplers.annealing.rungs import DiscreteRungs, FunctionRungs, GeometricRungs, Rungs
 from samplers.annealing.swaps import swap
@@ -60,8 +60,11 @@ class ParallelTempering(Kernel):
     steps; None does so unless temperatures are given one by one. After warmup all is frozen.
     swaps_every: moves of each replica in a step, which ends with one attempt to swap.
 
-    Chains are independent ladders. Every replica starts where its chain does: at base draws for init=None. The state
-    holds all replicas; its x is the one at b = 1. Draws carry `log_z` by the geometric bridge between neighbours,
+    Chains are independent ladders. Where that pilot run finds the temperatures, replicas start at its particles at
+    theirs, with the covariance found there as a first mass matrix, and `init` places those at b = 1; elsewhere every
+    replica starts where its chain does: at base draws for init=None. HMC whose step size, length and number of steps
+    are left open makes at most 32 leapfrogs a move. The state holds all replicas; its x is the one at b = 1. Draws
+    carry `log_z` by the geometric bridge between neighbours,
 
         Z_{k+1} / Z_k = E_k[exp(w_k / 2)] / E_{k+1}[exp(-w_k / 2)]
 
@@ -81,6 +84,7 @@ class ParallelTempering(Kernel):
     temperatures: int | Sequence[float] | None = None
     adapt: bool | None = None
     swaps_every: int = 1
+    clouds: Clouds | None = field(default=None, repr=False, kw_only=True)  # of the pilot, which sets it
 
     reversible: ClassVar[bool] = False
     exact: ClassVar[bool] = True
@@ -192,7 +196,14 @@ class ParallelTempering(Kernel):
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> TemperingState:
         rungs = self.rungs(target)
-        last = self.kernels_for(target)[-1].init(rungs.densities[-1], x, generator)
+        kernels = self.kernels_for(target)
+        last = kernels[-1].init(rungs.densities[-1], x, generator)
+        if self.clouds is not None:
+            every = self.clouds.starts(self.betas, len(x), generator).to(x)
+            every[:, -1] = x
+            inner = [k.init(rungs.densities[i], every[:, i], generator) for i, k in enumerate(kernels[:-1], start=1)]
+            states = [rungs.at_base(every[:, 0], scores=kernels[0].needs_score), *inner, last]
+            return TemperingState.start(every, last.log_prob, rungs.ends(states))
         ends = rungs.at_once(last, self.levels)
         every = x[:, None].expand(-1, self.levels, -1).contiguous()
         return TemperingState.start(every, last.log_prob, ends)
@@ -263,6 +274,8 @@ class ParallelTempering(Kernel):
         return replace(self, kernel=kernels, temperatures=warm.betas, adapt=False)
 
     def starts(self, init: Init, n: int, target: Target, generator: Generator) -> Tensor:
+        if init is None and self.clouds is not None:
+            return self.clouds.starts((1.0,), n, generator)[:, 0].to(target.device, target.dtype)
         if init is None:
             return self.base_draws(self.rungs(target), n, generator)
         return positions(init, n, target, generator)
@@ -277,6 +290,7 @@ class ParallelTempering(Kernel):
 
     def hyperparameters(self) -> dict[str, Any]:
         values = super().hyperparameters()
+        del values["clouds"]
         kernels = [self.kernel] if isinstance(self.kernel, Kernel) else self.kernel or []
         values["kernel"] = [_described(kernel) for kernel in kernels] or None
         values["base"] = None if self.base is None else self.base.name

@@ -5,7 +5,8 @@
 3. More moves at the target.
 4. A Gaussian mixture fitted to the particles and beside it, with more weight the worse the fit, one Gaussian of all
    their spread, every spread somewhat widened; or that Gaussian alone, where a mixture does not come near the target.
-5. Particles annealed from there, and again 3 and 4, until log Z stays the same.
+5. Particles annealed from there, and again 3 and 4, until log Z stays the same. What the first particles say of log Z
+   counts in this only where they are many enough: particles that all miss a narrow neck agree on it.
 
 The run that follows uses fresh particles: given the base it is independent of the pilot's, and its Z stays unbiased.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
+from samplers.annealing.evidence import relative_variance
 from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture
 from targets import Gaussian, GaussianMixture, Target
 
@@ -38,6 +40,7 @@ LEAST_DEFENCE, MOST_DEFENCE = 0.1, 0.5  # share of the base that is one wide Gau
 # the mass of a Gaussian gathers in a shell of that relative width
 LEAST_WIDENING, MOST_WIDENING = 0.28, 0.2
 MOST_ROUNDS, SETTLED = 8, 0.2
+SURE = 0.15  # standard error of the difference of two log Z up to which the first cloud's can bear out a round's
 FEWEST_FAMILIES = 20  # of equal weight, that a round must keep to be believed
 
 
@@ -58,7 +61,7 @@ class Base:
 
 def find_base(sampler: Annealer, target: Target, prior: Target | None, generator: Generator) -> Base:
     """The base that a pilot run finds; with a mixture the kernel's mass matrices go by its components."""
-    x, families, log_prob, log_z = _first_cloud(sampler, target, prior, generator)
+    x, families, log_prob, log_z, variance = _first_cloud(sampler, target, prior, generator)
     mixed, agreed = False, True
     for _ in range(MOST_ROUNDS):
         base = fitted_base(x, families, log_prob - log_z, mixed, target, generator)
@@ -69,7 +72,9 @@ def find_base(sampler: Annealer, target: Target, prior: Target | None, generator
         before, previous, log_z = (x, families, log_prob), log_z, float(run.cloud.log_z)
         x, log_prob = _settled(run, generator)
         families = run.cloud.eves[0]
-        if abs(log_z - previous) < SETTLED:
+        # a round that was annealed from a fit needs no such leave
+        sure, variance = variance == 0 or variance + _variance(run) < SURE**2, 0.0
+        if sure and abs(log_z - previous) < SETTLED:
             # two rounds that agree are one larger sample
             x, log_prob = torch.cat([before[0], x]), torch.cat([before[2], log_prob])
             families = torch.cat([before[1], families + 1 + before[1].max()])
@@ -91,8 +96,11 @@ def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Ge
 
 def _first_cloud(
     sampler: Annealer, target: Target, prior: Target | None, generator: Generator
-) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Particles, their first ancestors, log-densities and log Z: from the prior, or Gaussians of three widths."""
+) -> tuple[Tensor, Tensor, Tensor, float, float]:
+    """Particles from the prior, or from Gaussians of three widths.
+
+    Also their first ancestors and log-densities, and log Z with the square of its standard error.
+    """
     starts: list[Target]
     if prior is not None:
         starts = [prior]
@@ -101,6 +109,7 @@ def _first_cloud(
         widths = torch.logspace(0, math.log10(WIDEST * math.sqrt(target.dim)), 3).tolist()
         starts = [Gaussian(zero, scale * width) for width in widths]
     runs = [_anneal(sampler, target, Base(start), PARTICLES // 2, generator) for start in starts]
+    variances = [_variance(run) for run in runs]
     log_z = torch.tensor([float(run.cloud.log_z) for run in runs], dtype=torch.float64)
     share = log_z.softmax(0)
     settled = [_settled(run, generator) for run in runs]
@@ -110,7 +119,19 @@ def _first_cloud(
         parts.append(x[keep])
         log_probs.append(log_prob[keep])
         families.append(run.cloud.eves[0][keep] + k * len(x))
-    return torch.cat(parts), torch.cat(families), torch.cat(log_probs), float(log_z.max())
+    return (
+        torch.cat(parts),
+        torch.cat(families),
+        torch.cat(log_probs),
+        float(log_z.max()),
+        variances[int(log_z.argmax())],
+    )
+
+
+def _variance(run: Run) -> float:
+    """Of log Z, at least 0."""
+    variance, most = relative_variance(run.cloud)
+    return max(variance if variance > 0 else most, 0.0)
 
 
 @torch.no_grad()
@@ -179,9 +200,9 @@ def reach(target: Target, generator: Generator) -> float:
     u = u / u.norm(dim=-1, keepdim=True)
     radii = RADII.to(target.device)
     values = torch.stack([target.log_prob(float(r) * u).double() for r in radii])
-    values = torch.where(values.isnan(), -torch.inf, values)
+    values = torch.where(values < torch.inf, values, -torch.inf)  # NaN and plus infinity tell of no mass
     marginal = values.logsumexp(1) - math.log(DIRECTIONS) + target.dim * radii.log()
-    if not bool((marginal > -torch.inf).any()) or bool((marginal == torch.inf).any()):
+    if not bool((marginal > -torch.inf).any()):
         raise ValueError(
             f"base: the log-density of {target.name} is nowhere finite on spheres around the origin; give a base="
         )

@@ -131,7 +131,8 @@ class ParticleMethod(ABC):
         The particles are not independent of one another: their spread around a mean gives no standard error. Ctrl-C
         ends the run and returns the particles as they are. Raises TypeError for a discrete target and ValueError naming
         the argument for bad ones, and the particle for a start where log-density or score is not finite. Warns
-        (SamplingWarning) about moves that were not finite.
+        (SamplingWarning) about moves that were not finite, and about particles that have not arrived: whose scores do
+        not satisfy E[s] = 0 and -E[s (x - E x)] = 1 by far.
         """
         from samplers.particles.run import Plan, run
 

@@ -16,6 +16,7 @@ from samplers.counting import Counted, Tally
 from samplers.draws import PARTICLES, Cost, Draws, SamplingWarning
 from samplers.identity import POINTS, known
 from samplers.interrupt import deferred_interrupt
+from samplers.particles.arrival import complaint
 from samplers.particles.base import ParticleMethod, Swarm
 from samplers.places import file_place
 from samplers.progress import Progress
@@ -136,6 +137,10 @@ class _Run:
                 f"{int((self.now.stayed > 0).sum())} of {self.plan.draws}): they led to where the log-density or score "
                 "is not finite. The step size is too large there, or the target's support ends"
             )
+        assert self.now.state.score is not None
+        message = complaint(self.now.state.x, self.now.state.score)
+        if message is not None:
+            _warn(message)
         return self._result()
 
     def _figures(self) -> str:
