@@ -17,6 +17,7 @@ from samplers import records
 from samplers.moments import RunningMoments
 from samplers.ties import slack, tied
 from targets import Target, Variable
+from targets.sampling_warning import SamplingWarning as SamplingWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 # attrs["kind"] where the one chain is no Markov chain
 INDEPENDENT, PARTICLES = "independent draws", "interacting particles"
-
-
-class SamplingWarning(UserWarning):
-    """Something about the draws that a reader must know before using them."""
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,13 @@ def normalised_weights(weights: Any, components: int) -> Tensor:
 
 
 def check_integer(value: object, argument: str, least: int = 1) -> int:
-    """An integer of at least `least`, or an error that names the argument; True and 3.0 are none."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    """A plain integer of at least `least`, NumPy's integers too, or an error that names the argument.
+
+    True and 3.0 are none.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{argument}: got {value!r}, expected an integer of at least {least}")
-    return value
+    return int(value)
 
 
 def positive(value: float, argument: str) -> float:

@@ -200,7 +200,7 @@ class DiscreteLogDensity(DiscreteTarget):
         self._beta = 1.0
 
     def log_prob(self, x: Tensor) -> Tensor:
-        from targets.log_density import check_values
+        from targets.user_function import check_values
 
         self._check(x)
         flat = x.reshape(-1, self.dim)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from targets.base import Target, differentiate
+from targets.linear_algebra import value_and_score_or_nan, value_or_nan
+from targets.user_function import check_evaluations, check_gradient, check_values, evaluated, no_validation
+
+_COMPARED: WeakSet[LogDensity] = WeakSet()
 
 
 class LogDensity(Target):
@@ -20,9 +23,12 @@ class LogDensity(Target):
     `fn` maps (n, dim) to (n,); with `batched=False` it maps (dim,) to () and is vectorised by `torch.func.vmap`.
     The score comes from `score=`, a function (n, dim) -> (n, dim), or else from automatic differentiation.
     `compile=True` compiles value and gradient together with `torch.compile` (20 to 90 s once; worth it for long runs).
+    Both get a copy of x, which they may write into, and what they return is copied.
 
     While `fn` runs, torch.distributions does not validate its arguments: a chain that strays to a non-finite point
-    gets a NaN, which samplers count, where an exception would end all chains.
+    gets a NaN, which samplers count, where an exception would end all chains. The same holds for a point whose
+    matrices cannot be factorised or inverted (`torch.linalg.LinAlgError`, NumPy's too): NaN there, the other points
+    of the batch keep their values. Other exceptions are raised.
     Raises TypeError or ValueError, naming what came and what was expected, when `fn` returns something that is not
     a tensor of shape (n,) with the dtype and device of its input, or that cannot be differentiated.
     """
@@ -41,41 +47,66 @@ class LogDensity(Target):
     ) -> None:
         if not callable(fn):
             raise TypeError(f"fn: got {type(fn).__name__}, expected a function (n, dim) -> (n,)")
+        if score is not None and not callable(score):
+            raise TypeError(f"score: got {type(score).__name__}, expected a function (n, dim) -> (n, dim)")
         super().__init__(dim, dtype=dtype, device=device, name=name or getattr(fn, "__name__", None))
+        self._batched = batched
+        self._given = fn
         self._fn = fn if batched else over_points(fn)
         self._score = score
         self.score_is_given = score is not None
+        self._numpy = False
         self._compiled = torch.compile(torch.func.grad(self._summed, has_aux=True)) if compile else None
 
     def _summed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        value = self._fn(x)
+        value = self._fn(x.clone())
         return value.sum(), value
+
+    def _call(self, flat: Tensor) -> Tensor:
+        value = evaluated(
+            lambda: self._fn(flat.clone()),
+            lambda: self._given(flat[0].detach().clone()),
+            "fn",
+            flat,
+            batched=self._batched,
+            numpy=self._numpy,
+        )
+        if len(flat) == self.dim > 1 and self not in _COMPARED and flat.device.type != "meta":
+            self._compare(flat, value)
+        return value
+
+    def _compare(self, flat: Tensor, together: Tensor) -> None:
+        """Of as many points as coordinates a function of one point takes the ones for the others: looked at once."""
+        _COMPARED.add(self)
+        with torch.no_grad():
+            apart = torch.cat([self._call(point[None]) for point in flat])
+            check_evaluations(
+                "fn", together, self._call(flat), apart, "Write it for a batch, the first axis, or pass batched=False"
+            )
 
     def log_prob(self, x: Tensor) -> Tensor:
         self._check(x)
         flat = x.reshape(-1, self.dim)
         with no_validation():
-            return check_values(self._fn(flat), flat, "fn").reshape(x.shape[:-1])
+            return value_or_nan(lambda points: self._call(points).clone(), flat).reshape(x.shape[:-1])
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._check(x)
         flat = x.reshape(-1, self.dim)
         # outside of the compiled function, which could not be one graph with it inside
         with no_validation():
-            value, gradient = self._value_and_gradient(flat)
-        return check_values(value, flat, "fn").reshape(x.shape[:-1]), gradient.reshape(x.shape)
+            value, gradient = value_and_score_or_nan(self._value_and_gradient, flat)
+        return value.reshape(x.shape[:-1]), gradient.reshape(x.shape)
 
     def _value_and_gradient(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         if self._score is not None:
-            gradient = self._score(flat)
-            if not isinstance(gradient, Tensor) or gradient.shape != flat.shape:
-                came = tuple(gradient.shape) if isinstance(gradient, Tensor) else type(gradient).__name__
-                raise ValueError(f"score: returned {came} for x of shape {tuple(flat.shape)}, expected the shape of x")
-            return self._fn(flat), gradient
+            gradient = check_gradient(self._score(flat.clone()), flat, "score")
+            return self._call(flat).detach().clone(), gradient.detach().clone()
         if self._compiled is not None:
             gradient, value = self._compiled(flat)
-            return value, gradient
-        return differentiate(lambda point: check_values(self._fn(point), point, "fn"), flat, self.name)
+            return check_values(value, flat, "fn"), gradient
+        value, gradient = differentiate(self._call, flat, self.name)
+        return value.clone(), gradient.clone()
 
 
 def from_numpy(
@@ -89,62 +120,44 @@ def from_numpy(
     """A log-density written in NumPy, in double precision on the CPU.
 
     `log_prob` maps an array (n, dim) to (n,) and `grad` maps it to (n, dim); with `batched=False` both take one point.
-    Without `grad` only samplers that need no score can be used, and the others say so.
+    Without `grad` only samplers that need no score can be used, and the others say so. Both get copies, which they
+    may write into; where NumPy or SciPy cannot factorise a matrix, the point gets NaN.
     """
 
-    def lifted(function: Callable[[np.ndarray], Any], empty: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    def lifted(function: Callable[[np.ndarray], Any], argument: str, empty: tuple[int, ...]) -> Callable[..., Tensor]:
+        if not callable(function):
+            raise TypeError(f"{argument}: got {type(function).__name__}, expected a function of a NumPy array")
+
         def call(x: Tensor) -> Tensor:
             points = x.detach().numpy()
-            if batched:
-                return torch.as_tensor(np.asarray(function(points), dtype=np.float64))
-            values = [np.asarray(function(point), dtype=np.float64) for point in points]
+            if batched or x.ndim == 1:
+                return torch.from_numpy(_array(function(points), argument))
+            values = [_array(function(point), argument) for point in points]
             return torch.from_numpy(np.stack(values)) if values else torch.empty(empty, dtype=torch.float64)
 
         return call
 
-    return LogDensity(
-        lifted(log_prob, (0,)),
+    density = LogDensity(
+        lifted(log_prob, "log_prob", (0,)),
         dim,
-        score=None if grad is None else lifted(grad, (0, dim)),
+        score=None if grad is None else lifted(grad, "grad", (0, dim)),
         dtype=torch.float64,
         name=name or getattr(log_prob, "__name__", None),
     )
+    density._batched, density._numpy = batched, True
+    return density
+
+
+def _array(value: Any, argument: str) -> np.ndarray:
+    """A result in double precision, in memory of its own."""
+    if value is None:
+        raise TypeError(f"{argument}: returned None, expected an array")
+    if isinstance(value, Tensor):
+        raise TypeError(f"{argument}: returned a torch tensor, expected an array; torch functions are for LogDensity")
+    return np.array(value, dtype=np.float64)
 
 
 def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function of one point, vectorised; vmap has no empty batches."""
     vectorised = torch.func.vmap(fn)
     return lambda x: vectorised(x) if len(x) else x.sum(-1)
-
-
-@contextmanager
-def no_validation() -> Iterator[None]:
-    """Distributions made within check their arguments only where they are told to."""
-    before = Distribution._validate_args
-    Distribution.set_default_validate_args(False)
-    try:
-        yield
-    finally:
-        Distribution.set_default_validate_args(before)
-
-
-def check_values(value: Any, x: Tensor, argument: str) -> Tensor:
-    """The log-density's result, or one clear error when it is not (n,) in the dtype and on the device of x."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{argument}: returned {type(value).__name__}, expected a tensor of shape ({len(x)},)")
-    if value.shape != x.shape[:-1]:
-        raise ValueError(
-            f"{argument}: returned shape {tuple(value.shape)} for x of shape {tuple(x.shape)}, "
-            f"expected {tuple(x.shape[:-1])}, one log-density per point"
-        )
-    if value.dtype != x.dtype:
-        raise TypeError(
-            f"{argument}: returned {value.dtype} for x in {x.dtype}, expected the dtype of x; "
-            "convert the data it closes over, or pass dtype= to the target"
-        )
-    if value.device != x.device:
-        raise ValueError(
-            f"{argument}: returned a tensor on {value.device} for x on {x.device}, expected the device of x; "
-            "move the data it closes over, or pass device= to the target"
-        )
-    return value

@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Beta, Distribution, LKJCholesky, constraints, transforms
+from torch.distributions import Distribution, VonMises, constraints, transforms
 
 from targets.arguments import check_integer
+from targets.coordinate_priors import in_coordinates
+from targets.distributions import moved_distribution, without_validation
+from targets.end_transforms import CorrelationCholeskyTransform, IntervalTransform, PositiveTransform, StickBreaking
 
 
 class Parameter:
@@ -30,22 +32,31 @@ class Parameter:
     def __init__(
         self, shape: Sequence[int], size: int, prior: Distribution | None, dims: str | Sequence[str] | None
     ) -> None:
-        for n in shape:
-            check_integer(n, "shape")
-        self.shape, self.size = tuple(shape), size
+        self.shape, self.size = tuple(check_integer(n, "shape") for n in shape), int(size)
         self.dims = (dims,) if isinstance(dims, str) else None if dims is None else tuple(dims)
         if self.dims is not None and len(self.dims) != len(self.shape):
             raise ValueError(f"dims: got {self.dims} for a parameter of shape {self.shape}, expected one name per axis")
         if prior is not None and not isinstance(prior, Distribution):
             raise TypeError(f"prior: got {type(prior).__name__}, expected a torch.distributions.Distribution")
-        self.prior = None if prior is None else _without_validation(prior)
+        self.prior = None if prior is None else without_validation(prior)
+        # the prior as a law of u, where it has a closed form
+        self.coordinate_prior = None if self.prior is None else in_coordinates(self.prior, self.transform)
 
     def constrain(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Value (*batch, *shape) and log-determinant (*batch,) at unconstrained u (*batch, size)."""
-        batch = u.shape[:-1]
-        source = u if self.transform.domain.event_dim else u.reshape(batch + self.shape)
-        value = self.transform(source)
-        return value, sum_after(self.transform.log_abs_det_jacobian(source, value), len(batch))
+        value = self.value(u)
+        return value, self.log_det(u, value)
+
+    def value(self, u: Tensor) -> Tensor:
+        """Value (*batch, *shape) at unconstrained u (*batch, size)."""
+        return self.transform(self._source(u))
+
+    def log_det(self, u: Tensor, value: Tensor) -> Tensor:
+        """log |d value / d u|, (*batch,)."""
+        return sum_after(self.transform.log_abs_det_jacobian(self._source(u), value), u.ndim - 1)
+
+    def _source(self, u: Tensor) -> Tensor:
+        return u if self.transform.domain.event_dim else u.reshape(u.shape[:-1] + self.shape)
 
     def unconstrain(self, value: Tensor) -> Tensor:
         """Unconstrained coordinates (*batch, size) of a value (*batch, *shape)."""
@@ -57,36 +68,67 @@ class Parameter:
         assert self.prior is not None
         return sum_after(self.prior.log_prob(value), value.ndim - len(self.shape))
 
+    def log_prior_in_coordinates(self, u: Tensor, value: Tensor) -> Tensor:
+        """Log-density of the prior with respect to u, (*batch, size) -> (*batch,): log_prior + log_det.
+
+        From u alone where that has a closed form, which is exact where the value is within rounding of an end.
+        """
+        if self.coordinate_prior is None:
+            return self.log_prior(value) + self.log_det(u, value)
+        return sum_after(self.coordinate_prior.log_prob(self._source(u)), u.ndim - 1)
+
     def to(self, dtype: torch.dtype, device: torch.device) -> Parameter:
         """This parameter with its prior's numbers in another dtype and place."""
         if self.prior is None:
             return self
         moved = copy.copy(self)
-        moved.prior = _moved_distribution(self.prior, dtype, device)
+        moved.prior = moved_distribution(self.prior, dtype, device)
+        moved.coordinate_prior = in_coordinates(moved.prior, self.transform)
         return moved
 
     def sample_prior(self, n: int, generator: Generator) -> Tensor:
-        """Prior draws, (n, *shape).
+        """Prior draws, (n, *shape)."""
+        if self.coordinate_prior is not None:
+            return self.value(self.sample_coordinates(n, generator))
+        assert self.prior is not None
+        return self._sampled(self.prior, n, generator)
+
+    def sample_coordinates(self, n: int, generator: Generator) -> Tensor:
+        """Unconstrained coordinates of prior draws, (n, size)."""
+        if self.coordinate_prior is None:
+            return self.unconstrain(self.sample_prior(n, generator))
+        return self._sampled(self.coordinate_prior, n, generator).reshape(n, self.size)
+
+    def _sampled(self, law: Distribution, n: int, generator: Generator) -> Tensor:
+        """Draws of a law, one for each of the leading axes of the shape that it does not have.
 
         torch.distributions draws from the global generator only; it is seeded from `generator` inside a fork, and
         found again as it was.
         """
-        assert self.prior is not None
-        event = len(self.prior.batch_shape) + len(self.prior.event_shape)
-        lead = self.shape[: len(self.shape) - event]
         seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
         devices = [] if generator.device.type == "cpu" else [generator.device]
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(seed))
-            return self.prior.sample((n, *lead))
+            return law.sample((n, *self.shape[: len(self.shape) - len(self._prior_shape)]))
+
+    @property
+    def _prior_shape(self) -> tuple[int, ...]:
+        assert self.prior is not None
+        return tuple(self.prior.batch_shape + self.prior.event_shape)
 
     def check_prior(self, name: str, generator: Generator) -> None:
         """Raise ValueError when the prior's support or shape is not the parameter's."""
         if self.prior is None:
             return
+        drawn = self.shape[: len(self.shape) - len(self._prior_shape)] + self._prior_shape
+        if drawn != self.shape:
+            raise ValueError(f"{name}: its prior draws shape {drawn}, expected {self.shape}")
+        if isinstance(self.prior, VonMises) and isinstance(self, Real):
+            raise ValueError(
+                f"{name}: the prior VonMises is normalised on an interval of length 2 pi, not on the whole line; use "
+                "Interval(-math.pi, math.pi, prior=...)"
+            )
         draws = self.sample_prior(64, generator)
-        if draws.shape[1:] != self.shape:
-            raise ValueError(f"{name}: its prior draws shape {tuple(draws.shape[1:])}, expected {self.shape}")
         probe = torch.linspace(-2, 2, 64 * self.size, dtype=torch.float64).reshape(self.size, 64).mT
         inside = (
             self.prior.support.check(self.constrain(probe)[0].to(draws)) if self.prior.support is not None else None
@@ -108,17 +150,17 @@ class Real(Parameter):
     transform = transforms.identity_transform
 
     def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        super().__init__(shape, math.prod(shape), prior, dims)
+        super().__init__(shape, _product(shape), prior, dims)
 
 
 class Positive(Parameter):
     """Positive numbers, value = exp(u)."""
 
     constraint = constraints.positive
-    transform = transforms.ExpTransform()
+    transform = PositiveTransform()
 
     def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        super().__init__(shape, math.prod(shape), prior, dims)
+        super().__init__(shape, _product(shape), prior, dims)
 
 
 class Interval(Parameter):
@@ -136,10 +178,8 @@ class Interval(Parameter):
             raise ValueError(f"low, high: got {low} and {high}, expected finite numbers with low < high")
         self.low, self.high = low, high
         self.constraint = constraints.interval(low, high)
-        self.transform = transforms.ComposeTransform(
-            [transforms.SigmoidTransform(), transforms.AffineTransform(low, high - low)]
-        )
-        super().__init__(shape, math.prod(shape), prior, dims)
+        self.transform = IntervalTransform(low, high)
+        super().__init__(shape, _product(shape), prior, dims)
 
 
 class Simplex(Parameter):
@@ -149,10 +189,10 @@ class Simplex(Parameter):
     """
 
     constraint = constraints.simplex
-    transform = transforms.StickBreakingTransform()
+    transform = StickBreaking()
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        check_integer(n, "n", 2)
+        n = check_integer(n, "n", 2)
         super().__init__((n,), n - 1, prior, dims)
 
 
@@ -160,7 +200,7 @@ class Ordered(Parameter):
     """n increasing numbers: value_1 = u_1, value_k = value_{k-1} + exp(u_k)."""
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        check_integer(n, "n", 2)
+        n = check_integer(n, "n", 2)
         self.transform = OrderedTransform()
         self.constraint = self.transform.codomain
         super().__init__((n,), n, prior, dims)
@@ -173,10 +213,10 @@ class CorrelationCholesky(Parameter):
     """
 
     constraint = constraints.corr_cholesky
-    transform = transforms.CorrCholeskyTransform()
+    transform = CorrelationCholeskyTransform()
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
-        check_integer(n, "n", 2)
+        n = check_integer(n, "n", 2)
         super().__init__((n, n), n * (n - 1) // 2, prior, dims)
 
 
@@ -204,41 +244,10 @@ class OrderedTransform(transforms.Transform):
         return x[..., 1:].sum(-1)
 
 
+def _product(shape: Sequence[int]) -> int:
+    return math.prod(check_integer(n, "shape") for n in shape)
+
+
 def sum_after(values: Tensor, axes: int) -> Tensor:
     """Sum over all but the first `axes` axes."""
     return values.flatten(axes).sum(-1) if values.ndim > axes else values
-
-
-def _moved_distribution(prior: Distribution, dtype: torch.dtype, device: torch.device) -> Distribution:
-    """A copy with its tensors in another dtype and place, those of the distributions it is made of included."""
-    moved = copy.copy(prior)
-    for name, value in prior.__dict__.items():
-        if isinstance(value, Tensor):
-            moved.__dict__[name] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-        elif isinstance(value, Distribution):
-            moved.__dict__[name] = _moved_distribution(value, dtype, device)
-        elif isinstance(value, list) and value and isinstance(value[0], transforms.Transform):
-            moved.__dict__[name] = [_moved_transform(item, dtype, device) for item in value]
-    if isinstance(moved, LKJCholesky):
-        # torch (2.13 and before) draws LKJ from the wrong beta law for n > 2: row k has |w|^2 ~ Beta(k/2, ...)
-        k = torch.arange(moved.dim, dtype=dtype, device=device).clamp_min(1)
-        moved._beta = Beta(0.5 * k, moved.concentration[..., None] + 0.5 * (moved.dim - 1 - k))
-    return moved
-
-
-def _moved_transform(transform: transforms.Transform, dtype: torch.dtype, device: torch.device) -> transforms.Transform:
-    moved = copy.copy(transform)
-    for name, value in transform.__dict__.items():
-        if isinstance(value, Tensor):
-            moved.__dict__[name] = value.to(device=device, dtype=dtype)
-    return moved
-
-
-def _without_validation(prior: Distribution) -> Distribution:
-    """A copy whose log_prob returns NaN or -infinity instead of raising: chains count such points, they do not stop."""
-    quiet: Any = copy.copy(prior)
-    quiet._validate_args = False
-    base = getattr(quiet, "base_dist", None)
-    if base is not None:
-        quiet.base_dist = _without_validation(base)
-    return quiet

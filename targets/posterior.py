@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from targets.base import Target, Variable
-from targets.log_density import check_values, no_validation
+from targets.base import Target, Variable, differentiate
+from targets.end_check import warn_of_ends
+from targets.end_transforms import IntervalTransform
+from targets.labels import check_axes, check_name, read_coords
+from targets.linear_algebra import failures_raised, is_failure, value_and_score_or_nan, value_or_nan
 from targets.parameters import Parameter
+from targets.user_function import check_evaluations, evaluated, no_validation
 
 
 class _Parametrised(Target):
@@ -28,6 +33,7 @@ class _Parametrised(Target):
         if not isinstance(parameters, Mapping) or not parameters:
             raise TypeError('parameters: expected a non-empty dict such as {"mu": targets.Real()}')
         for key, kind in parameters.items():
+            check_name(key, f"parameters[{key!r}]")
             if not isinstance(kind, Parameter):
                 raise TypeError(
                     f"parameters[{key!r}]: got {kind!r}, expected Real(), Positive(), Interval(...) or the like"
@@ -35,19 +41,40 @@ class _Parametrised(Target):
         super().__init__(sum(p.size for p in parameters.values()), dtype=dtype, device=device, name=name)
         self.parameters = {key: kind.to(self.dtype, self.device) for key, kind in parameters.items()}
         self._sizes = [p.size for p in parameters.values()]
-        self._coords = {key: list(values) for key, values in (coords or {}).items()}
+        self._coords = read_coords(coords)
+        self._check_axes({})
 
-    def _constrained(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Named values and the log-determinant of the map to them."""
+    def _check_axes(self, derived: dict[str, tuple[int, ...]]) -> None:
+        shapes = {key: kind.shape for key, kind in self.parameters.items()} | derived
+        check_axes(shapes, {key: kind.dims for key, kind in self.parameters.items()}, self._coords)
+
+    def _coordinates(self, x: Tensor) -> dict[str, Tensor]:
+        """The unconstrained coordinates (*batch, size) of every parameter."""
         self._check(x)
-        values, log_det = {}, torch.zeros_like(x[..., 0])
-        for (key, kind), part in zip(self.parameters.items(), x.split(self._sizes, -1), strict=True):
-            values[key], increment = kind.constrain(part)
-            log_det = log_det + increment
-        return values, log_det
+        return dict(zip(self.parameters, x.split(self._sizes, -1), strict=True))
+
+    def _interval_columns(self) -> Iterator[tuple[int, str, IntervalTransform]]:
+        """The columns of x that are an interval's, with its name and map."""
+        column = 0
+        for key, kind in self.parameters.items():
+            if isinstance(kind.transform, IntervalTransform):
+                yield from ((column + i, key, kind.transform) for i in range(kind.size))
+            column += kind.size
+
+    def _values(self, coordinates: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {key: self.parameters[key].value(u) for key, u in coordinates.items()}
+
+    def _log_det(self, coordinates: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Tensor:
+        """log |d values / d x|, (*batch,)."""
+        return sum(self.parameters[key].log_det(u, values[key]) for key, u in coordinates.items())  # type: ignore[return-value]
+
+    def _log_prior(self, coordinates: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Tensor:
+        """Log-density of the priors with respect to x, (*batch,)."""
+        parts = (self.parameters[key].log_prior_in_coordinates(u, values[key]) for key, u in coordinates.items())
+        return sum(parts)  # type: ignore[return-value]
 
     def constrain(self, x: Tensor) -> dict[str, Tensor]:
-        return self._constrained(x)[0]
+        return self._values(self._coordinates(x))
 
     def unconstrain(self, values: Mapping[str, Tensor]) -> Tensor:
         """Coordinates (*batch, dim) of named values; the inverse of `constrain`."""
@@ -88,18 +115,16 @@ class Prior(_Parametrised):
             kind.check_prior(f"parameters[{key!r}]", torch.Generator().manual_seed(0))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        values, value = self._constrained(x)
-        for key, kind in self.parameters.items():
-            value = value + kind.log_prior(values[key])
-        return value
+        coordinates = self._coordinates(x)
+        return self._log_prior(coordinates, self._values(coordinates))
 
     @property
     def log_z(self) -> float:
         return 0.0
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
-        draws = {key: p.sample_prior(n, generator) for key, p in self.parameters.items()}
-        return self.unconstrain({key: value.to(device=self.device, dtype=self.dtype) for key, value in draws.items()})
+        draws = [kind.sample_coordinates(n, generator) for kind in self.parameters.values()]
+        return torch.cat([u.to(device=self.device, dtype=self.dtype) for u in draws], -1)
 
 
 class Posterior(_Parametrised):
@@ -141,12 +166,16 @@ class Posterior(_Parametrised):
         if (log_joint is None) == (log_likelihood is None):
             raise ValueError("log_joint, log_likelihood: expected exactly one of the two functions")
         function = log_likelihood if log_joint is None else log_joint
+        if derived is not None and not callable(derived):
+            raise TypeError(f"derived: got {type(derived).__name__}, expected a function of the parameters")
         if not callable(function):
             raise TypeError(f"log_joint: got {type(function).__name__}, expected a function of the parameters")
         if parameters is None:
             raise TypeError('parameters: missing, expected a dict such as {"mu": targets.Real()}')
         super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
         self._argument = "log_likelihood" if log_joint is None else "log_joint"
+        self._batched = batched
+        self._given = function
         self._function = function if batched else _vectorised(function)
         self._derived = derived if batched or derived is None else _vectorised(derived)
         self._prior: Prior | None = None
@@ -157,14 +186,27 @@ class Posterior(_Parametrised):
                 "prior=: given together with log_joint, which holds the prior already; use log_likelihood="
             )
         self._check_batch_axis()
+        self._derived_shapes: dict[str, tuple[int, ...]] = {} if self._derived is None else self._check_derived()
+        self._check_axes(self._derived_shapes)
+        self._check_ends()
 
     def _evaluate(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
+        """The function at values (n, *shape), (n,); it gets copies, which it may write into."""
         try:
-            return check_values(self._function(**values), x, self._argument)
+            return evaluated(
+                lambda: self._function(**_copies(values)),
+                lambda: self._given(**{key: value[0].detach().clone() for key, value in values.items()}),
+                self._argument,
+                x,
+                batched=self._batched,
+            )
         except Exception as error:
-            shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in values.items())
-            error.add_note(f"{self._argument} was called with {shapes} in {x.dtype}: the first axis is the batch")
+            axis = "the first axis is the batch" if self._batched else "it is given one point at a time"
+            error.add_note(f"{self._argument} was called with {_shapes_of(values)} in {x.dtype}: {axis}")
             raise
+
+    def _flat_function(self, x: Tensor) -> Tensor:
+        return self._evaluate(self._values(self._coordinates(x)), x).clone()
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """The log-likelihood alone, (*batch, dim) -> (*batch,); NotImplementedError where only the joint is given."""
@@ -172,20 +214,32 @@ class Posterior(_Parametrised):
             self._raise_unknown("prior")
         flat = x.reshape(-1, self.dim)
         with no_validation():
-            return self._evaluate(self._constrained(flat)[0], flat).reshape(x.shape[:-1])
+            return value_or_nan(self._flat_function, flat).reshape(x.shape[:-1])
+
+    def log_likelihood_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self._prior is None:
+            self._raise_unknown("prior")
+        return self._with_score(self._flat_function, x)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        with no_validation():
-            return self._log_prob(x)
-
-    def _log_prob(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.dim)
-        values, log_det = self._constrained(flat)
-        value = self._evaluate(values, flat) + log_det
-        if self._prior is not None:
-            for key, kind in self.parameters.items():
-                value = value + kind.log_prior(values[key])
-        return value.reshape(x.shape[:-1])
+        with no_validation():
+            return value_or_nan(self._flat_log_prob, flat).reshape(x.shape[:-1])
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._with_score(self._flat_log_prob, x)
+
+    def _with_score(self, flat_density: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        flat = x.reshape(-1, self.dim)
+        with no_validation():
+            value, score = value_and_score_or_nan(lambda part: differentiate(flat_density, part, self.name), flat)
+        return value.reshape(x.shape[:-1]), score.reshape(x.shape)
+
+    def _flat_log_prob(self, x: Tensor) -> Tensor:
+        coordinates = self._coordinates(x)
+        values = self._values(coordinates)
+        rest = self._log_det if self._prior is None else self._log_prior
+        return self._evaluate(values, x) + rest(coordinates, values)
 
     @property
     def prior(self) -> Prior:
@@ -199,30 +253,116 @@ class Posterior(_Parametrised):
 
     def constrain(self, x: Tensor) -> dict[str, Tensor]:
         self._check(x)
-        flat = x.reshape(-1, self.dim)
-        values = self._constrained(flat)[0]
+        values = self._values(self._coordinates(x.reshape(-1, self.dim)))
         if self._derived is not None:
-            values = values | self._derived(**values)
+            values = values | self._derived_values(values)
         return {key: value.reshape(x.shape[:-1] + value.shape[1:]) for key, value in values.items()}
+
+    def _derived_values(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What `derived` gives at values (n, *shape), NaN where its linear algebra fails."""
+        assert self._derived is not None
+        try:
+            found = self._derived(**_copies(values))
+        except Exception as error:
+            count = len(next(iter(values.values())))
+            if not (is_failure(error) and self._derived_shapes):
+                error.add_note("derived was called with " + _shapes_of(values))
+                raise
+            if count > 1:
+                halves = [
+                    self._derived_values({key: value.tensor_split(2)[side] for key, value in values.items()})
+                    for side in (0, 1)
+                ]
+                return {key: torch.cat([half[key] for half in halves]) for key in halves[0]}
+            first = next(iter(values.values()))
+            return {key: first.new_full((1, *shape), math.nan) for key, shape in self._derived_shapes.items()}
+        return {key: value.clone() for key, value in found.items()}
 
     @property
     def variables(self) -> dict[str, Variable]:
-        known = super().variables
-        if self._derived is None:
-            return known
-        probe = self.constrain(torch.zeros(1, self.dim, dtype=self.dtype, device=self.device))
-        return {key: known.get(key) or Variable(tuple(value.shape[1:])) for key, value in probe.items()}
+        return super().variables | {key: Variable(shape) for key, shape in self._derived_shapes.items()}
+
+    def _check_derived(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the derived quantities, from three points; an error for what draws could not carry."""
+        values = self._values(self._coordinates(self._probe()))
+        assert self._derived is not None
+        try:
+            with torch.no_grad():
+                found = self._derived(**_copies(values))
+        except Exception as error:
+            error.add_note("derived was called with " + _shapes_of(values))
+            raise
+        if not isinstance(found, Mapping):
+            raise TypeError(f"derived: returned {type(found).__name__}, expected a dict of tensors by name")
+        for key, value in found.items():
+            check_name(key, "derived")
+            if key in self.parameters:
+                raise ValueError(f"derived: got the name {key!r}, which is a parameter's; rename it")
+            if not isinstance(value, Tensor):
+                raise TypeError(f"derived[{key!r}]: got {type(value).__name__}, expected a tensor (3, ...)")
+            if value.is_complex():
+                raise TypeError(f"derived[{key!r}]: got {value.dtype}, expected real numbers")
+            if value.shape[:1] != (3,):
+                raise ValueError(
+                    f"derived[{key!r}]: got shape {tuple(value.shape)} for three points, expected (3, ...): "
+                    "the first axis is the batch"
+                )
+        return {key: tuple(value.shape[1:]) for key, value in found.items()}
+
+    def _probe(self) -> Tensor:
+        """Three points, (3, dim)."""
+        return torch.linspace(-0.5, 0.5, 3 * self.dim, dtype=self.dtype, device=self.device).reshape(3, self.dim)
+
+    def _check_ends(self) -> None:
+        """Say where the function cannot see mass that matters, which is near an end of an interval."""
+        centre = torch.zeros(self.dim, dtype=self.dtype, device=self.device)
+        for column, key, transform in self._interval_columns():
+            if self._prior is not None and not _reaches_ends(self._prior.parameters[key], transform):
+                continue
+            with no_validation():
+                warn_of_ends(
+                    f"parameters[{key!r}]",
+                    self._argument,
+                    transform,
+                    column,
+                    lambda x: value_or_nan(self._flat_log_prob, x),
+                    lambda x: value_or_nan(self._flat_function, x),
+                    centre,
+                )
 
     def _check_batch_axis(self) -> None:
-        x = torch.linspace(-0.5, 0.5, 3 * self.dim, dtype=self.dtype, device=self.device).reshape(3, self.dim)
+        x = self._probe()
         # with the checks of torch.distributions on, which tell a user of data outside their support
-        together = self._log_prob(x)
-        apart = torch.cat([self._log_prob(point[None]) for point in x])
-        if not torch.allclose(together, apart, rtol=1e-3, atol=1e-3, equal_nan=True):
-            raise ValueError(
-                f"{self._argument}: three points together give {together.tolist()}, one by one {apart.tolist()}; "
-                "the function mixes its batch axis with another. Index scalars as mu[:, None], or use batched=False"
-            )
+        try:
+            with failures_raised():
+                together = self._flat_log_prob(x)
+        except Exception as error:
+            if not is_failure(error):
+                raise
+            together = value_or_nan(self._flat_log_prob, x)
+            if bool(together.isnan().all()):  # at three points of three
+                raise
+        again = value_or_nan(self._flat_log_prob, x)
+        apart = torch.cat([value_or_nan(self._flat_log_prob, point[None]) for point in x])
+        advice = "Index scalars as mu[:, None], or use batched=False" if self._batched else "It is given one point"
+        check_evaluations(self._argument, together, again, apart, advice)
+
+
+def _shapes_of(values: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{key} {tuple(value.shape)}" for key, value in values.items())
+
+
+def _reaches_ends(kind: Parameter, transform: IntervalTransform) -> bool:
+    """Whether draws of a prior come within rounding of an end; where it is not known in u, they cannot tell."""
+    if kind.coordinate_prior is None:
+        return True
+    u = kind.sample_coordinates(1000, torch.Generator().manual_seed(0))
+    low, high = transform.reach(u.dtype)
+    return bool(((u < low) | (u > high)).any())
+
+
+def _copies(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in values.items()}
 
 
 def _vectorised(function: Callable[..., Any]) -> Callable[..., Any]:

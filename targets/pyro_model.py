@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.distributions import biject_to
 
-from targets.base import Target, Variable
-from targets.log_density import check_values, no_validation
+from targets.base import Target, Variable, differentiate
+from targets.linear_algebra import value_and_score_or_nan, value_or_nan
 from targets.parameters import sum_after
+from targets.user_function import check_values, no_validation
 
 
 class PyroModel(Target):
@@ -44,8 +45,9 @@ class PyroModel(Target):
 
         values, total = {}, x.new_zeros(())
         for site, part in self._parts(x).items():
-            values[site] = self._bijections[site](part)
-            total = total + sum_after(self._bijections[site].log_abs_det_jacobian(part, values[site]), 0)
+            value = self._bijections[site](part)
+            total = total + sum_after(self._bijections[site].log_abs_det_jacobian(part, value), 0)
+            values[site] = value.clone()  # the model may write into it
         # summed here: Trace.log_prob_sum looks for NaN by a branch, which vmap cannot take
         with pyro.validation_enabled(False):
             trace = poutine.trace(poutine.condition(self._model, data=values)).get_trace()
@@ -61,8 +63,17 @@ class PyroModel(Target):
         if len(flat) == 0:
             return x.sum(-1)
         with no_validation():
-            value = torch.func.vmap(self._at_point)(flat)
-        return check_values(value, flat, "model").reshape(x.shape[:-1])
+            return value_or_nan(self._over_points, flat).reshape(x.shape[:-1])
+
+    def _over_points(self, flat: Tensor) -> Tensor:
+        return check_values(torch.func.vmap(self._at_point)(flat), flat, "model")
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
+        flat = x.reshape(-1, self.dim)
+        with no_validation():
+            value, score = value_and_score_or_nan(lambda part: differentiate(self.log_prob, part, self.name), flat)
+        return value.reshape(x.shape[:-1]), score.reshape(x.shape)
 
     def constrain(self, x: Tensor) -> dict[str, Tensor]:
         return {site: self._bijections[site](part) for site, part in self._parts(x).items()}

@@ -57,7 +57,7 @@ def test_numbers_of_any_make_become_floats(value):
     assert not_negative(0, "tau") == 0
 
 
-@pytest.mark.parametrize("bad", [True, 3.0, "3", None, np.int64(3), torch.tensor(3), 1], ids=repr)
+@pytest.mark.parametrize("bad", [True, np.bool_(True), 3.0, np.float64(3), "3", None, torch.tensor(3), 1], ids=repr)
 def test_an_integer_is_checked_with_its_least_value(bad):
     with pytest.raises(ValueError, match=r"n: got .*, expected an integer of at least 2"):
         check_integer(bad, "n", 2)
@@ -215,3 +215,13 @@ def test_a_bad_argument_gets_one_error_that_names_it(case):
 def test_points_of_another_dimension_are_not_accepted(target):
     with pytest.raises((ValueError, RuntimeError, IndexError)):
         target.log_prob(torch.zeros(5, 1))
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.int32, np.uint8])
+def test_numpy_integers_are_integers_and_come_back_as_plain_ones(kind):
+    number = check_integer(kind(3), "n", 2)
+    assert type(number) is int
+    assert number == 3
+    assert type(targets.LogDensity(len, kind(3)).dim) is int
+    assert targets.Real(kind(2), kind(3)).shape == (2, 3)
+    assert all(type(n) is int for n in targets.Simplex(kind(4)).shape)

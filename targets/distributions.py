@@ -1,0 +1,53 @@
+"""Copies of torch distributions: in another dtype and place, and without the checks that end a run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Beta, Distribution, LKJCholesky, transforms
+
+
+def moved_distribution(prior: Distribution, dtype: torch.dtype, device: torch.device) -> Distribution:
+    """A copy with its tensors in another dtype and place, those of what it is made of included."""
+
+    def move(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+        return moved_distribution(value, dtype, device) if isinstance(value, Distribution) else value
+
+    moved: Any = _rebuilt(prior, move)
+    if isinstance(moved, LKJCholesky):
+        # torch (2.13 and before) draws LKJ from the wrong beta law for n > 2: row k has |w|^2 ~ Beta(k/2, ...)
+        k = torch.arange(moved.dim, dtype=dtype, device=device).clamp_min(1)
+        moved._beta = Beta(0.5 * k, moved.concentration[..., None] + 0.5 * (moved.dim - 1 - k))
+    return moved
+
+
+def without_validation(prior: Distribution) -> Distribution:
+    """A copy whose log_prob returns NaN or -infinity instead of raising: chains count such points, they do not stop."""
+    quiet: Any = _rebuilt(prior, lambda value: without_validation(value) if isinstance(value, Distribution) else value)
+    quiet._validate_args = False
+    return quiet
+
+
+def _rebuilt(item: Any, change: Callable[[Any], Any]) -> Any:
+    """A copy of a distribution or transform with `change` made to all it holds, transforms gone through."""
+    if isinstance(item, transforms._InverseTransform):
+        return _rebuilt(item.inv, change).inv  # an inverse is a view of its transform and cannot be copied by itself
+    made = copy.copy(item)
+    for name, value in item.__dict__.items():
+        if name != "_inv":  # a cache
+            made.__dict__[name] = _changed(value, change)
+    return made
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, transforms.Transform):
+        return _rebuilt(value, change)
+    if isinstance(value, (list, tuple)) and any(isinstance(part, (transforms.Transform, Tensor)) for part in value):
+        return type(value)([_changed(part, change) for part in value])
+    return change(value)

@@ -1,0 +1,177 @@
+"""Functions that a user passes: how they are called, and what is said when they do not fit.
+
+The caller's memory is never the chain's: a function gets a copy of its arguments, and what it returns is copied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from targets import linear_algebra
+
+_DTYPES = re.compile(r"scalar type|same dtype|dtypes? match|result type \w+ can't be cast|data types to match")
+# how torch and NumPy complain of shapes: of the others' errors one cannot tell that they are about the batch axis
+_SHAPES = re.compile(
+    "size|shape|dimension|dim |index|indices|one element|ambiguous|broadcast|aligned|elements cannot be converted"
+    "|length-1|mat1 and mat2|1D tensors",
+    re.IGNORECASE,
+)
+_NUMPY_FOLDER = str(Path(np.__file__).parent)
+
+
+def evaluated(
+    call: Callable[[], Any],
+    one_point: Callable[[], Any],
+    argument: str,
+    x: Tensor,
+    *,
+    batched: bool,
+    numpy: bool = False,
+) -> Tensor:
+    """call(), the log-densities (n,) at x (n, dim), or one error that says what to pass.
+
+    one_point: the function at the first point alone, as one that is written for a point would be called.
+    batched, numpy: what the target was told of the function.
+    """
+    try:
+        value = call()
+    except Exception as error:
+        better = (
+            None
+            if linear_algebra.is_failure(error)
+            else _explained(error, one_point, argument, x, batched=batched, numpy=numpy)
+        )
+        if better is None:
+            raise
+        raise better from error
+    try:
+        return check_values(value, x, argument)
+    except ValueError as error:
+        if value.shape == x.shape[:-1] or not (batched and _is_number(one_point)):
+            raise
+        raise ValueError(f"{error}{_OF_ONE_POINT}") from None
+
+
+_OF_ONE_POINT = (
+    "; it gives one number for one point: pass batched=False for a function of one point, or write it for a batch, "
+    "the first axis"
+)
+
+
+def _explained(
+    error: Exception, one_point: Callable[[], Any], argument: str, x: Tensor, *, batched: bool, numpy: bool
+) -> Exception | None:
+    """The error in words that say what to pass, where that can be told."""
+    said = f"{argument}: {(str(error).splitlines() or [''])[0] or type(error).__name__}"
+    if numpy and "must be Tensor" in said:
+        return TypeError(f"{said}; it is called with NumPy arrays: a function of torch operations is for LogDensity")
+    if not numpy and _is_numpy(error):
+        return TypeError(
+            f"{said}; it is called with torch tensors: write it in torch operations, or give a NumPy log-density to "
+            "targets.from_numpy(fn, grad=..., dim=...)"
+        )
+    if not numpy and _DTYPES.search(said):
+        other = torch.float32 if x.dtype == torch.float64 else torch.float64
+        return TypeError(
+            f"{said}; x comes in {x.dtype}: convert the data it closes over, or pass dtype={other} to the target"
+        )
+    if batched and _SHAPES.search(said) and _is_number(one_point):
+        return RuntimeError(said + _OF_ONE_POINT)
+    return None
+
+
+def _is_numpy(error: Exception) -> bool:
+    """Whether NumPy was at work on tensors."""
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename.startswith(_NUMPY_FOLDER):
+            return True
+        step = step.tb_next
+    return any(word in str(error) for word in ("numpy()", "ndarray", "ufunc"))
+
+
+def _is_number(one_point: Callable[[], Any]) -> bool:
+    try:
+        value = one_point()
+    except Exception:  # the first error is the one to tell
+        return False
+    return isinstance(value, (float, int)) or (isinstance(value, Tensor) and value.ndim == 0)
+
+
+def check_values(value: Any, x: Tensor, argument: str) -> Tensor:
+    """The log-density's result, or one clear error when it is not (n,) in the dtype and on the device of x."""
+    if not isinstance(value, Tensor):
+        hint = "; a NumPy function is for targets.from_numpy" if isinstance(value, (np.ndarray, np.generic)) else ""
+        raise TypeError(f"{argument}: returned {type(value).__name__}, expected a tensor of shape ({len(x)},){hint}")
+    if value.shape != x.shape[:-1]:
+        raise ValueError(
+            f"{argument}: returned shape {tuple(value.shape)} for x of shape {tuple(x.shape)}, "
+            f"expected {tuple(x.shape[:-1])}, one log-density per point"
+        )
+    _check_place(value, x, argument)
+    return value
+
+
+def check_gradient(gradient: Any, x: Tensor, argument: str) -> Tensor:
+    """A gradient that was given, or one clear error when it is not of the shape, dtype and device of x."""
+    if not isinstance(gradient, Tensor) or gradient.shape != x.shape:
+        came = tuple(gradient.shape) if isinstance(gradient, Tensor) else type(gradient).__name__
+        raise ValueError(f"{argument}: returned {came} for x of shape {tuple(x.shape)}, expected the shape of x")
+    _check_place(gradient, x, argument)
+    return gradient
+
+
+def _check_place(value: Tensor, x: Tensor, argument: str) -> None:
+    if value.dtype != x.dtype:
+        raise TypeError(
+            f"{argument}: returned {value.dtype} for x in {x.dtype}, expected the dtype of x; "
+            f"convert the data it closes over, or pass dtype={value.dtype} to the target"
+        )
+    if value.device != x.device:
+        raise ValueError(
+            f"{argument}: returned a tensor on {value.device} for x on {x.device}, expected the device of x; "
+            "move the data it closes over, or pass device= to the target"
+        )
+
+
+def check_evaluations(argument: str, together: Tensor, again: Tensor, apart: Tensor, advice: str) -> None:
+    """ValueError where a function gives other values at the same points a second time, or one by one."""
+    exact = 1e-6 if together.dtype == torch.float64 else 1e-3  # rounding in another order apart
+    if not _close(together, again, exact):
+        raise ValueError(
+            f"{argument}: is random: two evaluations at the same points give {together.tolist()} and {again.tolist()}. "
+            "Samplers need one density: seed the noise anew in every call, average over it, switch dropout off by "
+            "eval(), or take all data in place of a minibatch"
+        )
+    if not _close(together, apart, 1e-3):
+        raise ValueError(
+            f"{argument}: {_COUNTS.get(len(together), len(together))} points together give {together.tolist()}, "
+            f"one by one {apart.tolist()}; the function mixes its batch axis with another. {advice}"
+        )
+
+
+_COUNTS = {2: "two", 3: "three"}
+
+
+def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@contextmanager
+def no_validation() -> Iterator[None]:
+    """Distributions made within check their arguments only where they are told to."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
