@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+GROUPS = ("posterior", "sample_stats", "unconstrained_posterior")
+MOMENTS = "running_moments"
+
 # attrs["kind"] where the one chain is no Markov chain
 INDEPENDENT, PARTICLES = "independent draws", "interacting particles"
 
@@ -63,8 +66,10 @@ class Draws:
 
     x: (chains, draws, dim) in unconstrained coordinates; independent or weighted draws have chains == 1.
     stats: (chains, draws) tensors under ArviZ's sample_stats names. log_weights: (chains, draws), unnormalised, or
-    None. log_z: None where the method gives none. kernel: as frozen after warmup. moments: with keep="moments" or a
-    stream, the running moments of x. divergences: rejected non-finite proposals per chain over all sampling steps.
+    None: they belong to x, stats and `constrained_points`, while `constrained`, `summary`, `to_arviz` and the posterior
+    of `save` are equally weighted. log_z: None where the method gives none. kernel: as frozen after warmup. moments:
+    with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
+    all sampling steps.
     """
 
     x: Tensor
@@ -84,27 +89,60 @@ class Draws:
         return {"x": Variable((self.x.shape[-1],))} if self.target is None else self.target.variables
 
     @cached_property
-    def constrained(self) -> dict[str, Tensor]:
-        """Named, constrained draws, {name: (chains, draws, *shape)}."""
+    def constrained_points(self) -> dict[str, Tensor]:
+        """Named, constrained values of every point of x, {name: (chains, draws, *shape)}; to be taken by the weights,
+        where there are some.
+        """
         with torch.no_grad():
             return {"x": self.x} if self.target is None else self.target.constrain(self.x)
+
+    @cached_property
+    def constrained(self) -> dict[str, Tensor]:
+        """Named, constrained draws, {name: (chains, draws, *shape)}, equally weighted: those of `unweighted()`."""
+        return self.unweighted().constrained_points
 
     @cached_property
     def pareto_k(self) -> float | None:
         """Pareto k-hat of the weights by ArviZ's PSIS: above 0.7 they are not to be trusted. None without weights."""
         return None if self.log_weights is None else largest_pareto_k(self.log_weights)
 
+    @property
+    def weight_ess(self) -> float | None:
+        """The effective number of weighted points, (sum w)^2 / sum w^2, NaN where no weight is finite; None without."""
+        if self.log_weights is None:
+            return None
+        return float(1 / self.log_weights.reshape(-1).double().softmax(0).square().sum())
+
     def unweighted(self) -> Draws:
-        """These draws; where they have weights, as many drawn in proportion to them, always the same ones."""
+        """These draws; where they have weights, as many in proportion to them, always the same ones.
+
+        Each point is taken n w times, rounded up or down at random (systematic resampling; Kitagawa 1996), and its
+        copies follow one another: the ESS of the draws as one chain is then about that of the weights. With equal
+        weights they are the points themselves. ValueError where no weight is finite.
+        """
         if self.log_weights is None:
             return self
-        generator = Generator(self.x.device).manual_seed(0)
-        which = self._drawn(self.log_weights.numel(), generator)
-        made = Draws(self._flat[which][None], log_z=self.log_z, cost=self.cost, target=self.target, attrs=self.attrs)
-        if self.target is None:  # read from a file: the constrained values are those of the file
-            made.__dict__["constrained"] = {
-                name: value.flatten(0, 1)[which.to(value.device)][None] for name, value in self.constrained.items()
-            }
+        share = self._shares()
+        n = len(share)
+        start = torch.rand((), generator=Generator().manual_seed(0), dtype=torch.float64)
+        copies = (share.cumsum(0) * n - start).ceil().clamp_(0, n).long().diff(prepend=share.new_zeros(1).long())
+        copies[int(share.argmax())] += n - int(copies.sum())  # what rounding of the sum has left over
+        which = torch.arange(n, device=share.device).repeat_interleave(copies)
+
+        def taken(value: Tensor) -> Tensor:
+            return value.flatten(0, 1)[which.to(value.device)][None]
+
+        said = f"equally weighted: {n} draws in proportion to the weights of as many points"
+        made = Draws(
+            taken(self.x),
+            stats={name: taken(value) for name, value in self.stats.items()},
+            log_z=self.log_z,
+            cost=self.cost,
+            target=self.target,
+            kernel=self.kernel,
+            attrs=self.attrs | {"resampled": said, "weight_ess": self.weight_ess},
+        )
+        made.__dict__["constrained_points"] = {name: taken(v) for name, v in self.constrained_points.items()}
         return made
 
     def resample(self, n: int, *, generator: Generator) -> Tensor:
@@ -121,15 +159,28 @@ class Draws:
         if self.log_weights is None:
             return torch.randint(count, (n,), generator=generator, device=device)
         # by inverse distribution function: multinomial() stops at 2^24 categories
-        weights = self.log_weights.reshape(-1).double().softmax(0).cumsum(0)
+        weights = self._shares().cumsum(0)
         uniform = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
-        return torch.searchsorted(weights, uniform * weights[-1]).clamp_max(count - 1)
+        return torch.searchsorted(weights, uniform * weights[-1], right=True).clamp_max(count - 1)
+
+    def _shares(self) -> Tensor:
+        """The normalised weights of all points, in float64."""
+        assert self.log_weights is not None
+        share = self.log_weights.reshape(-1).double().softmax(0)
+        if not bool(share.isfinite().all()):
+            raise ValueError(
+                "log_weights: got weights of which none is above zero, or one is infinite or not a number; nothing can "
+                "be drawn in proportion to them"
+            )
+        return share
 
     def to_arviz(self) -> Any:
         """The draws as ArviZ reads them: InferenceData on ArviZ 0.x, an xarray DataTree on 1.x.
 
         Groups: posterior (named, constrained variables with dims and coords), sample_stats, unconstrained_posterior
-        (x), with the attributes that reproduce the run.
+        (x), with the attributes that reproduce the run. Of weighted draws these are the equally weighted ones of
+        `unweighted()`, as an attribute says, and the points with their log_weight are in weighted_posterior,
+        weighted_sample_stats and weighted_unconstrained_posterior.
         """
         return records.to_arviz(self._datasets())
 
@@ -159,34 +210,46 @@ class Draws:
         }
         if self.log_z is not None:
             attrs["log_z"] = dict(self.log_z.__dict__)
-        stats = dict(self.stats)
-        if self.log_weights is not None:
-            stats["log_weight"] = self.log_weights
+        groups = self._groups(attrs, self.stats)
+        if self.moments is not None:
+            groups[MOMENTS] = records.moments_dataset(self.moments)
+        if self.log_weights is None:
+            return groups
+        points = self._groups(attrs, self.stats | {"log_weight": self.log_weights})
+        groups = {records.WEIGHTED + name: data for name, data in points.items()}
+        if not math.isnan(self.weight_ess or math.nan):  # else there is no posterior to draw, and the points are kept
+            equal = self.unweighted()
+            groups = equal._groups(attrs | equal.attrs, equal.stats) | groups
+        return groups
+
+    def _groups(self, attrs: dict[str, Any], stats: dict[str, Tensor]) -> dict[str, Any]:
         return {
-            "posterior": records.dataset(self.constrained, self.variables, attrs),
+            "posterior": records.dataset(self.constrained_points, self.variables, attrs),
             "sample_stats": records.dataset(stats, {}, attrs),
             "unconstrained_posterior": records.dataset({"x": self.x}, {}, attrs),
         }
 
     @classmethod
     def _from_datasets(cls, groups: dict[str, Any], target: Target | None) -> Draws:
-        attrs = records.attributes(groups["posterior"])
-        stats = {str(name): torch.from_numpy(array.values) for name, array in groups["sample_stats"].items()}
+        weighted = records.WEIGHTED + "posterior" in groups
+        own = {name: groups[(records.WEIGHTED if weighted else "") + name] for name in GROUPS}
+        attrs = records.attributes(own["posterior"])
+        stats = records.tensors(own["sample_stats"])
         log_weights = stats.pop("log_weight", None)
         log_z = attrs.pop("log_z", None)
         draws = cls(
-            x=torch.from_numpy(groups["unconstrained_posterior"]["x"].values),
+            x=records.tensors(own["unconstrained_posterior"])["x"],
             stats=stats,
             log_weights=log_weights,
             log_z=None if log_z is None else LogZ.from_record(log_z),
             cost=Cost(**attrs.pop("cost")),
             target=target,
             attrs=attrs,
+            moments=records.moments(groups[MOMENTS]) if MOMENTS in groups else None,
         )
         if target is None:
             # without the target the constrained values are those of the file
-            posterior = groups["posterior"]
-            draws.__dict__["constrained"] = {str(k): torch.from_numpy(v.values) for k, v in posterior.items()}
+            draws.__dict__["constrained_points"] = records.tensors(own["posterior"])
         return draws
 
 

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from samplers.moments import RunningMoments
 from targets import Variable
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
+
+WEIGHTED = "weighted_"  # before the names of groups that hold weighted points
+TORCH_DTYPE = "torch_dtype"  # attribute of an array that is held in another dtype
 
 
 def dataset(values: Mapping[str, Tensor], variables: Mapping[str, Variable], attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -27,7 +32,8 @@ def dataset(values: Mapping[str, Tensor], variables: Mapping[str, Variable], att
     for name, value in values.items():
         variable = variables.get(name, Variable(tuple(value.shape[2:])))
         dims = variable.dims or tuple(f"{name}_dim_{i}" for i in range(value.ndim - 2))
-        arrays[name] = xr.DataArray(value.detach().cpu().numpy(), dims=("chain", "draw", *dims))
+        held, kept = held_as(value)
+        arrays[name] = xr.DataArray(held, dims=("chain", "draw", *dims), attrs=kept)
         coords |= {
             dim: np.asarray(variable.coords.get(dim, np.arange(n)))
             for dim, n in zip(dims, value.shape[2:], strict=True)
@@ -36,6 +42,43 @@ def dataset(values: Mapping[str, Tensor], variables: Mapping[str, Variable], att
         if arrays:
             coords[dim] = np.arange(next(iter(arrays.values())).sizes[dim])
     return xr.Dataset(arrays, coords, {key: _plain(value) for key, value in attrs.items()})
+
+
+def held_as(value: Tensor) -> tuple[np.ndarray, dict[str, str]]:
+    """As an array, and what `tensor` must know of it: numbers of 16 bits, which files do not know, are held in 32."""
+    value = value.detach().cpu()
+    if value.dtype in (torch.bfloat16, torch.float16):
+        return value.float().numpy(), {TORCH_DTYPE: str(value.dtype).removeprefix("torch.")}
+    return value.numpy(), {}
+
+
+def tensor(array: np.ndarray, attrs: Mapping[str, Any]) -> Tensor:
+    """The tensor that `held_as` was given."""
+    value = torch.from_numpy(array)
+    return value.to(getattr(torch, attrs[TORCH_DTYPE])) if TORCH_DTYPE in attrs else value
+
+
+def tensors(data: xr.Dataset) -> dict[str, Tensor]:
+    """The variables of a dataset by name."""
+    return {str(name): tensor(array.values, array.attrs) for name, array in data.items()}
+
+
+def moments_dataset(moments: RunningMoments) -> xr.Dataset:
+    """All that `moments` needs to have them again."""
+    import xarray as xr
+
+    state = moments.state_dict()
+    held = {name: torch.as_tensor(state[name]).cpu().numpy() for name in ("mean", "squares")}
+    dims = ("coordinate", "other_coordinate")
+    return xr.Dataset({n: (dims[: a.ndim], a) for n, a in held.items()}, attrs={"count": moments.count})
+
+
+def moments(data: xr.Dataset) -> RunningMoments:
+    """What `moments_dataset` was given."""
+    mean, squares = (torch.from_numpy(data[name].values) for name in ("mean", "squares"))
+    made = RunningMoments(len(mean), dense=squares.ndim == 2)
+    made.load_state_dict({"count": int(data.attrs["count"]), "mean": mean, "squares": squares})
+    return made
 
 
 def _plain(value: Any) -> str | int | float:
@@ -69,23 +112,26 @@ def import_arviz() -> Any:
     return arviz
 
 
+def arviz_1() -> bool:
+    """Whether ArviZ is 1.x. By its version: it answers `hasattr` for names that it no longer has."""
+    return int(import_arviz().__version__.split(".")[0]) >= 1
+
+
 def pareto_k(log_weights: Tensor) -> float:
     """Pareto k-hat of log-weights (n,) by PSIS: `arviz.psislw` on ArviZ 0.x, `arviz_stats` on 1.x."""
     finite = log_weights[log_weights > -torch.inf].double().cpu().numpy()
-    arviz = import_arviz()
-    if hasattr(arviz, "psislw"):
-        return float(arviz.psislw(finite)[1])
+    if not arviz_1():
+        return float(import_arviz().psislw(finite)[1])
     from arviz_stats.base import array_stats  # type: ignore[import-not-found]
 
     return float(array_stats.psislw(finite)[1])
 
 
 def to_arviz(groups: Mapping[str, xr.Dataset]) -> Any:
-    """InferenceData where ArviZ has it (0.x), an xarray DataTree where it does not (1.x)."""
-    az = import_arviz()
+    """InferenceData on ArviZ 0.x, an xarray DataTree on 1.x."""
     filled = {name: data for name, data in groups.items() if data.data_vars}
-    if hasattr(az, "InferenceData"):
-        return az.InferenceData(**filled)
+    if not arviz_1():
+        return import_arviz().InferenceData(**filled)
     import xarray as xr
 
     return xr.DataTree.from_dict(filled)
@@ -114,12 +160,18 @@ def warm_up() -> None:
 
 def read(path: Path) -> dict[str, xr.Dataset]:
     """The groups of a file that `write` wrote; ValueError for a file that is none."""
+    import h5netcdf
     import xarray as xr
 
     if not path.exists():
         raise FileNotFoundError(f"path: {path} does not exist")
     try:
-        names = ("posterior", "sample_stats", "unconstrained_posterior")
-        return {name: xr.load_dataset(path, group=name, engine="h5netcdf") for name in names}
+        with h5netcdf.File(path, "r") as file:
+            names = list(file.groups)
+        found = {name: xr.load_dataset(path, group=name, engine="h5netcdf") for name in names}
+        missing = {"sample_stats", "unconstrained_posterior"} - found.keys() - {n.removeprefix(WEIGHTED) for n in found}
+        if missing:
+            raise KeyError(f"no group {min(missing)}")
     except (OSError, KeyError) as error:
         raise ValueError(f"path: {path} is not a file written by Draws.save, or it is damaged ({error})") from error
+    return found

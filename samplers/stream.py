@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from samplers import records
 from samplers.draws import Cost, Draws
 from targets import Target
 
@@ -54,12 +55,13 @@ class Stream:
             if self._group is None:
                 self._group = zarr.open_group(self.path / ZARR, mode="a")
             for name, value in {"x": x, **stats}.items():
+                array, kept = records.held_as(value)
                 if name not in self._group:
-                    array = value.cpu().numpy()
                     shape = (self._draws, *array.shape[1:])
                     chunks = (block, *array.shape[1:])
                     self._group.create_array(name, shape=shape, chunks=chunks, dtype=array.dtype, compressors=None)
-                self._group[name][self.complete : self.complete + len(value)] = value.cpu().numpy()
+                    self._group[name].attrs.update(kept)
+                self._group[name][self.complete : self.complete + len(value)] = array
             self._mark(self.complete + len(x))
         except OSError as error:
             raise OSError(
@@ -93,8 +95,9 @@ class StreamedDraws(Draws):
         super().__init__(x=torch.empty(0), target=target, **kwargs)
 
     def _read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
-        rows = self._group[name][start : self.complete if stop is None else stop]
-        return torch.from_numpy(rows).transpose(0, 1)
+        array = self._group[name]
+        rows = array[start : self.complete if stop is None else stop]
+        return records.tensor(rows, array.attrs).transpose(0, 1)
 
     @property
     def x(self) -> Tensor:

@@ -5,59 +5,91 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from samplers import records
+from samplers import estimates
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, warn
-from samplers.ties import joined_draws
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HIGHEST_R_HAT = 1.01
 LEAST_ESS = 400.0  # Vehtari et al. 2021: 100 for each of four chains
+# arguments with which the table still holds the diagnostics of every variable
+HARMLESS = {"round_to", "hdi_prob", "ci_prob", "ci_kind"}
 
 
 def summarise(draws: Draws, **kwargs: Any) -> pd.DataFrame:
-    """`arviz.summary` of the named variables; keyword arguments are ArviZ's. Weighted draws are resampled first."""
-    if draws.log_weights is not None:
-        ess = 1 / float(draws.log_weights.double().softmax(-1).square().sum())
-        if ess < LEAST_ESS:
-            warn(f"the effective sample size of the weights is {ess:.0f}, below {LEAST_ESS:.0f}: draw more")
-        draws = draws.unweighted()
-    values = {name: joined_draws(value) for name, value in draws.constrained.items()}  # ranks see ties
-    posterior = records.dataset(values, draws.variables, {})
-    table = records.import_arviz().summary(records.to_arviz({"posterior": posterior}), **kwargs)
-    for message in complaints(draws, table):
+    """`arviz.summary` of the named variables; keyword arguments are ArviZ's.
+
+    Weighted draws are resampled first. What is wrong is judged from all variables, before rounding, whatever the
+    arguments leave out of the table. Of a run that kept only its moments the table is of those.
+    """
+    round_to = kwargs.get("round_to")
+    if only_moments(draws):
+        return estimates.rounded(_of_moments(draws), round_to)
+    equal = draws.unweighted()
+    table = estimates.table(equal.constrained, equal.variables, **kwargs)
+    judged = table
+    if not kwargs.keys() <= HARMLESS:
+        judged = estimates.table(equal.constrained, equal.variables, kind="diagnostics")
+    for message in complaints(draws, judged):
         warn(message)
-    return table
+    return estimates.rounded(table, round_to)
 
 
 def complaints(draws: Draws, table: pd.DataFrame) -> list[str]:
-    """What a reader must know before trusting the table."""
+    """What a reader must know before trusting draws, whose diagnostics are in the table, not rounded."""
+    from samplers.still import still
+
     found = []
-    if "r_hat" in table:
-        r_hat = table["r_hat"].astype(float)
-        worst = r_hat[~(r_hat <= HIGHEST_R_HAT)]
-        if draws.x.shape[0] == 1 and draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
-            pass  # nothing to compare, and nothing to mix
-        elif draws.x.shape[0] == 1:
-            found.append("R-hat needs several chains: one chain cannot show that it missed something")
-        elif len(worst):
-            value = worst.max()
-            said = "is not a number" if math.isnan(value) else f"reaches {value:.2f}"
+    chains, count = draws.x.shape[:2]
+    equal = draws.unweighted()
+    for name, value in equal.constrained.items():
+        if bad := int((~value.isfinite()).sum()):
+            found.append(f"{bad} of {value.numel()} values of {name} are not finite")
+    held = still(equal)
+    if held.stuck:
+        found.append(
+            f"all draws of {held.stuck[0]} are the same ({len(held.stuck)} of {len(table)} variables), and it is not "
+            "constant by construction: the sampler is stuck there"
+        )
+    if chains == 1 and draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
+        pass  # nothing to compare, and nothing to mix
+    elif chains == 1:
+        found.append("R-hat needs several chains: one chain cannot show that it missed something")
+    if count < estimates.LEAST_DRAWS:
+        found.append(
+            f"{count} draws of each chain are too few to tell R-hat or an effective sample size, which take at least "
+            f"{estimates.LEAST_DRAWS}: draw more"
+        )
+        return found + divergence_complaints(draws)
+    if chains > 1:
+        r_hat = table["r_hat"].astype(float).dropna()  # of constants there is none
+        worst = r_hat[r_hat > HIGHEST_R_HAT]
+        if len(worst):
             found.append(
-                f"R-hat {said} at {worst.idxmax() if not math.isnan(value) else worst.index[0]} ({len(worst)} of "
-                f"{len(table)} variables above {HIGHEST_R_HAT}): the chains do not agree. They have not mixed, or they "
-                "sit in different modes; run longer, start elsewhere, or use a tempered sampler"
+                f"R-hat reaches {_above(worst.max())} at {worst.idxmax()} ({len(worst)} of {len(table)} variables "
+                f"above {HIGHEST_R_HAT}): the chains do not agree. They have not mixed, or they sit in different modes; run "
+                "longer, start elsewhere, or use a tempered sampler"
             )
-    if "ess_bulk" in table:
-        ess = table[["ess_bulk", "ess_tail"]].astype(float).min(axis=1)
-        if not ess.min() >= LEAST_ESS:
+    weight_ess = draws.weight_ess
+    if weight_ess is not None:  # draws resampled from few are no better than the few
+        if weight_ess < LEAST_ESS:
+            found.append(
+                f"the effective sample size of the weights is {weight_ess:.0f}, below {LEAST_ESS:.0f}: draw more"
+            )
+    else:
+        ess = table[["ess_bulk", "ess_tail"]].astype(float).min(axis=1).dropna()
+        if len(ess) and ess.min() < LEAST_ESS:
             found.append(
                 f"the effective sample size is {ess.min():.0f} at {ess.idxmin()}, below {LEAST_ESS:.0f}: "
                 "means and quantiles carry a large error; draw more"
             )
-    found.extend(divergence_complaints(draws))
-    return found
+    return found + divergence_complaints(draws)
+
+
+def _above(r_hat: float) -> str:
+    """With as many digits as show that it is above the limit."""
+    return f"{r_hat:.2f}" if HIGHEST_R_HAT < round(r_hat, 2) < 1000 else f"{r_hat:.6g}"
 
 
 def divergence_complaints(draws: Draws) -> list[str]:
@@ -69,3 +101,27 @@ def divergence_complaints(draws: Draws) -> list[str]:
         f"{count} divergent steps in {chains} of {len(draws.divergences)} chains: proposals had a non-finite density "
         "or a large energy error, and parts of the target may be out of reach. Reparametrise, or take smaller steps"
     ]
+
+
+def only_moments(draws: Draws) -> bool:
+    """Whether the run kept running moments of more draws than are here."""
+    return draws.moments is not None and draws.moments.count > draws.x.shape[0] * draws.x.shape[1]
+
+
+def _of_moments(draws: Draws) -> pd.DataFrame:
+    """Mean and standard deviation of every coordinate of x, by the running moments."""
+    import pandas as pd
+
+    moments = draws.moments
+    assert moments is not None
+    plain = draws.variables.keys() == {"x"}
+    warn(
+        f"only the running moments of {moments.count} draws were kept: the table has the mean and standard deviation "
+        f"of x{'' if plain else ', the unconstrained coordinates'}. Quantiles, R-hat and effective sample sizes take "
+        'keep="draws"'
+    )
+    for message in divergence_complaints(draws):
+        warn(message)
+    sd = moments.variance.sqrt() if moments.count > 1 else moments.mean * math.nan
+    columns = {"mean": moments.mean.cpu().numpy(), "sd": sd.cpu().numpy()}
+    return pd.DataFrame(columns, index=[f"x[{i}]" for i in range(len(sd))])

@@ -70,6 +70,7 @@ class Target:
         self.dtype = torch.get_default_dtype() if dtype is None else dtype
         if not self.dtype.is_floating_point:
             raise TypeError(f"dtype: got {dtype}, expected a floating-point dtype")
+        self._check_digits(self.dtype)
         self.device = torch.device("cpu" if device is None else device)
         self.name = type(self).__name__ if name is None else name
 
@@ -197,6 +198,7 @@ class Target:
         dtype = self.dtype if dtype is None else dtype
         if (device, dtype) == (self.device, self.dtype):
             return self
+        self._check_digits(dtype)
         moved = copy.copy(self)
         moved.__dict__ = {
             name: value if name == "_exact" else _moved(value, device, dtype) for name, value in self.__dict__.items()
@@ -204,6 +206,17 @@ class Target:
         moved.device, moved.dtype = device, dtype
         moved._place()
         return moved
+
+    def _check_digits(self, dtype: torch.dtype) -> None:
+        """TypeError for a density in 16 bits; configurations of discrete targets are exact in any.
+
+        Of a target around another one `discrete` is a property: the one within has been asked.
+        """
+        if type(self).discrete is False and torch.finfo(dtype).bits < 32:
+            raise TypeError(
+                f"dtype: got {dtype}, expected torch.float64 or torch.float32: in 16 bits the difference of two "
+                "log-densities, by which points are accepted and weighted, has too few digits"
+            )
 
     def _place(self) -> None:
         """Make the tensors that evaluation works with, in the present dtype and device, from `_exact` ones."""

@@ -67,6 +67,29 @@ def test_weights_of_infinite_variance():
     assert any("as if their variance were infinite (k-hat " in said for said in found.faults["narrow"])
 
 
+def test_constants_are_listed_and_are_no_fault():
+    class Drawn:
+        def sample(self, target, *, seed=0):
+            x = target.prior.sample(2000, generator=torch.Generator().manual_seed(seed))
+            return Draws(x.reshape(8, 250, -1), target=target, cost=Cost(2000, 0, 0.01))
+
+    class Stuck(Drawn):
+        def sample(self, target, *, seed=0):
+            draws = super().sample(target, seed=seed)
+            draws.x[..., 1] = 0.3
+            return draws
+
+    target = targets.Posterior(
+        log_likelihood=lambda a, b: 0 * a,
+        parameters={name: targets.Real(prior=torch.distributions.Normal(0.0, 1.0)) for name in "ab"},
+        derived=lambda a, b: {"c": torch.full_like(a, 0.1)},
+    )
+    found = verdict(target, {"right": Drawn(), "stuck": Stuck()})
+    assert found.faults["right"] == []
+    assert found.faults["stuck"] == ["all its draws of b are the same"]
+    assert found.remarks == ["the same in all draws of a run, as they may be: c"]
+
+
 def test_a_wrong_jacobian():
     found = verdict(targets.benchmark("eight-schools"), {"doubled": DoubledJacobian(), "right": Exact()})
     assert found.faults["right"] == []
@@ -161,7 +184,7 @@ UNKNOWN = (
 def row(**changes):
     plain = {
         "target": "t", "sampler": "s", "seed": 0, "error": "", "draws": 1000, "chains": 4, "r_hat": 1.0, "variables": 2,
-        "ess_bulk": 900.0, "divergences": 0, "not_finite": 0, "constant": "", "mean_error_se": 1.0,
+        "ess_bulk": 900.0, "divergences": 0, "not_finite": 0, "stuck": [], "mean_error_se": 1.0,
         "mean_error_sd": 0.1, "mean_error_at": "x[0]", "shape_error": "", "shape_tests": 0,
     }  # fmt: skip
     return dict.fromkeys(UNKNOWN, math.nan) | plain | changes

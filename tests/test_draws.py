@@ -9,8 +9,8 @@ import xarray
 from torch.distributions import HalfNormal, Normal
 
 import targets
-from samplers import HMC, MALA, ULA, Cost, Draws, LogZ, SamplingWarning, UnderdampedLangevin
-from samplers.records import import_arviz
+from samplers import HMC, MALA, ULA, Cost, Draws, LogZ, SamplingWarning, UnderdampedLangevin, records
+from samplers.records import arviz_1, import_arviz
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +72,17 @@ def test_attributes_reproduce_the_run(draws, target):
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_summary_is_arvizs(draws):
-    table = draws.summary()
+    table = draws.summary(round_to="none")
     assert list(table.index) == ["mu", "tau", "theta[A]", "theta[B]", "theta[C]"]
-    expected = import_arviz().summary(draws.to_arviz(), group="posterior")
+    expected = import_arviz().summary(draws.to_arviz(), group="posterior", round_to="none")
+    assert list(table) == list(expected)
     np.testing.assert_array_equal(table.to_numpy(), expected.to_numpy())
+    shown = draws.summary()
+    assert {"mean", "sd", "mcse_mean", "mcse_sd", "ess_bulk", "ess_tail", "r_hat"} <= set(shown)
+    assert all(dtype == np.float64 for dtype in shown.dtypes)
+    for column in shown:
+        digits = {"r_hat": 2, "ess_bulk": 0, "ess_tail": 0}.get(column, 3)
+        np.testing.assert_array_equal(shown[column], table[column].round(digits))
 
 
 @pytest.mark.filterwarnings("ignore:the effective sample size")
@@ -137,6 +144,92 @@ def test_weights_and_log_z_survive_a_file(tmp_path):
     assert (loaded.log_z, loaded.cost) == (draws.log_z, draws.cost)
 
 
+def weighted(target, n=2000, seed=4):
+    """Points of N(0, 1.5^2) in every coordinate, with the weights of N(1, 1)."""
+    x = 1.5 * torch.randn(1, n, target.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    log_w = (0.5 * (x / 1.5).square() - 0.5 * (x - 1).square()).sum(-1)
+    return Draws(x, stats={"lp": target.log_prob(x)}, log_weights=log_w, target=target, attrs={"seed": seed})
+
+
+def test_weighted_draws_leave_equally_weighted(target, tmp_path):
+    """Means and deviations in ArviZ, in the file and in `constrained` are those of the weights."""
+    draws = weighted(target)
+    share = draws.log_weights[0].softmax(0)
+    arviz = import_arviz()
+    path = draws.save(tmp_path / "w.nc")
+    read = arviz.from_netcdf(path)
+    table = arviz.summary(read, round_to="none")
+    posteriors = [group(tree, "posterior") for tree in (read, draws.to_arviz())]
+    for name, value in draws.constrained_points.items():
+        mean = (share.reshape(-1, *[1] * (value.ndim - 2)) * value[0]).sum(0)
+        error = 4 * value.std() / draws.weight_ess**0.5
+        assert ((draws.constrained[name].mean((0, 1)) - mean).abs() < error).all()
+        for posterior in posteriors:
+            assert (np.abs(posterior[name].values.mean((0, 1)) - mean.numpy()) < float(error)).all()
+    assert abs(table.loc["mu", "mean"] - 1) < 4 / draws.weight_ess**0.5
+    # copies are neighbours, so that ArviZ's ESS is that of the weights and not that of as many independent draws
+    assert 0.5 < table.loc["mu", "ess_bulk"] / draws.weight_ess < 2
+    attrs = posteriors[0].attrs
+    assert attrs["resampled"].startswith("equally weighted: 2000 draws in proportion to the weights")
+    assert attrs["weight_ess"] == pytest.approx(draws.weight_ess)
+    # statistics belong to the draws beside them
+    x = torch.from_numpy(group(read, "unconstrained_posterior")["x"].values)
+    torch.testing.assert_close(torch.from_numpy(group(read, "sample_stats")["lp"].values), target.log_prob(x))
+
+
+def test_weighted_points_come_back_from_a_file_bit_for_bit(target, tmp_path):
+    draws = weighted(target)
+    path = draws.save(tmp_path / "w.nc")
+    for given in (target, None):
+        loaded = Draws.load(path, given)
+        assert torch.equal(loaded.x, draws.x)
+        assert torch.equal(loaded.log_weights, draws.log_weights)
+        assert loaded.attrs == draws.attrs
+        assert loaded.stats.keys() == draws.stats.keys()
+        for name, value in draws.constrained_points.items():
+            assert torch.equal(loaded.constrained_points[name], value)
+            assert torch.equal(loaded.constrained[name], draws.constrained[name])
+
+
+def test_a_file_in_which_the_weights_stood_beside_the_posterior_is_read(target, tmp_path):
+    """As files of version 0.1 are."""
+    draws = weighted(target, 50)
+    groups = draws._groups(draws.attrs | {"cost": {"seconds": 1.0}}, draws.stats | {"log_weight": draws.log_weights})
+    loaded = Draws.load(records.write(tmp_path / "old.nc", groups))
+    assert torch.equal(loaded.log_weights, draws.log_weights)
+    assert torch.equal(loaded.constrained["tau"], draws.constrained["tau"])
+    assert torch.equal(loaded.constrained_points["tau"], draws.x[..., 1].exp())
+
+
+def test_equal_weights_leave_the_points_as_they_are():
+    x = torch.randn(1, 999, 2, generator=torch.Generator().manual_seed(2))
+    equal = Draws(x, log_weights=torch.full((1, 999), -700.0))
+    assert torch.equal(equal.unweighted().x, x)
+    assert equal.weight_ess == pytest.approx(999)
+
+
+def test_every_point_is_taken_as_often_as_its_weight_says():
+    weights = torch.tensor([0.05, 0.0, 0.5, 0.25, 0.2])
+    draws = Draws(torch.arange(5.0)[None, :, None], log_weights=weights.log()[None])
+    counts = torch.bincount(draws.unweighted().x.flatten().long(), minlength=5)
+    assert ((counts - 5 * weights).abs() < 1).all()
+    assert counts.sum() == 5
+    one = Draws(torch.arange(5.0)[None, :, None], log_weights=torch.tensor([[-1e9, 0.0, -1e9, -1e9, -1e9]]))
+    assert (one.constrained["x"] == 1).all()
+
+
+@pytest.mark.parametrize("value", [-torch.inf, torch.nan, torch.inf])
+def test_weights_from_which_nothing_can_be_drawn(value, tmp_path):
+    """They are kept in the file, which then has no posterior."""
+    draws = Draws(torch.zeros(1, 5, 1), log_weights=torch.full((1, 5), value))
+    path = draws.save(tmp_path / "none.nc")
+    assert torch.equal(Draws.load(path).log_weights.nan_to_num(7.0), draws.log_weights.nan_to_num(7.0))
+    assert "posterior" not in records.read(path)
+    for act in (draws.unweighted, draws.summary, lambda: draws.resample(3, generator=torch.Generator())):
+        with pytest.raises(ValueError, match="log_weights: got weights of which none is above zero"):
+            act()
+
+
 def test_attributes_of_every_kind_survive_a_file(tmp_path):
     """netCDF knows no truth values, and a text may look like JSON."""
     texts = ("true", "null", "[a, b]", "{", '"', "", "plain")
@@ -170,21 +263,11 @@ def test_resampling_follows_the_weights():
     assert abs((equal == 2).double().mean() - 1 / 3) < 5 * (2 / 9 / n) ** 0.5
 
 
-def test_the_bridge_to_arviz_1():
-    """On ArviZ 1.x, which has no InferenceData, the same groups become an xarray DataTree."""
-    from samplers import records
-
-    class NewArviz:
-        pass
-
-    original = records.import_arviz
-    records.import_arviz = lambda: NewArviz
-    try:
-        tree = Draws(torch.zeros(2, 3, 1)).to_arviz()
-    finally:
-        records.import_arviz = original
-    assert isinstance(tree, xarray.DataTree)
-    assert tree["posterior"]["x"].shape == (2, 3, 1)
+def test_to_arviz_is_what_this_arviz_works_with():
+    """ArviZ 1.x has no InferenceData, and answers `hasattr` for it all the same."""
+    tree = Draws(torch.zeros(2, 3, 1)).to_arviz()
+    assert type(tree).__name__ == ("DataTree" if arviz_1() else "InferenceData")
+    assert group(tree, "posterior")["x"].shape == (2, 3, 1)
 
 
 def test_ula_and_mala_stats(target):

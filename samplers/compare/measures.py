@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from samplers import records
+from samplers import estimates
 from samplers.compare.budget import evaluations
 from samplers.compare.distances import distances as distances_of
 from samplers.compare.names import label
@@ -17,7 +18,7 @@ from samplers.compare.shape import in_standard_errors, misfit, shares
 from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
 from samplers.draws import INDEPENDENT, PARTICLES, Draws
-from samplers.ties import ULPS, joined_draws, precision, tied
+from samplers.still import Still, still
 from targets import Target
 
 ROWS = 65536
@@ -40,19 +41,18 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     """Largest R-hat and least bulk and tail ESS over all variables, ESS by cost, autocorrelation, divergences.
 
     Of weighted draws the ESS is that of the weights: draws resampled from few would look independent.
-    autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws. constant: a variable that
-    all draws agree on, if there is one.
+    autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws. constants, stuck:
+    the scalars that all draws agree on, by construction and though they should move (`samplers.still`).
     """
-    arviz = records.import_arviz()
-    plain = draws.unweighted()
-    values = {name: joined_draws(value) for name, value in plain.constrained.items()}  # ranks see ties
-    posterior = records.dataset(values, plain.variables, {})
-    several = plain.x.shape[0] > 1 and known  # of a single chain ArviZ has a complaint, and no R-hat
-    ess = _extreme(arviz.ess(posterior, method="bulk"), np.nanmin) if known else math.nan
-    tail = _extreme(arviz.ess(posterior, method="tail"), np.nanmin) if known else math.nan
-    share = weight_ess(draws)
-    if not math.isnan(share):
-        ess, tail = (min(value, share * draws.x.shape[1] * draws.x.shape[0]) for value in (ess, tail))
+    values = draws.constrained if known else {}
+    several = draws.x.shape[0] > 1 and known
+    if not known:
+        ess = tail = math.nan
+    elif draws.weight_ess is not None:
+        ess = tail = draws.weight_ess
+    else:
+        ess, tail = (_extreme(estimates.ess(values, method), np.nanmin) for method in ("bulk", "tail"))
+    held = still(draws.unweighted()) if known else Still()
     # of spins the folded ranks, which see spreads, are all the same
     method = "split" if draws.target is not None and draws.target.discrete else "rank"
     spent = evaluations(draws.cost)
@@ -60,38 +60,26 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     return {
         "draws": draws.x.shape[0] * draws.x.shape[1],
         "chains": draws.x.shape[0],
-        "r_hat": _extreme(arviz.rhat(posterior, method=method), np.nanmax) if several else math.nan,
+        "r_hat": _extreme(estimates.r_hat(values, method), np.nanmax) if several else math.nan,
         "ess_bulk": ess,
         "ess_tail": tail,
-        "autocorrelation": plain.x.shape[0] * plain.x.shape[1] / ess if several and ess > 0 else math.nan,
+        "autocorrelation": draws.x.shape[0] * draws.x.shape[1] / ess if several and ess > 0 else math.nan,
         "ess_per_1000_evaluations": 1000 * ess / spent if spent else math.nan,
         "ess_per_second": ess / draws.cost.seconds if draws.cost.seconds else math.nan,
         "acceptance": math.nan if acceptance is None else float(acceptance.double().mean()),
-        "constant": _constant(plain) if known and plain.x[..., 0].numel() > 1 else "",
-        "variables": sum(value[0, 0].numel() for value in plain.constrained.values()),
+        "constants": held.constant,
+        "stuck": held.stuck,
+        "variables": sum(value[0, 0].numel() for value in draws.constrained_points.values()),
         "divergences": int(0 if draws.divergences is None else draws.divergences.sum()),
         "evaluations": spent,
         "seconds": draws.cost.seconds,
     }
 
 
-def _constant(draws: Draws) -> str:
-    """The first scalar that never changes."""
-    for name, value in draws.constrained.items():
-        flat = value.flatten(0, 1)
-        still = tied(flat, flat[0], ULPS * precision(flat) * flat[0].abs()).all(0)
-        for index in np.ndindex(*still.shape):
-            if bool(still[index]):
-                return label(name, index)
-    return ""
-
-
 def weight_ess(draws: Draws) -> float:
     """The effective share of weighted draws, 1 / (n sum of squared normalised weights); NaN without weights."""
-    if draws.log_weights is None:
-        return math.nan
-    weights = draws.log_weights.double().reshape(-1).softmax(0)
-    return float(1 / weights.square().sum()) / len(weights)
+    ess = draws.weight_ess
+    return math.nan if ess is None or draws.log_weights is None else ess / draws.log_weights.numel()
 
 
 def evidence(draws: Draws) -> dict[str, float]:
@@ -121,8 +109,8 @@ def evidence(draws: Draws) -> dict[str, float]:
     }
 
 
-def _extreme(data: Any, reduce: Any) -> float:
-    values = np.concatenate([np.atleast_1d(array.values).ravel() for array in data.data_vars.values()])
+def _extreme(found: Mapping[str, np.ndarray], reduce: Any) -> float:
+    values = np.concatenate([array.ravel() for array in found.values()])
     return math.nan if np.isnan(values).all() else float(reduce(values))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers import records
+from samplers import estimates
 from samplers.compare.names import label
 from samplers.draws import Draws
 from samplers.ties import ULPS, precision, slack, tied
@@ -54,8 +54,10 @@ class Shares:
 
 
 def scalars(draws: Draws) -> dict[str, Tensor]:
-    """The variables, and the target's log-density where the draws carry it: it sees what no variable sees alone."""
-    found = dict(draws.constrained)
+    """The variables of every point, which go with the weights, and the target's log-density where the draws carry it:
+    it sees what no variable sees alone.
+    """
+    found = dict(draws.constrained_points)
     if LOG_DENSITY in draws.stats:
         found["the log-density"] = draws.stats[LOG_DENSITY]
     return found
@@ -73,7 +75,7 @@ def with_log_density(draws: Draws) -> Draws:
 
 def thresholds(draws: Sequence[Draws]) -> dict[str, Tensor]:
     """Quantiles at LEVELS of all draws together, each of `draws` with the same weight."""
-    every = [scalars(one) for one in draws]
+    every = [scalars(one.unweighted()) for one in draws]
     return {
         name: torch.stack([_quantiles(one[name]) for one in every]).mean(0)
         for name in every[0]
@@ -132,11 +134,7 @@ def _events(value: Tensor, at: Tensor) -> Tensor:
 
 def _effective(events: Tensor) -> Tensor:
     """ESS of each event, (events, *shape)."""
-    import xarray as xr
-
-    dims = ("event", "chain", "draw", *(f"d{i}" for i in range(events.ndim - 3)))
-    data = xr.Dataset({"events": xr.DataArray(events.numpy(), dims=dims)})
-    return torch.as_tensor(records.import_arviz().ess(data, method="mean")["events"].values, dtype=torch.float64)
+    return torch.as_tensor(estimates.ess({"events": events.movedim(0, 2)}, "mean")["events"], dtype=torch.float64)
 
 
 def in_standard_errors(a: Tensor, b: Tensor, error: Tensor) -> Tensor:

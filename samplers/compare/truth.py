@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from samplers import records
+from samplers import estimates
 from samplers.compare.shape import Shares, Thresholds, shares, thresholds, with_log_density
 from samplers.draws import Draws
 from targets import Moments, Target
@@ -70,15 +70,14 @@ def mean_and_sd(draws: Draws) -> dict[str, Estimated]:
     sqrt(sum w^2 (x - mean)^2) of the mean and sqrt(sum w^2 ((x - mean)^2 - var)^2) / (2 sd) of the deviation.
     """
     if draws.log_weights is not None:
-        return {name: _weighted(value, draws.log_weights) for name, value in draws.constrained.items()}
-    arviz = records.import_arviz()
-    posterior = records.dataset(draws.constrained, draws.variables, {})
-    errors = [arviz.mcse(posterior, method=method) for method in ("mean", "sd")]
+        return {name: _weighted(value, draws.log_weights) for name, value in draws.constrained_points.items()}
+    errors = [estimates.mcse(draws.constrained, method) for method in ("mean", "sd")]
     found = {}
     for name, value in draws.constrained.items():
         flat = value.double().flatten(0, 1).cpu()
-        mean, sd = (torch.as_tensor(of[name].values, dtype=torch.float64) for of in errors)
-        found[name] = Estimated(flat.mean(0), flat.std(0), mean, sd)
+        first = flat[0]  # taken off, so that the mean of a constant is the constant, and its deviation zero
+        mean, sd = (torch.as_tensor(of[name], dtype=torch.float64) for of in errors)
+        found[name] = Estimated(first + (flat - first).mean(0), (flat - first).std(0), mean, sd)
     return found
 
 

@@ -18,6 +18,7 @@ MANY_DIVERGENCES = 0.01
 LOW_WEIGHT_ESS = 0.05
 NATS = 1.0  # that log Z may be off by where it states no error
 MIXED = 1.05  # of modes: below it the variables tell as much
+MOST_NAMES = 3  # of constants
 COMPARED = ("shape_error_se", "mean_error_se", "mode_error_se")
 
 
@@ -64,7 +65,19 @@ def _verdict(rows: list[Row], facts: Facts, found: Together) -> Verdict:
     cautions = {name: _cautions(answers[name]) for name in names}
     good = [name for name in sound if not faults[name]]
     compared = [name for name in good if any(not math.isnan(number(run, m)) for run in answers[name] for m in COMPARED)]
-    return Verdict(faults, cautions, _conclusion(good, compared, faults, facts, shaped), list(facts.notes))
+    return Verdict(
+        faults, cautions, _conclusion(good, compared, faults, facts, shaped), [*facts.notes, *_constants(rows)]
+    )
+
+
+def _constants(rows: list[Row]) -> list[str]:
+    """What no run ever changes, which is no fault."""
+    names = dict.fromkeys(name for row in rows for name in row.get("constants") or ())
+    if not names:
+        return []
+    some = list(names)[:MOST_NAMES]
+    more = f" and {len(names) - len(some)} more" if len(names) > len(some) else ""
+    return [f"the same in all draws of a run, as they may be: {', '.join(some)}{more}"]
 
 
 def _judged(runs: list[Row]) -> bool:
@@ -126,9 +139,9 @@ def _inner_faults(runs: list[Row]) -> list[str]:
     lost = [run for run in runs if run.get("not_finite")]
     if lost:
         return [f"{lost[0]['not_finite']} of its {lost[0]['draws']} draws are not finite"]
-    still = [run["constant"] for run in runs if run.get("constant")]
-    if still:
-        found.append(f"all its draws of {still[0]} are the same")
+    stuck = [run["stuck"] for run in runs if run.get("stuck")]
+    if stuck:
+        found.append(f"all its draws of {stuck[0][0]} are the same")
     apart = [run for run in runs if number(run, "r_hat") > r_hat_limit(run)]
     torn = _worst(runs, "mode_r_hat")
     if torn > MIXED and any(number(run, "mode_r_hat") > r_hat_limit(run) for run in runs):

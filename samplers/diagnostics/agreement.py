@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers import records
+from samplers import estimates
 from samplers.draws import Draws
 from samplers.ties import joined, slack
 
@@ -68,20 +68,19 @@ def agreement(draws: Mapping[str, Draws]) -> Agreement:
 
 def _largest(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> tuple[float, str]:
     """The largest R-hat over variables, and which; NaN, of draws that never move, counts as largest."""
-    arviz = records.import_arviz()
     found = {}
     for name, a in one.items():
         b = other[name]
         length = min(a.shape[1], b.shape[1])
         parts = [part[:, :length].flatten() for part in (a, b)]
         # ranks see ties, which rounding must not break
-        chains = joined(torch.cat(parts), torch.cat([slack(part) for part in parts])).reshape(-1, length).numpy()
-        if np.ptp(chains) == 0:
+        chains = joined(torch.cat(parts), torch.cat([slack(part) for part in parts])).reshape(-1, length)
+        if bool((chains == chains[0, 0]).all()):
             found[name] = 1.0
             continue
         # of two values the folded ranks, which see spreads, are all the same
-        method = "split" if len(np.unique(chains)) == 2 else "rank"
-        found[name] = float(arviz.rhat(chains, method=method))
+        method = "split" if len(chains.unique()) == 2 else "rank"
+        found[name] = float(estimates.r_hat({name: chains}, method)[name])
     worst = max(found, key=lambda name: _order(found[name]))
     return found[worst], worst
 
@@ -100,7 +99,7 @@ def _columns(draws: Draws) -> dict[str, Tensor]:
             length = value.shape[1] // PARTS
             if length < 2:
                 raise ValueError(f"draws: got {value.shape[1]} of {name} in one chain, expected at least {2 * PARTS}")
-            value = value[0, : PARTS * length].unflatten(0, (PARTS, length))
+            value = value[0, : PARTS * length].unflatten(0, (length, PARTS)).transpose(0, 1)  # copies are neighbours
         shape = value.shape[2:]
         for index in np.ndindex(*shape):
             label = f"{name}[{', '.join(map(str, index))}]" if index else name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers import records
+from samplers import estimates
 from samplers.draws import Draws
 from samplers.ties import precision, tied
 
@@ -55,7 +55,6 @@ def mode_mixing(draws: Draws) -> ModeMixing:
     flat = draws.x.reshape(-1, target.dim)
     labels = torch.cat([_likeliest(target.mode_probabilities(part)) for part in flat.split(ROWS)])
     labels = labels.reshape(chains, count).cpu()
-    arviz = records.import_arviz()
     modes = len(target.modes)
     weights, r_hat, ess = (torch.full((modes,), math.nan, dtype=torch.float64) for _ in range(3))
     for mode in range(modes):
@@ -67,10 +66,10 @@ def mode_mixing(draws: Draws) -> ModeMixing:
             r_hat[mode] = math.nan if same else math.inf
             ess[mode] = 0.0
             continue
-        values = inside.numpy()
+        values = {"inside": inside}
         # ranks of zeros and ones say no more than they do
-        r_hat[mode] = float(arviz.rhat(values, method="split")) if chains > 1 else math.nan
-        ess[mode] = float(arviz.ess(values, method="mean"))
+        r_hat[mode] = float(estimates.r_hat(values, "split")["inside"])
+        ess[mode] = float(estimates.ess(values, "mean")["inside"])
     changes = float((labels[:, 1:] != labels[:, :-1]).double().sum(1).mean()) if count > 1 else math.nan
     return ModeMixing(weights, r_hat, ess, changes)
 

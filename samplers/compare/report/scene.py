@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from samplers import records
+from samplers import estimates
 from samplers.compare.budget import evaluations
 from samplers.compare.facts import SCALARS, Facts
 from samplers.compare.names import label
@@ -142,7 +143,7 @@ def scene_of(comparison: Comparison, target: str, looks: Mapping[str, Look]) -> 
 def _values(draws: Draws, wanted: set[str]) -> Values:
     """The first SCALARS scalars, and those wanted."""
     found: dict[str, np.ndarray] = {}
-    for name, value in draws.constrained.items():
+    for name, value in draws.constrained_points.items():
         array = value.detach().cpu().numpy()
         for index in np.ndindex(*array.shape[2:]):
             scalar = label(name, index)
@@ -160,4 +161,5 @@ def _weights(draws: Draws) -> np.ndarray | None:
 
 def _ess(values: np.ndarray) -> float:
     """Of a part of the chains, which is enough to rank variables by."""
-    return float(records.import_arviz().ess(values[:MOST_CHAINS, :LONGEST]))
+    part = torch.from_numpy(values[:MOST_CHAINS, :LONGEST])
+    return float(estimates.ess({"value": part}, "bulk")["value"])

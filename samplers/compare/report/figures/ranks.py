@@ -18,9 +18,9 @@ SHADES = ("#0072B2", "#5b8fb5", "#0072B2", "#5b8fb5")
 def ranks(scene: Scene) -> Picture | None:
     """Of the chains of each sampler; None where there are no chains, and with ArviZ 1.x, whose rank plots differ."""
     runs = [run for run in scene.chains if len(run.values[scene.slowest]) > 1]
-    arviz = records.import_arviz()
-    if not runs or not hasattr(arviz, "InferenceData"):
+    if not runs or records.arviz_1():
         return None
+    arviz = records.import_arviz()
     columns = across(len(runs))
     figure = new_figure(1.5 * -(-len(runs) // columns) + 0.4)
     for ax, run in zip(panels(figure, len(runs), columns, sharey=False), runs, strict=True):
