@@ -136,7 +136,7 @@ class Run:
             self.warmup.begin(matrix)
             self.kernel = self.warmup.kernel
             state = self.kernel.init(target, x, self.generator)
-        check_starts(state, "chain")
+        check_starts(state, "chain", self.target)
         return state
 
     def _seeks(self, state: State) -> bool:

@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyError, ValueError, TypeError, FileNotFoundError, ModuleNotFoundError, NotImplementedError) as error:
-        text = error.args[0] if isinstance(error, KeyError) else error
-        print(f"unnorm: {text}", file=sys.stderr)
+        text = str(error.args[0] if isinstance(error, KeyError) else error)
+        print(f"unnorm: {' '.join(text.split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("unnorm: interrupted", file=sys.stderr)
@@ -133,6 +133,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
+    from samplers.compare.signature import taken_by
     from samplers.registry import load_target, sampler
 
     _check_out(options.out)
@@ -140,6 +141,10 @@ def _sample(options: argparse.Namespace) -> None:
         draws = _from_fitted(options)
     else:
         kernel, target = sampler(options.sampler or "hmc", options.set), load_target(options.target)
+        taken = taken_by(kernel)
+        for name in _settings(options):
+            if name not in taken:
+                raise ValueError(f"--{name}: {options.sampler or 'hmc'} does not take it, expected it to be left out")
         draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))
     draws.save(options.out)
     print(draws.summary().to_string())

@@ -28,8 +28,8 @@ def remarks(kernel: Any, target: Any, x: Tensor, given: bool, jumps: bool) -> It
         whose = "the score that was passed (`score=`, or `grad=` of from_numpy)" if given else "the score"
         yield (
             f"{whose} is not the gradient of log_prob: {gradient.where}. Where each score depends on its own point "
-            f"alone, samplers with a Metropolis test still follow log_prob, but slowly{_held(jumps)}; others follow neither. "
-            "Pass the gradient, or use RandomWalkMetropolis, which needs none"
+            f"alone, samplers with a Metropolis test still follow log_prob, but slowly{_held(jumps)}; others follow "
+            "neither. Pass the gradient, or use RandomWalkMetropolis, which needs none"
         )
     elif jumps:
         sound = "its gradient agrees with differences" if gradient.right else "its gradient could not be checked"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from samplers.moments import RunningMoments
+from samplers.places import file_place
 from targets import Variable
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def pareto_k(log_weights: Tensor) -> float:
         return float(import_arviz().psislw(finite)[1])
     from arviz_stats.base import array_stats  # type: ignore[import-not-found]
 
-    return float(array_stats.psislw(finite)[1])
+    return float(array_stats.psislw(-finite)[1])  # it takes log-likelihoods, which are those weights negated
 
 
 def to_arviz(groups: Mapping[str, xr.Dataset]) -> Any:
@@ -138,7 +139,8 @@ def to_arviz(groups: Mapping[str, xr.Dataset]) -> Any:
 
 
 def write(path: Path, groups: Mapping[str, xr.Dataset]) -> Path:
-    """One netCDF file, a group each; written beside the path and moved there when complete."""
+    """One netCDF file, a group each; written beside the path, whose folder is made, and moved there when complete."""
+    path = file_place(path, "path")
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     try:

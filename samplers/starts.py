@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from targets import DiscreteTarget, Target
+from targets.linear_algebra import failures_raised, is_failure
 
 if TYPE_CHECKING:
     from samplers.kernels.base import State
@@ -42,8 +43,11 @@ def finite_starts(state: State) -> Tensor:
     return finite if state.score is None else finite & state.score.isfinite().all(-1)
 
 
-def check_starts(state: State, unit: str) -> None:
-    """ValueError that names the first chain or particle (`unit`) whose density is not finite."""
+def check_starts(state: State, unit: str, target: Target | None = None) -> None:
+    """ValueError that names the first chain or particle (`unit`) whose density is not finite.
+
+    target: asked there once more for what its linear algebra says, where that is what failed.
+    """
     failed = (~finite_starts(state)).nonzero()[:, 0].tolist()
     if failed:
         first = failed[0]
@@ -51,8 +55,19 @@ def check_starts(state: State, unit: str) -> None:
         raise ValueError(
             f"init: the density is not finite where {unit} {first} starts: log_prob "
             f"{float(state.log_prob[first])}{score} at x = {brief(state.x[first])} "
-            f"({len(failed)} of {len(state.x)} {unit}s)"
+            f"({len(failed)} of {len(state.x)} {unit}s){_failure(target, state.x[first : first + 1])}"
         )
+
+
+def _failure(target: Target | None, x: Tensor) -> str:
+    """What the linear algebra of a density says at a point where it fails."""
+    try:
+        with failures_raised():
+            if target is not None:
+                target.log_prob(x)
+    except Exception as error:
+        return f"; {type(error).__name__}: {str(error).splitlines()[0]}" if is_failure(error) else ""
+    return ""
 
 
 def brief(values: Any) -> str:

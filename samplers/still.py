@@ -19,7 +19,7 @@ LOOKED_AT = 1000  # draws of which the conditional probability of a change is co
 
 @dataclass(frozen=True)
 class Still:
-    """Scalars that all draws of all chains agree on: stuck, of coordinates that should have moved; constant, the others.
+    """Scalars that all draws agree on: stuck, of coordinates that should have moved; constant, the others.
 
     A scalar that is a function of coordinates that move is constant by construction (the zeros of a Cholesky factor, a
     derived quantity), not stuck. A coordinate of a continuous target that never changes is stuck. That of a discrete

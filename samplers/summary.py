@@ -68,8 +68,8 @@ def complaints(draws: Draws, table: pd.DataFrame) -> list[str]:
         if len(worst):
             found.append(
                 f"R-hat reaches {_above(worst.max())} at {worst.idxmax()} ({len(worst)} of {len(table)} variables "
-                f"above {HIGHEST_R_HAT}): the chains do not agree. They have not mixed, or they sit in different modes; run "
-                "longer, start elsewhere, or use a tempered sampler"
+                f"above {HIGHEST_R_HAT}): the chains do not agree. They have not mixed, or they sit in different "
+                "modes; run longer, start elsewhere, or use a tempered sampler"
             )
     weight_ess = draws.weight_ess
     if weight_ess is not None:  # draws resampled from few are no better than the few

@@ -224,6 +224,8 @@ class Target:
     def _check(self, x: Tensor) -> None:
         if x.shape[-1:] != (self.dim,):
             raise ValueError(f"x: got shape {tuple(x.shape)}, expected (*batch, {self.dim}) for {self.name}")
+        if not x.is_floating_point():
+            raise TypeError(f"x: got {x.dtype}, expected floating-point numbers such as {self.dtype} for {self.name}")
 
     def __repr__(self) -> str:
         return f"{self.name}(dim={self.dim})"

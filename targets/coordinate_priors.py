@@ -36,9 +36,14 @@ from targets.end_transforms import (
     log_counts,
 )
 
+_UNCHECKED: dict[str, constraints.Constraint] = {}  # the distributions that these come from have checked
+_ONE = torch.Size()
+
 
 def in_coordinates(prior: Distribution, transform: transforms.Transform) -> Distribution | None:
     """The law of u when transform(u) follows the prior, or None where no closed form is known here."""
+    if isinstance(transform, transforms.ComposeTransform) and not transform.parts:  # the identity
+        return prior
     if isinstance(prior, Independent):
         inner = in_coordinates(prior.base_dist, transform)
         return inner and Independent(inner, prior.reinterpreted_batch_ndims, validate_args=False)
@@ -138,7 +143,7 @@ class LogGamma(Distribution):
     """u = log g with g ~ Gamma(concentration, rate): log p(u) = a u - b exp(u) + a log b - lgamma(a)."""
 
     support = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints = _UNCHECKED
 
     def __init__(self, concentration: Tensor, rate: Tensor) -> None:
         self.concentration, self.rate = torch.broadcast_tensors(concentration, rate)
@@ -148,7 +153,7 @@ class LogGamma(Distribution):
         a, b = self.concentration, self.rate
         return a * (value + b.log()) - b * value.exp() - torch.lgamma(a)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = _ONE) -> Tensor:
         draws = log_gamma_draws(self.concentration.expand(self._extended_shape(sample_shape)))
         return (draws - self.rate.log()).to(self.rate.dtype)
 
@@ -157,7 +162,7 @@ class LogitBeta(Distribution):
     """u = logit p with p ~ Beta(a, b): log p(u) = a log sigmoid(u) + b log sigmoid(-u) - log B(a, b)."""
 
     support = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints = _UNCHECKED
 
     def __init__(self, concentration1: Tensor, concentration0: Tensor) -> None:
         self.concentration1, self.concentration0 = torch.broadcast_tensors(concentration1, concentration0)
@@ -167,7 +172,7 @@ class LogitBeta(Distribution):
         a, b = self.concentration1, self.concentration0
         return a * logsigmoid(value) + b * logsigmoid(-value) - log_beta(a, b)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = _ONE) -> Tensor:
         shape = self._extended_shape(sample_shape)
         up, down = (log_gamma_draws(c.expand(shape)) for c in (self.concentration1, self.concentration0))
         return (up - down).to(self.concentration1.dtype)
@@ -177,7 +182,7 @@ class LogitKumaraswamy(Distribution):
     """u = logit p with p ~ Kumaraswamy(a, b), the density a b p^(a-1) (1 - p^a)^(b-1)."""
 
     support = constraints.real
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints = _UNCHECKED
 
     def __init__(self, concentration1: Tensor, concentration0: Tensor) -> None:
         self.concentration1, self.concentration0 = torch.broadcast_tensors(concentration1, concentration0)
@@ -193,7 +198,7 @@ class LogitKumaraswamy(Distribution):
         )
         return a.log() + b.log() + a * log_p + (b - 1) * log_rest + logsigmoid(-value)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = _ONE) -> Tensor:
         a, b = (c.double() for c in (self.concentration1, self.concentration0))
         # 1 - p^a = U^(1 / b)
         log_rest = -torch.empty(self._extended_shape(sample_shape), dtype=a.dtype, device=a.device).exponential_() / b
@@ -209,7 +214,7 @@ class StickBreakingDirichlet(Distribution):
     """u of `StickBreaking` with y ~ Dirichlet(a): log p(u) = sum a_k log y_k + lgamma(sum a) - sum lgamma(a_k)."""
 
     support = constraints.real_vector
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints = _UNCHECKED
 
     def __init__(self, concentration: Tensor) -> None:
         self.concentration = concentration
@@ -219,7 +224,7 @@ class StickBreakingDirichlet(Distribution):
         a = self.concentration
         return (a * StickBreaking.log_value(value) - torch.lgamma(a)).sum(-1) + torch.lgamma(a.sum(-1))
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = _ONE) -> Tensor:
         draws = log_gamma_draws(self.concentration.expand(*sample_shape, *self.concentration.shape))
         after = draws.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
         return (draws[..., :-1] - after + log_counts(after)).to(self.concentration.dtype)
@@ -233,7 +238,7 @@ class PartialCorrelations(Distribution):
     """
 
     support = constraints.real_vector
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints = _UNCHECKED
 
     def __init__(self, n: int, concentration: Tensor) -> None:
         column = torch.tril_indices(n, n, -1, device=concentration.device)[1]
@@ -245,7 +250,7 @@ class PartialCorrelations(Distribution):
         each = a * (logsigmoid(2 * value) + logsigmoid(-2 * value)) - log_beta(a, a) + math.log(2)
         return each.sum(-1)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = _ONE) -> Tensor:
         a = self.concentration.expand(*sample_shape, *self.concentration.shape)
         return (0.5 * (log_gamma_draws(a) - log_gamma_draws(a))).to(a.dtype)
 

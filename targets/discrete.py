@@ -129,6 +129,21 @@ class DiscreteTarget(Target):
 
     # Checks
 
+    def _check_values(self, x: Tensor) -> None:
+        """ValueError for a value that is none of `values`; not while differentiating, which is done at real x.
+
+        On the CPU alone: elsewhere every call would wait for the device.
+        """
+        self._check(x)
+        if x.requires_grad or x.device.type != "cpu":
+            return
+        first, *others = self.values.tolist()
+        allowed = x == first
+        for value in others:
+            allowed |= x == value
+        if not bool(allowed.all()):
+            self.check_configuration(x)
+
     def check_configuration(self, x: Tensor, argument: str = "x") -> None:
         """ValueError where a coordinate is none of `values`."""
         self._check(x)
@@ -142,7 +157,7 @@ class UniformSites(DiscreteTarget):
     """Every site uniform on `values`, independent of the others; normalised."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        self._check(x)
+        self._check_values(x)
         return x.new_full(x.shape[:-1], -self.dim * math.log(len(self.values)))
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,7 +217,7 @@ class DiscreteLogDensity(DiscreteTarget):
     def log_prob(self, x: Tensor) -> Tensor:
         from targets.user_function import check_values
 
-        self._check(x)
+        self._check_values(x)
         flat = x.reshape(-1, self.dim)
         return self._beta * check_values(self._fn(flat), flat, "fn").reshape(x.shape[:-1])
 

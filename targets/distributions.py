@@ -34,6 +34,17 @@ def without_validation(prior: Distribution) -> Distribution:
     return quiet
 
 
+def integer_argument(prior: Distribution) -> str | None:
+    """The first tensor of integers that is given where a law takes real numbers, in words; None without one."""
+    taken = getattr(type(prior), "arg_constraints", None)  # of an instance it may raise
+    for name, constraint in taken.items() if isinstance(taken, dict) else ():
+        value = vars(prior).get(name)
+        if isinstance(value, Tensor) and not value.is_floating_point() and not constraint.is_discrete:
+            return f"{type(prior).__name__} has {name} in {value.dtype}"
+    within = getattr(prior, "base_dist", None)
+    return integer_argument(within) if isinstance(within, Distribution) else None
+
+
 def _rebuilt(item: Any, change: Callable[[Any], Any]) -> Any:
     """A copy of a distribution or transform with `change` made to all it holds, transforms gone through."""
     if isinstance(item, transforms._InverseTransform):

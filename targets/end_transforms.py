@@ -112,7 +112,7 @@ def log_counts(x: Tensor) -> Tensor:
 
 
 class CorrelationCholeskyTransform(transforms.Transform):
-    """r = tanh(u) are partial correlations: L_ij = r_ij prod_{k<j} sqrt(1 - r_ik^2), L_ii = prod_{k<i} sqrt(1 - r_ik^2).
+    """r = tanh(u): L_ij = r_ij prod_{k<j} sqrt(1 - r_ik^2), L_ii = prod_{k<i} sqrt(1 - r_ik^2).
 
     The map of torch's CorrCholeskyTransform, with log(1 - r^2) = 2 log sech u, so that the diagonal is exact.
     """

@@ -185,7 +185,8 @@ def from_jax(
     functions of one point are vectorised by `jax.vmap`. dtype: float64 by default, which JAX is switched to
     (`jax.enable_x64`) while it evaluates the target and nowhere else; with float32 it computes in single precision.
     Arrays that `fn` closes over are as they were made: JAX rounds them to float32 unless x64 is enabled then, so make
-    data with NumPy.
+    data with NumPy. JAX 0.10 can fail ("Cannot lower jaxpr with verifier errors") on a NumPy array that it has compiled
+    in both precisions in one process; give each target a copy of it.
 
     constrain: maps what `fn` takes to a dict of named arrays, which draws then carry; `dims` and `coords` name their
     axes and label them. Raises ModuleNotFoundError with the command that installs JAX where it is missing; TypeError or

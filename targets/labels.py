@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-RESERVED = ("chain", "draw", "sample")
+RESERVED = ("chain", "draw")
 
 Shapes = Mapping[str, tuple[int, ...]]
 

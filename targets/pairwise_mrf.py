@@ -86,7 +86,7 @@ class PairwiseMRF(GraphTarget):
         return self.coupled(x) + self.fields
 
     def log_prob(self, x: Tensor) -> Tensor:
-        self._check(x)
+        self._check_values(x)
         return (x * (0.5 * self.coupled(x) + self.fields)).sum(-1, dtype=torch.float64)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:

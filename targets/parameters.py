@@ -16,7 +16,7 @@ from torch.distributions import Distribution, VonMises, constraints, transforms
 
 from targets.arguments import check_integer
 from targets.coordinate_priors import in_coordinates
-from targets.distributions import moved_distribution, without_validation
+from targets.distributions import integer_argument, moved_distribution, without_validation
 from targets.end_transforms import CorrelationCholeskyTransform, IntervalTransform, PositiveTransform, StickBreaking
 
 
@@ -28,6 +28,7 @@ class Parameter:
 
     constraint: constraints.Constraint
     transform: transforms.Transform
+    suited: str  # what to pass as a prior, for messages
 
     def __init__(
         self, shape: Sequence[int], size: int, prior: Distribution | None, dims: str | Sequence[str] | None
@@ -38,6 +39,9 @@ class Parameter:
             raise ValueError(f"dims: got {self.dims} for a parameter of shape {self.shape}, expected one name per axis")
         if prior is not None and not isinstance(prior, Distribution):
             raise TypeError(f"prior: got {type(prior).__name__}, expected a torch.distributions.Distribution")
+        integers = None if prior is None else integer_argument(prior)
+        if integers is not None:
+            raise TypeError(f"prior: {integers}, expected floating-point numbers such as torch.tensor(1.0)")
         self.prior = None if prior is None else without_validation(prior)
         # the prior as a law of u, where it has a closed form
         self.coordinate_prior = None if self.prior is None else in_coordinates(self.prior, self.transform)
@@ -136,7 +140,7 @@ class Parameter:
         if not bool(self.constraint.check(draws).all()) or (inside is not None and not bool(inside.all())):
             raise ValueError(
                 f"{name}: the prior {type(self.prior).__name__} does not have the support of {type(self).__name__}, "
-                "so it is not normalised on it; use a distribution on that support (HalfNormal, Uniform ...)"
+                f"so it is not normalised on it; {self.suited}"
             )
 
     def __repr__(self) -> str:
@@ -148,6 +152,7 @@ class Real(Parameter):
 
     constraint = constraints.real
     transform = transforms.identity_transform
+    suited = "use a distribution on the whole line (Normal, StudentT, Cauchy), or another kind of parameter"
 
     def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         super().__init__(shape, _product(shape), prior, dims)
@@ -158,6 +163,7 @@ class Positive(Parameter):
 
     constraint = constraints.positive
     transform = PositiveTransform()
+    suited = "use a distribution on all positive numbers (HalfNormal, Gamma, LogNormal), or another kind of parameter"
 
     def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         super().__init__(shape, _product(shape), prior, dims)
@@ -179,6 +185,10 @@ class Interval(Parameter):
         self.low, self.high = low, high
         self.constraint = constraints.interval(low, high)
         self.transform = IntervalTransform(low, high)
+        also = ", or a Beta" if (low, high) == (0, 1) else ""
+        self.suited = (
+            f"use a distribution on all of it (Uniform({float(low)}, {float(high)}){also}), or another Interval"
+        )
         super().__init__(shape, _product(shape), prior, dims)
 
 
@@ -190,6 +200,7 @@ class Simplex(Parameter):
 
     constraint = constraints.simplex
     transform = StickBreaking()
+    suited = "use a distribution on the simplex (Dirichlet)"
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         n = check_integer(n, "n", 2)
@@ -198,6 +209,11 @@ class Simplex(Parameter):
 
 class Ordered(Parameter):
     """n increasing numbers: value_1 = u_1, value_k = value_{k-1} + exp(u_k)."""
+
+    suited = (
+        "torch has no distribution of increasing numbers: leave prior= out everywhere and add the priors in a "
+        "log_joint; n independent draws in order have the density n! times the product"
+    )
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         n = check_integer(n, "n", 2)
@@ -214,6 +230,7 @@ class CorrelationCholesky(Parameter):
 
     constraint = constraints.corr_cholesky
     transform = CorrelationCholeskyTransform()
+    suited = "use a distribution of Cholesky factors of correlations (LKJCholesky)"
 
     def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
         n = check_integer(n, "n", 2)

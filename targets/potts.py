@@ -82,7 +82,7 @@ class Potts(GraphTarget):
         return tuple(sites.to(self.device) for sites in grid_colours(self.shape, self.periodic))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        self._check(x)
+        self._check_values(x)
         value = self._coupled_sum(x)
         if self._fieldless:
             return value

@@ -5,6 +5,7 @@ The caller's memory is never the chain's: a function gets a copy of its argument
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,12 @@ _SHAPES = re.compile(
     "|length-1|mat1 and mat2|1D tensors",
     re.IGNORECASE,
 )
-_NUMPY_FOLDER = str(Path(np.__file__).parent)
+# a value at x was asked for as a number of Python: no advice about the batch axis helps, as vmap has no values either
+_LEFT_TORCH = re.compile(r"converted to Python scalars|calling \.item\(\)|data-dependent control flow")
+# of NumPy and of what is built on it, which need not be installed
+_NUMPY_FOLDERS = tuple(
+    f"{Path(np.__file__).parent.parent / name}{os.sep}" for name in ("numpy", "pandas", "scipy", "xarray")
+)
 
 
 def evaluated(
@@ -84,6 +90,11 @@ def _explained(
         return TypeError(
             f"{said}; x comes in {x.dtype}: convert the data it closes over, or pass dtype={other} to the target"
         )
+    if not numpy and _LEFT_TORCH.search(str(error)):
+        return TypeError(
+            f"{said}; it is called with torch tensors, many points at once: write it in torch operations "
+            "(torch.exp, not math.exp; torch.where, not `if` on a value; no float() or .item())"
+        )
     if batched and _SHAPES.search(said) and _is_number(one_point):
         return RuntimeError(said + _OF_ONE_POINT)
     return None
@@ -93,7 +104,7 @@ def _is_numpy(error: Exception) -> bool:
     """Whether NumPy was at work on tensors."""
     step = error.__traceback__
     while step is not None:
-        if step.tb_frame.f_code.co_filename.startswith(_NUMPY_FOLDER):
+        if step.tb_frame.f_code.co_filename.startswith(_NUMPY_FOLDERS):
             return True
         step = step.tb_next
     return any(word in str(error) for word in ("numpy()", "ndarray", "ufunc"))
@@ -132,9 +143,10 @@ def check_gradient(gradient: Any, x: Tensor, argument: str) -> Tensor:
 
 def _check_place(value: Tensor, x: Tensor, argument: str) -> None:
     if value.dtype != x.dtype:
+        other = f", or pass dtype={value.dtype} to the target" if value.is_floating_point() else ""
         raise TypeError(
             f"{argument}: returned {value.dtype} for x in {x.dtype}, expected the dtype of x; "
-            f"convert the data it closes over, or pass dtype={value.dtype} to the target"
+            f"convert the data it closes over{other}"
         )
     if value.device != x.device:
         raise ValueError(

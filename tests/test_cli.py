@@ -1,10 +1,10 @@
 """The command, and the comparison behind it."""
 
 import math
-import os
 import subprocess
 import sys
 
+import pandas
 import pytest
 import torch
 
@@ -13,6 +13,7 @@ import targets
 from samplers import Draws, compare
 from samplers.cli import main
 from samplers.compare.measures import between_modes, mode_weights
+from samplers.compare.table import COLUMNS, format_table
 
 OWN = """
 import torch, targets
@@ -68,15 +69,12 @@ def test_compare_writes_a_page_a_table_and_draws(tmp_path, capsys, own):
     assert printed.partition("index.html")[0] == capsys.readouterr().out.partition("index.html")[0]
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path):
-    """What is printed after the pipe has closed: at once, and at exit."""
-    for buffering in ({}, {"PYTHONUNBUFFERED": "1"}):
-        command = [sys.executable, "-c", "import sys; from samplers.cli import main; sys.exit(main(['list']))"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | buffering}
-        with subprocess.Popen(command, **pipes) as process:
-            process.stdout.close()
-            assert process.stderr.read() == b""
-            assert process.wait() == 0
+def test_a_reader_that_goes_away_ends_the_command_quietly():
+    command = [sys.executable, "-c", "import sys; from samplers.cli import main; sys.exit(main(['list']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
 
 
 def test_ctrl_c_is_one_line(monkeypatch, capsys):
@@ -94,7 +92,7 @@ def test_fit_writes_a_sampler_that_sample_draws_from(own, tmp_path, capsys):
     command = ["fit", f"{own}:made", "--sampler", "dds", "--iterations", "2", "--set", "steps=2", "--seed", "3"]
     assert main([*command, "--out", str(path)]) == 0
     shown = capsys.readouterr().out
-    for word in ("log Z", "ELBO", "exactly known: log Z 1.8379", "2 iterations", "scores", str(path)):
+    for word in ("log Z", "ELBO", "exactly known: log Z 0.0000", "2 iterations", "scores", str(path)):
         assert word in shown
     fitted = samplers.load(path, targets.Gaussian(torch.zeros(2), name="made"))
     assert (fitted.method.steps, fitted.seed, fitted.iterations) == (2, 3, 2)
@@ -106,24 +104,60 @@ def test_fit_writes_a_sampler_that_sample_draws_from(own, tmp_path, capsys):
     assert "target: got the name 'gmm9', expected 'made'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("columns", ["main", "all"])
-def test_the_table_fits_a_terminal_unless_all_columns_are_asked_for(columns, tmp_path, capsys):
-    long = {"a target with a long name, and another half": targets.benchmark("gmm9")}
-    name = "a-sampler-with-a-name-that-goes-on-and-on"
-    given = {f"{name}-1": samplers.MALA(0.1), f"{name}-2": samplers.MALA(0.2)}
-    compare(long, given, chains=4, draws=40, warmup=0, seeds=2, folder=tmp_path)
-    assert main(["report", str(tmp_path), "--columns", columns]) == 0
-    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
-    title = " ".join(lines[: [set(line) for line in lines].index({"-"})])
-    if columns == "all":
-        assert "sliced W2" in title
-        assert f"{name}-2" in lines[-1]
-    else:
-        assert max(map(len, lines)) <= 120
-        assert "R-hat" in title
-        assert "Not shown: " in "\n".join(lines)
-        hung = " ".join(line[26:50].strip() for line in lines)  # long names go on below, and none is cut
-        assert f"{name}-2" in hung.replace("- ", "-")
+NAME = "a-sampler-with-a-name-that-goes-on-and-on"
+
+
+def wide_table():
+    """Every column has something to say."""
+    rows = [{"target": "own: a target with a long name", "sampler": f"{NAME}-{k}", "seed": k} for k in range(3)]
+    for k, row in enumerate(rows):
+        row |= {name: -12.34 / (k + 1) for name, column in COLUMNS.items() if "f" in column.form or "%" in column.form}
+        row |= {name: 0.1234 for name in COLUMNS if name not in row and name not in ("truth", "error")}
+        row |= {"truth": "exact", "error": "ValueError: fn: returned shape (3,)" if k == 2 else ""}
+    return pandas.DataFrame(rows)
+
+
+def test_the_table_fits_a_terminal_and_cuts_no_name():
+    lines = format_table(wide_table()).splitlines()
+    assert max(map(len, lines)) <= 120
+    rule = [set(line) for line in lines].index({"-"})
+    title = " ".join(" ".join(lines[:rule]).split())
+    for word in ("R-hat", "ESS", "log Z", "s.e.", "error"):
+        assert word in title
+    rest = " ".join(lines[rule:])
+    assert rest.count("ValueError") == 1
+    assert "Not shown: " in rest
+    assert "(`--columns all` of the command, `.table` in Python)" in rest
+    start = next(line for line in lines if "target" in line).index("sampler")
+    hung = "".join(line[start : start + 24].rstrip() for line in lines[rule + 1 :])  # long names go on below
+    assert all(f"{NAME}-{k}" in hung for k in range(3))
+
+
+def test_all_columns_are_one_line_a_row():
+    title, rule, *rows = format_table(wide_table(), width=None).splitlines()
+    assert len(rows) == 3
+    assert all(column.title in title for column in COLUMNS.values())
+    assert set(rule) == {"-"}
+    assert "ValueError: fn: returned shape (3,)" in rows[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"), [([], "120"), (["--columns", "main"], "120"), (["--columns", "all"], "None")]
+)
+def test_columns_are_asked_for(arguments, shown, monkeypatch, capsys):
+    class Stored:
+        def report(self, folder):
+            del folder
+
+        def text(self, *, width=120):
+            return f"width {width}"
+
+        def __str__(self):
+            return self.text()
+
+    monkeypatch.setattr(samplers.Comparison, "load", lambda folder: Stored())
+    assert main(["report", "folder", *arguments]) == 0
+    assert f"width {shown}\n" in capsys.readouterr().out
 
 
 def test_all_failed_is_exit_1(tmp_path):
@@ -163,6 +197,8 @@ def test_compare_keeps_to_a_budget(tmp_path, capsys):
         ),
         (["report", "no/folder"], "folder: no/folder holds no finished comparison (grid.json is missing)"),
         (["sample", "gmm9", "--chains", "0", "--out", "x.nc"], "chains: got 0"),
+        (["sample", "gmm9", "--sampler", "smc", "--chains", "4", "--out", "x.nc"], "--chains: smc does not take it"),
+        (["sample", "gmm9", "--sampler", "svgd", "--thin", "2", "--out", "x.nc"], "--thin: svgd does not take it"),
         (
             ["fit", "gmm9", "--sampler", "hmc", "--out", "x.pt"],
             "--sampler: hmc is not trained before it draws, expected one",
@@ -261,7 +297,8 @@ def test_chains_that_stay_in_their_modes_show_in_the_table():
     row = result.table.iloc[0]
     assert row["mode_r_hat"] > 1.5
     assert row["mode_ess"] < 20
-    assert "R-hat of modes" in str(result)
+    assert "R-hat of modes" in result.text(width=None)
+    assert "R-hat of" in str(result)  # and the rest below it
 
 
 def test_a_lost_mode_is_the_worst():

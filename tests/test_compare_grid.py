@@ -137,7 +137,14 @@ def assert_same(one, other):
         ({"draws": 31}, "draws was 30, here 31"),
         ({"samplers": {"exact": Exact(0.5)}}, "contents was "),
         ({"samplers": {"exact": samplers.HMC(step_size=0.5)}}, "sampler was <.*Exact object>, here HMC"),
-        ({"targets": {"t": targets.Gaussian(torch.ones(2))}}, "density was "),
+        (
+            {"targets": {"t": targets.Gaussian(torch.ones(2))}},
+            r"density was -?[\d.]+ at the first point .* here it is -?[\d.]+\. Take",
+        ),
+        (
+            {"targets": {"t": targets.Gaussian(torch.ones(3))}},
+            "density was of dimension 2 with .*, here of dimension 3",
+        ),
         ({"targets": {"t": targets.Gaussian(torch.zeros(2), 1.0 + 1e-4)}}, "density was "),
         ({"init": {"t": lambda n, g: torch.zeros(n, 2)}, "samplers": {"exact": samplers.HMC()}}, "init was None, here"),
         ({"max_evaluations": 10_000, "draws": None}, "budget was , here 10,000 evaluations"),

@@ -230,6 +230,15 @@ def test_weights_from_which_nothing_can_be_drawn(value, tmp_path):
             act()
 
 
+def test_pareto_k_tells_heavy_tails_of_weights_from_light_ones():
+    """Weights exp(k e) with e exponential are Pareto with index k; negated, they are bounded. On ArviZ 0.x and 1.x."""
+    e = torch.empty(1, 20_000, dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(0))
+    for k in (0.3, 0.9):
+        draws = Draws(e[..., None], log_weights=k * e)
+        assert draws.pareto_k == pytest.approx(k, abs=0.15)
+        assert Draws(e[..., None], log_weights=-k * e).pareto_k < 0
+
+
 def test_attributes_of_every_kind_survive_a_file(tmp_path):
     """netCDF knows no truth values, and a text may look like JSON."""
     texts = ("true", "null", "[a, b]", "{", '"', "", "plain")

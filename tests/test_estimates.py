@@ -99,7 +99,7 @@ def test_every_variable_is_judged_whichever_are_shown():
     draws = Draws(shifted(), target=target)
     with pytest.warns(SamplingWarning, match="at b "):
         assert list(draws.summary(var_names=["a"]).index) == ["a"]
-    few = Draws(normal(4, 40, 1))
+    few = Draws(normal(1, 40, 1), attrs={"kind": "independent draws"})
     with pytest.warns(SamplingWarning, match="the effective sample size is"):
         few.summary(kind="stats", round_to=0)
 
@@ -174,6 +174,17 @@ def test_a_spin_that_its_field_pins_is_not_stuck():
 @pytest.mark.parametrize("strength", [0.0, 1.0, -50.0])
 def test_a_spin_that_should_move_is_stuck(strength):
     assert still(spins(field(strength), [0])).stuck == ["x[0]"]
+
+
+def test_a_stuck_spin_beside_a_pinned_one_where_nothing_is_exactly_known():
+    h = torch.zeros(24, dtype=F64)
+    h[0] = 50.0
+    target = targets.PairwiseMRF(torch.zeros(24, 24, dtype=F64), h)
+    assert "mean" not in target.known
+    x = normal(8, 200, 24).sign()
+    x[..., :2] = 1.0
+    held = still(Draws(x, target=target))
+    assert (held.constant, held.stuck) == (["x[0]"], ["x[1]"])
 
 
 def test_a_frozen_phase_is_stuck():

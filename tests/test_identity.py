@@ -1,10 +1,13 @@
 """Whether a density is the one that stored draws belong to: values, what it is made of, what it does."""
 
 import functools
+import logging
 import os
 import subprocess
 import sys
 import threading
+import time
+import types
 
 import numpy as np
 import pandas as pd
@@ -17,7 +20,8 @@ import targets
 from samplers import AIS, DDS, HMC, MALA, SMC, SVGD, AnnealedLangevin
 from samplers.diffusion import ResidualMLP, Training
 from samplers.identity import known
-from samplers.identity.contents import leaves
+from samplers.identity.contents import digest, leaves
+from samplers.identity.known import CHANGES, settled
 from samplers.smoothing import SLIPS
 
 F64 = torch.float64
@@ -298,3 +302,82 @@ def test_an_error_leaves_the_streamed_draws(tmp_path):
     with pytest.raises(RuntimeError, match="the device is gone"):
         HMC(0.3).sample(fragile(counting.calls()), chains=2, draws=12, warmup=0, stream=tmp_path / "new" / "run")
     assert samplers.Draws.load(tmp_path / "new" / "run").x.shape == (2, 3, 2)
+
+
+def whole_module(x):
+    import data_of_a_test
+
+    return np.where(x[:, 0] > 50, data_of_a_test.far, -0.5 * x[:, 0] ** 2)
+
+
+def from_module(x):
+    from data_of_a_test import far
+
+    return np.where(x[:, 0] > 50, far, -0.5 * x[:, 0] ** 2)
+
+
+def nested_module(x):
+    def value():
+        import data_of_a_test as data
+
+        return data.far
+
+    return np.where(x[:, 0] > 50, value(), -0.5 * x[:, 0] ** 2)
+
+
+@pytest.mark.parametrize("function", [whole_module, from_module, nested_module])
+def test_data_of_a_module_that_is_imported_where_it_is_called(function, monkeypatch):
+    module = types.ModuleType("data_of_a_test")
+    monkeypatch.setitem(sys.modules, "data_of_a_test", module)
+    digests = []
+    for module.far in (0.0, 1.0, 0.0):
+        digests.append(digest(function))
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_a_module_that_the_first_evaluation_imports_is_no_change():
+    before, after = {"/a": "1", "/b": "1"}, {"/a": "1", "/b": "2", "/fn/import data.far": "3", "/c": "4"}
+    assert settled(before, after) == {"/a": "1", "/b": CHANGES, "/fn/import data.far": "3", "/c": CHANGES}
+
+
+LOGGER = logging.getLogger("a model")
+
+
+class Node:
+    """Leads to all others, as the objects of a program do."""
+
+    def __init__(self):
+        self.others, self.by_object, self.several = [], {}, set()
+
+
+def nodes(n):
+    made = [Node() for _ in range(n)]
+    for node in made:
+        node.others, node.by_object, node.several = made, {other: 1.0 for other in made}, set(made)
+    return made
+
+
+def test_a_density_that_writes_to_a_log_or_hangs_in_a_web_of_objects_is_known_in_a_moment():
+    web = nodes(40)
+
+    def density(x):
+        LOGGER.debug("%d of %d", len(x), len(web))
+        return -x.square().sum(-1)
+
+    began = time.process_time()
+    found = leaves(density)
+    assert time.process_time() - began < 5
+    assert found["/global LOGGER"] == "logger a model"
+    assert len(found) < 20_000
+
+
+def test_keys_of_any_kind_and_the_items_of_a_set_enter():
+    plain = {(1, "a"): 1.0, (2, "b"): 2.0, 3: 3.0, Node: 4.0}
+    assert digest(plain) == digest(dict(reversed(plain.items())))
+    assert digest(plain) != digest(plain | {(2, "b"): 2.5})
+    assert digest(plain) != digest({(1, "a"): 1.0, (2, "c"): 2.0, 3: 3.0, Node: 4.0})
+    assert digest({1, 2, (3, 4)}) == digest({(3, 4), 2, 1}) != digest({1, 2, (3, 5)})
+    one, other = Node(), Node()
+    other.others = [1]
+    assert digest({one}) != digest({other})
+    assert digest({one: 1}) != digest({other: 1})

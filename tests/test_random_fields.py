@@ -122,3 +122,30 @@ def test_many_sites_and_few_have_the_fields_of_the_whole_lattice(sites, generato
     torch.testing.assert_close(
         target.conditional_logits(x, sites)[..., 1], target.local_fields(x)[:, sites], rtol=0, atol=1e-14
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong", "words"),
+    [
+        (targets.Ising((3, 3), 0.3), [0.0, 1.0], r"x: got 0.0 at a site, expected one of \[-1.0, 1.0\]"),
+        (targets.PairwiseMRF(torch.zeros(3, 3)), [1.0, 2.0], "x: got 2.0 at a site"),
+        (targets.Potts((3, 3), 3, 0.4), [0.0, 3.0], "x: got 3.0 at a site"),
+        (targets.Potts((3, 3), 3, 0.4), [-1.0, 0.0], "x: got -1.0 at a site"),
+        (targets.Potts((2, 2), 3, 0.4, periodic=False), [0.5, 1.0], "x: got 0.5 at a site"),
+        (targets.Ising((3, 3), 0.3), [math.nan], "x: got nan at a site"),
+        (targets.DiscreteLogDensity(lambda x: x.sum(-1), 2), [0.0, 1.0], "x: got 0.0 at a site"),
+        (targets.Ising((3, 3), 0.3).prior, [0.0, 1.0], "x: got 0.0 at a site"),
+    ],
+)
+def test_values_that_no_site_has_are_refused(target, wrong, words):
+    x = torch.tensor(wrong).repeat(target.dim)[: target.dim].expand(2, -1)
+    with pytest.raises(ValueError, match=words):
+        target.log_prob(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_integer_spins_are_refused_in_words(dtype):
+    with pytest.raises(
+        TypeError, match="x: got torch.(int64|bool), expected floating-point numbers such as torch.float"
+    ):
+        targets.Ising((3, 3), coupling=0.2).log_prob(torch.ones(2, 9, dtype=dtype))

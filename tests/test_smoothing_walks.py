@@ -283,3 +283,15 @@ def test_diffusive_gibbs_evaluates_nothing_twice():
         cost = kernel.sample(mixture(), chains=3, draws=10, warmup=0, seed=1).cost
         first = 1 if steps else 0
         assert (cost.log_prob, cost.score) == (3 * (1 + 10 * log_probs), 3 * (first + 10 * scores))
+
+
+def test_a_density_that_begins_to_fail_leaves_diffusive_gibbs_where_it_stands():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 2, generator=generator, dtype=torch.float64)
+    failing = targets.LogDensity(lambda x: x.sum(-1) * torch.nan, 2, dtype=torch.float64)
+    kernel = DiffusiveGibbs(sigma=1.0)
+    state = kernel.init(targets.Gaussian(torch.zeros(2, dtype=torch.float64)), x, generator)
+    after, info = kernel.step(failing, state, generator)
+    for name in ("x", "log_prob", "score"):
+        assert torch.equal(getattr(after, name), getattr(state, name))
+    assert info.diverging.all()

@@ -200,6 +200,7 @@ def test_double_precision_on_the_cpu_only(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")  # a step that diverges
 @EVERY
 def test_hmc_finds_the_exact_moments(name):
     draws = samplers.HMC().sample(made(name), chains=8, draws=400, warmup=300, seed=0)
@@ -212,15 +213,11 @@ def test_hmc_finds_the_exact_moments(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")  # a step that diverges
 @EVERY
 def test_it_stands_in_a_comparison(name, tmp_path):
-    result = samplers.compare(
-        {name: made(name)},
-        {"hmc": samplers.HMC()},
-        seeds=1,
-        folder=tmp_path,
-        options={"hmc": {"chains": 4, "draws": 50}},
-    )
+    hmc = (samplers.HMC(), {"chains": 4, "draws": 50, "warmup": 50})
+    result = samplers.compare({name: made(name)}, {"hmc": hmc}, folder=tmp_path)
     assert [row["error"] for row in result.rows] == [""]
 
 
@@ -294,16 +291,17 @@ def test_memory_that_jax_hands_back_is_copied(jax):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-def test_precision_is_the_targets_and_jax_stays_as_it_was(jax, dtype):
+@pytest.mark.parametrize("around", [True, False])
+def test_precision_is_the_targets_and_jax_stays_as_it_was(jax, dtype, around):
     before = jax.config.jax_enable_x64
-    for around in (True, False):
-        with jax.enable_x64(around):
-            target = targets.from_jax(jax_schools, 10, dtype=dtype)
-            assert target.log_prob(points().to(dtype)).dtype == dtype
-            assert jax.config.jax_enable_x64 == around
+    y = Y.copy()  # JAX may mix up the precisions of an array that it has traced in both
+    with jax.enable_x64(around):
+        target = targets.from_jax(lambda x: -0.5 * ((y - x) ** 2).sum(), 8, dtype=dtype)
+        x = torch.full((3, 8), 1 / 3, dtype=dtype)
+        torch.testing.assert_close(target.score(x), torch.from_numpy(y).to(dtype) - x)
+        assert target.log_prob(x).dtype == dtype
+        assert jax.config.jax_enable_x64 == around
     assert jax.config.jax_enable_x64 == before
-    single = from_jax().to(dtype=torch.float32)
-    torch.testing.assert_close(single.score(points().float()), BUILT_IN.score(points()).float(), rtol=1e-3, atol=1e-3)
 
 
 def test_functions_that_cannot_be_used_are_named(jax):

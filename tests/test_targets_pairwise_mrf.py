@@ -270,3 +270,24 @@ def test_bad_fields_temperature_and_points():
         targets.PairwiseMRF(matrix).log_prob(torch.ones(4, 3))
     with pytest.raises(ValueError, match="x: got 0.0 at a site"):
         targets.PairwiseMRF(matrix).check_configuration(torch.zeros(1, 2))
+
+
+FOREIGN = {
+    "Ising 0/1": (targets.Ising((3, 4)), torch.zeros(2, 12), r"x: got 0.0 at a site, expected one of \[-1.0, 1.0\]"),
+    "pairwise": (targets.PairwiseMRF(torch.zeros(3, 3)), torch.tensor([1.0, -1.0, 2.0]), "x: got 2.0 at a site"),
+    "Potts from 1": (
+        targets.Potts((3, 3), 3),
+        torch.full((2, 9), 3.0),
+        r"x: got 3.0 at a site, expected one of \[0.0, 1.0, 2.0\]",
+    ),
+    "Potts negative": (targets.Potts((3, 3), 3), torch.full((9,), -1.0), "x: got -1.0 at a site"),
+    "Potts between": (targets.Potts((3, 3), 3), torch.full((9,), 0.5), "x: got 0.5 at a site"),
+    "not a number": (targets.Ising((3, 4)), torch.full((12,), float("nan")), "x: got nan at a site"),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_values_that_a_site_cannot_take_are_refused(case):
+    target, x, message = FOREIGN[case]
+    with pytest.raises(ValueError, match=message):
+        target.log_prob(x)

@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.distributions import (
     Gamma,
     HalfCauchy,
     HalfNormal,
+    Independent,
     LKJCholesky,
     LogNormal,
     MultivariateNormal,
@@ -192,6 +194,20 @@ def test_a_prior_with_another_support_is_refused(case):
         targets.Prior({"a": make(prior=prior)})
 
 
+@pytest.mark.parametrize("case", WRONG_SUPPORT)
+def test_the_prior_that_is_refused_is_not_advised(case):
+    make, prior, _ = WRONG_SUPPORT[case]
+    with pytest.raises(ValueError, match="does not have the support") as caught:
+        targets.Prior({"a": make(prior=prior)})
+    advised = re.findall(r"\w+", str(caught.value).split("normalised on it; ")[1])
+    assert type(prior).__name__ not in advised or advised[advised.index("Uniform") :][1:5] == ["0", "0", "1", "0"]
+
+
+def test_increasing_numbers_are_sent_to_a_log_joint():
+    with pytest.raises(ValueError, match="leave prior= out everywhere and add the priors in a log_joint"):
+        targets.Prior({"a": targets.Ordered(2, prior=Normal(0.0, 1.0))})
+
+
 def test_a_prior_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"parameters\['a'\]: its prior draws shape \(3,\), expected \(2,\)"):
         targets.Prior({"a": targets.Real(2, prior=Normal(torch.zeros(3), 1.0))})
@@ -217,6 +233,16 @@ ERRORS = {
         lambda: targets.Real(prior=1.0),
         TypeError,
         r"prior: got float, expected a torch\.distributions\.Distribution",
+    ),
+    "a prior of integers": (
+        lambda: targets.Real(prior=Normal(torch.tensor(0), torch.tensor(1))),
+        TypeError,
+        r"prior: Normal has loc in torch\.int64, expected floating-point numbers",
+    ),
+    "a prior of integers within": (
+        lambda: targets.Real(3, prior=Independent(Normal(torch.zeros(3, dtype=torch.int32), 1.0), 1)),
+        TypeError,
+        r"prior: Normal has loc in torch\.int32",
     ),
     "names of other axes": (
         lambda: targets.Real(3, dims=("row", "column")),

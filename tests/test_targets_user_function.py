@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
 
+import samplers
 import targets
 from targets.linear_algebra import failures_raised
 
@@ -113,7 +115,7 @@ def test_derived_values_do_not_change_the_parameters_beside_them():
 @pytest.mark.parametrize("batched", [True, False])
 def test_what_a_function_returns_is_not_memory_that_it_uses_again(batched):
     shape = (7,) if batched else ()
-    value, slope = np.zeros(shape), np.zeros(shape + (3,))
+    value, slope = np.zeros(shape), np.zeros((*shape, 3))
 
     def density(x):
         return np.multiply(-0.5, (x**2).sum(-1), out=value) if batched else np.copyto(value, -0.5 * (x @ x)) or value
@@ -255,6 +257,7 @@ def numpy_of_tensors(x):
 
 
 HELD = torch.eye(3, dtype=F64)
+COLUMN = pd.Series([1.0, 2.0])
 MISTAKES = {
     "one point": (lambda: targets.LogDensity(lambda x: -x @ x, 3).score(X.float()), "pass batched=False"),
     "one point by index": (
@@ -293,6 +296,30 @@ MISTAKES = {
         lambda: targets.LogDensity(lambda x: -x.sum(-1), 3, score=lambda x: -x.double()).score(X.float()),
         r"score: returned torch\.float64 for x in torch\.float32",
     ),
+    "values of integers": (
+        lambda: targets.LogDensity(lambda x: (x > 0).sum(-1), 3).log_prob(X.float()),
+        "convert the data it closes over$",
+    ),
+    "math in a posterior": (
+        lambda: targets.Posterior(lambda a: -math.exp(a), {"a": targets.Real()}),
+        r"torch\.exp, not math\.exp",
+    ),
+    "math at one point": (
+        lambda: targets.Posterior(lambda a: -math.exp(a), {"a": targets.Real()}, batched=False),
+        r"torch\.exp, not math\.exp",
+    ),
+    "if at one point": (
+        lambda: targets.LogDensity(lambda x: -x[0] if x[0] > 0 else x[0], 1, batched=False).log_prob(X[:, :1].float()),
+        "not `if` on a value",
+    ),
+    "a pandas column": (
+        lambda: targets.Posterior(lambda a: -(a[:, None] - COLUMN).square().sum(-1), {"a": targets.Real()}),
+        "write it in torch operations",
+    ),
+    "a pandas column at one point": (
+        lambda: targets.Posterior(lambda a: -((a * COLUMN) ** 2).sum(-1), {"a": targets.Real()}, batched=False),
+        "write it in torch operations",
+    ),
     "a random posterior": (
         lambda: targets.Posterior(lambda a: -(a**2) + torch.rand(len(a), dtype=F64), {"a": targets.Real()}),
         "log_joint: is random: two evaluations",
@@ -328,3 +355,10 @@ def test_an_error_of_the_users_own_is_left_as_it_is():
 
     with pytest.raises(ValueError, match="^my own words$"):
         targets.LogDensity(careful, 3, dtype=F64).log_prob(X)
+
+
+def test_a_start_whose_matrix_cannot_be_factorised_is_told_with_the_librarys_words():
+    with pytest.raises(ValueError, match=r"init: the density is not finite where chain 1 starts: .*cholesky"):
+        samplers.HMC().sample(
+            FACTORS["cholesky"], chains=2, draws=2, warmup=0, init=torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]), seed=0
+        )

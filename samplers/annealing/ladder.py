@@ -171,6 +171,11 @@ class LadderWarmup(Warmup):
         self._seen = 0
         self._renew()
 
+    @property
+    def jumps(self) -> bool:  # type: ignore[override]
+        """Whether the target was found to jump; the densities of other temperatures are not looked at."""
+        return self._levels[-1].jumps
+
     def begin(self, matrix: Tensor) -> None:
         for level in self._levels:
             level.begin(matrix)
@@ -207,6 +212,7 @@ class LadderWarmup(Warmup):
             "betas": list(self.kernel.betas),
             "rejection": self._rejection,
             "seen": self._seen,
+            "remarks": self.remarks,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -214,4 +220,5 @@ class LadderWarmup(Warmup):
             level.load_state_dict(saved)
         self.kernel = replace(self.kernel, temperatures=tuple(state["betas"]))
         self._rejection, self._seen = state["rejection"].to(self._rejection.device), state["seen"]
+        self.remarks = state["remarks"]
         self._renew()

@@ -50,15 +50,15 @@ def reaching(base: Base, target: Target) -> Base:
     whole = -float(across.max()) - target.dim
     if float(index.min()) < LEAST_INDEX or whole < LEAST_INDEX:
         return base
-    place = {"dtype": target.dtype, "device": target.device}
+    like = torch.empty((), dtype=target.dtype, device=target.device)
     heavy: list[Target] = []
     if bool((index <= LIGHTEST).any()):
         dof = torch.where(index <= LIGHTEST, index.clamp_min(LOWEST_DOF), torch.inf)
         width = torch.where(dof.isinf(), points.std(0), spread)
-        heavy.append(StudentProduct(middle.to(**place), width.to(**place), dof.to(**place)))
+        heavy.append(StudentProduct(middle.to(like), width.to(like), dof.to(like)))
     if target.dim > 1 and whole <= LIGHTEST:
-        factor = _factor(white, spread).to(**place)
-        heavy.append(EllipticStudent(middle.to(**place), factor, max(whole, LOWEST_DOF)))
+        factor = _factor(white, spread).to(like)
+        heavy.append(EllipticStudent(middle.to(like), factor, max(whole, LOWEST_DOF)))
     if not heavy:
         return base
     shares = [1 - SHARE, *(SHARE / len(heavy) for _ in heavy)]

@@ -56,11 +56,25 @@ def _of_density(asked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         return ["it was not written down what the density was made of"]
     same, unlike = made_alike(*(Made(one["made"], one["steps"]) for one in (asked, now)))
     for name, (one, other) in {"": (a, b), " where it was drawn": _at_draws(asked, now)}.items():
-        if not close(one, other, CANCELLING if same else 1.0):
-            return [f"density{name} was {one}, here {other}"]
+        slack = CANCELLING if same else 1.0
+        if not close(one, other, slack):
+            return [f"density{name} was {_apart(one, other, slack)}"]
     values = [*([] if isinstance(a, str) else a[2:]), *_at_draws(asked, now)[0][2:]]
     other = made_otherwise(same, unlike, bool(torch.tensor(values).isfinite().any()))
     return [] if other is None else [f"the density is another one: {other}"]
+
+
+def _apart(one: Sequence[float] | str, other: Sequence[float] | str, slack: float) -> str:
+    """The first values at which two densities differ, in words; their dimension and dtype, or error, where those do."""
+    if not isinstance(one, str) and not isinstance(other, str) and list(one[:2]) == list(other[:2]):
+        for a, b in zip(one[2:], other[2:], strict=False):
+            if not close([*one[:2], a], [*one[:2], b], slack):
+                return f"{a} at the first point that tells them apart, here it is {b}"
+    return f"{_told(one)}, here {_told(other)}"
+
+
+def _told(known: Sequence[float] | str) -> str:
+    return known if isinstance(known, str) else f"of dimension {known[0]:g} with eps {known[1]:g}"
 
 
 def _at_draws(asked: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[float], list[float]]:

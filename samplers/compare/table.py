@@ -24,6 +24,7 @@ FIRST = (
     ("shape_error_se",),
     ("log_z", "log_z_se", "log_z_true"),
     ("worst_mode", "worst_mode_true"),
+    ("mode_r_hat",),
     ("seconds",),
     ("pareto_k",),
     ("divergences",),

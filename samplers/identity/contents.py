@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import logging
 import re
 import sys
 import types
@@ -24,8 +25,10 @@ from torch.distributions import Distribution
 from torch.distributions.utils import lazy_property
 
 DEEPEST = 60
+MOST = 200_000  # things looked at in one digest, some seconds; what comes after them is opaque
 MANY = 20  # leaves from which an object that comes twice is named by its first place the second time
 OPAQUE = "opaque"  # begins the word for what cannot be looked into
+OBJECT = "an object of"  # begins the word for a key that holds other things
 ALIAS = "cycle"
 COMPILED = "compiled"  # the word for what torch.compile made
 LIBRARIES = frozenset(
@@ -54,6 +57,7 @@ def opaque(found: Mapping[str, str]) -> bool:
 class _Walk:
     def __init__(self, found: dict[str, str]) -> None:
         self.found = found
+        self.looked_at = 0
         self.above: list[int] = []  # the ids of what is being looked into, which may lead back to itself
         self.met: dict[int, tuple[str, Any]] = {}  # by id, where it was met; held, so that no id is given again
 
@@ -69,7 +73,8 @@ class _Walk:
         if id(value) in self.above:
             self.found[way] = f"{ALIAS} {len(self.above) - self.above.index(id(value))}"
             return
-        if depth > DEEPEST:
+        self.looked_at += 1
+        if depth > DEEPEST or self.looked_at > MOST:
             self.found[way] = OPAQUE
             return
         if id(value) in self.met:
@@ -133,6 +138,8 @@ def _word(value: Any) -> str | None:
         return of_array(value)
     if isinstance(value, (types.BuiltinFunctionType, np.ufunc)) and _of_library(getattr(value, "__self__", None)):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
+    if isinstance(value, logging.Logger):
+        return f"logger {value.name}"
     if isinstance(value, types.ModuleType) or (isinstance(value, type) and _of_library(value)):
         return f"{value.__name__} {getattr(value, '__module__', '')}"
     return None
@@ -151,7 +158,7 @@ def _parts(value: Any) -> tuple[str, Parts | None]:
     if isinstance(value, (list, tuple)):
         return kind, _numbered(value)
     if isinstance(value, (set, frozenset)):
-        return kind, ((digest(item), None) for item in sorted(value, key=digest))
+        return kind, _of_set(value)
     if isinstance(value, np.ndarray):
         return f"{kind}{value.shape}", _numbered([value.dtype.str, *np.asarray(value).reshape(-1).tolist()])
     original = getattr(value, "_torchdynamo_orig_callable", None)
@@ -191,8 +198,30 @@ def _numbered(values: Any) -> Parts:
 
 
 def _of_mapping(value: Mapping[Any, Any]) -> Parts:
-    named = [(key if isinstance(key, str) else digest(key), item) for key, item in value.items()]
-    return iter(sorted(named, key=lambda pair: pair[0]))
+    for place, (name, key) in enumerate(sorted(((_key(key), key) for key in value), key=lambda pair: pair[0])):
+        if name.startswith(OBJECT):  # a way of its own, which two keys of one kind share otherwise
+            name = f"{place} {name}"
+            yield f"{name} key", key
+        yield name, value[key]
+
+
+def _of_set(value: set[Any] | frozenset[Any]) -> Parts:
+    for place, (name, item) in enumerate(sorted(((_key(item), item) for item in value), key=lambda pair: pair[0])):
+        yield str(place), item if name.startswith(OBJECT) else name
+
+
+def _key(value: Any) -> str:
+    """A key of a mapping or an item of a set as a word, by which they are sorted; of an object that of its kind."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (tuple, frozenset)):
+        parts = sorted(map(_key, value)) if isinstance(value, frozenset) else [*map(_key, value)]
+        return f"{OBJECT} " * any(part.startswith(OBJECT) for part in parts) + f"({','.join(parts)})"
+    word = _word(value)
+    if word is not None:
+        return word
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{OBJECT} {named.__module__}.{named.__qualname__}"
 
 
 def _of_frame(value: Any) -> Parts:
@@ -224,16 +253,25 @@ def _of_function(value: types.FunctionType) -> Parts:
             if name in value.__globals__:
                 found = value.__globals__[name]
                 yield f"global {name}", found
-                if isinstance(found, types.ModuleType) and not _of_library(found.__name__):
-                    for attribute in sorted(_attributes(value.__code__)):
-                        if hasattr(found, attribute):
-                            yield f"global {name}.{attribute}", getattr(found, attribute)
+                if isinstance(found, types.ModuleType):
+                    yield from _of_module(found, f"global {name}", value.__code__)
+        for name in sorted(_instructions(value.__code__)[2]):  # imported where it is called
+            if isinstance(module := sys.modules.get(name), types.ModuleType):
+                yield from _of_module(module, f"import {name}", value.__code__)
     for name in sorted(cells):
         yield f"closure {name}", cells[name]
     yield "defaults", value.__defaults__
     yield "named defaults", value.__kwdefaults__
     if value.__dict__ and not own:
         yield "attributes", {k: v for k, v in value.__dict__.items() if k != "__wrapped__"}
+
+
+def _of_module(module: types.ModuleType, way: str, code: types.CodeType) -> Parts:
+    """What the code may look up in a user's module."""
+    if not _of_library(module.__name__):
+        for attribute in sorted(_attributes(code)):
+            if hasattr(module, attribute):
+                yield f"{way}.{attribute}", getattr(module, attribute)
 
 
 def _cell(cell: types.CellType) -> Any:
@@ -244,20 +282,25 @@ def _cell(cell: types.CellType) -> Any:
 
 
 @functools.cache
-def _instructions(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+def _instructions(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The globals that code looks up, the attributes, and the modules that it imports."""
     names: set[str] = set()
     attributes: set[str] = set()
+    modules: set[str] = set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             names.add(str(instruction.argval))
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"):
             attributes.add(str(instruction.argval))
+        elif instruction.opname == "IMPORT_NAME":
+            modules.add(str(instruction.argval))
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             inner = _instructions(constant)
             names |= inner[0]
             attributes |= inner[1]
-    return frozenset(names), frozenset(attributes)
+            modules |= inner[2]
+    return frozenset(names), frozenset(attributes), frozenset(modules)
 
 
 def _names(code: types.CodeType) -> frozenset[str]:

@@ -27,6 +27,7 @@ from targets import Target
 POINTS = 4  # enough to know a density again by; all would be a copy of the chains
 ROUNDING = 64.0  # in eps of the dtype and the value's own size, at least 1: sums in another order, another CPU
 CANCELLING = 64.0  # times as much where all else says that it is the same, for sums whose terms cancel
+IMPORTED = "/import "  # in the way to what a function imports
 CHANGES = "changes"  # in place of a word: what an evaluation changes, such as a count of calls
 SHOWN = 3
 
@@ -128,7 +129,9 @@ class Watched(Counted):
 
 
 def settled(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """The words of before, less those that an evaluation changes."""
+    """The words of before, less those that an evaluation changes; modules that it was the first to import are added."""
+    imported = {way: word for way, word in after.items() if IMPORTED in way and way not in before}
+    before = {**before, **imported}
     return {way: before[way] if after.get(way) == before.get(way) else CHANGES for way in {**before, **after}}
 
 

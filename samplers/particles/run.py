@@ -95,7 +95,7 @@ class _Run:
             # starts chosen here are drawn again until the density is finite; those that a user gives are not
             x = torch.where(good[:, None], state.x, positions(None, n, inner, generator))
             state = self.method.init(self.target, x)
-        check_starts(state, "particle")
+        check_starts(state, "particle", self.target)
         if not bool(self.method.squared_bandwidth(state.x) > 0):
             raise ValueError(
                 "init: at least half of the pairs of particles coincide, so that their median distance is 0; "

@@ -142,7 +142,7 @@ class ChainPeer(Peer):
             # starts chosen here are drawn again until the density is finite; those that a user gives are not
             x = torch.where(good[:, None], x, positions(None, plan.chains, target.inner, generator))
             state = evaluate(target, x, self.needs_score)
-        check_starts(state, "chain")
+        check_starts(state, "chain", target)
         return x
 
     def _draws(self, run: ChainRun, target: Counted, plan: Plan, seconds: float) -> Draws:

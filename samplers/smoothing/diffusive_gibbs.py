@@ -156,7 +156,9 @@ class DiffusiveGibbs(Kernel):
         away = inner.x - given.y
         log_prob = inner.log_prob + 0.5 * away.square().sum(-1) / sigma**2
         score = None if inner.score is None else inner.score + away / sigma**2
-        return State(inner.x, log_prob, score), Info(rate, bad)
+        # a density that has begun to fail where a chain stands leaves it there, with what is known of the place
+        new, guard = always(state, State(inner.x, log_prob, score))
+        return new, Info(rate, bad | guard.diverging)
 
     def _redraw(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         """New spins from the whole of their law given y."""

@@ -1,4 +1,4 @@
-"""Rank plots of the variable that mixes worst, by ArviZ."""
+"""Rank plots of the variable that mixes worst (Vehtari et al. 2021), which ArviZ 1.x no longer draws as bars."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from samplers import records
 from samplers.compare.report.figures.picture import Picture
 from samplers.compare.report.scene import Scene
 from samplers.compare.report.style import MUTED, across, heading, new_figure, panels, png
 
 CHAINS, BINS = 4, 16
+APART = 0.6  # height of the line of a flat histogram, where chains are one apart
 SHADES = ("#0072B2", "#5b8fb5", "#0072B2", "#5b8fb5")
 
 
 def ranks(scene: Scene) -> Picture | None:
-    """Of the chains of each sampler; None where there are no chains, and with ArviZ 1.x, whose rank plots differ."""
+    """Of the chains of each sampler; None where there are no chains."""
     runs = [run for run in scene.chains if len(run.values[scene.slowest]) > 1]
-    if not runs or records.arviz_1():
+    if not runs:
         return None
-    arviz = records.import_arviz()
     columns = across(len(runs))
     figure = new_figure(1.5 * -(-len(runs) // columns) + 0.4)
     for ax, run in zip(panels(figure, len(runs), columns, sharey=False), runs, strict=True):
         values = run.values[scene.slowest]
         which = np.linspace(0, len(values) - 1, min(CHAINS, len(values))).round().astype(int)
-        _plot(arviz, ax, values[which])
+        _plot(ax, values[which])
         ax.set_title(heading(run.sampler, columns))
     figure.supxlabel(f"rank of {scene.slowest} among these chains, from least to largest", fontsize=8.5)
     return Picture(
@@ -39,16 +38,17 @@ def ranks(scene: Scene) -> Picture | None:
     )
 
 
-def _plot(arviz: Any, ax: Any, values: np.ndarray) -> None:
-    arviz.plot_rank(
-        {"x": values},
-        kind="bars",
-        bins=BINS,
-        colors=list(SHADES[: len(values)]),
-        labels=False,
-        ax=np.array([ax]),
-        ref_line_kwargs={"color": MUTED, "linewidth": 0.7},
-        show=False,
-    )
-    ax.set_title("")
+def _plot(ax: Any, values: np.ndarray) -> None:
+    """A histogram of ranks for each chain, one above the other, about the line that they would all reach if flat."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values).reshape(values.shape)
+    edges = np.linspace(0, values.size, BINS + 1)
+    flat = values.shape[1] / BINS
+    for row, (own, shade) in enumerate(zip(ranks, SHADES, strict=False)):
+        count = np.histogram(own, edges)[0] / flat
+        ax.bar(edges[:-1], APART * count, np.diff(edges), bottom=row, color=shade, align="edge", linewidth=0)
+        ax.axhline(row + APART, color=MUTED, linewidth=0.7)
     ax.set_xticks([])
+    ax.set_yticks(np.arange(len(values)), [str(row) for row in range(len(values))])
+    ax.set_ylabel("chain")
