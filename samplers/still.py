@@ -35,7 +35,7 @@ def still(draws: Draws) -> Still:
     if draws.x[..., 0].numel() < 2:
         return Still()
     x = draws.x.reshape(-1, draws.x.shape[-1])
-    unmoved = (x == x[0]).all(0)
+    unmoved = _alike(draws.x)
     stuck = unmoved.clone()
     if draws.target is not None and draws.target.discrete:
         stuck[unmoved] = ~_pinned(draws.target, x, unmoved.nonzero()[:, 0])
@@ -53,8 +53,8 @@ def _places(mask: Tensor) -> list[tuple[int, ...]]:
 
 def _alike(value: Tensor) -> Tensor:
     """Which scalars of (chains, draws, *shape) all draws agree on but for rounding, of its shape."""
-    first = value[:1, :1]
-    return tied(value, first, ULPS * precision(value) * first.abs()).all(1).all(0)
+    first = value[:1, :1].double()  # truth values too
+    return tied(value.double(), first, ULPS * precision(value) * first.abs()).all(1).all(0)
 
 
 def _label(name: str, index: tuple[int, ...]) -> str:

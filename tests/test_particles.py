@@ -364,6 +364,7 @@ def test_same_seed_same_bits_and_another_seed_others(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.filterwarnings("ignore:the particles have not arrived")  # in so few iterations
 @EVERY
 @pytest.mark.parametrize("optimiser", ["sgd", "adagrad", "adam"])
 @pytest.mark.parametrize("at", [2, 17])
@@ -412,6 +413,7 @@ def test_what_a_run_records(tmp_path):
     assert again.attrs["final_bandwidth"] == draws.attrs["final_bandwidth"]
 
 
+@pytest.mark.filterwarnings("ignore:the particles have not arrived")  # in so few iterations
 def test_starts_are_the_priors_where_there_is_one_and_are_drawn_again_where_the_density_is_not_finite():
     prior = torch.distributions.Normal(0.0, 5.0)
     model = targets.Posterior(log_likelihood=lambda mu: -((mu - 1) ** 2), parameters={"mu": targets.Real(prior=prior)})
