@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 WEIGHTED = "weighted_"  # before the names of groups that hold weighted points
+FEWEST_IN_TAIL = 5
 TORCH_DTYPE = "torch_dtype"  # attribute of an array that is held in another dtype
 
 
@@ -119,13 +121,33 @@ def arviz_1() -> bool:
 
 
 def pareto_k(log_weights: Tensor) -> float:
-    """Pareto k-hat of log-weights (n,) by PSIS: `arviz.psislw` on ArviZ 0.x, `arviz_stats` on 1.x."""
+    """Pareto k-hat of log-weights (n,) by PSIS: `arviz.psislw` on ArviZ 0.x, `arviz_stats` on 1.x.
+
+    Infinite where fewer than five weights stand out as a tail, or these are all the same, of which nothing can be said:
+    ArviZ 1.x raises there, or gives NaN.
+    """
     finite = log_weights[log_weights > -torch.inf].double().cpu().numpy()
+    if len(finite) < 2:
+        return math.inf
+    tail = _tail(finite)
+    if len(tail) < FEWEST_IN_TAIL or tail[0] == tail[-1]:
+        return math.inf
     if not arviz_1():
         return float(import_arviz().psislw(finite)[1])
     from arviz_stats.base import array_stats  # type: ignore[import-not-found]
 
-    return float(array_stats.psislw(-finite)[1])  # it takes log-likelihoods, which are those weights negated
+    k = float(array_stats.psislw(-finite)[1])  # it takes log-likelihoods, which are those weights negated
+    return math.inf if math.isnan(k) else k
+
+
+def _tail(log_weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The weights above the largest that belongs to the body, in rising order, with ArviZ's length of the tail."""
+    import numpy as np
+
+    n = len(log_weights)
+    length = math.ceil(min(n / 5, 3 * math.sqrt(n)))
+    ordered = np.sort(log_weights - log_weights.max())
+    return ordered[ordered > max(ordered[-length - 1], math.log(np.finfo(float).tiny))]
 
 
 def to_arviz(groups: Mapping[str, xr.Dataset]) -> Any:

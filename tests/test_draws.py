@@ -1,5 +1,6 @@
 """The container: ArviZ, summary in words, files, resampling."""
 
+import math
 import warnings
 
 import numpy as np
@@ -229,6 +230,24 @@ def test_weights_from_which_nothing_can_be_drawn(value, tmp_path):
     for act in (draws.unweighted, draws.summary, lambda: draws.resample(3, generator=torch.Generator())):
         with pytest.raises(ValueError, match="log_weights: got weights of which none is above zero"):
             act()
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        torch.tensor([]),
+        torch.tensor([0.0]),
+        torch.arange(20.0),  # a tail of four
+        torch.cat([-torch.ones(50), torch.zeros(50)]),
+        torch.cat([torch.zeros(999), torch.tensor([5.0])]),
+        torch.cat([-700 - torch.arange(500.0), torch.zeros(500)]),
+        torch.cat([torch.zeros(95), torch.ones(5)]),
+    ],
+    ids=["none", "one", "few", "tied tail", "one above all others", "a body of equals", "a tail of equals"],
+)
+def test_a_tail_of_fewer_than_five_weights_is_not_trusted(weights):
+    """As on ArviZ 0.x; 1.x raises, or gives NaN."""
+    assert records.pareto_k(weights) == math.inf
 
 
 def test_pareto_k_tells_heavy_tails_of_weights_from_light_ones():
