@@ -11,6 +11,9 @@ bound falls although the density still rises.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Generator, Tensor
 
@@ -24,15 +27,38 @@ LEAST_RISE = 1e-3  # of the squared score in the norm of H, in nats
 LEAST_GAIN = 1e-3  # between two new beginnings, in nats
 
 
+@dataclass(frozen=True)
+class LocalGaussians:
+    """The best Gaussian on each path uphill, in float64.
+
+    bound: (paths,), its evidence lower bound E log gamma + entropy, an estimate from a few draws; minus infinity where
+    none was finite. mean: (paths, dim), covariance: (paths, dim, dim), draw: (paths, dim), one draw of each.
+    end: (paths, dim), the last and highest point of the path.
+    """
+
+    bound: Tensor
+    mean: Tensor
+    covariance: Tensor
+    draw: Tensor
+    end: Tensor
+
+
 def pathfinder(target: Target, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Starting points (chains, dim) found from x (chains, dim), and the mean of their Gaussians' covariances."""
-    path = _Path(target, x.double())
+    found = local_gaussians(target, x, generator)
+    return found.draw.to(x.dtype), found.covariance.mean(0).to(x.dtype)
+
+
+@torch.no_grad()
+def local_gaussians(target: Target, x: Tensor, generator: Generator, iterations: int = ITERATIONS) -> LocalGaussians:
+    """The best Gaussian on the way uphill from each of x (paths, dim), which takes so many iterations at most."""
+    path = _Path(target, x.to(torch.float64, copy=True))
     path.score_gaussians(generator)
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         if not path.climb():
             break
         path.score_gaussians(generator)
-    return path.best_draw.to(x.dtype), path.best_matrix.mean(0).to(x.dtype)
+    return LocalGaussians(path.best, path.best_mean, path.best_matrix, path.best_draw, path.x)
 
 
 class _Path:
@@ -46,7 +72,7 @@ class _Path:
         self.fresh = torch.ones(n, dtype=torch.bool, device=x.device)
         self.active = torch.ones(n, dtype=torch.bool, device=x.device)
         self.best = torch.full((n,), -torch.inf, dtype=x.dtype, device=x.device)
-        self.best_draw, self.best_matrix = x.clone(), self.matrix.clone()
+        self.best_mean, self.best_draw, self.best_matrix = x.clone(), x.clone(), self.matrix.clone()
 
     def _evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value, score = self._target.log_prob_and_score(x.to(self._dtype))
@@ -112,9 +138,11 @@ class _Path:
         draws = torch.where((failed == 0)[:, None], draws, self.x)
         values = self._target.log_prob(draws.to(self._dtype)).double()
         bound = (values + 0.5 * noise.square().sum(-1)).mean(0) + factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        bound = bound + 0.5 * self.x.shape[1] * math.log(2 * math.pi)
         bound = torch.where(bound.isfinite() & (failed == 0), bound, -torch.inf)
         better = bound > self.best
         self.best = torch.where(better, bound, self.best)
+        self.best_mean = torch.where(better[:, None], self.x, self.best_mean)
         self.best_draw = torch.where(better[:, None], draws[0], self.best_draw)
         self.best_matrix = torch.where(better[:, None, None], self.matrix, self.best_matrix)
 

@@ -5,7 +5,7 @@ import torch
 
 import targets
 from samplers import HMC, SMC
-from samplers.annealing import GeometricPath
+from samplers.annealing import GeometricPath, pilot
 from samplers.annealing.mixture_fit import fit_gaussian, fit_mixture
 from samplers.annealing.paths import PriorPath
 from samplers.annealing.pilot import find_base, reach
@@ -105,3 +105,17 @@ def test_the_prior_path_is_the_geometric_path_from_the_prior(generator):
 def test_a_base_that_is_none_is_refused(base):
     with pytest.raises(TypeError, match="base: got .*, expected a targets.Target, 'pilot' or None"):
         SMC(base=base)
+
+
+@pytest.mark.parametrize(("variance", "rounds"), [(0.0, 1), (1.0, 2)])
+def test_a_first_cloud_that_is_unsure_cannot_bear_out_a_round(variance, rounds, monkeypatch, generator):
+    annealed = []
+
+    def counted(sampler, target, base, n, *rest, plain=pilot._anneal):
+        annealed.append(n)
+        return plain(sampler, target, base, n, *rest)
+
+    monkeypatch.setattr(pilot, "_anneal", counted)
+    monkeypatch.setattr(pilot, "_variance", lambda run: variance)
+    assert find_base(SMC(), targets.Gaussian(torch.ones(2), 2.0), None, generator).agreed
+    assert annealed.count(pilot.PARTICLES) == rounds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -19,15 +20,19 @@ from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
 from samplers.counting import Counted, Tally
-from samplers.draws import INDEPENDENT, Cost, Draws, SamplingWarning
+from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.kernels import Kernel
 from samplers.places import file_place
 from samplers.precision import lost_digits
 from samplers.progress import Progress
+from samplers.scouts.search import search
+from samplers.scouts.unseen import unseen
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
+
+MOST_UNSEEN = 0.02  # of Z-hat, found by others, that draws may lack
 
 
 class AnnealedSampler(Annealer):
@@ -113,6 +118,9 @@ class _Job:
             self._spend(tally)
         for message in evidence.complaints(last, log_z):
             _warn(message)
+        if base.points is not None and last.given.needs_score:  # the base is a pilot's, which may have missed a mode
+            for message in self._unseen(last, log_z):
+                _warn(message)
         lost = lost_digits(self.target, last.cloud.state.x, last.cloud.state.log_prob)
         if lost is not None:
             _warn(lost)
@@ -130,6 +138,21 @@ class _Job:
             kernel=frozen,
             attrs=self._attrs(last),
         )
+
+    @torch.no_grad()
+    def _unseen(self, run: Run, log_z: LogZ) -> Iterator[str]:
+        """What scouts that neither the pilot nor the run has seen find and the particles lack."""
+        counted, generator = Counted(self.target), self._generator(4_000_037)
+        prior = self.target.prior if "prior" in self.target.known else None
+        regions = search(counted, prior, generator, log_z.value, fewest=1, most=1)
+        if regions is not None:
+            log_weights = (run.cloud.log_weights + run.cloud.log_z[:, None]).reshape(-1)
+            lacking = unseen(
+                regions, counted, run.cloud.state.x, log_weights, log_z.value, log_z.standard_error, generator
+            )
+            if lacking.total > MOST_UNSEEN:
+                yield lacking.said(log_z.value)
+        self._spend(counted.tally)
 
     def _generator(self, offset: int = 0) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)

@@ -15,6 +15,7 @@ SIZES = (1, 2, 3, 4, 6, 9, 13, 20, 30, 45)
 ITERATIONS = 60
 STARTS = 3  # of expectation-maximisation, which only finds a local best
 POINTS_PER_DIM = 5  # before full covariances are tried
+LEAST_POINTS = 0.5  # that a known component counts for
 TOLERANCE = 1e-4  # nats a point, between iterations
 PRIOR_POINTS = 2.0  # points, besides the dimension, by which a component's covariance leans on the local pooled one
 
@@ -44,11 +45,14 @@ def fit_gaussian(x: Tensor) -> Fit:
     return Fit(x.new_ones(1), x.mean(0, keepdim=True), covariance)
 
 
-def fit_mixture(x: Tensor, families: Tensor, generator: Generator) -> tuple[Fit, float]:
+def fit_mixture(
+    x: Tensor, families: Tensor, generator: Generator, known: Fit | None = None, enough: float = math.inf
+) -> tuple[Fit, float]:
     """The mixture that gives points (n, dim) in float64 the highest likelihood where it is fitted to one half of them
     and judged by the other, and that mean log-likelihood. Sizes grow until it has fallen twice; the fit is then to all.
 
-    Points of one family (n,) are not independent, and go to the same half.
+    Points of one family (n,) are not independent, and go to the same half. known: components found elsewhere, which are
+    taken with weights fitted to the points, where that does better, or as well as `enough`.
     """
     n, dim = x.shape
     side = torch.rand(int(families.max()) + 1, generator=generator, device=x.device)[families] < 0.5
@@ -56,6 +60,10 @@ def fit_mixture(x: Tensor, families: Tensor, generator: Generator) -> tuple[Fit,
     if min(len(here), len(there)) < 2 * SIZES[1]:
         fit = fit_gaussian(x)
         return fit, float(fit.log_prob(x).mean())
+    if known is not None:
+        value = float(reweighted(known, here).log_prob(there).mean())
+        if value > enough:
+            return reweighted(known, x), value
     best: tuple[float, int, Form] = (-math.inf, 1, "diagonal")
     forms: tuple[Form, ...] = ("full", "tied", "diagonal") if n >= POINTS_PER_DIM * dim else ("diagonal",)
     for form in forms:
@@ -70,8 +78,19 @@ def fit_mixture(x: Tensor, families: Tensor, generator: Generator) -> tuple[Fit,
             best = max(best, (value, size, form))
             if falls == 2:
                 break
+    if known is not None and value > best[0]:
+        return reweighted(known, x), value
     fits = [expectation_maximisation(x, best[1], best[2], generator) for _ in range(STARTS if best[1] > 1 else 1)]
     return max(fits, key=lambda fit: float(fit.log_prob(x).mean())), best[0]
+
+
+def reweighted(fit: Fit, x: Tensor) -> Fit:
+    """The same components with the weights that make points (n, dim) most likely, none of them zero."""
+    log_normal, weights = _log_normal(x, fit.means, fit.covariances), fit.weights
+    for _ in range(ITERATIONS):
+        shares = (weights.log() + log_normal).softmax(1)
+        weights = (shares.sum(0) + LEAST_POINTS) / (len(x) + LEAST_POINTS * len(weights))
+    return Fit(weights, fit.means, fit.covariances)
 
 
 def expectation_maximisation(x: Tensor, size: int, form: Form, generator: Generator) -> Fit:

@@ -22,19 +22,21 @@ from torch import Generator, Tensor
 
 from samplers.annealing.evidence import relative_variance
 from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture
+from samplers.scouts.reach import reach
+from samplers.scouts.search import search
+from samplers.scouts.unseen import unseen
 from targets import Gaussian, GaussianMixture, Target
 
 if TYPE_CHECKING:
     from samplers.annealing.annealer import Annealer, Run
 
-DIRECTIONS = 256
-RADII = torch.logspace(-3, 4, 57, dtype=torch.float64)
 WIDEST = 3.0  # of the radius that holds the mass: the first Gaussian in each coordinate
 PARTICLES, CONDITIONAL_ESS, MOVES = 1000, 0.7, 3
 SETTLING = 12  # moves at the target
 SHRINK = (1.0, 0.3, 0.1)  # of the step size in these moves, in turn, as long as no regions are known
 NEAR = 3.0  # nats: the divergence of the target from a mixture that is worth having
 DOUBTFUL = 0.3  # nats of it on held-out points from which on the base is made as safe as it gets
+WELL = 0.3  # nats of it at which no better mixture is looked for than what scouts have found
 LEAST_DEFENCE, MOST_DEFENCE = 0.1, 0.5  # share of the base that is one wide Gaussian
 # by how much the spreads that were found are widened, to reach past the target: 0.28 / sqrt(dim) where all is well, for
 # the mass of a Gaussian gathers in a shell of that relative width
@@ -62,9 +64,11 @@ class Base:
 def find_base(sampler: Annealer, target: Target, prior: Target | None, generator: Generator) -> Base:
     """The base that a pilot run finds; with a mixture the kernel's mass matrices go by its components."""
     x, families, log_prob, log_z, variance = _first_cloud(sampler, target, prior, generator)
+    scouts = _Scouts(target, prior, sampler.kernel_for(target).needs_score, log_z, generator)
     mixed, agreed = False, True
     for _ in range(MOST_ROUNDS):
-        base = fitted_base(x, families, log_prob - log_z, mixed, target, generator)
+        x, families, log_prob, log_z = scouts.added(x, families, log_prob, log_z)
+        base = fitted_base(x, families, log_prob - log_z, mixed, target, generator, scouts.fit)
         mixed = base.regions is not None
         run = _anneal(sampler, target, base, PARTICLES, generator)
         if float(run.cloud.family_share()) > 1 / FEWEST_FAMILIES:
@@ -81,7 +85,41 @@ def find_base(sampler: Annealer, target: Target, prior: Target | None, generator
             break
     else:
         agreed = False
-    return replace(fitted_base(x, families, log_prob - log_z, mixed, target, generator), agreed=agreed, points=x)
+    x, families, log_prob, log_z = scouts.added(x, families, log_prob, log_z)
+    base = fitted_base(x, families, log_prob - log_z, mixed, target, generator, scouts.fit)
+    return replace(base, agreed=agreed, points=x)
+
+
+class _Scouts:
+    """What a fan of paths uphill has found, and points of it for clouds that lack it."""
+
+    def __init__(self, target: Target, prior: Target | None, scored: bool, log_z: float, generator: Generator) -> None:
+        self._target, self._generator = target, generator
+        self._regions = search(target, prior, generator, log_z) if scored else None
+        self.fit: Fit | None = None
+        if self._regions is not None:
+            found = self._regions
+            self.fit = Fit(found.log_mass.softmax(0), found.means, found.factors @ found.factors.mT)
+
+    def added(
+        self, x: Tensor, families: Tensor, log_prob: Tensor, log_z: float
+    ) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Points (n, dim), their families, log-densities and log Z, with what the scouts found and these lack."""
+        if self._regions is None:
+            return x, families, log_prob, log_z
+        lacking = unseen(self._regions, self._target, x, None, log_z, 0.0, self._generator)
+        if len(lacking) == 0:
+            return x, families, log_prob, log_z
+        total, n = lacking.total, len(x)
+        keep = torch.randperm(n, generator=self._generator, device=x.device)[: math.ceil(n / (1 + total))]
+        more = lacking.draws(math.ceil(n * total / (1 + total)), self._generator).to(x)
+        born = families.max() + 1 + torch.arange(len(more), device=x.device)
+        return (
+            torch.cat([x[keep], more]),
+            torch.cat([families[keep], born]),
+            torch.cat([log_prob[keep], self._target.log_prob(more).double()]),
+            log_z + math.log1p(total),
+        )
 
 
 def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Generator) -> Run:
@@ -150,7 +188,13 @@ def _settled(run: Run, generator: Generator) -> tuple[Tensor, Tensor]:
 
 
 def fitted_base(
-    x: Tensor, families: Tensor, log_ratio: Tensor, settled: bool, target: Target, generator: Generator
+    x: Tensor,
+    families: Tensor,
+    log_ratio: Tensor,
+    settled: bool,
+    target: Target,
+    generator: Generator,
+    known: Fit | None = None,
 ) -> Base:
     """The base for points (n, dim) at which log gamma - log Z is `log_ratio` (n,).
 
@@ -158,7 +202,7 @@ def fitted_base(
     """
     points = x.double()
     one = fit_gaussian(points)
-    several, held_out = fit_mixture(points, families, generator)
+    several, held_out = fit_mixture(points, families, generator, known, float(log_ratio.mean()) - WELL)
     left = float((log_ratio - several.log_prob(points)).mean())  # KL(target | mixture)
     doubt = min(1.0, max(0.0, (float(log_ratio.mean()) - held_out) / DOUBTFUL))
     widening = 1 + (1 - doubt) * LEAST_WIDENING / math.sqrt(target.dim) + doubt * MOST_WIDENING
@@ -188,23 +232,3 @@ def _mixture(
     if fits[0].diagonal:
         return GaussianMixture(means, scales=covariances.sqrt().to(target.dtype), weights=weights, name=name)
     return GaussianMixture(means, covariances=covariances.to(target.dtype), weights=weights, name=name)
-
-
-def reach(target: Target, generator: Generator) -> float:
-    """The radius within which the mass lies, over sqrt(dim): the scale of the target around the origin.
-
-    The marginal log-density of the radius, log mean p(r u) + dim log r over random directions u, is followed from
-    1e-3 to 1e4; what is returned is the largest r at which it is within 3 of its highest value.
-    """
-    u = torch.randn(DIRECTIONS, target.dim, generator=generator, dtype=target.dtype, device=target.device)
-    u = u / u.norm(dim=-1, keepdim=True)
-    radii = RADII.to(target.device)
-    values = torch.stack([target.log_prob(float(r) * u).double() for r in radii])
-    values = torch.where(values < torch.inf, values, -torch.inf)  # NaN and plus infinity tell of no mass
-    marginal = values.logsumexp(1) - math.log(DIRECTIONS) + target.dim * radii.log()
-    if not bool((marginal > -torch.inf).any()):
-        raise ValueError(
-            f"base: the log-density of {target.name} is nowhere finite on spheres around the origin; give a base="
-        )
-    near = (marginal >= marginal.max() - 3).nonzero()[-1]
-    return float(radii[near]) / math.sqrt(target.dim)

@@ -39,8 +39,8 @@ MISSED = math.log(100.0)  # q has a hundred times too little there
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """mixture; points (n, dim) of the target; gap: log Z less the bound, in nats; missed: share of the points that q
-    visits at least a hundred times too rarely."""
+    """mixture; points (n, dim) of the target; gap: log Z less the bound, in nats; missed: share of the points, or
+    of those that the refinement began with if more, that q visits at least a hundred times too rarely."""
 
     mixture: GaussianMixture
     points: Tensor
@@ -62,11 +62,12 @@ class Refined:
 def refine(fit: Fit, points: Tensor, target: Target, generator: Generator) -> Refined:
     """Start from a fit to points (n, dim) of the target, and stop where the mixture is close, or cannot get there.
 
-    It cannot where the density is zero in part of space: the bound is then minus infinity.
+    It cannot where the density is zero in part of space: the bound is then minus infinity. What q misses is judged by
+    these first points as well as by the last ones, which are draws of q: a q that has lost a mode has lost its draws.
     """
-    q = _Components(fit, target)
+    q, first = _Components(fit, target), points
     x, log_w = q.weighed(generator)
-    best = q.judged(points, log_w)
+    best = q.judged(points, first, log_w)
     for k in range(ROUNDS):
         if best.close or not math.isfinite(best.gap):
             break
@@ -76,7 +77,7 @@ def refine(fit: Fit, points: Tensor, target: Target, generator: Generator) -> Re
         if not bool(log_w.isfinite().any()):
             break
         points = _moved(_chosen(x, log_w, len(points), generator), q.mixture(), target, generator)
-        found = q.judged(points, log_w)
+        found = q.judged(points, first, log_w)
         if k > 0 and not found.gap < GAIN * best.gap:
             return found if found.gap < best.gap else best
         best = found
@@ -174,11 +175,13 @@ class _Components:
         log_w = self.target.log_prob(x).double() - log_density(self.now(), x.double())
         return x, torch.where(log_w.isfinite(), log_w, -torch.inf)
 
-    def judged(self, points: Tensor, log_w: Tensor) -> Refined:
-        """How close q is, by weights of its own draws and by points of the target."""
+    def judged(self, points: Tensor, first: Tensor, log_w: Tensor) -> Refined:
+        """How close q is, by weights of its own draws and by points of the target, those that were there first too."""
         log_z = log_mean_exp(log_w)
-        ratio = self.target.log_prob(points).double() - log_z - log_density(self.now(), points.double())
-        missed = float((ratio > MISSED).double().mean())
+        missed = 0.0
+        for x in (points, first):
+            ratio = self.target.log_prob(x).double() - log_z - log_density(self.now(), x.double())
+            missed = max(missed, float((ratio > MISSED).double().mean()))
         gap = log_z - float(log_w.mean())
         return Refined(self.mixture(), points, gap if math.isfinite(gap) else math.inf, missed)
 

@@ -1,0 +1,1 @@
+"""Searches that share nothing with the sampler that they judge."""
