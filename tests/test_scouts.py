@@ -135,29 +135,28 @@ def test_forty_modes_in_fifty_dimensions_are_found(generator):
     assert float(found.captures.double().mean()) > 6
 
 
-def test_fans_share_no_start(monkeypatch, generator):
-    """A scout that is fed from another would be no witness of its own."""
-    starts = []
+@pytest.fixture
+def starts(monkeypatch):
+    """Where the paths of every half of a fan start."""
+    found = []
 
     def seen(target, x, *args, plain=fans.local_gaussians):
-        starts.append(x)
+        found.append(x)
         return plain(target, x, *args)
 
     monkeypatch.setattr(fans, "local_gaussians", seen)
+    return found
+
+
+def test_fans_share_no_start(starts, generator):
+    """A scout that is fed from another would be no witness of its own."""
     search(Hidden(targets.benchmark("gmm9")), None, generator, fewest=2, most=2)
     first = torch.cat(starts[::2])  # around the origin, of one fan after the other
     assert len(first) == 2 * (paths_for(2) // 2)
     assert len(first.unique(dim=0)) == len(first)
 
 
-def test_paths_start_from_the_prior_where_there_is_one(monkeypatch, generator):
-    starts = []
-
-    def seen(target, x, *args, plain=fans.local_gaussians):
-        starts.append(x)
-        return plain(target, x, *args)
-
-    monkeypatch.setattr(fans, "local_gaussians", seen)
+def test_paths_start_from_the_prior_where_there_is_one(starts, generator):
     prior = targets.Gaussian(torch.full((2,), 3.0), 0.1)
     fan(targets.benchmark("gmm9"), prior, math.nan, generator)
     assert float((starts[0] - 3).abs().max()) < 1, starts[0]
