@@ -177,6 +177,9 @@ class Run:
             _warn(f"interrupted: {done} of {self.plan.draws} draws are here")
         for message in self._complaints(draws):
             _warn(message)
+        if draws.log_z is not None and self.stream is None and self.kernel.needs_score:
+            for message in draws.certified():
+                _warn(message)
         return draws
 
     def _step(self) -> Info:

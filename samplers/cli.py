@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 # what takes torch is imported inside `main`, where Ctrl-C is caught
 
-
+LINE = 100  # characters of a paragraph
 TARGET = "a benchmark name (see `unnorm list`), or FILE.py:NAME for a target of your own"
 
 
@@ -146,8 +147,9 @@ def _sample(options: argparse.Namespace) -> None:
             if name not in taken:
                 raise ValueError(f"--{name}: {options.sampler or 'hmc'} does not take it, expected it to be left out")
         draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))
+    table, certificate = draws.summary(), draws.certificate
     draws.save(options.out)
-    print(draws.summary().to_string())
+    print(f"{table.to_string()}\n\n{textwrap.fill(str(certificate), LINE)}")
     print(f"\n{draws.cost.score:,} scores in {draws.cost.seconds:.1f} s; draws in {options.out}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers import records
+from samplers.certificate import Certificate
+from samplers.counting import Counted
 from samplers.moments import RunningMoments
 from samplers.ties import slack, tied
 from targets import Target, Variable
@@ -21,6 +24,8 @@ from targets.sampling_warning import SamplingWarning as SamplingWarning
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from samplers.scouts.regions import Regions
 
 
 GROUPS = ("posterior", "sample_stats", "unconstrained_posterior")
@@ -37,6 +42,9 @@ class Cost:
     log_prob: int = 0
     score: int = 0
     seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.log_prob + other.log_prob, self.score + other.score, self.seconds + other.seconds)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Draws:
     None: they belong to x, stats and `constrained_points`, while `constrained`, `summary`, `to_arviz` and the posterior
     of `save` are equally weighted. log_z: None where the method gives none. kernel: as frozen after warmup. moments:
     with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
-    all sampling steps.
+    all sampling steps. certificate: how far to trust them.
     """
 
     x: Tensor
@@ -113,6 +121,29 @@ class Draws:
             return None
         return float(1 / self.log_weights.reshape(-1).double().softmax(0).square().sum())
 
+    @cached_property
+    def certificate(self) -> Certificate:
+        """What searches that share nothing with the sampler say of the draws, and of log Z (`samplers.certificate`).
+
+        Samplers that state log Z make it at the end of their run, and count what it takes; else it is made when it is
+        first asked for, by some ten to a hundred thousand evaluations that no cost counts.
+        """
+        from samplers.scouts.certify import certify
+
+        return certify(self)
+
+    def certified(
+        self, found: Regions | None = None, by_annealing: tuple[float, float] | None = None
+    ) -> tuple[str, ...]:
+        """Make the certificate, with what it takes in `cost`; returns its doubts. See `samplers.scouts.certify`."""
+        from samplers.scouts.certify import certify
+
+        assert self.target is not None
+        began, counted = time.perf_counter(), Counted(self.target)
+        made = self.__dict__["certificate"] = certify(self, counted, found, by_annealing)
+        self.cost += Cost(counted.log_probs, counted.scores, time.perf_counter() - began)
+        return made.doubts
+
     def unweighted(self) -> Draws:
         """These draws; where they have weights, as many in proportion to them, always the same ones.
 
@@ -142,6 +173,8 @@ class Draws:
             kernel=self.kernel,
             attrs=self.attrs | {"resampled": said, "weight_ess": self.weight_ess},
         )
+        if "certificate" in self.__dict__:
+            made.__dict__["certificate"] = self.certificate
         made.__dict__["constrained_points"] = {name: taken(v) for name, v in self.constrained_points.items()}
         return made
 
@@ -210,6 +243,8 @@ class Draws:
         }
         if self.log_z is not None:
             attrs["log_z"] = dict(self.log_z.__dict__)
+        if "certificate" in self.__dict__:
+            attrs["certificate"] = dict(self.certificate.__dict__)
         groups = self._groups(attrs, self.stats)
         if self.moments is not None:
             groups[MOMENTS] = records.moments_dataset(self.moments)
@@ -236,7 +271,7 @@ class Draws:
         attrs = records.attributes(own["posterior"])
         stats = records.tensors(own["sample_stats"])
         log_weights = stats.pop("log_weight", None)
-        log_z = attrs.pop("log_z", None)
+        log_z, certificate = attrs.pop("log_z", None), attrs.pop("certificate", None)
         draws = cls(
             x=records.tensors(own["unconstrained_posterior"])["x"],
             stats=stats,
@@ -247,6 +282,8 @@ class Draws:
             attrs=attrs,
             moments=records.moments(groups[MOMENTS]) if MOMENTS in groups else None,
         )
+        if certificate is not None:
+            draws.__dict__["certificate"] = Certificate.from_record(certificate)
         if target is None:
             # without the target the constrained values are those of the file
             draws.__dict__["constrained_points"] = records.tensors(own["posterior"])

@@ -50,14 +50,19 @@ def pathfinder(target: Target, x: Tensor, generator: Generator) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def local_gaussians(target: Target, x: Tensor, generator: Generator, iterations: int = ITERATIONS) -> LocalGaussians:
-    """The best Gaussian on the way uphill from each of x (paths, dim), which takes so many iterations at most."""
+def local_gaussians(
+    target: Target, x: Tensor, generator: Generator, iterations: int = ITERATIONS, patience: int = ITERATIONS
+) -> LocalGaussians:
+    """The best Gaussian on the way uphill from each of x (paths, dim), which takes so many iterations at most, and ends
+    after `patience` of them without a better one.
+    """
     path = _Path(target, x.to(torch.float64, copy=True))
     path.score_gaussians(generator)
     for _ in range(iterations):
         if not path.climb():
             break
         path.score_gaussians(generator)
+        path.active &= path.waited < patience
     return LocalGaussians(path.best, path.best_mean, path.best_matrix, path.best_draw, path.x)
 
 
@@ -73,6 +78,7 @@ class _Path:
         self.active = torch.ones(n, dtype=torch.bool, device=x.device)
         self.best = torch.full((n,), -torch.inf, dtype=x.dtype, device=x.device)
         self.best_mean, self.best_draw, self.best_matrix = x.clone(), x.clone(), self.matrix.clone()
+        self.waited = torch.zeros(n, dtype=torch.int64, device=x.device)  # iterations since the best Gaussian
 
     def _evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value, score = self._target.log_prob_and_score(x.to(self._dtype))
@@ -141,6 +147,7 @@ class _Path:
         bound = bound + 0.5 * self.x.shape[1] * math.log(2 * math.pi)
         bound = torch.where(bound.isfinite() & (failed == 0), bound, -torch.inf)
         better = bound > self.best
+        self.waited = torch.where(better, 0, self.waited + 1)
         self.best = torch.where(better, bound, self.best)
         self.best_mean = torch.where(better[:, None], self.x, self.best_mean)
         self.best_draw = torch.where(better[:, None], draws[0], self.best_draw)

@@ -21,7 +21,8 @@ def summarise(draws: Draws, **kwargs: Any) -> pd.DataFrame:
     """`arviz.summary` of the named variables; keyword arguments are ArviZ's.
 
     Weighted draws are resampled first. What is wrong is judged from all variables, before rounding, whatever the
-    arguments leave out of the table. Of a run that kept only its moments the table is of those.
+    arguments leave out of the table, and so is what the draws' certificate doubts. Of a run that kept only its moments
+    the table is of those.
     """
     round_to = kwargs.get("round_to")
     if only_moments(draws):
@@ -31,7 +32,7 @@ def summarise(draws: Draws, **kwargs: Any) -> pd.DataFrame:
     judged = table
     if not kwargs.keys() <= HARMLESS:
         judged = estimates.table(equal.constrained, equal.variables, kind="diagnostics")
-    for message in complaints(draws, judged):
+    for message in (*complaints(draws, judged), *draws.certificate.doubts):
         warn(message)
     return estimates.rounded(table, round_to)
 

@@ -13,7 +13,8 @@ from samplers.diffusion.mixture_refinement import _Components
 from samplers.scouts import fan as fans
 from samplers.scouts.fan import fan, paths_for
 from samplers.scouts.regions import INSIDE, curvature, distinct, inside, measured
-from samplers.scouts.search import search
+from samplers.scouts.sample import Sample
+from samplers.scouts.search import hidden, search
 from samplers.scouts.unseen import unseen
 
 DOUBLE = torch.float64
@@ -129,7 +130,7 @@ def test_narrow_modes_are_found_with_their_masses(make, generator):
 
 def test_forty_modes_in_fifty_dimensions_are_found(generator):
     target = targets.benchmark("gmm40-jax-d50")
-    found = search(Hidden(target), None, generator)
+    found = search(Hidden(target), None, generator, fans=12)
     near = target.mode_probabilities(found.means.to(target.dtype)).argmax(1)
     assert len(near.unique()) == 40
     assert float(found.captures.double().mean()) > 6
@@ -150,7 +151,7 @@ def starts(monkeypatch):
 
 def test_fans_share_no_start(starts, generator):
     """A scout that is fed from another would be no witness of its own."""
-    search(Hidden(targets.benchmark("gmm9")), None, generator, fewest=2, most=2)
+    search(Hidden(targets.benchmark("gmm9")), None, generator, fans=2)
     first = torch.cat(starts[::2])  # around the origin, of one fan after the other
     assert len(first) == 2 * (paths_for(2) // 2)
     assert len(first.unique(dim=0)) == len(first)
@@ -174,9 +175,9 @@ def test_exact_draws_lack_nothing(make):
     target = make()
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        regions = search(Hidden(target), None, generator, fewest=1, most=1)
+        regions = search(Hidden(target), None, generator)
         x = target.sample(1000, generator=generator)
-        assert len(unseen(regions, target, x, None, target.log_z, 0.0, generator)) == 0
+        assert len(unseen(regions, target, Sample.of(x), target.log_z, 0.0, generator)) == 0
 
 
 def test_a_mode_without_draws_is_missed_by_its_mass(generator):
@@ -184,7 +185,7 @@ def test_a_mode_without_draws_is_missed_by_its_mass(generator):
     regions = search(Hidden(target), None, generator)
     x = target.sample(4000, generator=generator)
     x = x[x[:, 0] < 0]
-    found = unseen(regions, target, x, None, math.log(0.764), 0.0, generator)
+    found = unseen(regions, target, Sample.of(x), math.log(0.764), 0.0, generator)
     assert found.total == pytest.approx(INSIDE * 0.236 / 0.764, rel=0.02)
     assert "mass is missed" in found.said(-0.27)
     assert "x = (2.5, " in found.said(-0.27)
@@ -199,10 +200,19 @@ def test_weights_that_were_truncated_are_missed_too(generator):
     flat = gaussians([[0.0], [20.0]], [1.0, 0.1], [0.97, 0.03])
     x = flat.sample(20_000, generator=generator)
     weights = target.log_prob(x) - flat.log_prob(x)
-    assert len(unseen(regions, target, x, weights, 0.0, 0.0, generator)) == 0
+    assert len(unseen(regions, target, Sample.of(x, weights), 0.0, 0.0, generator)) == 0
     cut = weights.clamp_max(0.0)
     log_z = float(cut.logsumexp(0)) - math.log(len(cut))
-    assert unseen(regions, target, x, cut, log_z, 0.0, generator).total > 0.4
+    assert unseen(regions, target, Sample.of(x, cut), log_z, 0.0, generator).total > 0.4
+
+
+def test_what_overlaps_with_a_surer_region_hides_nothing(generator):
+    """A second end on the flank of one mode is no sign of modes that no path has entered."""
+    target = targets.Gaussian(torch.zeros(1, dtype=DOUBLE), 1.0)
+    means, factors = torch.tensor([[0.0], [0.4]]).double(), torch.tensor([[[1.0]], [[0.8]]]).double()
+    found = measured(target, means, factors, torch.tensor([200, 1]), 1000, generator)
+    beyond = norm.cdf(0.4 + 0.8 * 1.6449) - norm.cdf(1.6449)
+    assert hidden(found) == pytest.approx(beyond * math.exp(-0.5) / (INSIDE + beyond), rel=0.3)
 
 
 def test_known_components_take_weights_from_points(generator):
@@ -224,7 +234,7 @@ def test_smc_finds_narrow_modes_by_itself(make):
 
 
 def test_smc_says_so_where_its_pilot_missed_a_mode(monkeypatch):
-    monkeypatch.setattr("samplers.annealing.pilot.search", lambda *_: None)
+    monkeypatch.setattr("samplers.annealing.pilot._Scouts.look", lambda *_: None)
     with pytest.warns(SamplingWarning, match=r"mass is missed: .* around x = \(20\)\. log Z is at least"):
         draws = SMC().sample(Hidden(far_and_narrow()), draws=1000, seed=0)
     assert draws.log_z.value < -0.6

@@ -14,6 +14,8 @@ from samplers.kernels import State
 
 S = TypeVar("S", bound=State)
 
+KEPT = ("log_weights", "log_z", "eves", "noise", "mixed", "first", "resamplings")
+
 
 @dataclass
 class Cloud:
@@ -21,8 +23,9 @@ class Cloud:
 
     state: of all rows * n points, row after row. log_weights: (rows, n), normalised in each row. log_z: (rows,), the
     estimates so far. eves: (rows, n), which of the first particles each descends from. noise: (rows,), what chance in
-    resampling has added to the sum of squared family weights, in expectation. first: how many particles a row began
-    with. All weights are in float64.
+    resampling has added to the sum of squared family weights, in expectation. mixed: (rows,), the variance that log Z
+    would have if every move drew its particle anew. first: how many particles a row began with. All weights are in
+    float64.
     """
 
     state: State
@@ -30,6 +33,7 @@ class Cloud:
     log_z: Tensor
     eves: Tensor
     noise: Tensor
+    mixed: Tensor
     first: int
     resamplings: int = 0
 
@@ -39,7 +43,8 @@ class Cloud:
         n = len(state.x) // rows
         weights = torch.full((rows, n), -math.log(n), dtype=torch.float64, device=state.x.device)
         eves = torch.arange(n, device=state.x.device).repeat(rows, 1)
-        return cls(state, weights, weights.new_full((rows,), log_z), eves, weights.new_zeros(rows), n)
+        nothing = weights.new_zeros(rows)
+        return cls(state, weights, weights.new_full((rows,), log_z), eves, nothing, nothing, n)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -58,6 +63,9 @@ class Cloud:
         """
         raised = self.log_weights + increment
         total = torch.logsumexp(raised, -1)
+        share = self.log_weights.exp()
+        ratio = torch.where(total[:, None] == -torch.inf, 1.0, (increment - total[:, None]).exp())
+        self.mixed = self.mixed + (share * (ratio - 1)).square().sum(-1)
         self.log_z = self.log_z + total
         equal = -math.log(self.shape[1])
         self.log_weights = torch.where(total[:, None] == -torch.inf, equal, raised - total[:, None])
@@ -106,6 +114,16 @@ class Cloud:
         """
         weights = torch.zeros(len(self.eves), int(self.eves.max()) + 1, dtype=torch.float64, device=self.eves.device)
         return weights.scatter_add_(1, self.eves, self.log_weights.exp())
+
+    def kept(self) -> dict[str, Any]:
+        """All but the state, for a checkpoint."""
+        return {name: getattr(self, name) for name in KEPT}
+
+    def take_back(self, kept: dict[str, Any]) -> None:
+        """Put back what `kept` gave."""
+        for name in KEPT:
+            value = kept[name]
+            setattr(self, name, value.to(self.state.x.device) if isinstance(value, Tensor) else value)
 
     def family_share(self) -> Tensor:
         """sum over first ancestors of their squared family weight, (rows,)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -20,19 +19,15 @@ from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
 from samplers.counting import Counted, Tally
-from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
+from samplers.draws import INDEPENDENT, Cost, Draws, SamplingWarning
 from samplers.interrupt import deferred_interrupt
 from samplers.kernels import Kernel
 from samplers.places import file_place
 from samplers.precision import lost_digits
 from samplers.progress import Progress
-from samplers.scouts.search import search
-from samplers.scouts.unseen import unseen
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
-
-MOST_UNSEEN = 0.02  # of Z-hat, found by others, that draws may lack
 
 
 class AnnealedSampler(Annealer):
@@ -118,41 +113,25 @@ class _Job:
             self._spend(tally)
         for message in evidence.complaints(last, log_z):
             _warn(message)
-        if base.points is not None and last.given.needs_score:  # the base is a pilot's, which may have missed a mode
-            for message in self._unseen(last, log_z):
-                _warn(message)
         lost = lost_digits(self.target, last.cloud.state.x, last.cloud.state.log_prob)
         if lost is not None:
             _warn(lost)
-        seconds = self.seconds + time.perf_counter() - self.began
-        cost = Cost(self.spent.log_probs, self.spent.scores, seconds)
         weights = last.cloud.log_weights + last.cloud.log_z[:, None]
         shift = torch.tensor(float(self.n), dtype=torch.float64).log()
-        return Draws(
+        draws = Draws(
             x=last.cloud.state.x[None],
             stats={"lp": last.cloud.state.log_prob[None]},
             log_weights=(weights + shift).reshape(1, -1),
             log_z=log_z,
-            cost=cost,
+            cost=Cost(self.spent.log_probs, self.spent.scores, self.seconds + time.perf_counter() - self.began),
             target=self.target,
             kernel=frozen,
             attrs=self._attrs(last),
         )
-
-    @torch.no_grad()
-    def _unseen(self, run: Run, log_z: LogZ) -> Iterator[str]:
-        """What scouts that neither the pilot nor the run has seen find and the particles lack."""
-        counted, generator = Counted(self.target), self._generator(4_000_037)
-        prior = self.target.prior if "prior" in self.target.known else None
-        regions = search(counted, prior, generator, log_z.value, fewest=1, most=1)
-        if regions is not None:
-            log_weights = (run.cloud.log_weights + run.cloud.log_z[:, None]).reshape(-1)
-            lacking = unseen(
-                regions, counted, run.cloud.state.x, log_weights, log_z.value, log_z.standard_error, generator
-            )
-            if lacking.total > MOST_UNSEEN:
-                yield lacking.said(log_z.value)
-        self._spend(counted.tally)
+        if last.given.needs_score:
+            for message in draws.certified(base.scouted):
+                _warn(message)
+        return draws
 
     def _generator(self, offset: int = 0) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)

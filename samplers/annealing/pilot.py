@@ -23,8 +23,10 @@ from torch import Generator, Tensor
 from samplers.annealing.evidence import relative_variance
 from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture
 from samplers.scouts.reach import reach
-from samplers.scouts.search import search
-from samplers.scouts.unseen import unseen
+from samplers.scouts.regions import Regions
+from samplers.scouts.sample import Sample
+from samplers.scouts.search import Search, hidden
+from samplers.scouts.unseen import Unseen, unseen
 from targets import Gaussian, GaussianMixture, Target
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ LEAST_WIDENING, MOST_WIDENING = 0.28, 0.2
 MOST_ROUNDS, SETTLED = 8, 0.2
 SURE = 0.15  # standard error of the difference of two log Z up to which the first cloud's can bear out a round's
 FEWEST_FAMILIES = 20  # of equal weight, that a round must keep to be believed
+FEWEST_FANS, MOST_FANS = 2, 20  # of scouts
+LITTLE = 0.002  # share of the mass, for which no further fan is sent
+MOST_OF_SCOUTS = 0.15  # of the evaluations of the first clouds, after which none is sent either
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Base:
     """Where annealing starts, the regions of the target if a mixture comes near it, and whether the pilot is sure.
 
     points: (n, dim), the particles that it was fitted to, at the target. fit: the mixture that fits them best, near or
-    not.
+    not. scouted: what scouts have found, where nothing here was made from it. log_z: by the last
+    round of particles, with its standard error.
     """
 
     density: Target
@@ -59,67 +65,123 @@ class Base:
     agreed: bool = True
     points: Tensor | None = None
     fit: Fit | None = None
+    scouted: Regions | None = None
+    log_z: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Particles (n, dim) at the target, their families and log-densities (n,); log Z and the square of its error."""
+
+    x: Tensor
+    families: Tensor
+    log_prob: Tensor
+    log_z: float
+    variance: float
+
+    @property
+    def log_ratio(self) -> Tensor:
+        """log gamma - log Z at each."""
+        return self.log_prob - self.log_z
+
+    def joined(self, other: _Found) -> _Found:
+        """With another's particles as one larger sample."""
+        born = other.families + 1 + self.families.max()
+        return replace(
+            other,
+            x=torch.cat([self.x, other.x]),
+            log_prob=torch.cat([self.log_prob, other.log_prob]),
+            families=torch.cat([self.families, born]),
+        )
 
 
 def find_base(sampler: Annealer, target: Target, prior: Target | None, generator: Generator) -> Base:
     """The base that a pilot run finds; with a mixture the kernel's mass matrices go by its components."""
-    x, families, log_prob, log_z, variance = _first_cloud(sampler, target, prior, generator)
-    scouts = _Scouts(target, prior, sampler.kernel_for(target).needs_score, log_z, generator)
-    mixed, agreed = False, True
+    scale = 1.0 if prior is not None else reach(target, generator)
+    now, spent = _first_cloud(sampler, target, prior, scale, generator)
+    scouts = _Scouts(target, prior, scale, generator)
+    if sampler.kernel_for(target).needs_score:
+        scouts.look(now, spent)
+    mixed, agreed, first = False, True, True
     for _ in range(MOST_ROUNDS):
-        x, families, log_prob, log_z = scouts.added(x, families, log_prob, log_z)
-        base = fitted_base(x, families, log_prob - log_z, mixed, target, generator, scouts.fit)
+        now = scouts.added(now)
+        base = fitted_base(now.x, now.families, now.log_ratio, mixed, target, generator, scouts.fit)
         mixed = base.regions is not None
         run = _anneal(sampler, target, base, PARTICLES, generator)
         if float(run.cloud.family_share()) > 1 / FEWEST_FAMILIES:
             continue  # a few heavy particles have taken over: fit and anneal again
-        before, previous, log_z = (x, families, log_prob), log_z, float(run.cloud.log_z)
-        x, log_prob = _settled(run, generator)
-        families = run.cloud.eves[0]
-        # a round that was annealed from a fit needs no such leave
-        sure, variance = variance == 0 or variance + _variance(run) < SURE**2, 0.0
-        if sure and abs(log_z - previous) < SETTLED:
+        before, now = now, _found(run, generator)
+        # a round that was annealed from a fit needs no such leave as the first
+        sure = not first or before.variance + now.variance < SURE**2
+        first = False
+        if sure and abs(now.log_z - before.log_z) < SETTLED:
             # two rounds that agree are one larger sample
-            x, log_prob = torch.cat([before[0], x]), torch.cat([before[2], log_prob])
-            families = torch.cat([before[1], families + 1 + before[1].max()])
+            now = before.joined(now)
             break
     else:
         agreed = False
-    x, families, log_prob, log_z = scouts.added(x, families, log_prob, log_z)
-    base = fitted_base(x, families, log_prob - log_z, mixed, target, generator, scouts.fit)
-    return replace(base, agreed=agreed, points=x)
+    now = scouts.added(now)
+    base = fitted_base(now.x, now.families, now.log_ratio, mixed, target, generator, scouts.fit)
+    known = now.log_z, math.sqrt(now.variance)
+    return replace(base, agreed=agreed, points=now.x, scouted=scouts.apart(base), log_z=known)
 
 
 class _Scouts:
-    """What a fan of paths uphill has found, and points of it for clouds that lack it."""
+    """What fans of paths uphill have found, and points of it for clouds that lack it."""
 
-    def __init__(self, target: Target, prior: Target | None, scored: bool, log_z: float, generator: Generator) -> None:
+    def __init__(self, target: Target, prior: Target | None, scale: float, generator: Generator) -> None:
         self._target, self._generator = target, generator
-        self._regions = search(target, prior, generator, log_z) if scored else None
+        self._search = Search(target, prior, generator, scale=scale)
+        self._lent = False
         self.fit: Fit | None = None
-        if self._regions is not None:
-            found = self._regions
+
+    def look(self, cloud: _Found, spent: int) -> None:
+        """Send fans: two, and more as long as the cloud, which took so many evaluations, lacks much of what they find.
+
+        What scouts do not enter with chance h and annealing with chance m neither of them finds with chance h m.
+        """
+        search = self._search
+        while search.possible and search.fans < MOST_FANS and search.evaluations < MOST_OF_SCOUTS * spent:
+            search.send()
+            found = search.regions
+            if found is None or search.fans < FEWEST_FANS:
+                continue
+            lacking = self._lacking(cloud).total
+            if hidden(found, cloud.log_z) * lacking / (1 + lacking) < LITTLE:
+                break
+        if search.regions is not None:
+            found = search.regions
             self.fit = Fit(found.log_mass.softmax(0), found.means, found.factors @ found.factors.mT)
 
-    def added(
-        self, x: Tensor, families: Tensor, log_prob: Tensor, log_z: float
-    ) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Points (n, dim), their families, log-densities and log Z, with what the scouts found and these lack."""
-        if self._regions is None:
-            return x, families, log_prob, log_z
-        lacking = unseen(self._regions, self._target, x, None, log_z, 0.0, self._generator)
+    def _lacking(self, cloud: _Found) -> Unseen:
+        assert self._search.regions is not None
+        error = math.sqrt(cloud.variance)
+        return unseen(self._search.regions, self._target, Sample.of(cloud.x), cloud.log_z, error, self._generator)
+
+    def added(self, cloud: _Found) -> _Found:
+        """The cloud, with what the scouts found and it lacks."""
+        if self._search.regions is None:
+            return cloud
+        lacking = self._lacking(cloud)
         if len(lacking) == 0:
-            return x, families, log_prob, log_z
-        total, n = lacking.total, len(x)
+            return cloud
+        self._lent = True
+        x, total, n = cloud.x, lacking.total, len(cloud.x)
         keep = torch.randperm(n, generator=self._generator, device=x.device)[: math.ceil(n / (1 + total))]
         more = lacking.draws(math.ceil(n * total / (1 + total)), self._generator).to(x)
-        born = families.max() + 1 + torch.arange(len(more), device=x.device)
-        return (
-            torch.cat([x[keep], more]),
-            torch.cat([families[keep], born]),
-            torch.cat([log_prob[keep], self._target.log_prob(more).double()]),
-            log_z + math.log1p(total),
+        born = cloud.families.max() + 1 + torch.arange(len(more), device=x.device)
+        return replace(
+            cloud,
+            x=torch.cat([x[keep], more]),
+            families=torch.cat([cloud.families[keep], born]),
+            log_prob=torch.cat([cloud.log_prob[keep], self._target.log_prob(more).double()]),
+            log_z=cloud.log_z + math.log1p(total),
         )
+
+    def apart(self, base: Base) -> Regions | None:
+        """The regions, where neither a cloud nor the base was made from them: they can then judge what comes of it."""
+        made = self.fit is not None and base.fit is not None and base.fit.means is self.fit.means
+        return None if self._lent or made else self._search.regions
 
 
 def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Generator) -> Run:
@@ -133,37 +195,37 @@ def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Ge
 
 
 def _first_cloud(
-    sampler: Annealer, target: Target, prior: Target | None, generator: Generator
-) -> tuple[Tensor, Tensor, Tensor, float, float]:
-    """Particles from the prior, or from Gaussians of three widths.
-
-    Also their first ancestors and log-densities, and log Z with the square of its standard error.
-    """
+    sampler: Annealer, target: Target, prior: Target | None, scale: float, generator: Generator
+) -> tuple[_Found, int]:
+    """Particles from the prior, or from Gaussians of three widths, and how many evaluations they took."""
     starts: list[Target]
     if prior is not None:
         starts = [prior]
     else:
-        scale, zero = reach(target, generator), torch.zeros(target.dim, dtype=target.dtype, device=target.device)
+        zero = torch.zeros(target.dim, dtype=target.dtype, device=target.device)
         widths = torch.logspace(0, math.log10(WIDEST * math.sqrt(target.dim)), 3).tolist()
         starts = [Gaussian(zero, scale * width) for width in widths]
     runs = [_anneal(sampler, target, Base(start), PARTICLES // 2, generator) for start in starts]
-    variances = [_variance(run) for run in runs]
-    log_z = torch.tensor([float(run.cloud.log_z) for run in runs], dtype=torch.float64)
-    share = log_z.softmax(0)
-    settled = [_settled(run, generator) for run in runs]
-    parts, families, log_probs = [], [], []
-    for k, (run, (x, log_prob)) in enumerate(zip(runs, settled, strict=True)):
-        keep = torch.randperm(len(x), generator=generator, device=x.device)[: math.ceil(float(share[k]) * len(x))]
-        parts.append(x[keep])
-        log_probs.append(log_prob[keep])
-        families.append(run.cloud.eves[0][keep] + k * len(x))
-    return (
-        torch.cat(parts),
-        torch.cat(families),
-        torch.cat(log_probs),
-        float(log_z.max()),
-        variances[int(log_z.argmax())],
-    )
+    found = [_found(run, generator) for run in runs]
+    share = torch.tensor([one.log_z for one in found], dtype=torch.float64).softmax(0)
+    parts = []
+    for one, part in zip(found, share.tolist(), strict=True):
+        n = len(one.x)
+        keep = torch.randperm(n, generator=generator, device=one.x.device)[: math.ceil(part * n)]
+        parts.append(replace(one, x=one.x[keep], families=one.families[keep], log_prob=one.log_prob[keep]))
+    cloud = parts[0]
+    for one in parts[1:]:
+        cloud = cloud.joined(one)
+    best = found[int(share.argmax())]
+    spent = sum(run.path.tally.log_probs + run.path.tally.scores for run in runs)
+    return replace(cloud, log_z=best.log_z, variance=best.variance), spent
+
+
+def _found(run: Run, generator: Generator) -> _Found:
+    """The particles of a run after further moves at the target."""
+    log_z, variance = float(run.cloud.log_z), _variance(run)
+    x, log_prob = _settled(run, generator)
+    return _Found(x, run.cloud.eves[0], log_prob, log_z, variance)
 
 
 def _variance(run: Run) -> float:

@@ -86,7 +86,7 @@ class Record:
             "header": self._header,
             "known": self._known,
             "state": {f.name: getattr(cloud.state, f.name) for f in fields(cloud.state)},
-            "cloud": [cloud.log_weights, cloud.log_z, cloud.eves, cloud.noise, cloud.resamplings],
+            "cloud": cloud.kept(),
             "worst_weights": run.worst_weights,
             "kernels": [{name: getattr(k, name) for name in TUNED if hasattr(k, name)} for k in run.kernels],
             "tuner": [run.tuner.log_step, run.tuner.tried],
@@ -104,8 +104,7 @@ class Record:
             checkpoints.check_density(path, density, self._known[role], role)
         values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
         cloud.state = replace(cloud.state, **values)
-        cloud.log_weights, cloud.log_z, cloud.eves, cloud.noise = (tensor.to(device) for tensor in saved["cloud"][:4])
-        cloud.resamplings = saved["cloud"][4]
+        cloud.take_back(saved["cloud"])
         run.worst_weights = saved["worst_weights"].to(device)
         given = run.sampler.kernel
         run.kernels = [

@@ -20,7 +20,7 @@ from targets import Target
 if TYPE_CHECKING:
     from samplers.diffusion.fitted import Fitted
 
-FORMAT = "unnorm learned sampler 2"
+FORMAT = "unnorm learned sampler 3"
 
 
 def save(fitted: Fitted, path: Path) -> Path:

@@ -25,6 +25,9 @@ from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
 from samplers.identity import known
 from samplers.places import file_place
 from samplers.precision import lost_digits
+from samplers.scouts.certify import FANS
+from samplers.scouts.regions import Regions
+from samplers.scouts.search import search
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
@@ -32,6 +35,7 @@ from targets.arguments import check_integer
 if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler
 
+SCOUTS = 9_000_011  # offset of their seed
 CHUNK = 1 << 20  # numbers in a batch of states
 PIECES, THRESHOLD = 8, 0.5  # of correct="smc" for samplers that have no pieces of their own
 
@@ -108,7 +112,8 @@ class Fitted:
         lost = lost_digits(self.target, x, log_prob)
         if lost is not None:
             warnings.warn(lost, SamplingWarning, stacklevel=2)
-        return Draws(
+        regions = self._scouted(counted)
+        made = Draws(
             x=x[None],
             stats={"lp": log_prob[None]},
             log_weights=None if correct == "resample" else log_w[None],
@@ -118,6 +123,18 @@ class Fitted:
             kernel=self,
             attrs=self._attrs(draws, seed, correct, evaluation),
         )
+        for text in made.certified(regions, self.space.log_z):
+            warnings.warn(text, SamplingWarning, stacklevel=2)
+        return made
+
+    def _scouted(self, counted: Counted) -> Regions | None:
+        """What scouts find that had no part in pilot and training; they are sent once."""
+        if "_regions" not in self.__dict__:
+            generator = Generator(self.target.device).manual_seed(self.seed + SCOUTS)
+            prior = self.target.prior if "prior" in self.target.known else None
+            self.__dict__["_regions"] = search(counted, prior, generator, FANS)
+        found: Regions | None = self.__dict__["_regions"]
+        return found
 
     def _check(self, target: Target) -> None:
         """ValueError for a target other than the one that was fitted."""

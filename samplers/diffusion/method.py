@@ -15,7 +15,7 @@ from samplers.diffusion.objectives import KL, LogVariance, Objective
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.space import PriorChoice, Space
 from samplers.diffusion.training import Training
-from samplers.draws import Cost, Draws
+from samplers.draws import Draws
 from targets import Target
 from targets.arguments import check_integer
 
@@ -134,8 +134,7 @@ class LearnedSampler(ABC):
             checkpoint=checkpoint,
         )
         drawn = fitted.sample(draws=draws, seed=seed + 1)
-        both = (fitted.cost, drawn.cost)
-        drawn.cost = Cost(sum(c.log_prob for c in both), sum(c.score for c in both), sum(c.seconds for c in both))
+        drawn.cost += fitted.cost
         return drawn
 
     def describe(self) -> dict[str, Any]:

@@ -160,6 +160,7 @@ def pack_space(space: Space) -> dict[str, Any]:
         "source": space.source,
         "mixture": mixture,
         "witnesses": space.witnesses,
+        "log_z": space.log_z,
     }
 
 
@@ -176,4 +177,5 @@ def unpack_space(packed: dict[str, Any], target: Target) -> Space:
         mixture = GaussianMixture(parts["means"], **spread, weights=parts["weights"]).to(target.device, target.dtype)
     device = target.device
     witnesses = None if packed["witnesses"] is None else packed["witnesses"].to(device)
-    return Space(packed["shift"].to(device), packed["factor"].to(device), mixture, packed["source"], witnesses)
+    shift, factor = packed["shift"].to(device), packed["factor"].to(device)
+    return Space(shift, factor, mixture, packed["source"], witnesses, packed["log_z"])

@@ -45,7 +45,8 @@ CHAINS, CHAIN_STEPS, LEAPFROGS, FIRST_STEP = 64, 60, 8, 0.05
 class Space:
     """shift (dim,) and factor L (), (dim,) or (dim, dim) in float64; mixture: in x, where paths start from one.
 
-    source: where it came from, in words. witnesses: (n, dim), particles of the pilot at the target, in x.
+    source: where it came from, in words. witnesses: (n, dim), particles of the pilot at the target, in x. log_z: by
+    these, with its standard error.
     """
 
     shift: Tensor
@@ -53,6 +54,7 @@ class Space:
     mixture: GaussianMixture | None = None
     source: str = "given"
     witnesses: Tensor | None = None
+    log_z: tuple[float, float] | None = None
 
     @property
     def spread(self) -> Tensor:
@@ -110,9 +112,9 @@ def find_space(
         refined = refine(base.fit, base.points, target, generator)
         if choice == "mixture" or refined.near:
             space = _around(refined.mixture, coordinates, "the mixture of the pilot", target)
-            return replace(space, witnesses=refined.points)
+            return replace(space, witnesses=refined.points, log_z=base.log_z)
     space = _around(_gaussian(base.points, target), coordinates, "the pilot's particles", target)
-    return replace(space, witnesses=base.points)
+    return replace(space, witnesses=base.points, log_z=base.log_z)
 
 
 def _gaussian(points: Tensor, target: Target) -> Gaussian:

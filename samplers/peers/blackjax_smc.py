@@ -80,5 +80,6 @@ class BlackjaxTemperedSMC(Peer):
         with torch.no_grad():
             run = Tempering(self, target.to(device, dtype), draws, seed)
             found = run.draws()
-        say(run.complaints())
+            doubts = found.certified()
+        say([*run.complaints(), *doubts])
         return found

@@ -2,8 +2,8 @@
 
 1. Half of the paths start from Gaussians around the origin, of scales log-uniform between a third and thirty of the
    target's, or from the prior where there is one.
-2. The others start from the ends of these, moved along one coordinate by a distance that is log-uniform too: a narrow
-   mode is entered from there while all other coordinates are where the mass is.
+2. The others start from the ends of these, moved along one coordinate by a distance that is log-uniform too, in strata:
+   a narrow mode is entered from there while all other coordinates are where the mass is.
 3. Paths that end in the same place are captures of one region (`samplers.scouts.regions`).
 
 Sudden cooling finds narrow modes that annealing loses: at a high temperature they have no volume.
@@ -22,7 +22,7 @@ from samplers.scouts.regions import Regions, curvature, distinct, measured
 from targets import Target
 
 PATHS, FEWEST_PATHS, FULL = 256, 64, 20  # the first up to dimension 20
-ITERATIONS = 40
+ITERATIONS, PATIENCE = 40, 10
 MOST_NUMBERS = 2**23  # in the covariances of all paths
 NARROWEST, WIDEST = 0.3, 30.0  # of the target's scale: starts around the origin
 NEAREST, FARTHEST = 2.0, 50.0  # of a local standard deviation: moves along a coordinate
@@ -49,10 +49,11 @@ def fan(target: Target, prior: Target | None, scale: float, generator: Generator
         starts = _around_origin(target, n // 2, scale, generator)
     else:
         starts = prior.sample(n // 2, generator=generator).double()
-    first = local_gaussians(target, starts, generator, ITERATIONS)
+    first = local_gaussians(target, starts, generator, ITERATIONS, PATIENCE)
     if not bool(first.bound.isfinite().any()):
         return None
-    second = local_gaussians(target, _along_axes(first, n - n // 2, generator), generator, ITERATIONS)
+    moved = _along_axes(first, n - n // 2, generator)
+    second = local_gaussians(target, moved, generator, ITERATIONS, PATIENCE)
     names = ("bound", "mean", "covariance", "end")
     bound, mean, covariance, end = (torch.cat([getattr(first, f), getattr(second, f)]) for f in names)
     factor, failed = torch.linalg.cholesky_ex(covariance)
@@ -81,21 +82,20 @@ def _captured(found: Regions, ends: Tensor) -> Tensor:
 
 def _around_origin(target: Target, n: int, scale: float, generator: Generator) -> Tensor:
     like = torch.empty((n, target.dim), dtype=torch.float64, device=target.device)
-    return scale * _log_uniform(like[:, :1], NARROWEST, WIDEST, generator) * like.normal_(generator=generator)
+    u = torch.rand((n, 1), generator=generator, dtype=like.dtype, device=like.device)
+    return scale * NARROWEST * (WIDEST / NARROWEST) ** u * like.normal_(generator=generator)
 
 
 def _along_axes(found: LocalGaussians, n: int, generator: Generator) -> Tensor:
-    """Ends (n, dim), each moved along one coordinate."""
-    good = found.bound.isfinite().nonzero()[:, 0]
+    """Ends (n, dim), each moved along one coordinate: both ways along all of them in turn, by lengths in strata."""
+    good, dim = found.bound.isfinite().nonzero()[:, 0], found.mean.shape[1]
     which = good[torch.randint(len(good), (n,), generator=generator, device=good.device)]
-    axis = torch.randint(found.mean.shape[1], (n,), generator=generator, device=good.device)
+    turn, ways = torch.arange(n, device=good.device), 2 * dim
+    way = torch.randperm(ways, generator=generator, device=good.device)[turn % ways]
+    axis, sign = way // 2, 2 * (way % 2) - 1
     deviation = found.covariance[which, axis, axis].clamp_min(0).sqrt()
-    length = deviation * _log_uniform(deviation, NEAREST, FARTHEST, generator)
-    sign = torch.randint(2, (n,), generator=generator, device=good.device) * 2 - 1
+    u = torch.rand(n, generator=generator, dtype=deviation.dtype, device=good.device)
+    place = (turn // ways + u) / -(-n // ways)
     x = found.mean[which]
-    x[torch.arange(n), axis] += sign * length
+    x[turn, axis] += sign * deviation * NEAREST * (FARTHEST / NEAREST) ** place
     return x
-
-
-def _log_uniform(like: Tensor, low: float, high: float, generator: Generator) -> Tensor:
-    return low * (high / low) ** torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)

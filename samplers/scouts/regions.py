@@ -54,6 +54,13 @@ class Regions:
         """These and others."""
         return Regions(*(torch.cat([getattr(self, n), getattr(other, n)]) for n in self.__dataclass_fields__))
 
+    def alone(self) -> Tensor:
+        """Which of the points (K, m) lie in no region before their own."""
+        found = torch.ones(self.points.shape[:2], dtype=torch.bool, device=self.points.device)
+        for k in range(1, len(self)):
+            found[k] = ~self.only(torch.arange(k, device=found.device)).inside(self.points[k]).any(1)
+        return found
+
     def draws(self, k: int, n: int, generator: Generator) -> Tensor:
         """n points (n, dim) of region k, in proportion to their weights."""
         chosen = torch.multinomial(self.log_weights[k].softmax(0), n, True, generator=generator)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import torch
 from torch import Generator
 
 from samplers.counting import Counted
@@ -18,43 +19,56 @@ from samplers.scouts.reach import reach
 from samplers.scouts.regions import Regions
 from targets import Target
 
-FEWEST_FANS, MOST_FANS = 2, 20
-LITTLE = 0.002  # share of the mass, for which no further fan is sent
-MOST_EVALUATIONS = 400_000  # after which none is sent either
 
+class Search:
+    """What fans have found so far: `regions`, None before the first and where there are none; `fans`, how many.
 
-def search(
-    target: Target,
-    prior: Target | None,
-    generator: Generator,
-    log_z: float = -math.inf,
-    fewest: int = FEWEST_FANS,
-    most: int = MOST_FANS,
-) -> Regions | None:
-    """The regions of `fewest` fans or more; None where there are none or the dimension is too high.
-
-    prior: where paths start, in place of Gaussians around the origin. log_z: what is known of the whole mass, if more
-    than what the fans find.
+    prior: where paths start. scale: in its place, that of the target around the origin, found where it is not given.
     """
-    if paths_for(target.dim) == 0:
-        return None
-    scale = 1.0 if prior is not None else reach(target, generator)
-    found: Regions | None = None
-    counted = Counted(target)
-    for k in range(most):
-        if k >= fewest and (
-            found is None or _hidden(found, log_z) < LITTLE or counted.log_probs + counted.scores > MOST_EVALUATIONS
-        ):
-            break
-        another = fan(counted, prior, scale, generator)
-        found = another if found is None else _both(found, another)
-    return found
+
+    def __init__(
+        self, target: Target, prior: Target | None, generator: Generator, *, scale: float | None = None
+    ) -> None:
+        self._target, self._prior, self._scale, self._generator = Counted(target), prior, scale, generator
+        self.regions: Regions | None = None
+        self.fans = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether the dimension is not too high."""
+        return paths_for(self._target.dim) > 0
+
+    @property
+    def evaluations(self) -> int:
+        """Of density and score, by the fans."""
+        return self._target.log_probs + self._target.scores
+
+    def send(self) -> None:
+        """One fan more."""
+        if self._scale is None:
+            self._scale = 1.0 if self._prior is not None else reach(self._target, self._generator)
+        another = fan(self._target, self._prior, self._scale, self._generator)
+        self.regions = another if self.regions is None else _both(self.regions, another)
+        self.fans += 1
 
 
-def _hidden(found: Regions, log_z: float) -> float:
-    """The share of the mass that is likely to lie in regions not yet found."""
-    whole = max(log_z, float(found.log_mass.logsumexp(0)))
-    return math.exp(float((found.log_mass - found.captures / 2).logsumexp(0)) - whole)
+def search(target: Target, prior: Target | None, generator: Generator, fans: int = 1) -> Regions | None:
+    """The regions that so many fans find; None where there are none or the dimension is too high."""
+    sent = Search(target, prior, generator)
+    for _ in range(fans if sent.possible else 0):
+        sent.send()
+    return sent.regions
+
+
+def hidden(found: Regions, log_z: float = -math.inf) -> float:
+    """The share of the mass that is likely to lie in regions like these that no path has entered.
+
+    log_z: what is known of the whole mass, if more than what was found.
+    """
+    found = found.only(found.captures.argsort(descending=True))  # what overlaps with a surer region is no other one
+    mass = torch.where(found.alone(), found.log_weights, -torch.inf).logsumexp(1) - math.log(found.points.shape[1])
+    whole = max(log_z, float(mass.logsumexp(0)))
+    return math.exp(float((mass - found.captures / 2).logsumexp(0)) - whole)
 
 
 def _both(found: Regions, other: Regions | None) -> Regions:

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.scouts.regions import Regions, measured
+from samplers.scouts.sample import Sample
 from targets import Target
 
 SUSPECT, STANDARD_ERRORS = 1.5, 5.0  # for a second look, and for an answer
@@ -44,7 +45,7 @@ class Unseen:
         where = "one region" if len(self) == 1 else f"{len(self)} regions"
         return (
             f"mass is missed: a search that shares nothing with this run found {self.total:.2g} of Z more in {where} "
-            f"that it hardly enters, most of it around x = ({at}{more}). log Z is at least "
+            f"where it has too few draws, most of it around x = ({at}{more}). log Z is at least "
             f"{log_z + math.log1p(self.total):.4g}, not {log_z:.4g}. Give a base= that covers them, or more draws"
         )
 
@@ -59,36 +60,20 @@ class Unseen:
 
 @torch.no_grad()
 def unseen(
-    regions: Regions,
-    target: Target,
-    x: Tensor,
-    log_weights: Tensor | None,
-    log_z: float,
-    error: float,
-    generator: Generator,
+    regions: Regions, target: Target, sample: Sample, log_z: float, error: float, generator: Generator
 ) -> Unseen:
-    """What points x (n, dim), with normalised log weights (n,) or equal ones, lack; log_z with its relative error."""
-    share, share_error, effective = _shares(regions, x, log_weights)
-    first = _lacks(regions, share, share_error, effective, log_z, error, SUSPECT)
+    """What a sample lacks; log_z: its own, with its relative error."""
+    share, share_error = sample.share(regions.inside(sample.x))
+    first = _lacks(regions, share, share_error, sample.effective, log_z, error, SUSPECT)
     found = regions.only(first)
     if len(found) == 0:
         return Unseen(found, found.log_mass)
     found = measured(target, found.means, found.factors, found.captures, CERTAIN, generator)
     share, share_error = share[first], share_error[first]
-    again = _lacks(found, share, share_error, effective, log_z, error, STANDARD_ERRORS)
+    again = _lacks(found, share, share_error, sample.effective, log_z, error, STANDARD_ERRORS)
     order = torch.where(again, found.log_mass, -torch.inf).argsort(descending=True)[: int(again.sum())]
     found, share = found.only(order), share[order]
     return Unseen(found, _missing(found, share, log_z))
-
-
-def _shares(regions: Regions, x: Tensor, log_weights: Tensor | None) -> tuple[Tensor, Tensor, float]:
-    """Of each region the share of the points, its standard error, and how many effective points there are."""
-    n = len(x)
-    weights = x.new_full((n,), 1 / n, dtype=torch.float64) if log_weights is None else log_weights.double().softmax(0)
-    there = regions.inside(x).double()
-    share = weights @ there
-    error = (weights.square() @ (there - share).square()).sqrt()
-    return share, error, float(1 / weights.square().sum())
 
 
 def _lacks(
@@ -105,9 +90,5 @@ def _lacks(
 
 def _missing(regions: Regions, share: Tensor, log_z: float) -> Tensor:
     """(expected - share) of each region, without the part of it that lies in an earlier one."""
-    added = []
-    for k in range(len(regions)):
-        alone = ~regions.only(torch.arange(k)).inside(regions.points[k]).any(1)
-        part = float(regions.log_weights[k].softmax(0) @ alone.double())
-        added.append((math.exp(float(regions.log_mass[k]) - log_z) - float(share[k])) * part)
-    return share.new_tensor(added)
+    part = (regions.log_weights.softmax(1) * regions.alone()).sum(1)
+    return ((regions.log_mass - log_z).exp() - share) * part

@@ -113,7 +113,7 @@ class MeasurementChain(ABC):
         with torch.no_grad():
             run = self.make_run(target=target, n=draws, init=init, seed=seed, checkpoint=path)
             result = run.finish(progress)
-        for message in run.complaints():
+        for message in (*run.complaints(), *(() if result.log_z is None else result.certified())):
             warn(message)
         return result
 

@@ -164,10 +164,14 @@ class WeightedRun(ChainRun):
     def _content(self) -> dict[str, Any]:
         if self.level == 0:
             return super()._content()
-        state, cloud = self.cloud.state, self.cloud
+        state = self.cloud.state
         assert isinstance(state, ChainState)
-        kept = [cloud.log_weights, cloud.log_z, cloud.eves, cloud.noise, cloud.resamplings]
-        own = {"cloud": kept, "phi": state.log_prob, "particles": state.memory, "worst_ess": self.worst_ess}
+        own = {
+            "cloud": self.cloud.kept(),
+            "phi": state.log_prob,
+            "particles": state.memory,
+            "worst_ess": self.worst_ess,
+        }
         return super()._content() | own
 
     def _read(self, saved: dict[str, Any]) -> None:
@@ -176,6 +180,6 @@ class WeightedRun(ChainRun):
         device = self.mean.device
         memory, phi = saved["particles"], saved["phi"]
         state = ChainState(self.mean, phi.to(device), None, None if memory is None else memory.to(device))
-        log_weights, log_z, eves, noise = (tensor.to(device) for tensor in saved["cloud"][:4])
-        self.cloud = Cloud(state, log_weights, log_z, eves, noise, self.n, saved["cloud"][4])
+        self.cloud = Cloud.start(state, 1, 0.0)
+        self.cloud.take_back(saved["cloud"])
         self.worst_ess = saved["worst_ess"]

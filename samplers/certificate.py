@@ -1,0 +1,96 @@
+"""How far to trust draws and log Z, in numbers and in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+STANDARD_ERRORS = 2.0  # half the width of the interval that a normal error leaves in 95 of 100 cases
+MOST_MISSED = 0.02  # of Z-hat that draws may lack before it is said
+COUNTS = {2: "two", 3: "three"}
+LEAST_HELD = 0.2  # share of the draws in the scouts' regions below which these tell little
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What searches that share nothing with a sampler say of its draws and of its log Z.
+
+    log_z, standard_error: what to believe of log Z, in nats; NaN where nothing tells. lower, upper: log Z in 95 of 100
+    cases; what was missed, and what may be hidden, widens it upwards alone. own, by_regions, by_annealing: estimates
+    that share no randomness, (value, standard error) or None: the sampler's; the mass that scouts measured in their
+    regions over the share of the draws there; that of the pilot that a learned sampler began with. missed: the mass
+    that scouts have found and the draws lack, over Z-hat. hidden: an estimate of the mass that neither has found. held:
+    the share of the draws that lies in the scouts' regions, of which there are `regions`; zero where no search was
+    made. pareto_k: of the weights, or None. searched: what kept scouts from being sent, or "". doubts: in words, what
+    speaks against the draws.
+    """
+
+    log_z: float = math.nan
+    standard_error: float = math.nan
+    lower: float = math.nan
+    upper: float = math.nan
+    own: tuple[float, float] | None = None
+    by_regions: tuple[float, float] | None = None
+    by_annealing: tuple[float, float] | None = None
+    missed: float = math.nan
+    hidden: float = math.nan
+    held: float = math.nan
+    regions: int = 0
+    pareto_k: float | None = None
+    searched: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def estimates(self) -> dict[str, tuple[float, float]]:
+        """The estimates of log Z that stand behind it, by where they come from; they share no randomness."""
+        found = {"the sampler's": self.own, "by regions": self.by_regions, "by the pilot": self.by_annealing}
+        return {name: one for name, one in found.items() if one is not None}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Certificate:
+        """From what JSON has made of the fields."""
+        pairs = {n: None if record[n] is None else tuple(record[n]) for n in ("own", "by_regions", "by_annealing")}
+        return cls(**record | pairs | {"doubts": tuple(record["doubts"])})
+
+    def __str__(self) -> str:
+        parts = [self._log_z(), self._coverage(), *self.doubts]
+        return ". ".join(part[:1].upper() + part[1:] for part in parts if part) + "."
+
+    def _log_z(self) -> str:
+        if math.isnan(self.log_z):
+            return ""
+        said = f"log Z {plus_minus(self.log_z, self.standard_error)}, from "
+        if len(self.estimates) > 1:
+            each = ", ".join(f"{name} {plus_minus(*one)}" for name, one in self.estimates.items())
+            said += f"{COUNTS[len(self.estimates)]} estimates that share no randomness ({each})"
+        else:
+            said += f"one estimate, {next(iter(self.estimates))}"
+        if math.isnan(self.lower):
+            return said
+        return f"{said}; between {self.lower:.4g} and {self.upper:.4g} in 95 of 100 cases"
+
+    def _coverage(self) -> str:
+        if self.searched:
+            return f"no search was made for what the draws may lack: {self.searched}"
+        if not self.regions:
+            return "scouts found nothing"
+        count = "one region, which holds" if self.regions == 1 else f"{self.regions} regions, which hold"
+        said = f"scouts that share nothing with the sampler found {count} {self.held:.0%} of the draws"
+        if self.missed > MOST_MISSED:
+            return said  # the doubts tell what
+        if self.held < LEAST_HELD:
+            return f"{said}: they miss nothing of what was found, which tells little of the rest"
+        return f"{said}; they miss nothing of it, and {_share(self.hidden)} of the mass may lie where neither has been"
+
+
+def plus_minus(value: float, error: float) -> str:
+    """A value with its error, in as many digits as the error tells."""
+    if not error > 0 or math.isinf(error):
+        return f"{value:.4g} +- {error:.2g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} +- {error:.{digits}f}"
+
+
+def _share(value: float) -> str:
+    return "less than 0.1 %" if value < 1e-3 else f"some {100 * value:.2g} %"

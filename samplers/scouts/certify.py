@@ -1,0 +1,117 @@
+"""A certificate for draws, from scouts that share nothing with the sampler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Generator
+
+from samplers.certificate import LEAST_HELD, MOST_MISSED, STANDARD_ERRORS, Certificate, plus_minus
+from samplers.draws import Draws
+from samplers.scouts.by_regions import log_z_by_regions
+from samplers.scouts.fan import paths_for
+from samplers.scouts.regions import Regions, measured
+from samplers.scouts.sample import Sample
+from samplers.scouts.search import hidden, search
+from samplers.scouts.unseen import unseen
+from targets import Target
+
+FANS = 2
+SEED = 4_000_037  # added to the draws' own
+POINTS, FEWEST_POINTS, MOST_POINTS = 16_384, 64, 1024  # of all masses that are measured anew, and of one
+MOST_ERROR = 0.3  # of an estimate by regions, above which it is none
+APART = 5.0  # standard errors by which two estimates of log Z disagree
+
+
+@torch.no_grad()
+def certify(
+    draws: Draws,
+    target: Target | None = None,
+    found: Regions | None = None,
+    by_annealing: tuple[float, float] | None = None,
+) -> Certificate:
+    """The certificate of draws of their target; target: the same one, where evaluations are to be counted.
+
+    found: regions that share nothing with the draws; new scouts are sent where there are none. by_annealing: log Z and
+    its standard error, by what shares no randomness with them.
+    """
+    target = draws.target if target is None else target
+    own = None if draws.log_z is None else (draws.log_z.value, draws.log_z.standard_error)
+    first = Certificate(own=own, by_annealing=by_annealing, pareto_k=draws.pareto_k)
+    if target is None:
+        return _bounded(replace(first, searched="the target is not at hand"))
+    why = impossible(draws, target)
+    if why:
+        return _bounded(replace(first, searched=why))
+    generator = Generator(target.device).manual_seed(int(draws.attrs.get("seed", 0)) + SEED)
+    if found is None:
+        found = search(target, target.prior if "prior" in target.known else None, generator, FANS)
+    if found is None:
+        return _bounded(first)
+    points = max(FEWEST_POINTS, min(MOST_POINTS, POINTS // len(found)))
+    found = measured(target, found.means, found.factors, found.captures, points, generator)
+    return _bounded(_judged(first, found, Sample.of_draws(draws), target, generator))
+
+
+def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, generator: Generator) -> Certificate:
+    held = float(sample.share(found.inside(sample.x).any(1, keepdim=True))[0])
+    by_regions = log_z_by_regions(found, sample)
+    known = replace(first, regions=len(found), held=held, by_regions=by_regions if by_regions[1] < MOST_ERROR else None)
+    log_z, error = by_regions if first.own is None else first.own
+    if known.by_regions is not None and by_regions[0] > log_z:  # a log Z that is too low must not make shares too large
+        log_z, error = by_regions
+    if math.isnan(log_z):
+        return known
+    lacking = unseen(found, target, sample, log_z, error if math.isfinite(error) else 0.0, generator)
+    # neither the scouts nor the sampler: the chance that it lacks a region by Laplace's rule of succession
+    regions = math.exp(-float((2 * found.log_mass.log_softmax(0)).logsumexp(0)))  # of equal mass
+    chance = (regions * lacking.total / (1 + lacking.total) + 1) / (regions + 2)
+    doubts = (lacking.said(log_z),) if lacking.total > MOST_MISSED else ()
+    return replace(known, missed=lacking.total, hidden=hidden(found, log_z) * chance, doubts=doubts)
+
+
+def impossible(draws: Draws, target: Target) -> str:
+    """Why no scouts can be sent to judge draws, or nothing."""
+    if target.discrete:
+        return f"{target.name} is discrete"
+    if not bool(draws.x.isfinite().all()):
+        return "some draws are not finite"
+    if paths_for(target.dim) == 0:
+        return f"{target.dim} dimensions are too many"
+    try:
+        target.log_prob_and_score(draws.x.reshape(-1, target.dim)[:1])
+    except Exception as error:  # of a user's function, whatever it is
+        return f"it takes a score, and {target.name} gives none ({type(error).__name__})"
+    return ""
+
+
+def _bounded(found: Certificate) -> Certificate:
+    """With log Z and its interval, and a doubt where another estimate is above the sampler's.
+
+    Each of them falls short where points of heavy weight are missing, and none is ever far too high.
+    """
+    one = found.own or found.by_regions
+    if one is None:
+        return found
+    value, error = one
+    if found.own and not found.doubts:
+        found = replace(found, doubts=tuple(_disagreements(found)))
+    hidden_too = found.hidden if found.held >= LEAST_HELD else 0.0
+    above = math.log1p(sum(share for share in (found.missed, hidden_too) if share > 0))
+    wide = STANDARD_ERRORS * error
+    return replace(found, log_z=value, standard_error=error, lower=value - wide, upper=value + wide + above)
+
+
+def _disagreements(found: Certificate) -> Iterator[str]:
+    assert found.own is not None
+    value, error = found.own
+    for name, other in found.estimates.items():
+        more = other[0] - value
+        if other is not found.own and more > max(APART * math.hypot(error, other[1]), math.log1p(MOST_MISSED)):
+            yield (
+                f"estimates of log Z that share no randomness disagree: the sampler's is {plus_minus(*found.own)}, the "
+                f"one {name} {plus_minus(*other)}. Mass is lost, or points of much weight are rare"
+            )

@@ -1,0 +1,57 @@
+"""Draws as scouts look at them: points, their shares, and how many of them are effective."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from samplers import estimates
+from samplers.draws import INDEPENDENT, Draws
+
+MOST_DRAWS = 200_000  # that are looked at
+SCALARS = 32  # whose effective sample sizes are asked for
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """x (n, dim); shares (n,), their weights, of sum one, in float64; effective: how many independent points of equal
+    weight they are worth.
+    """
+
+    x: Tensor
+    shares: Tensor
+    effective: float
+
+    @classmethod
+    def of(cls, x: Tensor, log_weights: Tensor | None = None, effective: float = math.inf) -> Sample:
+        """Points (n, dim) with weights (n,), or equal ones, of which no more than `effective` are so."""
+        if log_weights is None:
+            shares = torch.full((len(x),), 1 / len(x), dtype=torch.float64, device=x.device)
+        else:
+            shares = log_weights.double().softmax(0)
+        return cls(x, shares, min(effective, float(1 / shares.square().sum())))
+
+    @classmethod
+    def of_draws(cls, draws: Draws) -> Sample:
+        """The points of draws by their weights; those of Markov chains count as the least effective scalar says."""
+        x = draws.x.reshape(-1, draws.x.shape[-1])
+        step = -(-len(x) // MOST_DRAWS)
+        if draws.log_weights is not None:
+            return cls.of(x[::step], draws.log_weights.reshape(-1)[::step])
+        if draws.attrs.get("kind") == INDEPENDENT:
+            return cls.of(x[::step])
+        values = {"x": draws.x[..., :SCALARS]} | ({"lp": draws.stats["lp"]} if "lp" in draws.stats else {})
+        found = [float(value) for array in estimates.ess(values, "bulk").values() for value in array.reshape(-1)]
+        known = [value for value in found if math.isfinite(value)]
+        return cls.of(x[::step], None, min(known, default=float(len(draws.x))))
+
+    def share(self, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Of events (n, K) the share of the points, and its standard error, each (K,)."""
+        inside = there.double()
+        share = self.shares @ inside
+        error = (self.shares.square() @ (inside - share).square()).sqrt()
+        loss = float(1 / self.shares.square().sum()) / self.effective  # by dependence
+        return share, error * math.sqrt(max(1.0, loss))
