@@ -1,4 +1,4 @@
-"""Which runs of the calibration benchmark miss and which alarms are false, and the tables of them."""
+"""The tables of the calibration benchmark."""
 
 from __future__ import annotations
 
@@ -7,79 +7,21 @@ from collections.abc import Callable, Iterable
 from statistics import fmean
 
 from _calibration_targets import CASES
+from _calibration_verdicts import (
+    FEW,
+    cause,
+    covered,
+    error,
+    false_alarm,
+    mean_missed,
+    missed,
+    modes_missed,
+    silent_miss,
+    stated,
+    trusted,
+    warned_of_draws,
+)
 from _machine import Row
-
-TRUSTED_K, LEAST, MANY, FEW = 0.7, 0.1, 5.0, 3.0
-
-
-# Of one run
-
-
-def error(row: Row) -> float:
-    """log Z less its exact value; NaN where the run stated none or what is not a number."""
-    return math.nan if row.get("log_z") is None else row["log_z"] - row["log_z_true"]
-
-
-def stated(row: Row) -> float:
-    """The standard error that was stated; 0 where that is no number, so that nothing is excused by it."""
-    value = row.get("log_z_se")
-    return value if value is not None and math.isfinite(value) else 0.0
-
-
-def missed(row: Row) -> bool:
-    """Whether |error| is over max(5 stated errors, 0.1)."""
-    return not abs(error(row)) <= max(MANY * stated(row), LEAST)
-
-
-def silent_miss(row: Row) -> bool:
-    return missed(row) and not row["warnings"]
-
-
-def false_alarm(row: Row) -> bool:
-    """A warning on a run whose error is within 3 stated errors and whose k-hat is below 0.7, or that has none."""
-    return bool(row["warnings"]) and abs(error(row)) <= FEW * stated(row) and _trusted(row)
-
-
-def covered(row: Row) -> bool:
-    """Whether the certificate's interval holds the exact log Z."""
-    return row["certificate_lower"] <= row["log_z_true"] <= row["certificate_upper"]
-
-
-def _trusted(row: Row) -> bool:
-    k = row.get("pareto_k")
-    return k is None or k < TRUSTED_K
-
-
-def warned_of_draws(row: Row) -> bool:
-    """Of means and modes also what a summary of the draws says counts."""
-    return bool(row["warnings"] or row.get("summary_warnings"))
-
-
-def mean_missed(row: Row) -> bool:
-    """Whether the worst mean is off by more than max(5 standard errors, 0.1 sd)."""
-    return row["mean_error_se"] > MANY and abs(row["mean_error_sd"]) > LEAST
-
-
-def modes_missed(row: Row) -> bool:
-    """Whether the worst mode is off by more than 5 standard errors, and over 0.1 of the mass is in a wrong mode."""
-    return row["mode_error_se"] > MANY and row["mode_error"] > LEAST
-
-
-def cause(row: Row) -> str:
-    """What the run itself shows of the reason of a miss."""
-    if row.get("mode_weights") is not None:
-        pairs = list(zip(row["mode_weights"], row["mode_weights_true"], strict=True))
-        lost = [true for share, true in pairs if share < 0.5 * true]
-        if lost:
-            return f"{len(lost)} of {len(pairs)} modes lost, of mass {sum(lost):.3f}"
-    if not _trusted(row):
-        return f"tail of the weights, k-hat {row['pareto_k']:.2f}"
-    if error(row) < 0:
-        return "too low: mass not reached"
-    return "too high"
-
-
-# Of many
 
 
 def narrow(row: Row) -> bool:
@@ -136,7 +78,7 @@ def summary_of_draws(rows: list[Row]) -> Row:
 
 
 def _false(row: Row, name: str) -> bool:
-    return warned_of_draws(row) and row[name] <= FEW and _trusted(row)
+    return warned_of_draws(row) and row[name] <= FEW and trusted(row)
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -11,20 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from _calibration_densities import (
-    cauchy_location,
-    dirichlet,
-    flat_top,
-    gaussian_process,
-    laplace,
-    light_and_heavy,
-    rates,
-    regression,
-    rosenbrock,
-    shares,
-    shell,
-    student,
-)
+from _calibration_densities import flat_top, laplace, light_and_heavy, rosenbrock, shell, student
+from _calibration_posteriors import cauchy_location, dirichlet, gaussian_process, rates, regression, shares
 from scouts import Hidden, far_and_narrow, wide_and_narrow
 from torch import Tensor
 
@@ -156,10 +144,14 @@ CASES: dict[str, Case] = {
         Case("cauchy-location, d = 1", "posterior", cauchy_location),
         _narrow(1, 20.0, 0.01),
         _narrow(1, 20.0, 0.001),
+        _narrow(1, 20.0, 1e-5),
+        _narrow(1, 50.0, 0.1),
         _narrow(1, 200.0, 0.1),
         _narrow(1, 2000.0, 1.0),
         _narrow(8, 5.0, 0.1),
         _narrow(8, 20.0, 0.3),
+        _narrow(8, 40.0, 0.1),
         _narrow(32, 10.0, 0.3),
+        _narrow(32, 30.0, 0.1),
     )
 }

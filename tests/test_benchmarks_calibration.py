@@ -14,8 +14,10 @@ import targets
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import _calibration_densities as densities
+import _calibration_posteriors as posteriors
 import _calibration_runs as runs
 import _calibration_tables as tables
+import _calibration_verdicts as verdicts
 from _calibration_targets import CASES, Scaled
 
 OWN = ("student", "light_and_heavy", "laplace", "flat_top", "rosenbrock", "regression", "gaussian_process", "dirichlet")
@@ -24,7 +26,7 @@ EASIER = {"student": (10, 3.0)}  # arguments where there are no defaults
 
 
 def own(name):
-    return getattr(densities, name)(*EASIER.get(name, ()))
+    return getattr(densities if hasattr(densities, name) else posteriors, name)(*EASIER.get(name, ()))
 
 
 def bridge(target, n, generator):
@@ -86,7 +88,7 @@ def test_log_z_of_the_shell_in_ten_dimensions_agrees_with_importance_sampling(ge
 
 
 def test_log_z_and_moments_of_the_cauchy_location_agree_with_a_grid():
-    target = densities.cauchy_location()
+    target = posteriors.cauchy_location()
     at = torch.linspace(-80, 80, 400_001, dtype=torch.float64)
     weight = target.log_prob(at[:, None]).exp() * float(at[1] - at[0])
     z = float(weight.sum())
@@ -159,8 +161,8 @@ def row(difference=0.0, se=0.02, k=0.2, warnings=(), **more):
 )
 def test_misses(difference, se, warned, missed, silent):
     made = row(difference, se, warnings=["modes"] if warned else [])
-    assert tables.missed(made) is missed
-    assert tables.silent_miss(made) is silent
+    assert verdicts.missed(made) is missed
+    assert verdicts.silent_miss(made) is silent
 
 
 @pytest.mark.parametrize(
@@ -176,26 +178,26 @@ def test_misses(difference, se, warned, missed, silent):
     ],
 )
 def test_false_alarms(difference, k, warned, false):
-    assert tables.false_alarm(row(difference, 0.02, k, ["modes"] if warned else [])) is false
+    assert verdicts.false_alarm(row(difference, 0.02, k, ["modes"] if warned else [])) is false
 
 
 def test_misses_of_means_and_modes():
     made = row(mean_error_se=6.0, mean_error_sd=-0.2, mode_error_se=6.0, mode_error=0.05)
-    assert tables.mean_missed(made)
-    assert not tables.mean_missed(made | {"mean_error_sd": 0.05})
-    assert not tables.mean_missed(made | {"mean_error_se": 4.0})
-    assert not tables.modes_missed(made)
-    assert tables.modes_missed(made | {"mode_error": 0.3})
-    assert not tables.warned_of_draws(made)
-    assert tables.warned_of_draws(made | {"summary_warnings": ["R-hat"]})
+    assert verdicts.mean_missed(made)
+    assert not verdicts.mean_missed(made | {"mean_error_sd": 0.05})
+    assert not verdicts.mean_missed(made | {"mean_error_se": 4.0})
+    assert not verdicts.modes_missed(made)
+    assert verdicts.modes_missed(made | {"mode_error": 0.3})
+    assert not verdicts.warned_of_draws(made)
+    assert verdicts.warned_of_draws(made | {"summary_warnings": ["R-hat"]})
 
 
 def test_the_cause_of_a_miss_is_what_the_run_shows():
     modes = {"mode_weights": [0.99, 0.01], "mode_weights_true": [0.7, 0.3]}
-    assert tables.cause(row(-0.3, **modes)) == "1 of 2 modes lost, of mass 0.300"
-    assert tables.cause(row(-0.3, k=0.9)) == "tail of the weights, k-hat 0.90"
-    assert tables.cause(row(-0.3)) == "too low: mass not reached"
-    assert tables.cause(row(0.3)) == "too high"
+    assert verdicts.cause(row(-0.3, **modes)) == "1 of 2 modes lost, of mass 0.300"
+    assert verdicts.cause(row(-0.3, k=0.9)) == "tail of the weights, k-hat 0.90"
+    assert verdicts.cause(row(-0.3)) == "too low: mass not reached"
+    assert verdicts.cause(row(0.3)) == "too high"
 
 
 # Tables
