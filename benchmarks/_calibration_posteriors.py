@@ -26,16 +26,17 @@ def regression(points: int = 40, features: int = 6) -> Known:
     matrix[:, 1] = matrix[:, 0] + 0.1 * matrix[:, 1]  # nearly the same feature twice
     y = matrix @ double([1.0, -0.5, 0.0, 2.0, 0.3, 0.0][:features]) + 0.7 * randn(points, generator=generator)
     a, c, v, dim = 2.0, 1.0, 4.0, features + 1
+    precision = matrix.mT @ matrix + torch.eye(features, dtype=torch.float64) / v
 
     def log_prob(x: Tensor) -> Tensor:
         b, log_s = x[:, :-1], x[:, -1]
-        square = (y - b @ matrix.mT).square().sum(-1) + b.square().sum(-1) / v
+        # |y - X b|^2 + |b|^2 / v
+        square = y @ y + (b * (b @ precision - 2 * matrix.mT @ y)).sum(-1)
         value = -0.5 * square * (-2 * log_s).exp() - (points + features) * (log_s + 0.5 * LOG_2PI)
         # the density of s^2 times |d s^2 / d log s| = 2 s^2
         prior = a * math.log(c) - math.lgamma(a) - 2 * a * log_s - c * (-2 * log_s).exp() + math.log(2)
         return value - 0.5 * features * math.log(v) + prior
 
-    precision = matrix.mT @ matrix + torch.eye(features, dtype=torch.float64) / v
     centre = torch.linalg.solve(precision, matrix.mT @ y)
     a_n, c_n = a + points / 2, c + 0.5 * float(y @ y - centre @ precision @ centre)
     log_z = (

@@ -7,7 +7,7 @@ mode weights, where they are exactly known. Every run is a process of its own, w
 rows.jsonl in the folder as it ends, so that the same call continues an interrupted run.
 
     python benchmarks/calibration.py --workers 2
-    python benchmarks/calibration.py --samplers SMC AIS --targets gmm9 --seeds 0 1
+    python benchmarks/calibration.py --samplers SMC AIS --targets gmm9 --seeds 0 1     (these pairs, whatever they cost)
     python benchmarks/calibration.py --table                 the tables alone, from the rows that are there
 """
 
@@ -16,27 +16,59 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from _calibration_runs import DRAWS, ITERATIONS, SAMPLERS, Job, read, run_all
+from _calibration_runs import DRAWS, ITERATIONS, LEARNED, SAMPLERS, Job, read, run_all
 from _calibration_tables import notes, tables
 from _calibration_targets import CASES
 from _machine import parser, write
 
 FOLDER = Path(__file__).resolve().parents[1] / "build/calibration"
 TIMEOUT = 400.0
-QUICK_TARGETS, QUICK_SAMPLERS = ["gmm9", "regression"], ["SMC", "HMC"]
+QUICK_TARGETS, QUICK_SAMPLERS = ["gmm9", "dirichlet, d = 6"], ["SMC", "HMC"]
 
+PLAIN = tuple(name for name, case in CASES.items() if case.narrow is None)
+FOR_LEARNED = (
+    "gaussian-autoregressive-0.95, d = 16",
+    "gmm9-unequal",
+    "two-gaussians-unequal-d8",
+    "many-well5-delta4",
+    "half N(0, 1), half N(20, 0.1^2)",
+    "funnel10-std1",
+    "student-product-5, d = 20",
+    "light-and-heavy, d = 6",
+    "banana",
+    "cauchy-location, d = 1",
+)
+FOR_SMOOTHING = (
+    *FOR_LEARNED,
+    "gmm40-jax",
+    "double-well, d = 2",
+    "sd 1 at -2.5, sd 0.3 at 2.5, d = 8",
+    "rings3-nearest",
+    "flat-top, d = 5",
+    "linear-regression, d = 7",
+)
 # what each sampler runs on is every target, but for these
-ONLY: dict[str, tuple[str, ...]] = {}
+ONLY: dict[str, tuple[str, ...]] = {
+    "SequentialMultimeasurement": FOR_SMOOTHING,
+    **dict.fromkeys(LEARNED, FOR_LEARNED),
+    "HMC": PLAIN,
+    "MALA": PLAIN,
+    "WalkJump": FOR_LEARNED[:6],
+}
+WHY = (
+    f"Of what costs most a part was run: training ({ITERATIONS} iterations of it) and the smoothing samplers, on the "
+    "targets chosen beforehand in benchmarks/calibration.py. Narrow modes are for the samplers that search for them."
+)
 
 
-def jobs(names: list[str], samplers: list[str], seeds: list[int]) -> list[Job]:
+def jobs(names: list[str], samplers: list[str], seeds: list[int], only: dict[str, tuple[str, ...]]) -> list[Job]:
     """Seed by seed, so that a run that is stopped early has seen every target."""
     return [
         (name, sampler, seed)
         for seed in seeds
         for sampler in samplers
         for name in names
-        if name in ONLY.get(sampler, names)
+        if name in only.get(sampler, names)
     ]
 
 
@@ -57,7 +89,7 @@ def main() -> None:
     if not options.table:
         seeds = options.seeds[:1] if options.quick else options.seeds
         run_all(
-            jobs(names, samplers, seeds),
+            jobs(names, samplers, seeds, {} if options.targets and options.samplers else ONLY),
             path,
             workers=options.workers,
             timeout=options.timeout,
@@ -74,7 +106,7 @@ def main() -> None:
             "torch threads": 1,
             "seeds": len({row["seed"] for row in rows}),
         },
-        notes=notes(rows),
+        notes=[*notes(rows), WHY],
         quick=options.quick,
     )
 

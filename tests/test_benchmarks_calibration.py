@@ -18,6 +18,7 @@ import _calibration_posteriors as posteriors
 import _calibration_runs as runs
 import _calibration_tables as tables
 import _calibration_verdicts as verdicts
+import calibration
 from _calibration_targets import CASES, Scaled
 
 OWN = ("student", "light_and_heavy", "laplace", "flat_top", "rosenbrock", "regression", "gaussian_process", "dirichlet")
@@ -253,6 +254,17 @@ def test_tables_list_misses_alarms_narrow_modes_and_failures():
 
 
 # Runs
+
+
+def test_the_whole_benchmark_has_a_thousand_runs_with_log_z_on_targets_and_samplers_that_exist():
+    only = calibration.ONLY
+    assert set(only) <= set(runs.SAMPLERS)
+    assert {name for names in only.values() for name in names} <= set(CASES)
+    made = calibration.jobs(list(CASES), list(runs.SAMPLERS), [0, 1, 2, 3, 4], only)
+    assert len(set(made)) == len(made)
+    assert sum(sampler in runs.WITH_LOG_Z and CASES[name].narrow is None for name, sampler, _ in made) >= 1000
+    assert {sampler for _, sampler, _ in made} == set(runs.SAMPLERS)
+    assert calibration.jobs(["shell, d = 10"], ["DDS"], [3], {}) == [("shell, d = 10", "DDS", 3)]
 
 
 @pytest.mark.parametrize("sampler", ["SMC", "HMC"])
