@@ -51,6 +51,7 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/smc.py
 	$(BIN)/python benchmarks/scouts.py
+	$(BIN)/python benchmarks/calibration.py --workers 2
 	$(BIN)/python benchmarks/smc_vs_blackjax.py
 	$(BIN)/python benchmarks/swendsen_wang.py
 	$(BIN)/python benchmarks/particles.py
