@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from samplers.annealing.resampling import SCHEMES, Scheme
 from samplers.kernels import State
+from samplers.weighted import FAMILY
 
 S = TypeVar("S", bound=State)
 
@@ -106,6 +107,14 @@ class Cloud:
         self.state = interleave(states)
         self.eves = self.eves.repeat_interleave(len(states), 1)
         self.log_weights = self.log_weights.new_full((rows, m * len(states)), -math.log(m * len(states)))
+
+    @property
+    def families(self) -> dict[str, Tensor]:
+        """Which of all first particles each point descends from, (1, rows * n); none before resampling."""
+        if not self.resamplings:
+            return {}
+        rows = self.first * torch.arange(len(self.eves), device=self.eves.device)[:, None]
+        return {FAMILY: (self.eves + rows).reshape(1, -1)}
 
     def family_weights(self) -> Tensor:
         """sum of W over the descendants of each first ancestor, (rows, ancestors).

@@ -120,7 +120,7 @@ class _Job:
         shift = torch.tensor(float(self.n), dtype=torch.float64).log()
         draws = Draws(
             x=last.cloud.state.x[None],
-            stats={"lp": last.cloud.state.log_prob[None]},
+            stats={"lp": last.cloud.state.log_prob[None], **last.cloud.families},
             log_weights=(weights + shift).reshape(1, -1),
             log_z=log_z,
             cost=Cost(self.spent.log_probs, self.spent.scores, self.seconds + time.perf_counter() - self.began),

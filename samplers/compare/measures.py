@@ -19,6 +19,7 @@ from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
 from samplers.draws import INDEPENDENT, PARTICLES, Draws
 from samplers.still import Still, still
+from samplers.weighted import families_of, mean_and_error
 from targets import Target
 
 ROWS = 65536
@@ -166,6 +167,8 @@ def between_modes(draws: Draws) -> dict[str, Any]:
     effective = torch.full_like(truth, draws.x.shape[0] * draws.x.shape[1])
     if draws.log_weights is not None:
         effective *= weight_ess(draws)
+        error = _mode_errors(draws, target)
+        effective = torch.minimum(effective, truth * (1 - truth) / error.square())
     elif draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES):
         mixing = mode_mixing(draws)
         found |= {"mode_r_hat": mixing.worst_r_hat, "mode_ess": mixing.least_ess}
@@ -181,6 +184,17 @@ def between_modes(draws: Draws) -> dict[str, Any]:
         "worst_mode_true": float(truth[worst]),
         "mode_error_se": float(error[worst]),
     }
+
+
+def _mode_errors(draws: Draws, target: Target) -> Tensor:
+    """The standard errors of the modes' shares of weighted draws, which particles of one family do not share in."""
+    families = families_of(draws)
+    assert draws.log_weights is not None
+    weights = draws.log_weights.reshape(-1).double().softmax(0)
+    inside = torch.cat(
+        [target.mode_probabilities(x).double().cpu() for x in draws.x.reshape(-1, target.dim).split(ROWS)]
+    )
+    return mean_and_error(weights.cpu(), inside, families)[1]
 
 
 def mode_weights(draws: Draws, target: Target) -> Tensor:

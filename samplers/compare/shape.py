@@ -19,6 +19,7 @@ from samplers import estimates
 from samplers.compare.names import label
 from samplers.draws import Draws
 from samplers.ties import ULPS, precision, slack, tied
+from samplers.weighted import families_of, mean_and_error
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST = 200_000  # draws that quantiles are taken of
@@ -91,18 +92,13 @@ def _quantiles(value: Tensor) -> Tensor:
 
 
 def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
-    """Of every variable. The ESS is that of the event in chains; of weighted draws w the error is
-    sqrt(sum w^2 (1 - p)^2) over the event and sqrt(sum w^2 p^2) outside, together.
-    """
+    """Of every variable. The ESS is that of the event in chains; of weighted draws see `samplers.weighted`."""
     found = {}
     inside = {name: _events(value.cpu(), at[name]) for name, value in scalars(draws).items() if name in at}
     if draws.log_weights is not None:
-        w = draws.log_weights.double().reshape(-1).softmax(0).cpu()
+        weights, families = draws.log_weights.double().reshape(-1).softmax(0).cpu(), families_of(draws)
         for name, events in inside.items():
-            flat = events.flatten(1, 2)
-            weights = w.reshape(1, -1, *[1] * (flat.ndim - 2))
-            share = (weights * flat).sum(1)
-            found[name] = Shares(share, (weights * (flat - share[:, None])).square().sum(1).sqrt())
+            found[name] = Shares(*mean_and_error(weights, events.flatten(1, 2).movedim(0, 1), families))
         return found
     for name, events in inside.items():
         share = events.mean((1, 2))

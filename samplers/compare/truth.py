@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from samplers import estimates
 from samplers.compare.shape import Shares, Thresholds, shares, thresholds, with_log_density
 from samplers.draws import Draws
+from samplers.weighted import families_of, mean_and_error
 from targets import Moments, Target
 
 EXACT_DRAWS, SEED = 20_000, 54_321
@@ -66,11 +67,12 @@ def truth_from(draws: Draws, source: str) -> Truth:
 def mean_and_sd(draws: Draws) -> dict[str, Estimated]:
     """Of every variable, over all draws by their weights.
 
-    Standard errors are ArviZ's of the chains; of weighted draws, with normalised weights w,
-    sqrt(sum w^2 (x - mean)^2) of the mean and sqrt(sum w^2 ((x - mean)^2 - var)^2) / (2 sd) of the deviation.
+    Standard errors are ArviZ's of the chains; of weighted draws those of `samplers.weighted`, and that of the deviation
+    is the one of the variance over twice the deviation.
     """
     if draws.log_weights is not None:
-        return {name: _weighted(value, draws.log_weights) for name, value in draws.constrained_points.items()}
+        weights, families = draws.log_weights.double().reshape(-1).softmax(0).cpu(), families_of(draws)
+        return {name: _weighted(value, weights, families) for name, value in draws.constrained_points.items()}
     errors = [estimates.mcse(draws.constrained, method) for method in ("mean", "sd")]
     found = {}
     for name, value in draws.constrained.items():
@@ -81,16 +83,9 @@ def mean_and_sd(draws: Draws) -> dict[str, Estimated]:
     return found
 
 
-def _weighted(value: Tensor, log_weights: Tensor) -> Estimated:
+def _weighted(value: Tensor, weights: Tensor, families: Tensor | None) -> Estimated:
     x = value.double().flatten(0, 1).cpu()
-    w = log_weights.double().reshape(-1).softmax(0).cpu().reshape(-1, *[1] * (x.ndim - 1))
-    mean = (w * x).sum(0)
-    square = (x - mean).square()
-    variance = (w * square).sum(0)
+    mean, error = mean_and_error(weights, x, families)
+    variance, variance_error = mean_and_error(weights, (x - mean).square(), families)
     sd = variance.sqrt()
-    return Estimated(
-        mean,
-        sd,
-        (w.square() * square).sum(0).sqrt(),
-        (w.square() * (square - variance).square()).sum(0).sqrt() / (2 * sd),
-    )
+    return Estimated(mean, sd, error, variance_error / (2 * sd))

@@ -29,6 +29,7 @@ from samplers.scouts.certify import FANS
 from samplers.scouts.regions import Regions
 from samplers.scouts.search import search
 from samplers.version import versions
+from samplers.weighted import FAMILY
 from targets import Target
 from targets.arguments import check_integer
 
@@ -91,10 +92,10 @@ class Fitted:
         began = time.perf_counter()
         counted, generator = Counted(self.target), Generator(self.target.device).manual_seed(seed)
         if correct == "smc" or (correct is None and self.method.pieces is not None):
-            u, log_prob, log_w, log_z = self._by_pieces(counted, draws, generator)
+            u, log_prob, log_w, log_z, stats = self._by_pieces(counted, draws, generator)
         else:
             u, log_prob, log_w = self._paths(counted, draws, generator)
-            log_z = weigh(log_w)
+            log_z, stats = weigh(log_w), {}
         if not math.isfinite(log_z.value):
             raise RuntimeError(
                 f"all {draws} weights are zero: no path ends where {self.target.name} has mass. Train longer, or give "
@@ -107,6 +108,7 @@ class Fitted:
             index = systematic(log_w.softmax(0)[None], draws, generator)[0]
             index = index[torch.randperm(draws, generator=generator, device=index.device)]
             u, log_prob = u[index], log_prob[index]
+            stats = {FAMILY: stats.get(FAMILY, torch.arange(draws, device=index.device)[None])[:, index]}
         affine = self.space.seen(self.target)
         x, log_prob = affine.to_x(u), log_prob - affine.log_det
         lost = lost_digits(self.target, x, log_prob)
@@ -115,7 +117,7 @@ class Fitted:
         regions = self._scouted(counted)
         made = Draws(
             x=x[None],
-            stats={"lp": log_prob[None]},
+            stats={"lp": log_prob[None], **stats},
             log_weights=None if correct == "resample" else log_w[None],
             log_z=log_z,
             cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
@@ -186,7 +188,10 @@ class Fitted:
         u, log_prob, log_w = (torch.cat(part) for part in zip(*parts, strict=True))
         return u, log_prob, torch.where(log_w < torch.inf, log_w, -torch.inf)
 
-    def _by_pieces(self, counted: Counted, n: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor, LogZ]:
+    def _by_pieces(
+        self, counted: Counted, n: int, generator: Generator
+    ) -> tuple[Tensor, Tensor, Tensor, LogZ, dict[str, Tensor]]:
+        """Also the particles' families, as a statistic."""
         method: Any = self.method
         own = self.method.pieces is not None
         moves = None
@@ -202,7 +207,7 @@ class Fitted:
             moves=moves,
         )
         log_z = replace(estimate(landed.cloud), lower=landed.log_z)
-        return landed.x, landed.log_prob, landed.log_w, log_z
+        return landed.x, landed.log_prob, landed.log_w, log_z, landed.cloud.families
 
     def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
         learned = self.evaluation

@@ -25,7 +25,8 @@ PATHS, FEWEST_PATHS, FULL = 256, 64, 20  # the first up to dimension 20
 ITERATIONS, PATIENCE = 40, 10
 MOST_NUMBERS = 2**23  # in the covariances of all paths
 NARROWEST, WIDEST = 0.3, 30.0  # of the target's scale: starts around the origin
-NEAREST, FARTHEST = 2.0, 50.0  # of a local standard deviation: moves along a coordinate
+NEAREST, FAR, FARTHEST = 2.0, 50.0, 1e4  # of a local standard deviation: moves along a coordinate
+STRATUM = 0.4  # of log length: beyond FAR where strata of that width reach further
 UNSURE = 3.0  # standard errors by which a mass is taken to be smaller
 MOST_REGIONS = 128
 NOTHING = math.log(1e-6)  # of the largest mass, below which an end is of no interest
@@ -95,7 +96,8 @@ def _along_axes(found: LocalGaussians, n: int, generator: Generator) -> Tensor:
     axis, sign = way // 2, 2 * (way % 2) - 1
     deviation = found.covariance[which, axis, axis].clamp_min(0).sqrt()
     u = torch.rand(n, generator=generator, dtype=deviation.dtype, device=good.device)
-    place = (turn // ways + u) / -(-n // ways)
+    strata = -(-n // ways)
+    farthest = min(FARTHEST, max(FAR, NEAREST * math.exp(STRATUM * strata)))
     x = found.mean[which]
-    x[turn, axis] += sign * deviation * NEAREST * (FARTHEST / NEAREST) ** place
+    x[turn, axis] += sign * deviation * NEAREST * (farthest / NEAREST) ** ((turn // ways + u) / strata)
     return x

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samplers import estimates
 from samplers.draws import INDEPENDENT, Draws
+from samplers.weighted import FAMILY, mean_and_error
 
 MOST_DRAWS = 200_000  # that are looked at
 SCALARS = 32  # whose effective sample sizes are asked for
@@ -18,31 +19,42 @@ SCALARS = 32  # whose effective sample sizes are asked for
 @dataclass(frozen=True, eq=False)
 class Sample:
     """x (n, dim); shares (n,), their weights, of sum one, in float64; effective: how many independent points of equal
-    weight they are worth.
+    weight they are worth. families (n,): which share an ancestor; None where none do.
     """
 
     x: Tensor
     shares: Tensor
     effective: float
+    families: Tensor | None = None
 
     @classmethod
-    def of(cls, x: Tensor, log_weights: Tensor | None = None, effective: float = math.inf) -> Sample:
+    def of(
+        cls,
+        x: Tensor,
+        log_weights: Tensor | None = None,
+        effective: float = math.inf,
+        families: Tensor | None = None,
+    ) -> Sample:
         """Points (n, dim) with weights (n,), or equal ones, of which no more than `effective` are so."""
         if log_weights is None:
             shares = torch.full((len(x),), 1 / len(x), dtype=torch.float64, device=x.device)
         else:
             shares = log_weights.double().softmax(0)
-        return cls(x, shares, min(effective, float(1 / shares.square().sum())))
+        sizes = (
+            shares if families is None else shares.new_zeros(int(families.max()) + 1).index_add_(0, families, shares)
+        )
+        return cls(x, shares, min(effective, float(1 / sizes.square().sum())), families)
 
     @classmethod
     def of_draws(cls, draws: Draws) -> Sample:
         """The points of draws by their weights; those of Markov chains count as the least effective scalar says."""
         x = draws.x.reshape(-1, draws.x.shape[-1])
         step = -(-len(x) // MOST_DRAWS)
+        families = draws.stats[FAMILY].reshape(-1)[::step] if FAMILY in draws.stats else None
         if draws.log_weights is not None:
-            return cls.of(x[::step], draws.log_weights.reshape(-1)[::step])
+            return cls.of(x[::step], draws.log_weights.reshape(-1)[::step], families=families)
         if draws.attrs.get("kind") == INDEPENDENT:
-            return cls.of(x[::step])
+            return cls.of(x[::step], families=families)
         values = {"x": draws.x[..., :SCALARS]} | ({"lp": draws.stats["lp"]} if "lp" in draws.stats else {})
         found = [float(value) for array in estimates.ess(values, "bulk").values() for value in array.reshape(-1)]
         known = [value for value in found if math.isfinite(value)]
@@ -50,8 +62,8 @@ class Sample:
 
     def share(self, there: Tensor) -> tuple[Tensor, Tensor]:
         """Of events (n, K) the share of the points, and its standard error, each (K,)."""
-        inside = there.double()
-        share = self.shares @ inside
-        error = (self.shares.square() @ (inside - share).square()).sqrt()
+        share, error = mean_and_error(self.shares, there.double(), self.families)
+        if self.families is not None:
+            return share, error
         loss = float(1 / self.shares.square().sum()) / self.effective  # by dependence
         return share, error * math.sqrt(max(1.0, loss))

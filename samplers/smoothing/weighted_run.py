@@ -146,6 +146,7 @@ class WeightedRun(ChainRun):
         draws = super()._result(earlier)
         draws.log_weights = self.cloud.log_weights + self.cloud.log_z[:, None] + math.log(self.n)
         draws.log_z = evidence.estimate(self.cloud)
+        draws.stats |= self.cloud.families
         draws.attrs["ess"] = float(self.cloud.ess.min()) / self.n
         return draws
 

@@ -1,0 +1,38 @@
+"""Means of weighted points, and their standard errors where points that descend from one another are not independent.
+
+    mean = sum_i W_i f_i,   error^2 = sum over families of (sum_{i in family} W_i (f_i - mean))^2
+
+With a family for each point this is the usual error of a weighted mean. Particles that were resampled share ancestors;
+where moves have made them independent since, their products cancel. Chan and Lai 2013; Lee and Whiteley 2018.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from samplers.draws import Draws
+
+FAMILY = "family"  # in the statistics of draws: which of the first particles each descends from
+
+
+def families_of(draws: Draws) -> Tensor | None:
+    """The families of all points of draws, (n,), on the CPU; None where each is its own."""
+    return draws.stats[FAMILY].reshape(-1).long().cpu() if FAMILY in draws.stats else None
+
+
+def mean_and_error(shares: Tensor, values: Tensor, families: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Of values (n, *shape) with weights (n,) of sum one, in float64; families (n,), or None: each its own."""
+    weights = shares.reshape(-1, *[1] * (values.ndim - 1))
+    mean = (weights * values).sum(0)
+    return mean, error_of(shares, values - mean, families)
+
+
+def error_of(shares: Tensor, centred: Tensor, families: Tensor | None = None) -> Tensor:
+    """The standard error of a weighted mean of `centred` (n, *shape), whose own mean is zero."""
+    parts = shares.reshape(-1, *[1] * (centred.ndim - 1)) * centred
+    if families is not None:
+        parts = parts.new_zeros((int(families.max()) + 1, *parts.shape[1:])).index_add_(0, families, parts)
+    return parts.square().sum(0).sqrt()
