@@ -15,7 +15,7 @@ from torch import Generator
 from samplers import checkpoint as checkpoints
 from samplers.annealing import evidence
 from samplers.annealing.annealer import Annealer, Run
-from samplers.annealing.pilot import Base, find_base
+from samplers.annealing.pilot import PILOT, Base, find_base
 from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
@@ -136,7 +136,7 @@ class _Job:
             cost=cost,
             target=self.target,
             kernel=frozen,
-            attrs=self._attrs(last),
+            attrs=self._attrs(last) | ({} if base.points is None else {"pilot": PILOT}),
         )
 
     @torch.no_grad()

@@ -34,6 +34,7 @@ def all_of(draws: Draws, truth: Truth | None, *, distances: bool) -> dict[str, A
     found = {"not_finite": 0} | mixing(draws) | evidence(draws) | errors(draws, truth) | between_modes(draws)
     found |= shape(draws, truth, found["ess_bulk"])
     found["truth"] = truth.source if truth else ""
+    found["pilot"] = str(draws.attrs.get("pilot", ""))
     return found | (distances_of(draws, found["ess_bulk"]) if distances else {})
 
 

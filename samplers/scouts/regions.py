@@ -3,14 +3,16 @@
     E_k = {x : |L_k^-1 (x - m_k)|^2 <= r^2}
     mass_k = integral over E_k of gamma = E_g[gamma(x) / g(x)],   g = N(m_k, L_k L_k') cut off at E_k
 
-r^2 is the quantile of chi^2(dim) below which INSIDE of the Gaussian lies. The estimate is unbiased whatever the shape
-of gamma in E_k, and is above e^b mass_k with probability e^-b at most: what is found is there.
+r^2 is the quantile of chi^2(dim) below which a share of the Gaussian lies, INSIDE if nothing else is said. The estimate
+is unbiased whatever the shape of gamma in E_k, and is above e^b mass_k with probability e^-b at most: what is found is
+there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from scipy.stats import chi2
@@ -19,6 +21,7 @@ from torch import Generator, Tensor
 from targets import Target
 
 INSIDE = 0.9
+OF_EACH = ("means", "factors", "captures", "log_mass", "error", "points", "log_weights")
 ROWS = 2**22  # numbers in one block of differences
 
 
@@ -27,7 +30,7 @@ class Regions:
     """means (K, dim), factors (K, dim, dim) lower triangular, in float64; captures (K,): how many paths ended in each.
 
     log_mass (K,): estimates; error (K,): their relative standard errors. points (K, m, dim) of the estimate, with
-    their log weights (K, m), of which log_mass is the log mean.
+    their log weights (K, m), of which log_mass is the log mean. share: of each Gaussian that lies in its ellipsoid.
     """
 
     means: Tensor
@@ -37,22 +40,24 @@ class Regions:
     error: Tensor
     points: Tensor
     log_weights: Tensor
+    share: float = INSIDE
 
     def __len__(self) -> int:
         return len(self.means)
 
     def inside(self, x: Tensor) -> Tensor:
         """Which of points (n, dim) lie in each ellipsoid, (n, K)."""
-        return inside(x.double(), self.means, self.factors)
+        return inside(x.double(), self.means, self.factors, self.share)
 
     def only(self, which: Tensor) -> Regions:
         """Those of an index or mask (K,)."""
-        values = (getattr(self, name)[which] for name in self.__dataclass_fields__)
-        return Regions(*values)
+        values: dict[str, Any] = {name: getattr(self, name)[which] for name in OF_EACH}
+        return replace(self, **values)
 
     def joined(self, other: Regions) -> Regions:
         """These and others."""
-        return Regions(*(torch.cat([getattr(self, n), getattr(other, n)]) for n in self.__dataclass_fields__))
+        values: dict[str, Any] = {n: torch.cat([getattr(self, n), getattr(other, n)]) for n in OF_EACH}
+        return replace(self, **values)
 
     def draws(self, k: int, n: int, generator: Generator) -> Tensor:
         """n points (n, dim) of region k, in proportion to their weights."""
@@ -60,14 +65,14 @@ class Regions:
         return self.points[k, chosen]
 
 
-def radius_square(dim: int) -> float:
+def radius_square(dim: int, share: float = INSIDE) -> float:
     """The quantile of chi^2(dim) that bounds the ellipsoids."""
-    return float(chi2.ppf(INSIDE, dim))
+    return float(chi2.ppf(share, dim))
 
 
-def inside(x: Tensor, means: Tensor, factors: Tensor) -> Tensor:
+def inside(x: Tensor, means: Tensor, factors: Tensor, share: float = INSIDE) -> Tensor:
     """Whether |L^-1 (x - m)|^2 <= r^2, (n, K)."""
-    limit, dim = radius_square(x.shape[1]), x.shape[1]
+    limit, dim = radius_square(x.shape[1], share), x.shape[1]
     found = []
     for part in x.split(max(1, ROWS // (dim * max(1, len(means))))):
         away = (part[None] - means[:, None]).mT  # (K, dim, n)
@@ -111,19 +116,27 @@ def curvature(target: Target, x: Tensor, spread: Tensor) -> tuple[Tensor, Tensor
     return inverse, (failed == 0) & (worse == 0)
 
 
-def measured(target: Target, means: Tensor, factors: Tensor, captures: Tensor, n: int, generator: Generator) -> Regions:
+def measured(
+    target: Target,
+    means: Tensor,
+    factors: Tensor,
+    captures: Tensor,
+    n: int,
+    generator: Generator,
+    share: float = INSIDE,
+) -> Regions:
     """The regions with their masses from n points in each; where the density is undefined there is none."""
     count, dim = means.shape
     z = torch.randn((count, n, dim), generator=generator, dtype=torch.float64, device=means.device)
     u = torch.rand((count, n, 1), generator=generator, dtype=torch.float64, device=means.device)
-    length = torch.as_tensor(chi2.ppf(INSIDE * u.cpu().numpy(), dim)).to(u).sqrt()
+    length = torch.as_tensor(chi2.ppf(share * u.cpu().numpy(), dim)).to(u).sqrt()
     z = z / z.norm(dim=-1, keepdim=True) * length
     x = means[:, None] + z @ factors.mT
     values = torch.cat([target.log_prob(part.to(target.dtype)) for part in x.reshape(-1, dim).split(ROWS // dim + 1)])
     values = values.double().reshape(count, n)
-    log_g = -0.5 * z.square().sum(-1) - 0.5 * dim * math.log(2 * math.pi) - math.log(INSIDE)
+    log_g = -0.5 * z.square().sum(-1) - 0.5 * dim * math.log(2 * math.pi) - math.log(share)
     log_g = log_g - factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)[:, None]
     log_w = torch.where(values < torch.inf, values - log_g, -torch.inf)
     log_mass = log_w.logsumexp(1) - math.log(n)
     ratio = torch.where(log_w == -torch.inf, 0.0, (log_w - log_mass[:, None]).exp())
-    return Regions(means, factors, captures, log_mass, ratio.std(1) / math.sqrt(n), x, log_w)
+    return Regions(means, factors, captures, log_mass, ratio.std(1) / math.sqrt(n), x, log_w, share)

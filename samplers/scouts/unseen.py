@@ -66,33 +66,41 @@ def unseen(
     log_z: float,
     error: float,
     generator: Generator,
+    worth: Tensor | None = None,
 ) -> Unseen:
-    """What points x (n, dim), with normalised log weights (n,) or equal ones, lack; log_z with its relative error."""
-    share, share_error, effective = _shares(regions, x, log_weights)
+    """What points x (n, dim), with log weights (n,) or equal ones, lack; log_z with its relative error.
+
+    worth (K,): how many independent points tell the share of each region, where these are correlated.
+    """
+    share, share_error, effective = shares(regions, x, log_weights, worth)
     first = _lacks(regions, share, share_error, effective, log_z, error, SUSPECT)
     found = regions.only(first)
     if len(found) == 0:
         return Unseen(found, found.log_mass)
     found = measured(target, found.means, found.factors, found.captures, CERTAIN, generator)
-    share, share_error = share[first], share_error[first]
+    share, share_error, effective = share[first], share_error[first], effective[first]
     again = _lacks(found, share, share_error, effective, log_z, error, STANDARD_ERRORS)
     order = torch.where(again, found.log_mass, -torch.inf).argsort(descending=True)[: int(again.sum())]
     found, share = found.only(order), share[order]
-    return Unseen(found, _missing(found, share, log_z))
+    return Unseen(found, missing(found, share, log_z))
 
 
-def _shares(regions: Regions, x: Tensor, log_weights: Tensor | None) -> tuple[Tensor, Tensor, float]:
-    """Of each region the share of the points, its standard error, and how many effective points there are."""
+def shares(
+    regions: Regions, x: Tensor, log_weights: Tensor | None, worth: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each region the share of the points, its standard error, and how many effective points tell it."""
     n = len(x)
     weights = x.new_full((n,), 1 / n, dtype=torch.float64) if log_weights is None else log_weights.double().softmax(0)
     there = regions.inside(x).double()
     share = weights @ there
+    if worth is not None:
+        return share, (share * (1 - share) / worth).clamp_min(0).sqrt(), worth
     error = (weights.square() @ (there - share).square()).sqrt()
-    return share, error, float(1 / weights.square().sum())
+    return share, error, (1 / weights.square().sum()).expand(len(regions))
 
 
 def _lacks(
-    regions: Regions, share: Tensor, share_error: Tensor, effective: float, log_z: float, error: float, most: float
+    regions: Regions, share: Tensor, share_error: Tensor, effective: Tensor, log_z: float, error: float, most: float
 ) -> Tensor:
     """Where the scouts' mass is larger by more than `most` standard errors."""
     expected = (regions.log_mass - log_z).exp()
@@ -103,7 +111,7 @@ def _lacks(
     return firm & (expected - share > most * spread)
 
 
-def _missing(regions: Regions, share: Tensor, log_z: float) -> Tensor:
+def missing(regions: Regions, share: Tensor, log_z: float) -> Tensor:
     """(expected - share) of each region, without the part of it that lies in an earlier one."""
     added = []
     for k in range(len(regions)):

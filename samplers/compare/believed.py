@@ -1,0 +1,105 @@
+"""The log Z to believe of a target: all runs of the samplers without a fault together.
+
+    log Z = sum_r w_r v_r / sum_r w_r,   w_r = 1 / s_r^2
+    error^2 = max(1, sum_r w_r (v_r - log Z)^2 / (R - 1)) / sum_r w_r
+
+v_r and s_r: what run r states. Where the R runs spread more than they state, the spread counts, with the quantile of
+Student's t for R - 1 degrees of freedom (Birge 1932); else that of a normal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samplers.compare.limits import Row, number
+
+COVERED = 0.95
+DIGITS = 6  # after the point, at most
+
+
+@dataclass(frozen=True)
+class Stated:
+    """log Z as one run states it, and its standard error, NaN where it states none."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Believed:
+    """value, with the interval (lower, upper) that covers log Z with probability COVERED, NaN where nothing tells it.
+
+    samplers: by name, how many of their runs stand behind it. witnesses: how many of the samplers share no pilot.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    samplers: Mapping[str, int]
+    witnesses: int
+
+    @property
+    def estimates(self) -> int:
+        """How many independent ones stand behind it."""
+        return sum(self.samplers.values())
+
+    def __str__(self) -> str:
+        runs = [f"{name} ({count} runs)" if count > 1 else name for name, count in self.samplers.items()]
+        by = f"{', '.join(runs[:-1])} and {runs[-1]}" if len(runs) > 1 else runs[0]
+        many = "one estimate" if self.estimates == 1 else f"{self.estimates} independent estimates"
+        many += f", by {by}"
+        if len(self.samplers) > 1:
+            many += f": {self.witnesses} witness{'es' if self.witnesses > 1 else ''}"
+        if math.isnan(self.lower):
+            return f"log Z to believe: {self.value:.4g}, of unknown error, from {many}"
+        half = 0.5 * (self.upper - self.lower)
+        places = min(DIGITS, max(1, 1 - math.floor(math.log10(half)))) if half > 0 else DIGITS
+        span = f"{self.lower:.{places}f} to {self.upper:.{places}f} ({COVERED:.0%})"
+        return f"log Z to believe: {self.value:.{places}f}, {span}, from {many}"
+
+
+def stated(row: Row) -> Stated | None:
+    """What a run says of log Z; None where it says nothing."""
+    value, error = number(row, "log_z"), number(row, "log_z_se")
+    return Stated(value, error if error > 0 else math.nan) if math.isfinite(value) else None
+
+
+def believed(runs: Mapping[str, Sequence[Row]], witnesses: Mapping[str, str]) -> Believed | None:
+    """Of runs by sampler; witnesses: what each sampler shares with those of the same witness. None without log Z."""
+    found = {name: [one for row in rows if (one := stated(row)) is not None] for name, rows in runs.items()}
+    pairs = [(name, *pair) for name, own in found.items() for pair in _errors(own)]
+    pairs = [one for one in pairs if one[2] > 0] or pairs  # those of unknown error only where there are no others
+    if not pairs:
+        return None
+    value, half = _together(np.array([one[1] for one in pairs]), np.array([one[2] for one in pairs]))
+    counts = Counter(one[0] for one in pairs)
+    return Believed(value, value - half, value + half, counts, len({witnesses[name] for name in counts}))
+
+
+def _errors(own: Sequence[Stated]) -> list[tuple[float, float]]:
+    """Value and standard error of each run: where it states none, the deviation between the sampler's runs."""
+    values = [one.value for one in own]
+    spread = float(np.std(values, ddof=1)) if len(own) > 1 else math.nan
+    return [(one.value, spread if math.isnan(one.error) else one.error) for one in own]
+
+
+def _together(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """The mean, and half the width of its interval."""
+    from scipy.stats import norm, t
+
+    n = len(values)
+    if not (errors > 0).all():
+        half = t.isf((1 - COVERED) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
+        return float(values.mean()), float(half)
+    weights = 1 / errors**2
+    mean = float(weights @ values / weights.sum())
+    error = 1 / math.sqrt(weights.sum())
+    excess = float(weights @ (values - mean) ** 2) / (n - 1) if n > 1 else 0.0
+    if excess <= 1:
+        return mean, float(norm.isf((1 - COVERED) / 2)) * error
+    return mean, float(t.isf((1 - COVERED) / 2, n - 1)) * error * math.sqrt(excess)
