@@ -4,7 +4,8 @@
     error^2 = max(1, sum_r w_r (v_r - log Z)^2 / (R - 1)) / sum_r w_r
 
 v_r and s_r: what run r states. Where the R runs spread more than they state, the spread counts, with the quantile of
-Student's t for R - 1 degrees of freedom (Birge 1932); else that of a normal.
+Student's t for R - 1 degrees of freedom (Birge 1932); else that of a normal. Runs that state no error count only where
+none does: then it is the mean, with Student's interval.
 """
 
 from __future__ import annotations
@@ -71,21 +72,14 @@ def stated(row: Row) -> Stated | None:
 
 def believed(runs: Mapping[str, Sequence[Row]], witnesses: Mapping[str, str]) -> Believed | None:
     """Of runs by sampler; witnesses: what each sampler shares with those of the same witness. None without log Z."""
-    found = {name: [one for row in rows if (one := stated(row)) is not None] for name, rows in runs.items()}
-    pairs = [(name, *pair) for name, own in found.items() for pair in _errors(own)]
-    pairs = [one for one in pairs if one[2] > 0] or pairs  # those of unknown error only where there are no others
+    found = [(name, one) for name, rows in runs.items() for row in rows if (one := stated(row)) is not None]
+    pairs = [(name, one.value, one.error) for name, one in found]
+    pairs = [pair for pair in pairs if pair[2] > 0] or pairs  # those of unknown error only where there are no others
     if not pairs:
         return None
     value, half = _together(np.array([one[1] for one in pairs]), np.array([one[2] for one in pairs]))
     counts = Counter(one[0] for one in pairs)
     return Believed(value, value - half, value + half, counts, len({witnesses[name] for name in counts}))
-
-
-def _errors(own: Sequence[Stated]) -> list[tuple[float, float]]:
-    """Value and standard error of each run: where it states none, the deviation between the sampler's runs."""
-    values = [one.value for one in own]
-    spread = float(np.std(values, ddof=1)) if len(own) > 1 else math.nan
-    return [(one.value, spread if math.isnan(one.error) else one.error) for one in own]
 
 
 def _together(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from samplers.compare.facts import Facts
 from samplers.compare.limits import Row, number
 
-NEXT = ("a sampler of another kind", "points from elsewhere (`witnesses=`, `init=`)", "more seeds")
+NEXT = ("a sampler of another kind", "points from elsewhere (witnesses=, init=)", "more seeds")
 
 
 def witnesses_of(answers: Mapping[str, Sequence[Row]]) -> dict[str, str]:
