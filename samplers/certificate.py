@@ -8,6 +8,7 @@ from typing import Any
 
 STANDARD_ERRORS = 2.0  # half the width of the interval that a normal error leaves in 95 of 100 cases
 MOST_MISSED = 0.02  # of Z-hat that draws may lack before it is said
+ESTIMATES = ("own", "by_bridge", "by_regions", "by_annealing")
 COUNTS = {2: "two", 3: "three"}
 LEAST_HELD = 0.2  # share of the draws in the scouts' regions below which these tell little
 
@@ -17,13 +18,14 @@ class Certificate:
     """What searches that share nothing with a sampler say of its draws and of its log Z.
 
     log_z, standard_error: what to believe of log Z, in nats; NaN where nothing tells. lower, upper: log Z in 95 of 100
-    cases; what was missed, and what may be hidden, widens it upwards alone. own, by_regions, by_annealing: estimates
-    that share no randomness, (value, standard error) or None: the sampler's; the mass that scouts measured in their
-    regions over the share of the draws there; that of the pilot that a learned sampler began with. missed: the mass
-    that scouts have found and the draws lack, over Z-hat. hidden: an estimate of the mass that neither has found. held:
-    the share of the draws that lies in the scouts' regions, of which there are `regions`; zero where no search was
-    made. pareto_k: of the weights, or None. searched: what kept scouts from being sent, or "". doubts: in words, what
-    speaks against the draws.
+    cases; what was missed, and what may be hidden, widens it upwards alone. own, by_bridge, by_regions, by_annealing:
+    estimates, (value, standard error) or None: the sampler's; of draws without one by bridge sampling; the mass that
+    scouts measured in their regions over the share of the draws there; that of the pilot that a learned sampler began
+    with. missed: the mass that scouts have found and the draws lack, over Z-hat, in `missed_regions`, of which
+    `missed_at` (dim,) is the centre of the largest. hidden: an estimate of the mass that neither has found. held: the
+    share of the draws that lies in the scouts' regions, of which there are `regions`; zero where no search was made.
+    pareto_k: of the weights, or None. searched: what kept scouts from being sent, or "". doubts: in words, what speaks
+    against the draws.
     """
 
     log_z: float = math.nan
@@ -31,9 +33,12 @@ class Certificate:
     lower: float = math.nan
     upper: float = math.nan
     own: tuple[float, float] | None = None
+    by_bridge: tuple[float, float] | None = None
     by_regions: tuple[float, float] | None = None
     by_annealing: tuple[float, float] | None = None
     missed: float = math.nan
+    missed_regions: int = 0
+    missed_at: tuple[float, ...] = ()
     hidden: float = math.nan
     held: float = math.nan
     regions: int = 0
@@ -43,15 +48,21 @@ class Certificate:
 
     @property
     def estimates(self) -> dict[str, tuple[float, float]]:
-        """The estimates of log Z that stand behind it, by where they come from; they share no randomness."""
-        found = {"the sampler's": self.own, "by regions": self.by_regions, "by the pilot": self.by_annealing}
+        """The estimates of log Z that stand behind it, by where they come from; the first is the one to believe."""
+        found = {
+            "the sampler's": self.own,
+            "by bridge sampling": self.by_bridge,
+            "by the scouts' regions": self.by_regions,
+            "by the pilot": self.by_annealing,
+        }
         return {name: one for name, one in found.items() if one is not None}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Certificate:
         """From what JSON has made of the fields."""
-        pairs = {n: None if record[n] is None else tuple(record[n]) for n in ("own", "by_regions", "by_annealing")}
-        return cls(**record | pairs | {"doubts": tuple(record["doubts"])})
+        pairs = {n: None if record[n] is None else tuple(record[n]) for n in ESTIMATES}
+        lists = {n: tuple(record[n]) for n in ("doubts", "missed_at")}
+        return cls(**record | pairs | lists)
 
     def __str__(self) -> str:
         parts = [self._log_z(), self._coverage(), *self.doubts]
@@ -63,7 +74,7 @@ class Certificate:
         said = f"log Z {plus_minus(self.log_z, self.standard_error)}, from "
         if len(self.estimates) > 1:
             each = ", ".join(f"{name} {plus_minus(*one)}" for name, one in self.estimates.items())
-            said += f"{COUNTS[len(self.estimates)]} estimates that share no randomness ({each})"
+            said += f"{COUNTS[len(self.estimates)]} estimates ({each})"
         else:
             said += f"one estimate, {next(iter(self.estimates))}"
         if math.isnan(self.lower):

@@ -55,8 +55,8 @@ def test_chains_in_one_mode_have_its_z_and_lack_the_other():
     start = target.modes[0] + torch.randn(16, 8, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
     draws = HMC().sample(Hidden(target), chains=16, draws=500, warmup=200, init=start, seed=0)
     found = draws.certificate
-    value, error = found.by_regions
-    assert abs(value - math.log(0.764)) < 5 * error
+    for value, error in (found.by_regions, found.by_bridge):
+        assert abs(value - math.log(0.764)) < 5 * error
     assert found.missed == pytest.approx(INSIDE * 0.236 / 0.764, rel=0.05)
     assert found.upper > math.log(0.764 + INSIDE * 0.236) - 0.01
     assert found.lower < math.log(0.764) < found.upper
@@ -81,13 +81,13 @@ def test_exact_draws_are_believed():
         assert not found.doubts
         assert found.missed == 0
         assert found.lower < 0 < found.upper
-        assert list(found.estimates) == ["the sampler's", "by regions"]
-        assert "from two estimates that share no randomness" in str(found)
+        assert list(found.estimates) == ["the sampler's", "by the scouts' regions"]
+        assert "from two estimates (" in str(found)
 
 
 def test_a_log_z_that_is_too_low_for_its_draws_is_doubted():
     found = exact(targets.benchmark("gmm9"), 2000, 0, log_z=LogZ(-0.4, 0.01)).certificate
-    assert "the sampler's is -0.400 +- 0.010, the one by regions" in " ".join(found.doubts)
+    assert "the sampler's is -0.400 +- 0.010, the one by the scouts' regions" in " ".join(found.doubts)
 
 
 @pytest.mark.parametrize(("by_annealing", "doubted"), [((0.0, 0.1), True), ((-2.6, 0.1), False), ((-4.0, 0.1), False)])

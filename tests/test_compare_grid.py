@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import samplers
 import targets
 from samplers import Draws, compare
 from samplers.compare import apart, identity
+from samplers.scouts.regions import INSIDE
 
 TIMES = ["seconds", "ess_per_second"]
 
@@ -94,11 +96,155 @@ def test_bad_grids(arguments, message):
         ({"timeout": 0.0}, "timeout: got 0"),
         ({"max_evaluations": 0}, "max_evaluations: got 0"),
         ({"init": {"other": None}}, "init: got \\['other'\\], expected names among the targets"),
+        ({"witnesses": {"other": None}}, "witnesses: got \\['other'\\], expected names among the targets"),
+        ({"witnesses": {"t": torch.zeros(3, 5)}}, "witnesses: got shape \\(3, 5\\) for 't', expected \\(n, 2\\)"),
+        ({"witnesses": {"t": torch.zeros(2)}}, "witnesses: got shape \\(2,\\) for 't', expected \\(n, 2\\)"),
+        ({"witnesses": {"t": torch.zeros(0, 2)}}, "witnesses: got shape \\(0, 2\\)"),
+        ({"witnesses": {"t": [[0.0, 0.0], [math.nan, 0.0]]}}, "witnesses: got point 1 for 't' that is not finite"),
     ],
 )
 def test_bad_options(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         compare({"t": plane()}, {"s": Exact()}, **options)
+
+
+def test_witnesses_are_points_of_a_density():
+    spins = targets.Ising((3, 3), coupling=0.3)
+    with pytest.raises(ValueError, match=r"witnesses: 't' is discrete, expected a density in R\^9"):
+        compare({"t": spins}, {"s": Exact()}, witnesses={"t": torch.ones(1, 9)})
+    half = targets.LogDensity(lambda x: torch.where(x[:, 0] > 0, -x[:, 0], -torch.inf), 1)
+    with pytest.raises(ValueError, match="witnesses: the density of 't' is not finite at any of the 1 points"):
+        compare({"t": half}, {"s": Exact()}, witnesses={"t": torch.tensor([[-1.0]])})
+
+
+RIDGE, NARROW = 0.764, 0.236
+
+
+def ridge_and_narrow_mode():
+    """A wide mode at -2.5, and a narrow one at 2.5 with 23.6 % of the mass, in 8 dimensions, of which nothing is known
+    but the density.
+    """
+    means, scales = torch.zeros(2, 8, dtype=torch.float64), torch.ones(2, 8, dtype=torch.float64)
+    means[:, 0], scales[1] = torch.tensor([-2.5, 2.5]), 0.3
+    mixture = targets.GaussianMixture(means, scales=scales, weights=torch.tensor([RIDGE, NARROW], dtype=torch.float64))
+
+    class Blind(targets.Target):
+        def __init__(self):
+            super().__init__(8, name="ridge and narrow mode", dtype=torch.float64)
+
+        def log_prob(self, x):
+            return mixture.log_prob(x)
+
+        def log_prob_and_score(self, x):
+            return mixture.log_prob_and_score(x)
+
+    class Chosen:
+        """Independent draws of both modes or of the ridge alone, with the log Z that goes with them, or without."""
+
+        def __init__(self, whole, stated):
+            self.whole, self.stated = whole, stated
+
+        def sample(self, target, *, seed=0):
+            g = torch.Generator().manual_seed(seed)
+            x = mixture.sample(4000, generator=g)
+            if not self.whole:
+                x = means[0] + torch.randn(4000, 8, generator=g, dtype=torch.float64)
+            log_z = samplers.LogZ(0.0 if self.whole else math.log(RIDGE), 0.002) if self.stated else None
+            cost, attrs = samplers.Cost(4000, 0, 0.01), {"kind": "independent draws"}
+            return Draws(x[None], log_z=log_z, target=target, cost=cost, attrs=attrs)
+
+    return Blind(), Chosen
+
+
+def one_witness():
+    """Near the narrow mode, in which nothing else is known to be."""
+    return torch.tensor([[2.4, 0.2, *[0.0] * 6]], dtype=torch.float64)
+
+
+def from_the_ridge(n, generator):
+    x = torch.randn(n, 8, generator=generator, dtype=torch.float64)
+    x[:, 0] -= 2.5
+    return x
+
+
+def test_a_witness_finds_what_a_chain_lacks(tmp_path):
+    target, chosen = ridge_and_narrow_mode()
+    given = {
+        "HMC": samplers.HMC(),
+        "ridge": chosen(False, False),
+        "stated": chosen(False, True),
+        "whole": chosen(True, False),
+        "whole and stated": chosen(True, True),
+    }
+    options = {"init": {"it": from_the_ridge}, "distances": False, "chains": 16, "draws": 400, "warmup": 200}
+    result = compare({"it": target}, given, witnesses={"it": one_witness()}, folder=tmp_path, **options)
+    assert (result.table["error"] == "").all()
+    found = result.examined["it"]
+    assert set(found.missed) == {(name, 0) for name in ("HMC", "ridge", "stated")}
+    assert found.untold == {}
+    for missed in found.missed.values():
+        assert missed.ratio == pytest.approx(INSIDE * NARROW / RIDGE, rel=0.05)
+        assert missed.at[0] == pytest.approx(2.5, abs=0.01)
+    said = result.verdicts["it"]
+    for name in ("HMC", "ridge", "stated"):
+        assert any("mass is missed" in text or "where a witness lies" in text for text in said.faults[name])
+    assert said.faults["whole"] == said.faults["whole and stated"] == []
+    again = samplers.compare.Comparison.load(tmp_path)
+    assert str(again.verdicts["it"]) == str(said)
+    # other witnesses, or none, leave the runs as they are
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").rglob("*.*")}
+    draws = samplers.Draws.load(tmp_path / "cells" / "it" / "whole" / "0.nc")
+    for witnesses in ({"it": draws}, None):
+        result = compare({"it": target}, given, witnesses=witnesses, folder=tmp_path, **options)
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").rglob("*.*")} == before
+        assert set(result.examined) == set(witnesses or {})
+    assert not any("witness lies" in text for said in result.verdicts["it"].faults.values() for text in said)
+
+
+def test_witnesses_that_nobody_lacks_are_said_to_be_so():
+    target = targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), 2, dtype=torch.float64)
+    given = {"mala": samplers.MALA(), "few": (samplers.MALA(), {"chains": 2, "draws": 10})}
+    options = {"chains": 16, "draws": 300, "warmup": 200, "distances": False}
+    result = compare({"it": target}, given, witnesses={"it": torch.zeros(1, 2)}, **options)
+    assert result.examined["it"].missed == {}
+    assert set(result.examined["it"].untold) == {("few", 0)}
+    assert "what it lacks around the witnesses cannot be told: " in result.verdicts["it"].cautions["few"][-1]
+    result = compare({"it": target}, {"mala": samplers.MALA()}, witnesses={"it": torch.zeros(1, 2)}, **options)
+    assert "no run lacks what was found around the 1 witness" in result.verdicts["it"].remarks
+
+
+def test_every_sampler_that_takes_starts_is_given_them():
+    def starts(n, generator):
+        raise RuntimeError("asked for starts")
+
+    taking = {
+        "MALA": samplers.MALA(), "HMC": samplers.HMC(), "tempering": samplers.ParallelTempering(temperatures=3),
+        "Langevin": samplers.AnnealedLangevin(), "SVGD": samplers.SVGD(), "walk-jump": samplers.WalkJump(sigma=1.0),
+        "joint": samplers.JointMultimeasurement(sigma=1.0, m=2),
+        "sequential": samplers.SequentialMultimeasurement(sigma=1.0, m=2), "SLIPS": samplers.SLIPS(),
+        "Gibbs": samplers.DiffusiveGibbs(sigma=1.0),
+    }  # fmt: skip
+    options = {"chains": 8, "draws": 20, "warmup": 10, "distances": False}
+    result = compare({"t": plane()}, {**taking, "SMC": samplers.SMC()}, init={"t": starts}, **options)
+    errors = dict(zip(result.table["sampler"], result.table["error"], strict=True))
+    assert {name: error for name, error in errors.items() if "asked for starts" not in error} == {"SMC": ""}
+
+
+def test_rows_name_the_pilot_that_their_run_started_from():
+    target = targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), 2, dtype=torch.float64)
+    base = targets.Gaussian(torch.zeros(2, dtype=torch.float64), 2.0)
+    piloted = {
+        "SMC": samplers.SMC(), "AIS": samplers.AIS(), "tempering": samplers.ParallelTempering(temperatures=[0, 0.5, 1]),
+        "DDS": (samplers.DDS(steps=4), {"iterations": 1}),
+        "weighted": samplers.SequentialMultimeasurement(sigma=1.0, m=2, weighted=True),
+    }  # fmt: skip
+    others = {"MALA": samplers.MALA(), "given": samplers.SMC(base=base), "prior": samplers.DDS(steps=4, prior=base)}
+    others["prior"] = (others["prior"], {"iterations": 1})
+    options = {"chains": 8, "draws": 100, "warmup": 20, "distances": False}
+    result = compare({"t": target}, {**piloted, **others}, **options)
+    assert (result.table["error"] == "").all(), list(result.table["error"])
+    found = dict(zip(result.table["sampler"], result.table["pilot"], strict=True))
+    assert found == {**dict.fromkeys(piloted, "annealing"), **dict.fromkeys(others, "")}
 
 
 def test_options_of_one_sampler_are_its_own():

@@ -132,6 +132,29 @@ def test_verdicts_are_on_the_page(page, result):
             assert all(text in page.text for text in said)
 
 
+def test_the_first_lines_praise_nobody(page, result, tmp_path):
+    def lede(page):
+        return re.search(r'<p class="lede">(.*?)</p>', page.source, re.DOTALL).group(1)
+
+    assert lede(page).endswith("with 2 seeds each. 4 of them failed, and say so in the table.")
+    plane = {"plane": targets.Gaussian(torch.zeros(2, dtype=torch.float64))}
+    shown = cases.stored(tmp_path, plane, {"good": cases.exact}).report(tmp_path / "report")
+    assert lede(Page(shown / "index.html")) == "One run: good on plane, with seed 0."
+
+
+def test_the_log_z_to_believe_is_on_the_page(tmp_path):
+    plane = targets.GaussianMixture(torch.tensor([[-2.0, 0.0], [2.0, 0.0]]), scales=0.5)
+
+    class Secret(targets.LogDensity):
+        sample = staticmethod(plane.sample)
+
+    given = {"secret": Secret(plane.log_prob, 2, dtype=plane.dtype)}
+    result = cases.stored(tmp_path, given, {"one": cases.at_once, "two": cases.exact}, seeds=2)
+    text = Page(result.report(tmp_path / "report") / "index.html").text
+    assert "one and two agree with one another, which is no proof: nothing exact is known here" in text
+    assert "log Z to believe: 0.00, -0.69 to 0.69 (95%), from 2 independent estimates, by one (2 runs)" in text
+
+
 def test_made_again_from_the_folder_it_is_the_same(folder, result, tmp_path):
     again = Comparison.load(result.store.folder)
     assert again.report(tmp_path) == tmp_path

@@ -6,10 +6,12 @@ import arviz
 import pytest
 import torch
 from compare_cases import DoubledJacobian, Exact, NarrowImportance, NoisyLangevin, OneMode
+from scipy.stats import norm, t
 
 import targets
 from samplers import Cost, Draws, compare
 from samplers.compare.agreements import Together
+from samplers.compare.believed import believed
 from samplers.compare.facts import Facts
 from samplers.compare.limits import limit, log_z_limit, r_hat_limit
 from samplers.compare.verdict import largest_groups, verdicts
@@ -236,7 +238,83 @@ def test_few_draws_are_a_caution_and_no_fault():
 
 def test_alone_and_with_nothing_known():
     (found,) = verdicts([row(mean_error_se=math.nan)], {"t": Facts("t", 2, False)}, {}).values()
-    assert found.conclusion == "Nothing speaks against s, and nothing confirms it."
+    assert found.conclusion.startswith("Nothing speaks against s, which is no proof: nothing exact is known here")
+    assert "try a sampler of another kind" in found.conclusion
+
+
+def of_one_pilot(**changes):
+    """Rows of a and b, which share a pilot, and of c."""
+    unknown = {"mean_error_se": math.nan}
+    own = {"a": {"pilot": "annealing"}, "b": {"pilot": "annealing"}, "c": {}}
+    return [row(sampler=name, **unknown, **more, **changes.get(name, {})) for name, more in own.items()]
+
+
+def test_samplers_that_share_a_pilot_are_one_witness():
+    (found,) = verdicts(of_one_pilot(), {"t": Facts("t", 2, False)}, {}).values()
+    first = found.conclusion.partition(". ")[0]
+    assert first.startswith("a, b and c agree with one another, which is no proof: nothing exact is known here")
+    assert "they are 2 witnesses, as a and b share one pilot and are one" in first
+    assert "try a sampler of another kind, points from elsewhere (witnesses=, init=) or more seeds" in first
+    (found,) = verdicts(of_one_pilot()[:2], {"t": Facts("t", 2, False)}, {}).values()
+    assert "they share one pilot and are one witness" in found.conclusion
+    (found,) = verdicts(of_one_pilot(c={"r_hat": 2.0}), {"t": Facts("t", 2, False)}, {}).values()
+    assert found.conclusion.startswith("a and b agree")
+    assert found.conclusion.endswith(". The others do not agree, or have a fault of their own:")
+
+
+def test_one_log_z_to_believe():
+    stated = {name: {"log_z": value, "log_z_se": 0.1} for name, value in zip("abc", (1.0, 1.1, 5.0), strict=True)}
+    stated["c"]["r_hat"] = 2.0  # at fault, so that it does not count
+    (found,) = verdicts(of_one_pilot(**stated), {"t": Facts("t", 2, False)}, {}).values()
+    assert (found.log_z.value, found.log_z.estimates, found.log_z.witnesses) == (pytest.approx(1.05), 2, 1)
+    assert found.log_z.upper - found.log_z.value == pytest.approx(norm.isf(0.025) * 0.1 / math.sqrt(2))
+    said = "log Z to believe: 1.05, 0.91 to 1.19 (95%), from 2 independent estimates, by a and b: 1 witness"
+    assert found.remarks == [said]
+    known = [one | {"log_z_true": 1.0} for one in of_one_pilot(**stated)]
+    (found,) = verdicts(known, {"t": Facts("t", 2, False, log_z=1.0)}, {}).values()
+    assert found.log_z is None
+    assert found.remarks == ["log Z is exactly 1"]
+    assert "nothing exact is known here but log Z" in found.conclusion
+
+
+def test_the_interval_is_no_narrower_than_the_spread():
+    """Two runs that differ by more than they state: Student's interval for their mean."""
+    found = believed({"a": [row(log_z=1.0, log_z_se=0.01), row(log_z=1.2, log_z_se=0.01)]}, {"a": "a"})
+    assert found.upper - found.value == pytest.approx(t.isf(0.025, 1) * 0.1)
+    found = believed({"a": [row(log_z=1.0), row(log_z=1.2)]}, {"a": "a"})  # that state no error at all
+    assert found.upper - found.value == pytest.approx(t.isf(0.025, 1) * 0.1)
+    found = believed({"a": [row(log_z=1.0)]}, {"a": "a"})
+    assert math.isnan(found.lower)
+    assert str(found) == "log Z to believe: 1, of unknown error, from one estimate, by a"
+    assert believed({"a": [row()]}, {"a": "a"}) is None
+
+
+@pytest.mark.parametrize("understated", [1.0, 3.0])
+def test_the_interval_covers(understated):
+    g, covered, n = torch.Generator().manual_seed(0), 0, 2000
+    for values in torch.randn(n, 5, generator=g, dtype=torch.float64).tolist():
+        found = believed({"a": [row(log_z=v, log_z_se=1 / understated) for v in values]}, {"a": "a"})
+        covered += found.lower < 0 < found.upper
+    assert covered / n > 0.95 - 5 * math.sqrt(0.95 * 0.05 / n)
+
+
+def test_agreements_and_verdict_have_one_limit():
+    """Where R-hat alone would say otherwise: a spread 5 % too large, and chains so short that R-hat moves by chance."""
+    target = secret(targets.Gaussian(torch.zeros(1, dtype=torch.float64)))
+    given = {"a": Exact(), "b": Exact(stream=1), "wide": Exact(scale=1.05)}
+    result = compare({"it": target}, given, distances=False, draws=4000)
+    found = result.agreements["it"]
+    assert found.r_hat < 1.01
+    assert not found.agree
+    assert set(found.apart) == {frozenset(("a", "wide")), frozenset(("b", "wide"))}
+    assert found.apart[frozenset(("a", "wide"))] in result.verdicts["it"].faults["wide"][0]
+    assert "wide disagree: " in str(found)
+    result = compare({"it": target}, {"a": Exact(), "b": Exact(stream=1)}, distances=False, draws=30, seeds=[6])
+    found = result.agreements["it"]
+    assert found.r_hat > 1.01
+    assert found.agree
+    assert str(found).startswith("the samplers agree: they differ by at most ")
+    assert result.verdicts["it"].faults == {"a": [], "b": []}
 
 
 def test_the_reference_is_named():

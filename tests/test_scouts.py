@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from scipy.stats import binom, norm
+from scipy.stats import binom, chi2, norm
 
 import targets
-from samplers import SMC, SamplingWarning
+from samplers import SMC, Draws, SamplingWarning
 from samplers.annealing.mixture_fit import Fit, reweighted
 from samplers.diffusion.mixture_refinement import _Components
 from samplers.scouts import fan as fans
+from samplers.scouts.bridge import bridge
 from samplers.scouts.fan import fan, paths_for
 from samplers.scouts.regions import INSIDE, curvature, distinct, inside, measured
 from samplers.scouts.sample import Sample
@@ -261,3 +262,25 @@ def test_points_that_a_mixture_made_do_not_certify_it(generator):
     found = q.judged(x[:1000], first, log_w)
     assert abs(found.missed - 0.5) < 0.1
     assert not found.near
+
+
+@pytest.mark.parametrize("target", [wide_and_narrow(), far_and_narrow(), targets.benchmark("funnel10-std3")])
+def test_log_z_of_draws_by_bridge_sampling(target):
+    """Exact draws of the density e^3 times another: every seed within its stated error, which is no guess either."""
+    shifted = targets.LogDensity(lambda x: target.log_prob(x) + 3.0, target.dim, dtype=DOUBLE)
+    z = []
+    for seed in range(12):
+        g = torch.Generator().manual_seed(seed)
+        draws = Draws(target.sample(4000, generator=g).reshape(8, 500, -1))
+        value, error = bridge(draws, shifted, g)
+        z.append((value - 3.0) / error)
+    assert max(map(abs, z)) < 5
+    assert sum(one**2 for one in z) < chi2.isf(FALSE_ALARM, len(z))
+
+
+def test_bridge_sampling_gives_nothing_where_draws_are_few_or_gaussians_far():
+    g = torch.Generator().manual_seed(0)
+    target = targets.Gaussian(torch.zeros(3, dtype=DOUBLE))
+    assert bridge(Draws(target.sample(80, generator=g).reshape(4, 20, 3)), target, g) is None
+    funnel = targets.Funnel(50)
+    assert bridge(Draws(funnel.sample(4000, generator=g).reshape(8, 500, -1)), funnel, g) is None

@@ -14,7 +14,7 @@ from torch import Generator
 from samplers import checkpoint as checkpoints
 from samplers.annealing import evidence
 from samplers.annealing.annealer import Annealer, Run
-from samplers.annealing.pilot import Base, find_base
+from samplers.annealing.pilot import PILOT, Base, find_base
 from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
@@ -126,7 +126,7 @@ class _Job:
             cost=Cost(self.spent.log_probs, self.spent.scores, self.seconds + time.perf_counter() - self.began),
             target=self.target,
             kernel=frozen,
-            attrs=self._attrs(last),
+            attrs=self._attrs(last) | ({} if base.points is None else {"pilot": PILOT}),
         )
         if last.given.needs_score:
             for message in draws.certified(base.scouted):

@@ -72,7 +72,7 @@ def pilot(sampler: ParallelTempering, target: Target, seed: int) -> tuple[Parall
         counted = Counted(target, tally)
         found = reaching(find_base(SMC(kernel), counted, prior, generator), counted)
         base, regions = found.density, found.regions
-        sampler = replace(sampler, base=base, kernel=_by_region(sampler.kernel, kernel, regions))
+        sampler = replace(sampler, base=base, kernel=_by_region(sampler.kernel, kernel, regions), piloted=True)
     if sampler.temperatures is None or isinstance(sampler.temperatures, int):
         annealer = SMC(kernel, path=sampler.path, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
         path = annealer.make_path(target, base)
@@ -81,7 +81,7 @@ def pilot(sampler: ParallelTempering, target: Target, seed: int) -> tuple[Parall
         tally.scores += path.tally.scores
         number = sampler.temperatures or min(MOST, max(FEWEST, math.ceil(2 * barrier[-1]) + 1))
         spaced = equal_increments(clouds.betas, barrier, number)
-        sampler = replace(sampler, temperatures=spaced, adapt=sampler.adapt is not False, clouds=clouds)
+        sampler = replace(sampler, temperatures=spaced, adapt=sampler.adapt is not False, clouds=clouds, piloted=True)
     return sampler, Cost(tally.log_probs, tally.scores, time.perf_counter() - began)
 
 

@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from samplers.annealing.ladder import Clouds, LadderWarmup, pilot
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path
+from samplers.annealing.pilot import PILOT
 from samplers.annealing.rungs import DiscreteRungs, FunctionRungs, GeometricRungs, Rungs
 from samplers.annealing.swaps import swap
 from samplers.annealing.tempering_record import TemperingState, findings
@@ -85,6 +86,7 @@ class ParallelTempering(Kernel):
     adapt: bool | None = None
     swaps_every: int = 1
     clouds: Clouds | None = field(default=None, repr=False, kw_only=True)  # of the pilot, which sets it
+    piloted: bool = field(default=False, repr=False, kw_only=True)  # whether base or starts come from a pilot; likewise
 
     reversible: ClassVar[bool] = False
     exact: ClassVar[bool] = True
@@ -286,11 +288,12 @@ class ParallelTempering(Kernel):
 
     def findings(self, target: Target, state: State) -> Findings:
         assert isinstance(state, TemperingState)
-        return findings(state, self.betas, self.rungs(target).base.log_z)
+        found = findings(state, self.betas, self.rungs(target).base.log_z)
+        return replace(found, attrs=found.attrs | {"pilot": PILOT}) if self.piloted else found
 
     def hyperparameters(self) -> dict[str, Any]:
         values = super().hyperparameters()
-        del values["clouds"]
+        del values["clouds"], values["piloted"]
         kernels = [self.kernel] if isinstance(self.kernel, Kernel) else self.kernel or []
         values["kernel"] = [_described(kernel) for kernel in kernels] or None
         values["base"] = None if self.base is None else self.base.name

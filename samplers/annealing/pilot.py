@@ -32,6 +32,7 @@ from targets import Gaussian, GaussianMixture, Target
 if TYPE_CHECKING:
     from samplers.annealing.annealer import Annealer, Run
 
+PILOT = "annealing"  # attrs["pilot"] of runs whose base, prior or starts come from here
 WIDEST = 3.0  # of the radius that holds the mass: the first Gaussian in each coordinate
 PARTICLES, CONDITIONAL_ESS, MOVES = 1000, 0.7, 3
 SETTLING = 12  # moves at the target

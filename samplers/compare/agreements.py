@@ -1,17 +1,24 @@
-"""Which samplers agree on a target: R-hat between them, and differences of shares of draws in standard errors."""
+"""Which samplers agree on a target: by the differences of their shares of draws in standard errors, one limit for all.
+
+R-hat between them stands beside it and decides nothing: a spread 5 % too large moves it too little, and a few short
+chains move it by chance.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
+from samplers.compare.limits import limit
 from samplers.compare.names import label
 from samplers.compare.shape import EVENTS, Shares, furthest, shares, thresholds
 from samplers.diagnostics import Agreement, agreement
-from samplers.diagnostics.agreement import PARTS
+from samplers.diagnostics.agreement import HIGHEST_R_HAT, PARTS
 from samplers.draws import Draws
 
 MOST_CHAINS, LONGEST = 16, 400  # of each sampler for R-hat, which needs no more to see a shift
@@ -38,10 +45,64 @@ class Difference:
 
 @dataclass(frozen=True)
 class Together:
-    """Of one target: R-hat between samplers, None for runs too short, and the largest difference of each pair."""
+    """Of one target: R-hat between samplers, None for runs too short, and the largest difference of each pair.
+
+    Two samplers are apart where that difference is above the limit for one false alarm in 10,000 comparisons, over all
+    pairs and all shares; the verdict goes by the same.
+    """
 
     agreement: Agreement | None
     differences: list[Difference]
+
+    @cached_property
+    def apart(self) -> dict[frozenset[str], str]:
+        """The pairs that differ by more than chance, and in what."""
+        r_hats = {} if self.agreement is None else self.agreement.pairs
+        found = {}
+        for one in self.differences:
+            if one.standard_errors > limit(one.tests * len(self.differences)):
+                r_hat, variable = r_hats.get(one.pair, (1.0, ""))
+                also = f"; R-hat between them {r_hat:.2f} at {variable}" if r_hat > HIGHEST_R_HAT else ""
+                found[frozenset(one.pair)] = f"{one}{also}"
+        return found
+
+    @property
+    def agree(self) -> bool:
+        """Whether no pair is apart."""
+        return not self.apart
+
+    @property
+    def worst(self) -> Difference | None:
+        """The largest difference of all, None where no standard error is known."""
+        return max(self.differences, key=lambda one: one.standard_errors, default=None)
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """Whose difference is the largest."""
+        return None if self.worst is None else self.worst.pair
+
+    @property
+    def variable(self) -> str:
+        """In which variable it is, empty where there is none."""
+        return "" if self.worst is None else self.worst.variable
+
+    @property
+    def r_hat(self) -> float:
+        """The largest over pairs and variables, NaN for runs too short."""
+        return math.nan if self.agreement is None else self.agreement.r_hat
+
+    @property
+    def pairs(self) -> Mapping[tuple[str, str], tuple[float, str]]:
+        """Of each pair the largest R-hat, and its variable."""
+        return {} if self.agreement is None else self.agreement.pairs
+
+    def __str__(self) -> str:
+        if self.worst is None:
+            return "nothing tells whether the samplers agree: no standard error is known"
+        if self.agree:
+            most = f"{self.worst.standard_errors:.1f} standard errors, R-hat at most {self.r_hat:.3f}"
+            return f"the samplers agree: they differ by at most {most}"
+        return f"{' and '.join(self.worst.pair)} disagree: {self.apart[frozenset(self.worst.pair)]}"
 
 
 def together(

@@ -18,13 +18,14 @@ from samplers.compare.store import Key, Store
 from samplers.compare.table import WIDTH, format_table
 from samplers.compare.truth import Truth
 from samplers.compare.verdict import Verdict, verdicts
-from samplers.diagnostics import Agreement
+from samplers.compare.witnesses import Examined, examine
 from samplers.draws import Draws
 from samplers.version import versions
 from targets import Target
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 GRID, FACTS = "grid.json", "targets"
 
@@ -33,8 +34,8 @@ class Comparison:
     """What `compare` returns, and `Comparison.load(folder)` reads again.
 
     rows: one for each cell; table: the same as a data frame. draws: by (target, sampler, seed), read from disk when
-    asked for. facts: what is known of each target. agreements, verdicts: by target. beside: published figures and
-    ours. Printed, it is the table, the verdicts and what is beside.
+    asked for. facts: what is known of each target. agreements, examined, verdicts: by target. beside: published figures
+    and ours. Printed, it is the table, the verdicts and what is beside.
     """
 
     def __init__(self, store: Store, grid: Mapping[str, Any], targets: Mapping[str, Target] | None = None) -> None:
@@ -55,9 +56,10 @@ class Comparison:
         truths: Mapping[str, Truth | None],
         notes: Mapping[str, list[str]],
         *,
+        witnesses: Mapping[str, Tensor],
         about: Mapping[str, Any],
     ) -> Comparison:
-        """Put what is known of the targets and the list of cells beside the cells' results."""
+        """Put what is known of the targets, what witnesses tell and the list of cells beside the cells' results."""
         targets = {cell.target_name: cell.target for cell in cells}
         keys = [cell.key for cell in cells]
         draws = _Stored(store, keys, targets)
@@ -71,6 +73,13 @@ class Comparison:
             "versions": versions(),
             **about,
         }
+        if witnesses:
+            grid["witnesses"] = {
+                name: examine(
+                    points, targets[name], ((key[1:], draws[key]) for key in draws if key[0] == name)
+                ).record()
+                for name, points in witnesses.items()
+            }
         (store.folder / GRID).write_text(json.dumps(grid, indent=1) + "\n")
         return cls(store, grid, targets)
 
@@ -89,9 +98,11 @@ class Comparison:
         return together(self.draws)
 
     @property
-    def agreements(self) -> dict[str, Agreement]:
-        """Of every target that several samplers were run on: R-hat between them, and who disagrees on what."""
-        return {name: one.agreement for name, one in self._together.items() if one.agreement is not None}
+    def agreements(self) -> dict[str, Together]:
+        """Of every target that several samplers were run on: `agree`, and who disagrees on what; by the limit that the
+        verdict goes by, with R-hat between them beside it.
+        """
+        return self._together
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
@@ -99,7 +110,12 @@ class Comparison:
         shaped = {row["target"] for row in self.rows if not math.isnan(number(row, "shape_error_se"))}
         # only where no shape is known do the samplers judge one another
         between = together(self.draws, [name for name in self.grid["targets"] if name not in shaped])
-        return verdicts(self.rows, self.facts, between)
+        return verdicts(self.rows, self.facts, between, self.examined)
+
+    @cached_property
+    def examined(self) -> dict[str, Examined]:
+        """Of every target that witnesses were given for: which runs lack the mass around them."""
+        return {name: Examined.from_record(one) for name, one in self.grid.get("witnesses", {}).items()}
 
     @property
     def beside(self) -> list[Beside]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from samplers.compare import apart
 from samplers.compare.budget import Budget
 from samplers.compare.cell import Cell, to_job
@@ -16,6 +18,7 @@ from samplers.compare.comparison import Comparison
 from samplers.compare.signature import taken_by
 from samplers.compare.store import Store
 from samplers.compare.truth import Truth, known_truth, truth_from
+from samplers.compare.witnesses import checked
 from samplers.draws import Draws, Sampler
 from samplers.kernels import HMC
 from samplers.progress import Progress
@@ -41,6 +44,7 @@ def compare(
     *,
     seeds: int | Iterable[int] = 1,
     init: Mapping[str, Any] | None = None,
+    witnesses: Mapping[str, Any] | None = None,
     reference: bool = False,
     max_evaluations: int | None = None,
     max_seconds: float | None = None,
@@ -60,7 +64,12 @@ def compare(
     A run that fails, crashes or takes longer than `timeout` seconds is a row that holds the error's text.
 
     samplers: by name; a pair (sampler, {"iterations": 200}) has options of its own for `sample`. seeds: how many (0, 1,
-    ...), or which. init: starting points by target name, as `Kernel.sample` takes them.
+    ...), or which. init: starting points by target name, for every sampler that takes them: a tensor with a point for
+    each chain or particle, or a function (n, generator) -> (n, dim), which suits them all.
+    witnesses: by target name points (n, dim), or Draws, that are believed to come from it or to lie near its modes: of
+    another sampler, a colleague, an optimiser; in unconstrained coordinates. After the runs the mass around them is
+    measured, and a run that lacks more of it than chance allows is at fault. Other witnesses leave stored runs as they
+    are.
     reference: where a target states no moments, take those of an HMC run four times as long with another seed, unless
     its own R-hat is above 1.01; the column `truth` says which.
     max_evaluations, max_seconds: what one run may use of the target, or take, warmup, pilot and training included. Its
@@ -89,9 +98,10 @@ def compare(
         distances=distances,
         options=options,
     )
+    pointed = checked(witnesses, targets)
     long_runs = {name: (init or {}).get(name) for name in targets} if reference else {}
     grid = Grid(timeout, threads, executor, check_integer(workers, "workers"), retry, fresh, progress)
-    return grid.run(cells, folder, long_runs, options)
+    return grid.run(cells, folder, long_runs, options, pointed)
 
 
 def make_cells(
@@ -185,10 +195,11 @@ class Grid:
         folder: str | Path | None,
         long_runs: Mapping[str, Any],
         options: Mapping[str, Any],
+        witnesses: Mapping[str, Tensor] | None = None,
         **about: Any,
     ) -> Comparison:
         """All of it: the truths, then the cells. long_runs: starting points of reference runs by target, None for the
-        sampler's own; options: theirs; about: what the comparison remembers of itself.
+        sampler's own; options: theirs; witnesses: points by target; about: what the comparison remembers of itself.
         """
         store = Store(folder)
         targets = {cell.target_name: cell.target for cell in cells}
@@ -197,7 +208,7 @@ class Grid:
         notes = self._references(store, targets, wanted, options, truths)
         cells = [replace(cell, truth=truths[cell.target_name]) for cell in cells]
         self._all(store, cells, "cells")
-        return Comparison.write(store, cells, truths, notes, about=about)
+        return Comparison.write(store, cells, truths, notes, witnesses=witnesses or {}, about=about)
 
     def _references(
         self,

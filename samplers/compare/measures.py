@@ -31,10 +31,11 @@ def all_of(draws: Draws, truth: Truth | None, *, distances: bool) -> dict[str, A
     """
     bad = int((~draws.x.isfinite()).any(-1).sum())
     if bad:
-        return {"not_finite": bad} | mixing(draws, known=False) | evidence(draws)
+        return {"not_finite": bad} | mixing(draws, known=False) | evidence(draws) | certified(draws)
     found = {"not_finite": 0} | mixing(draws) | evidence(draws) | errors(draws, truth) | between_modes(draws)
     found |= shape(draws, truth, found["ess_bulk"])
     found["truth"] = truth.source if truth else ""
+    found |= certified(draws) | {"pilot": str(draws.attrs.get("pilot", ""))}
     return found | (distances_of(draws, found["ess_bulk"]) if distances else {})
 
 
@@ -107,6 +108,19 @@ def evidence(draws: Draws) -> dict[str, float]:
         "elbo": math.nan if lower is None else lower,
         "elbo_se": draws.attrs.get("elbo_standard_error", math.nan),
         "eubo": math.nan if upper is None else upper,
+    }
+
+
+def certified(draws: Draws) -> dict[str, Any]:
+    """What the certificate says: log Z to believe, its error and interval, the mass that is missed, and doubts."""
+    found = draws.certificate
+    return {
+        "believed_log_z": found.log_z,
+        "believed_log_z_se": found.standard_error,
+        "log_z_low": found.lower,
+        "log_z_high": found.upper,
+        "missed": found.missed,
+        "doubts": list(found.doubts),
     }
 
 

@@ -96,7 +96,7 @@ def run_suite(
         cells += make_cells(targets, samplers, seeds=seeds, init=init, options=chosen.options)
     grid = Grid(timeout, threads, executor, workers, retry, fresh, progress)
     long_runs = {target: chosen.starts.get(target) for target in chosen.references}
-    about = {"suite": name, "published": to_records(chosen.published), "peers": sorted(others)}
+    about: dict[str, Any] = {"suite": name, "published": to_records(chosen.published), "peers": sorted(others)}
     return grid.run(cells, folder, long_runs, chosen.options, **about)
 
 

@@ -1,4 +1,4 @@
-"""The verdict on each target, in words: what is wrong with whom, and whom to believe."""
+"""The verdict on each target: what is wrong with whom."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
 from samplers.compare.agreements import Together
+from samplers.compare.believed import Believed, believed
+from samplers.compare.conclusion import conclusion, joined, known_log_z, witnesses_of
 from samplers.compare.facts import Facts
-from samplers.compare.limits import FEW, Row, beyond, limit, log_z_limit, number, r_hat_limit
-from samplers.summary import HIGHEST_R_HAT, LEAST_ESS
+from samplers.compare.limits import FEW, Row, beyond, log_z_limit, number, r_hat_limit
+from samplers.compare.witnesses import Examined
+from samplers.summary import LEAST_ESS
 
 LOST = 0.1  # share of its weight below which a mode is lost
 SEEN = 20  # effective draws that a mode should have had before it is called lost
@@ -25,13 +28,15 @@ COMPARED = ("shape_error_se", "mean_error_se", "mode_error_se")
 @dataclass(frozen=True)
 class Verdict:
     """faults: {sampler: what is wrong with it}, an empty list where nothing is; cautions: {sampler: why little can be
-    said of it}, likewise; conclusion: whom to believe; remarks: on the truth.
+    said of it}, likewise; conclusion: whom to believe; remarks: on log Z, the truth and the witnesses. log_z: the one
+    to believe, where samplers without a fault state one and it is not exactly known.
     """
 
     faults: Mapping[str, list[str]]
     cautions: Mapping[str, list[str]]
     conclusion: str
     remarks: list[str]
+    log_z: Believed | None = None
 
     def __str__(self) -> str:
         said = {name: [*faults, *self.cautions[name]] for name, faults in self.faults.items()}
@@ -43,31 +48,41 @@ def verdicts(
     rows: Sequence[Row],
     facts: Mapping[str, Facts],
     found: Mapping[str, Together],
+    examined: Mapping[str, Examined] | None = None,
 ) -> dict[str, Verdict]:
-    """One for each target; `found`: which samplers agree, where there are several."""
-    alone = Together(None, [])
+    """One for each target; `found`: which samplers agree, where there are several; examined: what witnesses tell."""
+    alone, examined = Together(None, []), examined or {}
     return {
-        name: _verdict([row for row in rows if row["target"] == name], facts[name], found.get(name, alone))
+        name: _verdict(
+            [row for row in rows if row["target"] == name], facts[name], found.get(name, alone), examined.get(name)
+        )
         for name in dict.fromkeys(row["target"] for row in rows)
     }
 
 
-def _verdict(rows: list[Row], facts: Facts, found: Together) -> Verdict:
+def _verdict(rows: list[Row], facts: Facts, found: Together, examined: Examined | None) -> Verdict:
     names = list(dict.fromkeys(row["sampler"] for row in rows))
     by_name = {name: [row for row in rows if row["sampler"] == name] for name in names}
     answers = {name: [run for run in runs if not run["error"]] for name, runs in by_name.items()}
     own = {name: [*_failures(by_name[name]), *_inner_faults(answers[name])] for name in names}
     outer = {name: list(_errors(answers[name], facts)) for name in names}
+    if examined is not None:
+        outer = {name: [*said, *examined.faults(name)] for name, said in outer.items()}
     shaped = any(not math.isnan(number(run, "shape_error_se")) for runs in answers.values() for run in runs)
     sound = [name for name in names if not own[name] and not outer[name] and _judged(answers[name])]
-    quarrel = _Quarrel({} if shaped else _at_odds(sound, found), sound)
+    quarrel = _Quarrel({} if shaped else found.apart, sound)
     faults = {name: [*own[name], *outer[name], *quarrel.faults.get(name, [])] for name in names}
     cautions = {name: _cautions(answers[name]) for name in names}
+    if examined is not None:
+        cautions = {name: [*said, *examined.cautions(name)] for name, said in cautions.items()}
     good = [name for name in sound if not faults[name]]
     compared = [name for name in good if any(not math.isnan(number(run, m)) for run in answers[name] for m in COMPARED)]
-    return Verdict(
-        faults, cautions, _conclusion(good, compared, faults, facts, shaped), [*facts.notes, *_constants(rows)]
-    )
+    witnesses = witnesses_of({name: answers[name] for name in good})
+    exact = known_log_z(rows)
+    whole = None if exact else believed({name: answers[name] for name in good}, witnesses)
+    said = conclusion(good, compared, faults, facts, witnesses, shaped=shaped, pointed=examined is not None)
+    told = ["" if whole is None else str(whole), exact, "" if examined is None else examined.remark(names)]
+    return Verdict(faults, cautions, said, [*filter(None, told), *facts.notes, *_constants(rows)], whole)
 
 
 def _constants(rows: list[Row]) -> list[str]:
@@ -83,38 +98,6 @@ def _constants(rows: list[Row]) -> list[str]:
 def _judged(runs: list[Row]) -> bool:
     """Whether there are enough effective draws to say something of them."""
     return bool(runs) and all(number(run, "ess_bulk") >= FEW for run in runs)
-
-
-def _conclusion(
-    good: list[str], compared: list[str], faults: Mapping[str, list[str]], facts: Facts, shaped: bool
-) -> str:
-    """good: without a fault, and with draws enough to tell; compared: those of them that the truth was asked about."""
-    faulty = [name for name, said in faults.items() if said]
-    rest = len(faults) - len(good) - len(faulty)
-    if not good and rest:
-        return f"Nothing can be said of {joined([n for n in faults if n not in faulty])}: too few effective draws" + (
-            "; the others have a fault:" if faulty else "."
-        )
-    if not good:
-        return "None of the samplers can be believed:" if len(faults) > 1 else "It cannot be believed:"
-    if compared:
-        known = facts.source if facts.source not in ("", "exact") else "what is exactly known"
-        known = f"the {known}" if "run" in known else known
-        known = known if shaped or facts.mode_weights or "run" in known else f"{known}, which are means"
-        whom = f"{joined(compared)} {'agree' if len(compared) > 1 else 'agrees'} with {known}"
-    elif len(good) > 1:
-        whom = f"{joined(good)} agree with one another; nothing exact is known here to compare with"
-    else:
-        whom = f"Nothing speaks against {good[0]}, and nothing confirms it"
-    if rest:
-        whom += f"; of {rest} too few effective draws tell nothing"
-    return whom + ("; the others do not, or have a fault of their own:" if faulty else ".")
-
-
-def joined(names: Iterable[str]) -> str:
-    """a, b and c."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _failures(runs: list[Row]) -> list[str]:
@@ -158,6 +141,7 @@ def _inner_faults(runs: list[Row]) -> list[str]:
     share = min((run["weight_ess"] for run in runs if not math.isnan(number(run, "weight_ess"))), default=math.nan)
     if share < LOW_WEIGHT_ESS:
         found.append(f"only {share:.1%} of its weighted draws are effective")
+    found += list(dict.fromkeys(doubt for run in runs for doubt in run.get("doubts", ())))[:1]
     diverged = max(run["divergences"] / max(run["draws"], 1) for run in runs)
     if diverged > MANY_DIVERGENCES:
         often = f"{diverged:.1%} of its draws" if diverged <= 1 else f"{diverged:.1f} for each of its draws"
@@ -235,19 +219,6 @@ def _independent(run: Row) -> float:
 
 def _order(value: float) -> float:
     return -1.0 if math.isnan(value) else value
-
-
-def _at_odds(names: list[str], found: Together) -> dict[frozenset[str], str]:
-    """Which pairs differ by more than chance, and in what."""
-    r_hats = {} if found.agreement is None else found.agreement.pairs
-    pairs = [one for one in found.differences if set(one.pair) <= set(names)]
-    apart = {}
-    for one in pairs:
-        if one.standard_errors > limit(one.tests * len(pairs)):
-            r_hat, variable = r_hats.get(one.pair, (1.0, ""))
-            also = f"; R-hat between them {r_hat:.2f} at {variable}" if r_hat > HIGHEST_R_HAT else ""
-            apart[frozenset(one.pair)] = f"{one}{also}"
-    return apart
 
 
 class _Quarrel:

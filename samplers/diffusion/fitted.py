@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.annealing.evidence import estimate
+from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
 from samplers.counting import Counted
 from samplers.diffusion.evaluation import Evaluation, evaluate_weights, weigh
@@ -212,26 +213,31 @@ class Fitted:
     def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
         learned = self.evaluation
         bound = {} if learned is None or learned.eubo is None else {"eubo": learned.eubo}
+        piloted = {} if self.space.witnesses is None else {"pilot": PILOT}
         correct = correct or ("weights" if self.method.pieces is None else "smc")
-        return bound | {
-            **self.method.describe(),
-            "kind": INDEPENDENT,
-            "draws": draws,
-            "seed": seed,
-            "fit_seed": self.seed,
-            "iterations": self.iterations,
-            "correct": correct,
-            "elbo": evaluation.elbo,
-            # of independent paths, which resampled ones are not
-            "elbo_standard_error": math.nan if correct == "smc" else evaluation.elbo_standard_error,
-            "ess": evaluation.ess,
-            "pareto_k": evaluation.pareto_k,
-            "space": self.space.source,
-            "target": self.target.name,
-            "dtype": str(self.target.dtype),
-            "notes": list(self.notes),
-            "versions": versions(),
-        }
+        return (
+            bound
+            | piloted
+            | {
+                **self.method.describe(),
+                "kind": INDEPENDENT,
+                "draws": draws,
+                "seed": seed,
+                "fit_seed": self.seed,
+                "iterations": self.iterations,
+                "correct": correct,
+                "elbo": evaluation.elbo,
+                # of independent paths, which resampled ones are not
+                "elbo_standard_error": math.nan if correct == "smc" else evaluation.elbo_standard_error,
+                "ess": evaluation.ess,
+                "pareto_k": evaluation.pareto_k,
+                "space": self.space.source,
+                "target": self.target.name,
+                "dtype": str(self.target.dtype),
+                "notes": list(self.notes),
+                "versions": versions(),
+            }
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write everything but the target to a file that `samplers.load(path, target)` reads."""

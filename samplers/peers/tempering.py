@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from samplers.annealing.evidence import log_mean_exp
 from samplers.annealing.paths import GeometricPath, Likelihood
-from samplers.annealing.pilot import find_base
+from samplers.annealing.pilot import PILOT, find_base
 from samplers.annealing.schedule import MOST_TEMPERATURES
 from samplers.annealing.smc import SMC
 from samplers.counting import Counted
@@ -81,7 +81,7 @@ class Tempering:
 
     def __init__(self, sampler: BlackjaxTemperedSMC, target: Target, n: int, seed: int) -> None:
         self.sampler, self.target, self.n, self.seed = sampler, target, n, seed
-        self.began = time.perf_counter()
+        self.began, self.pilot = time.perf_counter(), dict[str, str]()
         self.base, self.likelihood, self.counted = self._ends()
         self.prior_bridge, self.bridge = Bridge(self.base), Bridge(self.likelihood)
         generator = self._generator()
@@ -112,6 +112,7 @@ class Tempering:
             base = prior
         else:
             base = find_base(SMC(), counted, prior, self._generator(3_000_017)).density
+            self.pilot = {"pilot": PILOT}
         GeometricPath(base, target)  # says what is wrong with a base
         return base, Ratio(counted, base), counted
 
@@ -210,7 +211,7 @@ class Tempering:
             cost=Cost(self.counted.log_probs, self.counted.scores, time.perf_counter() - self.began),
             target=self.target,
             kernel=self.sampler,
-            attrs=self.sampler.record(self.target) | found,
+            attrs=self.sampler.record(self.target) | found | self.pilot,
             divergences=torch.tensor([sum(cloud.divergences for cloud in clouds)]),
         )
 

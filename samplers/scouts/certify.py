@@ -11,6 +11,7 @@ from torch import Generator
 
 from samplers.certificate import LEAST_HELD, MOST_MISSED, STANDARD_ERRORS, Certificate, plus_minus
 from samplers.draws import Draws
+from samplers.scouts.bridge import bridge
 from samplers.scouts.by_regions import log_z_by_regions
 from samplers.scouts.fan import paths_for
 from samplers.scouts.regions import Regions, measured
@@ -53,6 +54,8 @@ def certify(
         return _bounded(first)
     points = max(FEWEST_POINTS, min(MOST_POINTS, POINTS // len(found)))
     found = measured(target, found.means, found.factors, found.captures, points, generator)
+    if own is None:
+        first = replace(first, by_bridge=bridge(draws, target, generator))
     return _bounded(_judged(first, found, Sample.of_draws(draws), target, generator))
 
 
@@ -60,7 +63,7 @@ def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, 
     held = float(sample.share(found.inside(sample.x).any(1, keepdim=True))[0])
     by_regions = log_z_by_regions(found, sample)
     known = replace(first, regions=len(found), held=held, by_regions=by_regions if by_regions[1] < MOST_ERROR else None)
-    log_z, error = by_regions if first.own is None else first.own
+    log_z, error = first.own or first.by_bridge or by_regions
     if known.by_regions is not None and by_regions[0] > log_z:  # a log Z that is too low must not make shares too large
         log_z, error = by_regions
     if math.isnan(log_z):
@@ -69,8 +72,11 @@ def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, 
     # neither the scouts nor the sampler: the chance that it lacks a region by Laplace's rule of succession
     regions = math.exp(-float((2 * found.log_mass.log_softmax(0)).logsumexp(0)))  # of equal mass
     chance = (regions * lacking.total / (1 + lacking.total) + 1) / (regions + 2)
-    doubts = (lacking.said(log_z),) if lacking.total > MOST_MISSED else ()
-    return replace(known, missed=lacking.total, hidden=hidden(found, log_z) * chance, doubts=doubts)
+    known = replace(known, missed=lacking.total, hidden=hidden(found, log_z) * chance)
+    if lacking.total <= MOST_MISSED:
+        return known
+    at = tuple(lacking.regions.means[0].tolist())
+    return replace(known, missed_regions=len(lacking), missed_at=at, doubts=(lacking.said(log_z),))
 
 
 def impossible(draws: Draws, target: Target) -> str:
@@ -93,10 +99,9 @@ def _bounded(found: Certificate) -> Certificate:
 
     Each of them falls short where points of heavy weight are missing, and none is ever far too high.
     """
-    one = found.own or found.by_regions
-    if one is None:
+    if found.own is None and found.by_bridge is None and found.by_regions is None:
         return found
-    value, error = one
+    value, error = next(iter(found.estimates.values()))
     if found.own and not found.doubts:
         found = replace(found, doubts=tuple(_disagreements(found)))
     hidden_too = found.hidden if found.held >= LEAST_HELD else 0.0
@@ -112,6 +117,6 @@ def _disagreements(found: Certificate) -> Iterator[str]:
         more = other[0] - value
         if other is not found.own and more > max(APART * math.hypot(error, other[1]), math.log1p(MOST_MISSED)):
             yield (
-                f"estimates of log Z that share no randomness disagree: the sampler's is {plus_minus(*found.own)}, the "
+                f"estimates of log Z disagree: the sampler's is {plus_minus(*found.own)}, the "
                 f"one {name} {plus_minus(*other)}. Mass is lost, or points of much weight are rare"
             )

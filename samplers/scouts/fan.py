@@ -4,7 +4,7 @@
    target's, or from the prior where there is one.
 2. The others start from the ends of these, moved along one coordinate by a distance that is log-uniform too, in strata:
    a narrow mode is entered from there while all other coordinates are where the mass is.
-3. Paths that end in the same place are captures of one region (`samplers.scouts.regions`).
+3. Paths that end in the same place are captures of one region (`samplers.scouts.from_points`).
 
 Sudden cooling finds narrow modes that annealing loses: at a high temperature they have no volume.
 """
@@ -12,25 +12,19 @@ Sudden cooling finds narrow modes that annealing loses: at a high temperature th
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.pathfinder import LocalGaussians, local_gaussians
-from samplers.scouts.regions import Regions, curvature, distinct, measured
+from samplers.scouts.from_points import ITERATIONS, MOST_NUMBERS, PATIENCE, from_paths
+from samplers.scouts.regions import Regions
 from targets import Target
 
 PATHS, FEWEST_PATHS, FULL = 256, 64, 20  # the first up to dimension 20
-ITERATIONS, PATIENCE = 40, 10
-MOST_NUMBERS = 2**23  # in the covariances of all paths
 NARROWEST, WIDEST = 0.3, 30.0  # of the target's scale: starts around the origin
 NEAREST, FAR, FARTHEST = 2.0, 50.0, 1e4  # of a local standard deviation: moves along a coordinate
 STRATUM = 0.4  # of log length: beyond FAR where strata of that width reach further
-UNSURE = 3.0  # standard errors by which a mass is taken to be smaller
-MOST_REGIONS = 128
-NOTHING = math.log(1e-6)  # of the largest mass, below which an end is of no interest
-POINTS = 32  # of a first estimate of each mass
 
 
 def paths_for(dim: int) -> int:
@@ -55,30 +49,9 @@ def fan(target: Target, prior: Target | None, scale: float, generator: Generator
         return None
     moved = _along_axes(first, n - n // 2, generator)
     second = local_gaussians(target, moved, generator, ITERATIONS, PATIENCE)
-    names = ("bound", "mean", "covariance", "end")
-    bound, mean, covariance, end = (torch.cat([getattr(first, f), getattr(second, f)]) for f in names)
-    factor, failed = torch.linalg.cholesky_ex(covariance)
-    good = (failed == 0) & factor.isfinite().all(-1).all(-1)
-    index, captures = distinct(mean, factor, torch.where(good, bound, -torch.inf), NOTHING, MOST_REGIONS)
-    if len(index) == 0:
-        return None
-    wide = measured(target, mean[index], factor[index], captures, POINTS, generator)
-    spread = covariance[index].diagonal(dim1=1, dim2=2).sqrt()
-    sharp, peaked = curvature(target, end[index], spread)
-    if bool(peaked.any()):
-        local = measured(target, end[index][peaked], sharp[peaked], captures[peaked], POINTS, generator)
-        wide = wide.joined(local)
-    # of two that hold each other's centres the one whose mass is surer
-    index, _ = distinct(wide.means, wide.factors, wide.log_mass - UNSURE * wide.error, NOTHING, MOST_REGIONS)
-    found = wide.only(index)
-    return replace(found, captures=_captured(found, mean))
-
-
-def _captured(found: Regions, ends: Tensor) -> Tensor:
-    """How many ends (n, dim) lie in each region, each in the first that holds it; at least one."""
-    there = found.inside(ends)
-    first = torch.where(there.any(1), there.double().argmax(1), len(found))
-    return torch.bincount(first, minlength=len(found) + 1)[:-1].clamp_min(1)
+    names = ("bound", "mean", "covariance", "draw", "end")
+    both = (torch.cat([getattr(first, name), getattr(second, name)]) for name in names)
+    return from_paths(target, LocalGaussians(*both), generator)
 
 
 def _around_origin(target: Target, n: int, scale: float, generator: Generator) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from samplers import estimates
-from samplers.draws import INDEPENDENT, Draws
+from samplers.draws import INDEPENDENT, PARTICLES, Draws
 from samplers.weighted import FAMILY, mean_and_error
 
 MOST_DRAWS = 200_000  # that are looked at
@@ -53,12 +53,12 @@ class Sample:
         families = draws.stats[FAMILY].reshape(-1)[::step] if FAMILY in draws.stats else None
         if draws.log_weights is not None:
             return cls.of(x[::step], draws.log_weights.reshape(-1)[::step], families=families)
-        if draws.attrs.get("kind") == INDEPENDENT:
+        if draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
             return cls.of(x[::step], families=families)
-        values = {"x": draws.x[..., :SCALARS]} | ({"lp": draws.stats["lp"]} if "lp" in draws.stats else {})
-        found = [float(value) for array in estimates.ess(values, "bulk").values() for value in array.reshape(-1)]
-        known = [value for value in found if math.isfinite(value)]
-        return cls.of(x[::step], None, min(known, default=float(len(draws.x))))
+        values = draws.x[..., :SCALARS]
+        if "lp" in draws.stats:
+            values = torch.cat([values, draws.stats["lp"][..., None].to(values)], -1)
+        return cls.of(x[::step], None, effective(draws, values))
 
     def share(self, there: Tensor) -> tuple[Tensor, Tensor]:
         """Of events (n, K) the share of the points, and its standard error, each (K,)."""
@@ -67,3 +67,18 @@ class Sample:
             return share, error
         loss = float(1 / self.shares.square().sum()) / self.effective  # by dependence
         return share, error * math.sqrt(max(1.0, loss))
+
+
+def effective(draws: Draws, values: Tensor) -> float:
+    """How many independent draws values (chains, draws, ...) of some of them are worth.
+
+    The least bulk ESS over scalars, and no more than the weights leave; of chains too short to tell how many there are.
+    """
+    n = float(values.shape[0] * values.shape[1])
+    if draws.weight_ess is not None and draws.log_weights is not None:
+        return n * draws.weight_ess / draws.log_weights.numel()
+    if draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
+        return n
+    found = estimates.ess({"x": values.reshape(*values.shape[:2], -1)}, "bulk")["x"]
+    known = [float(value) for value in found.reshape(-1) if math.isfinite(value)]
+    return min(n, min(known, default=float(len(values))))

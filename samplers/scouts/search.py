@@ -48,7 +48,7 @@ class Search:
         if self._scale is None:
             self._scale = 1.0 if self._prior is not None else reach(self._target, self._generator)
         another = fan(self._target, self._prior, self._scale, self._generator)
-        self.regions = another if self.regions is None else _both(self.regions, another)
+        self.regions = another if self.regions is None else both(self.regions, another)
         self.fans += 1
 
 
@@ -71,7 +71,7 @@ def hidden(found: Regions, log_z: float = -math.inf) -> float:
     return math.exp(float((mass - found.captures / 2).logsumexp(0)) - whole)
 
 
-def _both(found: Regions, other: Regions | None) -> Regions:
+def both(found: Regions, other: Regions | None) -> Regions:
     """The regions of two fans; the captures of the second's in a first one's are added to it."""
     if other is None:
         return found

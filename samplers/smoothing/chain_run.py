@@ -11,6 +11,7 @@ from typing import Any
 from torch import Generator, Tensor
 
 from samplers import checkpoint as checkpoints
+from samplers.annealing.pilot import PILOT
 from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.identity import POINTS, known
@@ -164,8 +165,16 @@ class ChainRun:
                 "fallbacks": self.fallbacks,
             },
             "versions": versions(),
+            **self._pilot(),
         }
         return Draws(x[None], stats={"lp": log_prob[None]}, cost=cost, target=self.target.inner, attrs=attrs)
+
+    def _pilot(self) -> dict[str, str]:
+        """Whether the starts, the base or the denoiser come from an annealing pilot."""
+        planned = self.plan is not None and self.plan.spread.draws is not None
+        if planned and self.given.starts_planned(self.target.inner, self.init):
+            return {"pilot": PILOT}
+        return {"pilot": self.denoiser.pilot} if self.denoiser.pilot else {}
 
     def complaints(self) -> Iterator[str]:
         """What a reader must know."""

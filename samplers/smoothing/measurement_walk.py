@@ -213,7 +213,8 @@ class MeasurementWalk(Kernel):
             "points": points,
             "fallbacks": fallbacks,
         }
-        return Findings({"smoothing": described})
+        pilot = {"pilot": self.denoiser.pilot} if self.denoiser.pilot else {}
+        return Findings({"smoothing": described, **pilot})
 
     def hyperparameters(self) -> dict[str, Any]:
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}

@@ -6,13 +6,13 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from samplers.compare.conclusion import joined
 from samplers.compare.published import QUANTITIES
 from samplers.compare.report.figures.picture import Picture
 from samplers.compare.report.standings import single_runs, standings
 from samplers.compare.report.topics import topics
 from samplers.compare.store import Key
 from samplers.compare.table import COLUMNS, shown_columns
-from samplers.compare.verdict import joined
 
 if TYPE_CHECKING:
     from samplers.compare.comparison import Comparison
@@ -80,5 +80,5 @@ def _summary(comparison: Comparison, samplers: Sequence[str]) -> str:
         f"{runs}: {names} on {joined(comparison.grid['targets'])}, "
         + (f"with seed {seeds[0]}. " if len(seeds) == 1 else f"with {len(seeds)} seeds each. ")
         + (f"Each run had a budget of {budget}. " if budget else "")
-        + ("All of them gave an answer." if not failed else f"{failed} of them failed, and say so in the table.")
-    )
+        + ("" if not failed else f"{failed} of them failed, and say so in the table.")
+    ).rstrip()

@@ -71,6 +71,10 @@ class Auto(Denoiser):
 
         return InnerSMC()
 
+    @property
+    def pilot(self) -> str:
+        return self._asked.pilot or self._other.pilot
+
     def fresh(self) -> Auto:
         return Auto(self.first and self.first.fresh(), self.then and self.then.fresh(), self.floor)
 

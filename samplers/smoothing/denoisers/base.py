@@ -77,6 +77,11 @@ class Denoiser(ABC):
         """This denoiser without what it has found for targets, so that the cost of a run is that of the whole run."""
         return replace(self) if is_dataclass(self) else self
 
+    @property
+    def pilot(self) -> str:
+        """The name of the pilot that it starts from (`samplers.annealing.pilot`), empty without one."""
+        return ""
+
     def describe(self) -> str:
         """A few words for reports."""
         return type(self).__name__

@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 from samplers.annealing import SMC
 from samplers.annealing.annealer import Run
 from samplers.annealing.paths import GeometricPath
-from samplers.annealing.pilot import find_base
+from samplers.annealing.pilot import PILOT, find_base
 from samplers.annealing.resampling import systematic
 from samplers.annealing.schedule import fixed_betas
 from samplers.kernels import HMC, Kernel, PreconditionedKernel
@@ -151,6 +151,10 @@ class InnerSMC(Denoiser):
 
     def prepare(self, target: Target, noise: Noise) -> Target | None:
         return self._guide_of(target)
+
+    @property
+    def pilot(self) -> str:
+        return PILOT if self.guide == "pilot" and self._kept else ""
 
     def _guide_of(self, target: Target) -> Target | None:
         if self.guide != "pilot":

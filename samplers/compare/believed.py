@@ -1,0 +1,109 @@
+"""The log Z to believe of a target: all runs of the samplers without a fault together.
+
+    log Z = sum_r w_r v_r / sum_r w_r,   w_r = 1 / s_r^2
+    error^2 = max(1, sum_r w_r (v_r - log Z)^2 / (R - 1)) / sum_r w_r
+
+v_r and s_r: what the certificate of run r says (`samplers.certificate`), for chains by bridge sampling or the mass of
+regions. Where the R runs spread more than they state, the spread counts, with the quantile of Student's t for R - 1
+degrees of freedom (Birge 1932); else that of a normal. Runs that state no error count only where none does: then it
+is the mean, with Student's interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samplers.certificate import STANDARD_ERRORS
+from samplers.compare.limits import Row, number
+
+COVERED = 0.95
+DIGITS = 6  # after the point, at most
+
+
+@dataclass(frozen=True)
+class Stated:
+    """log Z as one run states it, and its standard error, NaN where it states none; hidden: by how much mass that was
+    not found may raise it.
+    """
+
+    value: float
+    error: float
+    hidden: float = 0.0
+
+
+@dataclass(frozen=True)
+class Believed:
+    """value, with the interval (lower, upper) that covers log Z with probability COVERED, NaN where nothing tells it.
+
+    samplers: by name, how many of their runs stand behind it. witnesses: how many of the samplers share no pilot.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    samplers: Mapping[str, int]
+    witnesses: int
+
+    @property
+    def estimates(self) -> int:
+        """How many independent ones stand behind it."""
+        return sum(self.samplers.values())
+
+    def __str__(self) -> str:
+        runs = [f"{name} ({count} runs)" if count > 1 else name for name, count in self.samplers.items()]
+        by = f"{', '.join(runs[:-1])} and {runs[-1]}" if len(runs) > 1 else runs[0]
+        many = "one estimate" if self.estimates == 1 else f"{self.estimates} independent estimates"
+        many += f", by {by}"
+        if len(self.samplers) > 1:
+            many += f": {self.witnesses} witness{'es' if self.witnesses > 1 else ''}"
+        if math.isnan(self.lower):
+            return f"log Z to believe: {self.value:.4g}, of unknown error, from {many}"
+        half = 0.5 * (self.upper - self.lower)
+        places = min(DIGITS, max(1, 1 - math.floor(math.log10(half)))) if half > 0 else DIGITS
+        span = f"{self.lower:.{places}f} to {self.upper:.{places}f} ({COVERED:.0%})"
+        return f"log Z to believe: {self.value:.{places}f}, {span}, from {many}"
+
+
+def stated(row: Row) -> Stated | None:
+    """What the certificate of a run says of log Z; None where it says nothing."""
+    value, error, high = (number(row, name) for name in ("believed_log_z", "believed_log_z_se", "log_z_high"))
+    if not math.isfinite(value):
+        return None
+    if not error > 0:
+        return Stated(value, math.nan)
+    return Stated(value, error, max(0.0, high - value - STANDARD_ERRORS * error) if math.isfinite(high) else 0.0)
+
+
+def believed(runs: Mapping[str, Sequence[Row]], witnesses: Mapping[str, str]) -> Believed | None:
+    """Of runs by sampler; witnesses: what each sampler shares with those of the same witness. None without log Z."""
+    found = [(name, one) for name, rows in runs.items() for row in rows if (one := stated(row)) is not None]
+    # those of unknown error only where there are no others
+    pairs = [(name, one) for name, one in found if one.error > 0] or found
+    if not pairs:
+        return None
+    value, half = _together(np.array([one.value for _, one in pairs]), np.array([one.error for _, one in pairs]))
+    counts = Counter(name for name, _ in pairs)
+    above = float(np.median([one.hidden for _, one in pairs]))
+    return Believed(value, value - half, value + half + above, counts, len({witnesses[name] for name in counts}))
+
+
+def _together(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """The mean, and half the width of its interval."""
+    from scipy.stats import norm, t
+
+    n = len(values)
+    if not (errors > 0).all():
+        half = t.isf((1 - COVERED) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
+        return float(values.mean()), float(half)
+    weights = 1 / errors**2
+    mean = float(weights @ values / weights.sum())
+    error = 1 / math.sqrt(weights.sum())
+    excess = float(weights @ (values - mean) ** 2) / (n - 1) if n > 1 else 0.0
+    if excess <= 1:
+        return mean, float(norm.isf((1 - COVERED) / 2)) * error
+    return mean, float(t.isf((1 - COVERED) / 2, n - 1)) * error * math.sqrt(excess)
