@@ -121,6 +121,7 @@ def certified(draws: Draws) -> dict[str, Any]:
         "log_z_high": found.upper,
         "missed": found.missed,
         "doubts": list(found.doubts),
+        "certificate": str(found),
     }
 
 

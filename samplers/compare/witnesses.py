@@ -19,10 +19,10 @@ from samplers.draws import Draws
 from samplers.scouts.certify import certify
 from samplers.scouts.from_points import from_points
 from samplers.scouts.search import both, search
+from samplers.scouts.unseen import brief
 from targets import Target
 
 SEED = 271_828
-NUMBERS, ROUNDING = 4, 1e-6  # of a place: so many numbers are shown
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Examined:
         worst = max(own, key=lambda one: one.share)
         where = "found" if worst.regions == 1 else f"found in {worst.regions} regions, most of it"
         return [
-            f"it lacks at least {worst.share:.1%} of the mass, {where} around x = ({_brief(worst.at)}), where a "
+            f"it lacks at least {worst.share:.1%} of the mass, {where} around x = ({brief(worst.at)}), where a "
             "witness lies"
         ]
 
@@ -90,13 +90,6 @@ class Examined:
         missed = {(name, seed): Missed(**one | {"at": tuple(one["at"])}) for name, seed, one in record["missed"]}
         untold = {(name, seed): why for name, seed, why in record["untold"]}
         return cls(record["points"], record["regions"], missed, untold, record["error"])
-
-
-def _brief(at: tuple[float, ...]) -> str:
-    """The first numbers of a place; zero for what is rounding beside the largest."""
-    least = ROUNDING * max(abs(value) for value in at)
-    shown = ", ".join(f"{value if abs(value) > least else 0.0:.3g}" for value in at[:NUMBERS])
-    return f"{shown}, ..." if len(at) > NUMBERS else shown
 
 
 def checked(witnesses: Mapping[str, Any] | None, targets: Mapping[str, Target]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ lacks where the scouts' is larger by more than both estimates, and Z-hat, leave 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from targets import Target
 SUSPECT, STANDARD_ERRORS = 1.5, 5.0  # for a second look, and for an answer
 FEWEST = 10  # effective draws that a region should have had
 CERTAIN = 1024  # points of a second estimate of the masses that are lacking, on which the answer rests
-MOST_NUMBERS = 4
+NUMBERS, ROUNDING = 4, 1e-6  # of a place: so many numbers are shown
 FEWEST_DRAWN = 10
 FIRM = 0.5  # relative standard error of a mass that can be relied on
 
@@ -40,12 +41,11 @@ class Unseen:
 
     def said(self, log_z: float) -> str:
         """In words."""
-        at = ", ".join(f"{value:.3g}" for value in self.regions.means[0][:MOST_NUMBERS].tolist())
-        more = ", ..." if self.regions.means.shape[1] > MOST_NUMBERS else ""
+        at = brief(self.regions.means[0].tolist())
         where = "one region" if len(self) == 1 else f"{len(self)} regions"
         return (
             f"mass is missed: a search that shares nothing with this run found {self.total:.2g} of Z more in {where} "
-            f"where it has too few draws, most of it around x = ({at}{more}). log Z is at least "
+            f"where it has too few draws, most of it around x = ({at}). log Z is at least "
             f"{log_z + math.log1p(self.total):.4g}, not {log_z:.4g}. Give a base= that covers them, or more draws"
         )
 
@@ -92,3 +92,10 @@ def _missing(regions: Regions, share: Tensor, log_z: float) -> Tensor:
     """(expected - share) of each region, without the part of it that lies in an earlier one."""
     part = (regions.log_weights.softmax(1) * regions.alone()).sum(1)
     return ((regions.log_mass - log_z).exp() - share) * part
+
+
+def brief(at: Sequence[float]) -> str:
+    """The first numbers of a place; zero for what is rounding beside the largest."""
+    least = ROUNDING * max(abs(value) for value in at)
+    shown = ", ".join(f"{value if abs(value) > least else 0.0:.3g}" for value in at[:NUMBERS])
+    return f"{shown}, ..." if len(at) > NUMBERS else shown

@@ -13,12 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
+from samplers.certificate import MOST_MISSED
 from samplers.compare.limits import Row, number
 from samplers.compare.table import COLUMNS
 from samplers.summary import HIGHEST_R_HAT
 
 FEW_SEEDS, STANDARD_ERRORS, SHARE = 3, 2.0, 0.05
-GOOD_ENOUGH = {"r_hat": HIGHEST_R_HAT, "mode_r_hat": HIGHEST_R_HAT, "pareto_k": HIGHEST_PARETO_K}
+GOOD_ENOUGH = {
+    "r_hat": HIGHEST_R_HAT,
+    "mode_r_hat": HIGHEST_R_HAT,
+    "pareto_k": HIGHEST_PARETO_K,
+    "missed": MOST_MISSED,
+}
 IN_PROPORTION = (
     "ess_bulk", "ess_tail", "mode_ess", "autocorrelation", "ess_per_1000_evaluations", "ess_per_second", "weight_ess",
     "log_z_se", "seconds",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
+from samplers.certificate import MOST_MISSED
 from samplers.compare.limits import Row, beyond, log_z_limit, number, r_hat_limit
 from samplers.compare.verdict import LOW_WEIGHT_ESS, MANY_DIVERGENCES
 from samplers.summary import LEAST_ESS
@@ -75,4 +76,5 @@ CHECKS: Mapping[str, Callable[[Row], str]] = {
     "worst_mode": _mode,
     "log_z": _log_z,
     "divergences": _divergences,
+    "missed": _above("missed", MOST_MISSED, "scouts found mass that the draws lack"),
 }

@@ -61,6 +61,7 @@ def page(
         files=files,
         links=links,
         said=[row for row in comparison.rows if row.get("warnings")],
+        certificates=[row for row in comparison.rows if row.get("certificate")],
     )
 
 

@@ -18,7 +18,9 @@ TOPICS = {
         "sliced_w2", "sliced_w2_floor", "w2", "w2_floor", "sinkhorn", "sinkhorn_floor", "mmd", "mmd_highest",
         "sliced_ks", "sliced_ks_floor", "ksd", "ksd_highest",
     ),
-    "Weights and log Z": ("weight_ess", "pareto_k", "log_z", "log_z_se", "log_z_true", "elbo", "eubo"),
+    "Weights and log Z": (
+        "weight_ess", "pareto_k", "log_z", "log_z_se", "log_z_true", "elbo", "eubo", "log_z_low", "log_z_high", "missed"
+    ),
     "Cost": ("evaluations", "budget_share", "seconds", "ess_per_1000_evaluations", "ess_per_second"),
 }  # fmt: skip
 NEVER = ("target", "sampler", "seed", "error")  # they have places of their own
