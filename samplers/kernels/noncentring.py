@@ -10,6 +10,7 @@ Skoeld 2007; Gorinova, Moore and Hoffman 2020, who also find such coordinates fr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor
 
@@ -45,9 +46,9 @@ class NonCentring:
         """Of x and y."""
         return len(self.place)
 
-    def to(self, like: Tensor) -> NonCentring:
+    def to(self, like: Tensor) -> Self:
         """The same in the dtype and on the device of a tensor."""
-        return NonCentring(*(value.to(like) for value in self.__dict__.values()))
+        return type(self)(*(value.to(like) for value in self.__dict__.values()))
 
     def log_scales_at(self, x: Tensor) -> Tensor:
         """c + D y, (*batch, dim), from x or y."""
