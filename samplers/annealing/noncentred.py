@@ -63,6 +63,11 @@ def noncentring(x: Tensor) -> NonCentring | None:
         return None
     child, parent = (root >= 0).nonzero()[:, 0], root[root >= 0]
     place, places, log_scale, rate = _conditional(z, child, parent)
+    kept = rate.square() > LEAST_GAIN  # the gain of a log-scale of this slope: skewed coordinates pass the first look
+    if not bool(kept.any()):
+        return None
+    child, parent = child[kept], parent[kept]
+    place, places, log_scale, rate = place[kept], places[kept], log_scale[kept], rate[kept]
     dim = x.shape[1]
     a, c = x.new_zeros(dim), x.new_zeros(dim)
     b, d = x.new_zeros(dim, dim), x.new_zeros(dim, dim)
