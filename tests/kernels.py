@@ -5,6 +5,7 @@ import torch
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
 from samplers.kernels import RegionalHMC
+from samplers.kernels.noncentring import NonCentring
 
 
 def diagonal_metric(x):
@@ -27,6 +28,15 @@ DENSE_REGIONS = targets.GaussianMixture(
     torch.tensor([[0.0, 0.5], [0.3, -2.0]], dtype=torch.float64), covariances=torch.stack([MASS, 0.2 * MASS])
 )
 
+
+def funnel_coordinates(kind=NonCentring):
+    """x_0 moves and stretches by x_1."""
+    vector, matrix = torch.zeros(2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
+    place, places, log_scale, log_scales = vector.clone(), matrix.clone(), vector.clone(), matrix.clone()
+    place[0], places[0, 1], log_scale[0], log_scales[0, 1] = 0.2, 0.3, -0.4, 0.35
+    return kind(place, places, log_scale, log_scales)
+
+
 EXACT = {
     "random walk": RandomWalkMetropolis(0.8),
     "random walk, dense": RandomWalkMetropolis(0.8, MASS),
@@ -37,6 +47,9 @@ EXACT = {
     "HMC, jittered and dense": HMC(0.5, MASS, trajectory_length=2.0),
     "HMC by regions, diagonal": RegionalHMC(0.7, steps=3, regions=DIAGONAL_REGIONS),
     "HMC by regions, dense": RegionalHMC(0.7, trajectory_length=2.0, regions=DENSE_REGIONS),
+    "HMC by regions, non-centred": RegionalHMC(
+        0.5, steps=3, regions=DIAGONAL_REGIONS, coordinates=funnel_coordinates()
+    ),
     "Riemannian, diagonal": RiemannianLangevin(diagonal_metric, 0.4),
     "Riemannian, dense": RiemannianLangevin(dense_metric, 0.4),
 }

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from kernels import DIAGONAL_REGIONS
+from kernels import DIAGONAL_REGIONS, funnel_coordinates
 
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin
 from samplers.kernels import Info, RegionalHMC, State, evaluate, metropolis, noise_like
 from samplers.kernels.metropolis import select
+from samplers.kernels.noncentring import NonCentring
 from samplers.kernels.regional_hmc import _Within
 
 
@@ -172,6 +173,20 @@ class RegionalHMCWithoutShares(RegionalHMC):
         return within.step(target, state, generator)
 
 
+class NonCentringWithoutJacobian(NonCentring):
+    """The density of y without |dx/dy|."""
+
+    def log_det(self, x):
+        return torch.zeros_like(x[..., 0])
+
+
+class NonCentringWithHalfJacobian(NonCentring):
+    """As if the scale were a variance."""
+
+    def log_det(self, x):
+        return 0.5 * super().log_det(x)
+
+
 @dataclass(frozen=True, eq=False)
 class RandomWalkScaleWithoutHastings(RandomWalkMetropolis):
     """A proposal width that depends on where the chain stands, without its Hastings term."""
@@ -241,6 +256,12 @@ KERNELS = {
     "HMC with a missing half kick": _hmc(HMCMissingHalfKick),
     "HMC with momenta 3 % too wide": _hmc(HMCMomentumVariance),
     "HMC by regions without their shares": RegionalHMCWithoutShares(0.7, steps=3, regions=DIAGONAL_REGIONS),
+    "HMC in other coordinates without their Jacobian": RegionalHMC(
+        0.5, steps=3, regions=DIAGONAL_REGIONS, coordinates=funnel_coordinates(NonCentringWithoutJacobian)
+    ),
+    "HMC in other coordinates with half their Jacobian": RegionalHMC(
+        0.5, steps=3, regions=DIAGONAL_REGIONS, coordinates=funnel_coordinates(NonCentringWithHalfJacobian)
+    ),
     "random walk of varying width without Hastings": RandomWalkScaleWithoutHastings(0.8),
     "random walk with a wrong acceptance function": RandomWalkBarker(0.8),
     "random walk with shared noise": RandomWalkSharedNoise(0.8),

@@ -2,14 +2,18 @@
 
 import pytest
 import torch
+from kernels import funnel_coordinates
 
 import targets
 from samplers import HMC, SMC
 from samplers.annealing import GeometricPath, pilot
 from samplers.annealing.mixture_fit import fit_gaussian, fit_mixture
+from samplers.annealing.noncentred import NonCentredDensity
 from samplers.annealing.paths import PriorPath
 from samplers.annealing.pilot import find_base, reach
 from samplers.kernels import RegionalHMC
+from samplers.kernels.noncentring import NonCentring
+from targets.base import differentiate
 
 CENTRES = torch.tensor([[-4.0, 0.0], [3.0, 3.0], [0.0, -5.0]], dtype=torch.float64)
 
@@ -69,6 +73,72 @@ def test_nine_modes_are_found_and_become_regions(generator):
     assert len(base.regions.mode_weights) >= 9
     nearest = torch.cdist(target.modes, base.regions.modes).amin(1)
     assert float(nearest.max()) < 0.5
+
+
+def exact_base(target, n, generator):
+    """The base for exact draws of a target."""
+    x = target.sample(n, generator=generator)
+    return pilot.fitted_base(x, torch.arange(n), target.log_prob(x), True, target, generator)
+
+
+def test_a_funnel_gets_the_coordinates_that_make_it_gaussian(generator):
+    target = targets.Funnel(6, 3.0, dtype=torch.float64)
+    base = exact_base(target, 1000, generator)
+    found = base.coordinates
+    assert found is not None
+    # x_i = exp(v / 2) y_i; the error of a slope is 1 / sqrt(2 n) over the deviation of v
+    torch.testing.assert_close(found.log_scales[1:, 0], torch.full((5,), 0.5).double(), rtol=0, atol=5 / 3 / 2000**0.5)
+    assert float(found.log_scale[1:].abs().max()) < 5 / 2000**0.5
+    assert not bool(found.log_scales[0].any())
+    x = target.sample(4000, generator=generator)
+    gap = target.log_prob(x) - base.density.log_prob(x)
+    assert float(gap.mean()) < 0.15  # KL(target | base), of the widened base; of the best mixture it is above 0.3
+    torch.testing.assert_close(found.to_x(found.to_y(x)), x, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gmm9-unequal", "two-modes-d32"])
+def test_a_target_that_a_mixture_fits_keeps_its_coordinates(name, generator):
+    assert exact_base(targets.benchmark(name, dtype=torch.float64), 1000, generator).coordinates is None
+
+
+def test_a_density_in_other_coordinates_is_normalised_and_has_its_score(generator):
+    inner = targets.GaussianMixture(CENTRES[:2] / 4, scales=[0.5, 1.0], weights=[0.5, 0.5])
+    density = NonCentredDensity(inner, funnel_coordinates())
+    axis = torch.linspace(-15, 15, 1501, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    assert float(density.log_prob(grid).exp().sum() * 0.02**2) == pytest.approx(1, abs=1e-6)
+    x = density.sample(50, generator=generator)
+    value, score = density.log_prob_and_score(x)
+    torch.testing.assert_close(value, density.log_prob(x))
+    torch.testing.assert_close(score, differentiate(density.log_prob, x, "")[1])
+    y = density.coordinates.to_y(x)
+    there = torch.func.jacrev(density.coordinates.to_x)(y[0])
+    torch.testing.assert_close(density.coordinates.log_det(x)[0], torch.linalg.slogdet(there)[1])
+    moved = density.to(dtype=torch.float32)
+    torch.testing.assert_close(moved.log_prob(x.float()), value.float(), rtol=1e-4, atol=1e-4)
+
+
+def test_coordinates_of_a_coordinate_that_has_a_row_of_its_own_are_refused():
+    matrix = torch.zeros(2, 2)
+    matrix[0, 1] = matrix[1, 0] = 1.0
+    with pytest.raises(ValueError, match="expected roots alone"):
+        NonCentring(torch.zeros(2), matrix, torch.zeros(2), torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="got shapes"):
+        NonCentring(torch.zeros(2), matrix, torch.zeros(3), torch.zeros(2, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_default_smc_in_the_neck_and_the_mouth_of_a_funnel(seed):
+    target = targets.benchmark("funnel10-std3")
+    draws = SMC().sample(target, draws=4096, seed=seed)
+    assert abs(draws.log_z.value) < 5 * draws.log_z.standard_error
+    assert draws.log_z.standard_error < 0.02
+    v = draws.x[0, :, 0].double()
+    for share in (0.01, 0.05, 0.5, 0.95, 0.99):
+        quantile = 3 * torch.special.ndtri(torch.tensor(share)).item()
+        assert abs(float((v < quantile).double().mean()) - share) < 5 * (share * (1 - share) / 4096) ** 0.5
+    assert float(v.std()) == pytest.approx(3, rel=5 / (2 * 4096) ** 0.5)
 
 
 def test_default_smc_on_nine_modes():

@@ -62,6 +62,26 @@ def test_errors_are_in_standard_errors():
     assert far["mean_error_sd"] == pytest.approx(5 / float(target.covariance[1, 1].sqrt()), rel=0.05)
 
 
+def test_a_deviation_that_exact_draws_do_not_tell_is_not_judged():
+    """Of a funnel of standard deviation 3 a thousand exact draws miss sd x_i by tens of percent, and do not know it."""
+    target = targets.benchmark("funnel10-std3", dtype=torch.float64)
+    truth = known_truth(target)
+    assert bool(truth.sd_noise["x"][1:].isinf().all())
+    assert float(truth.sd_noise["x"][0]) == pytest.approx(0.5 * 2**0.5, rel=0.05)
+    for seed in range(4):
+        draws = drawn(target, 1000, chains=1, seed=seed)
+        own = mean_and_sd(draws)["x"].sd / truth.moments["x"].sd - 1
+        assert float(own[1:].abs().max()) > 0.2
+        found = measures.errors(draws, truth, 1000.0)
+        assert found["sd_error_at"] == "x[0]"
+        assert found["sd_error_se"] < 5
+    narrow = draws.x.clone()
+    narrow[..., 0] *= 0.6
+    found = measures.errors(Draws(narrow, target=target), truth, 1000.0)
+    assert found["sd_error"] == pytest.approx(-0.4, abs=0.1)
+    assert found["sd_error_se"] > 10
+
+
 def test_the_standard_errors_of_weighted_moments():
     """Means and deviations of 400 weighted samples spread as they say."""
     found = [mean_and_sd(weighted(400, seed=seed))["x"] for seed in range(400)]

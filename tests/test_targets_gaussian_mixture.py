@@ -48,6 +48,25 @@ def test_density_is_that_of_scipy_and_the_score_its_gradient(case):
     torch.testing.assert_close(score, differentiate(target.log_prob, x, "")[1], rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize("spread", ["scales", "covariances"])
+def test_a_narrow_component_far_from_the_middle_keeps_its_digits_in_float32(spread):
+    """1e-3 wide, 100 away: a square that is expanded would be off by a thousand nats, and may come out negative."""
+    means = torch.tensor([[0.0, 0.0], [100.0, -100.0]], dtype=F64)
+    scales = torch.tensor([[1.0, 2.0], [1e-3, 2e-3]], dtype=F64)
+    own = {"scales": scales} if spread == "scales" else {"covariances": torch.diag_embed(scales.square())}
+    target = targets.GaussianMixture(means, weights=[0.5, 0.5], **own)
+    rounded = target.to(dtype=torch.float32)
+    x = target.sample(200, generator=torch.Generator().manual_seed(0)).float()
+    value, score = target.log_prob_and_score(x.double())
+    normal = [torch.distributions.Normal(m, s).log_prob(x.double()).sum(-1) for m, s in zip(means, scales, strict=True)]
+    exact = torch.stack(normal).logsumexp(0) - np.log(2)
+    torch.testing.assert_close(value, exact, rtol=1e-7, atol=1e-5)
+    for found in (rounded.log_prob(x), rounded.log_prob_and_score(x)[0]):
+        torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-4)
+    torch.testing.assert_close(rounded.score(x).double(), score, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rounded.mode_probabilities(x).double(), target.mode_probabilities(x.double()))
+
+
 @pytest.mark.parametrize("case", COVARIANCES)
 def test_smoothed_is_the_numerical_convolution_in_the_plane(case):
     target, sigma, step = mixture(case, log_z=0.7), 0.5, 0.05

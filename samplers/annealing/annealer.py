@@ -18,6 +18,7 @@ from samplers.annealing.schedule import MOST_TEMPERATURES, fixed_betas, next_bet
 from samplers.annealing.tuning import Tuner
 from samplers.kernels import HMC, Gibbs, Kernel, State
 from samplers.kernels.base import check_kernel
+from samplers.kernels.noncentring import NonCentring
 from targets import GaussianMixture, Target
 from targets.arguments import check_integer
 
@@ -119,6 +120,7 @@ class Run:
     n: int
     generator: Generator
     regions: GaussianMixture | None = None
+    coordinates: NonCentring | None = None
     betas: list[float] = field(default_factory=lambda: [0.0])
     kernels: list[Kernel] = field(default_factory=list)
     ess: list[float] = field(default_factory=list)
@@ -130,7 +132,7 @@ class Run:
     def __post_init__(self) -> None:
         self.rows = self.sampler.replicates
         self.given = self.sampler.kernel_for(self.target).placed(self.target)
-        self.tuner = Tuner(self.given, self.target.dim, self.regions)
+        self.tuner = Tuner(self.given, self.target.dim, self.regions, self.coordinates)
         self.cloud = self._first_cloud()
         self.worst_weights = self.cloud.log_weights[0]
 

@@ -164,7 +164,7 @@ class _Job:
     def _through(self, sampler: AnnealedSampler, base: Base, seed: int, checkpoint: FilePath | None) -> Run:
         generator = Generator(self.target.device).manual_seed(seed)
         path = sampler.make_path(self.target, base.density)
-        run = Run(sampler, self.target, path, self.n, generator, base.regions)
+        run = Run(sampler, self.target, path, self.n, generator, base.regions, base.coordinates)
         label = f"{type(sampler).__name__} on {self.target.name}"
         steps = len(sampler.betas) - 1 if isinstance(sampler.betas, tuple) else None
         bar = Progress(steps, 0, self.progress, label)

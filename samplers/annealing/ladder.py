@@ -26,6 +26,7 @@ from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY, weighted_covar
 from samplers.counting import Counted, Tally
 from samplers.draws import Cost
 from samplers.kernels import HMC, Kernel, RegionalHMC
+from samplers.kernels.noncentring import NonCentring
 from samplers.warmup import Warmup
 from targets import GaussianMixture, Target
 
@@ -66,17 +67,18 @@ def pilot(sampler: ParallelTempering, target: Target, seed: int) -> tuple[Parall
     generator = Generator(target.device).manual_seed(seed + PILOT_SEED)
     sampler = _short(sampler, target)
     kernel = sampler.kernel_for(target)
-    base, regions = sampler.route(target)[0], None
+    base, regions, coordinates = sampler.route(target)[0], None, None
     if base is None:
         prior = target.prior if "prior" in target.known else None
         counted = Counted(target, tally)
         found = reaching(find_base(SMC(kernel), counted, prior, generator), counted)
-        base, regions = found.density, found.regions
-        sampler = replace(sampler, base=base, kernel=_by_region(sampler.kernel, kernel, regions), piloted=True)
+        base, regions, coordinates = found.density, found.regions, found.coordinates
+        kernels = _by_region(sampler.kernel, kernel, regions, coordinates)
+        sampler = replace(sampler, base=base, kernel=kernels, piloted=True)
     if sampler.temperatures is None or isinstance(sampler.temperatures, int):
         annealer = SMC(kernel, path=sampler.path, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
         path = annealer.make_path(target, base)
-        clouds, barrier = _barrier(Run(annealer, target, path, POINTS, generator, regions), generator)
+        clouds, barrier = _barrier(Run(annealer, target, path, POINTS, generator, regions, coordinates), generator)
         tally.log_probs += path.tally.log_probs
         tally.scores += path.tally.scores
         number = sampler.temperatures or min(MOST, max(FEWEST, math.ceil(2 * barrier[-1]) + 1))
@@ -99,7 +101,10 @@ def _short(sampler: ParallelTempering, target: Target) -> ParallelTempering:
 
 
 def _by_region(
-    given: Kernel | Sequence[Kernel] | None, kernel: Kernel, regions: GaussianMixture | None
+    given: Kernel | Sequence[Kernel] | None,
+    kernel: Kernel,
+    regions: GaussianMixture | None,
+    coordinates: NonCentring | None,
 ) -> Kernel | Sequence[Kernel] | None:
     """The kernel, or in place of an HMC that leaves all open one with the mass matrices of the pilot's regions."""
     if regions is None or type(kernel) is not HMC or isinstance(given, Sequence) or kernel.step_size is not None:
@@ -109,7 +114,12 @@ def _by_region(
     length = TRAJECTORY if kernel.steps is None and kernel.trajectory_length is None else kernel.trajectory_length
     most = min(MOST_LEAPFROGS, kernel.max_steps)
     return RegionalHMC(
-        inverse_mass_matrix="identity", trajectory_length=length, steps=kernel.steps, max_steps=most, regions=regions
+        inverse_mass_matrix="identity",
+        trajectory_length=length,
+        steps=kernel.steps,
+        max_steps=most,
+        regions=regions,
+        coordinates=coordinates,
     )
 
 

@@ -22,6 +22,8 @@ from torch import Generator, Tensor
 
 from samplers.annealing.evidence import relative_variance
 from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture
+from samplers.annealing.noncentred import NonCentredDensity, noncentring
+from samplers.kernels.noncentring import NonCentring
 from samplers.scouts.reach import reach
 from samplers.scouts.regions import Regions
 from samplers.scouts.sample import Sample
@@ -39,6 +41,7 @@ SETTLING = 12  # moves at the target
 SHRINK = (1.0, 0.3, 0.1)  # of the step size in these moves, in turn, as long as no regions are known
 NEAR = 3.0  # nats: the divergence of the target from a mixture that is worth having
 DOUBTFUL = 0.3  # nats of it on held-out points from which on the base is made as safe as it gets
+LEFT = 0.5  # share of the divergence that coordinates of their own may leave to a mixture
 WELL = 0.3  # nats of it at which no better mixture is looked for than what scouts have found
 LEAST_DEFENCE, MOST_DEFENCE = 0.1, 0.5  # share of the base that is one wide Gaussian
 # by how much the spreads that were found are widened, to reach past the target: 0.28 / sqrt(dim) where all is well, for
@@ -57,12 +60,13 @@ class Base:
     """Where annealing starts, the regions of the target if a mixture comes near it, and whether the pilot is sure.
 
     points: (n, dim), the particles that it was fitted to, at the target. fit: the mixture that fits them best, near or
-    not. scouted: what scouts have found, where nothing here was made from it. log_z: by the last
-    round of particles, with its standard error.
+    not. scouted: what scouts have found, where nothing here was made from it. log_z: by the last round of particles,
+    with its standard error. coordinates: those in which the regions lie, where they are not those of x.
     """
 
     density: Target
     regions: GaussianMixture | None = None
+    coordinates: NonCentring | None = None
     agreed: bool = True
     points: Tensor | None = None
     fit: Fit | None = None
@@ -190,7 +194,8 @@ def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Ge
     from samplers.annealing.smc import SMC
 
     pilot = SMC(sampler.kernel_for(target), base.density, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
-    run = Run(pilot, target, pilot.make_path(target, base.density), n, generator, base.regions)
+    path = pilot.make_path(target, base.density)
+    run = Run(pilot, target, path, n, generator, base.regions, base.coordinates)
     run.through()
     return run
 
@@ -262,10 +267,31 @@ def fitted_base(
     """The base for points (n, dim) at which log gamma - log Z is `log_ratio` (n,).
 
     settled: the round before had a mixture, which a bad estimate of log Z in one round is no reason to give up.
+    Where no mixture fits well, and one in non-centred coordinates fits better, the base is one there.
     """
     points = x.double()
-    one = fit_gaussian(points)
     several, held_out = fit_mixture(points, families, generator, known, float(log_ratio.mean()) - WELL)
+    base = _base_of(several, held_out, points, log_ratio, settled, target)
+    gap = float(log_ratio.mean()) - held_out
+    coordinates = noncentring(points) if gap > DOUBTFUL else None
+    if coordinates is None:
+        return base
+    inside = coordinates.to_y(points)
+    log_det = coordinates.log_det(points)
+    others, other_held_out = fit_mixture(inside, families, generator)
+    if float((log_ratio + log_det).mean()) - other_held_out > LEFT * gap:
+        return base
+    found = _base_of(others, other_held_out, inside, log_ratio + log_det, settled, target)
+    regions = found.regions or _mixture([others], [1.0], 1.0, target)
+    coordinates = coordinates.to(regions.modes)
+    return replace(
+        base, density=NonCentredDensity(found.density, coordinates), regions=regions, coordinates=coordinates
+    )
+
+
+def _base_of(several: Fit, held_out: float, points: Tensor, log_ratio: Tensor, settled: bool, target: Target) -> Base:
+    """From a mixture fitted to points (n, dim) and its mean log-likelihood on points held out."""
+    one = fit_gaussian(points)
     left = float((log_ratio - several.log_prob(points)).mean())  # KL(target | mixture)
     doubt = min(1.0, max(0.0, (float(log_ratio.mean()) - held_out) / DOUBTFUL))
     widening = 1 + (1 - doubt) * LEAST_WIDENING / math.sqrt(target.dim) + doubt * MOST_WIDENING

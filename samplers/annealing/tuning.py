@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from samplers.annealing.cloud import Cloud, take
 from samplers.kernels import HMC, Kernel, RegionalHMC
+from samplers.kernels.noncentring import NonCentring
 from targets import GaussianMixture, Target
 
 MOST_DENSE_DIM = 500
@@ -29,10 +30,16 @@ class Tuner:
     trial steps of some of the particles, which are then forgotten. trajectory_length: two spreads of the cloud.
     """
 
-    def __init__(self, kernel: Kernel, dim: int, regions: GaussianMixture | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        dim: int,
+        regions: GaussianMixture | None = None,
+        coordinates: NonCentring | None = None,
+    ) -> None:
         self.regions = regions
         if regions is not None and type(kernel) is HMC and kernel.inverse_mass_matrix == "auto":
-            kernel = _by_region(kernel, regions)
+            kernel = _by_region(kernel, regions, coordinates)
         self._given = kernel
         names = {field.name for field in fields(kernel)}  # type: ignore[arg-type]
         self._steps = "step_size" in names and kernel.step_size is None and kernel.target_acceptance is not None  # type: ignore[attr-defined]
@@ -99,12 +106,16 @@ class Tuner:
         return variance if bool((variance > 0).all() & variance.isfinite().all()) else None
 
 
-def _by_region(kernel: HMC, regions: GaussianMixture) -> HMC:
-    """HMC with the mass matrices of a mixture that the pilot has fitted to the target."""
+def _by_region(kernel: HMC, regions: GaussianMixture, coordinates: NonCentring | None) -> HMC:
+    """HMC with the mass matrices of a mixture that the pilot has fitted to the target, in its coordinates."""
     if kernel.step_size is not None:
         return kernel
     return RegionalHMC(
-        trajectory_length=kernel.trajectory_length, steps=kernel.steps, max_steps=kernel.max_steps, regions=regions
+        trajectory_length=kernel.trajectory_length,
+        steps=kernel.steps,
+        max_steps=kernel.max_steps,
+        regions=regions,
+        coordinates=coordinates,
     )
 
 

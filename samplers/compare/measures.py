@@ -32,8 +32,8 @@ def all_of(draws: Draws, truth: Truth | None, *, distances: bool) -> dict[str, A
     bad = int((~draws.x.isfinite()).any(-1).sum())
     if bad:
         return {"not_finite": bad} | mixing(draws, known=False) | evidence(draws) | certified(draws)
-    found = {"not_finite": 0} | mixing(draws) | evidence(draws) | errors(draws, truth) | between_modes(draws)
-    found |= shape(draws, truth, found["ess_bulk"])
+    found = {"not_finite": 0} | mixing(draws) | evidence(draws) | between_modes(draws)
+    found |= errors(draws, truth, found["ess_bulk"]) | shape(draws, truth, found["ess_bulk"])
     found["truth"] = truth.source if truth else ""
     found |= certified(draws) | {"pilot": str(draws.attrs.get("pilot", ""))}
     return found | (distances_of(draws, found["ess_bulk"]) if distances else {})
@@ -130,9 +130,11 @@ def _extreme(found: Mapping[str, np.ndarray], reduce: Any) -> float:
     return math.nan if np.isnan(values).all() else float(reduce(values))
 
 
-def errors(draws: Draws, truth: Truth | None) -> dict[str, Any]:
+def errors(draws: Draws, truth: Truth | None, ess: float = math.inf) -> dict[str, Any]:
     """The errors of a mean and of a standard deviation that are largest in standard errors (the draws' and the truth's
-    together), also in standard deviations and relative; and the variables they are of.
+    together), also in standard deviations and relative; and the variables they are of. A deviation's standard error is
+    no smaller than that of `ess` exact draws: draws that lack a heavy tail do not know what they lack. Where even exact
+    draws do not tell a deviation (`Truth.sd_noise` infinite) it is left out.
     """
     names = ("mean_error_se", "sd_error_se", "mean_error_sd", "sd_error")
     nothing: dict[str, Any] = dict.fromkeys(names, math.nan) | {"mean_error_at": "", "sd_error_at": ""}
@@ -145,7 +147,9 @@ def errors(draws: Draws, truth: Truth | None) -> dict[str, Any]:
         exact, slack = truth.moments[name], truth.errors[name]
         far, wide = (own.mean - exact.mean) / exact.sd, own.sd / exact.sd - 1
         far_se = in_standard_errors(own.mean, exact.mean, torch.hypot(own.mean_error, slack.mean_error))
-        wide_se = in_standard_errors(own.sd, exact.sd, torch.hypot(own.sd_error, slack.sd_error))
+        noise = exact.sd * truth.sd_noise.get(name, torch.zeros_like(exact.sd)) / math.sqrt(ess if ess > 1 else 1.0)
+        wide_error = torch.hypot(torch.maximum(own.sd_error, noise), slack.sd_error)
+        wide_se = torch.where(noise.isinf(), torch.nan, in_standard_errors(own.sd, exact.sd, wide_error))
         for i in np.ndindex(*far.shape):
             if float(far_se[i]) > worst_mean[0]:  # never where the error is not known
                 worst_mean = float(far_se[i]), float(far[i]), label(name, i)

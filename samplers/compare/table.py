@@ -66,8 +66,14 @@ COLUMNS = {
     "ess_per_second": Column("ESS / s", "{:.0f}", "ESS per second, warmup and training included", "high"),
     "mean_error_se": Column("mean off by (s.e.)", "{:.1f}", "largest error of a mean in standard errors", "low"),
     "mean_error_sd": Column("mean off by (sd)", "{:.3f}", "the same in standard deviations", "low", brief=False),
-    "sd_error_se": Column("sd off by (s.e.)", "{:.1f}", "largest error of a deviation in standard errors", "low"),
-    "sd_error": Column("sd off by", "{:+.1%}", "largest relative error of a standard deviation", "zero"),
+    "sd_error_se": Column(
+        "sd off by (s.e.)",
+        "{:.1f}",
+        "largest error of a deviation in standard errors; without variables whose tails are so heavy that exact draws "
+        "do not tell it",
+        "low",
+    ),
+    "sd_error": Column("sd off by", "{:+.1%}", "the same, relative", "zero"),
     "shape_error_se": Column(
         "shape off by (s.e.)",
         "{:.1f}",

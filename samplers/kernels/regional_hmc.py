@@ -4,7 +4,7 @@
     min(1, exp(H(x, p) - H(x', p')) r(k | x') / r(k | x)),   r(k | x) = w_k N(x; m_k, C_k) / sum_j w_j N(x; m_j, C_j)
 
 Given k this is HMC on p(x) r(k | x), whose sum over k is p(x): a step draws k from its law given x and then moves x
-within the joint law.
+within the joint law. With other coordinates y(x) all of this takes place in y, where the density is p(x(y)) |dx/dy|.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, State
+from samplers.kernels.base import Info, State, evaluate
 from samplers.kernels.hmc import HMC
+from samplers.kernels.noncentring import NonCentring
 from targets import GaussianMixture, Target
 
 
@@ -27,7 +28,8 @@ class _Within(HMC):
     regions: GaussianMixture | None = None
     factors: Tensor | None = None
     chosen: Tensor | None = None
-    log_share: Tensor | None = None
+    log_share: Tensor | None = None  # log [r(k | x) |dx/dy|] at the start
+    coordinates: NonCentring | None = None
 
     def to_x(self, z: Tensor) -> Tensor:
         assert self.factors is not None
@@ -41,8 +43,33 @@ class _Within(HMC):
         assert self.regions is not None
         assert self.chosen is not None
         assert self.log_share is not None
-        ahead = self.regions.mode_probabilities(proposal.x).gather(1, self.chosen[:, None])[:, 0]
-        return log_ratio + ahead.double().log() - self.log_share
+        ahead = self.regions.mode_probabilities(_in_y(self.coordinates, proposal.x))
+        log_share = _log_share(ahead, self.chosen, self.coordinates, proposal.x)
+        return log_ratio + log_share - self.log_share
+
+    def leapfrog(self, target: Target, state: State, momentum: Tensor, n: int) -> tuple[State, Tensor]:
+        if self.coordinates is None:
+            return super().leapfrog(target, state, momentum, n)
+        assert state.score is not None
+        end, e, y = state, self.h, self.coordinates.to_y(state.x)
+        momentum = momentum + 0.5 * e * self.to_z(self.coordinates.score_to_y(y, state.score))
+        for i in range(n):
+            y = y + e * self.to_x(momentum)
+            end = evaluate(target, self.coordinates.to_x(y))
+            assert end.score is not None
+            kick = self.to_z(self.coordinates.score_to_y(y, end.score))
+            momentum = momentum + (e if i < n - 1 else 0.5 * e) * kick
+        return end, momentum
+
+
+def _in_y(coordinates: NonCentring | None, x: Tensor) -> Tensor:
+    return x if coordinates is None else coordinates.to_y(x)
+
+
+def _log_share(shares: Tensor, chosen: Tensor, coordinates: NonCentring | None, x: Tensor) -> Tensor:
+    """log r(k | x), in other coordinates with log |dx/dy|, (chains,) in float64."""
+    log_share = shares.gather(1, chosen[:, None])[:, 0].double().log()
+    return log_share if coordinates is None else log_share + coordinates.log_det(x).double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +80,12 @@ class RegionalHMC(HMC):
     a Gaussian mixture that roughly fits the target: its components give the inverse mass matrices, its
     responsibilities r(k | x) which of them a step uses. Leaves the target invariant whatever the mixture, and is
     reversible. step_size is in units of the component's spread. The other arguments and the cost are those of HMC.
+    coordinates: those in which it moves and `regions` are given; None is x itself. Where the scale of many coordinates
+    goes by one (the neck of a funnel) no mixture of a few components follows it, and non-centred coordinates do.
     """
 
     regions: GaussianMixture = field(default=None)  # type: ignore[assignment]
+    coordinates: NonCentring | None = None
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
@@ -69,10 +99,16 @@ class RegionalHMC(HMC):
     def placed(self, target: Target) -> Self:
         if self.regions.dim != target.dim:
             raise ValueError(f"regions: got dim {self.regions.dim}, expected {target.dim} like {target.name}")
-        return replace(super().placed(target), regions=self.regions.to(target.device, target.dtype))
+        coordinates = self.coordinates
+        if coordinates is not None:
+            if coordinates.dim != target.dim:
+                raise ValueError(f"coordinates: got dim {coordinates.dim}, expected {target.dim} like {target.name}")
+            coordinates = coordinates.to(torch.empty((), dtype=target.dtype, device=target.device))
+        regions = self.regions.to(target.device, target.dtype)
+        return replace(super().placed(target), regions=regions, coordinates=coordinates)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        shares = self.regions.mode_probabilities(state.x)
+        shares = self.regions.mode_probabilities(_in_y(self.coordinates, state.x))
         uniform = torch.rand(len(shares), 1, generator=generator, dtype=shares.dtype, device=shares.device)
         cumulative = shares.cumsum(1)
         chosen = torch.searchsorted(cumulative, uniform * cumulative[:, -1:]).clamp_max(shares.shape[1] - 1)[:, 0]
@@ -83,6 +119,7 @@ class RegionalHMC(HMC):
             regions=self.regions,
             factors=self.regions.component_factors[chosen],
             chosen=chosen,
-            log_share=shares.gather(1, chosen[:, None])[:, 0].double().log(),
+            log_share=_log_share(shares, chosen, self.coordinates, state.x),
+            coordinates=self.coordinates,
         )
         return within.step(target, state, generator)
