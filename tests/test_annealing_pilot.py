@@ -6,7 +6,7 @@ import torch
 import targets
 from samplers import HMC, SMC
 from samplers.annealing import GeometricPath, pilot
-from samplers.annealing.mixture_fit import fit_gaussian, fit_mixture
+from samplers.annealing.mixture_fit import fit_gaussian, fit_mixture, halves
 from samplers.annealing.paths import PriorPath
 from samplers.annealing.pilot import find_base, reach
 from samplers.kernels import RegionalHMC
@@ -17,7 +17,7 @@ CENTRES = torch.tensor([[-4.0, 0.0], [3.0, 3.0], [0.0, -5.0]], dtype=torch.float
 def test_the_mixture_has_the_components_that_the_points_come_from(generator):
     truth = targets.GaussianMixture(CENTRES, scales=[0.5, 1.0, 0.3], weights=[0.5, 0.3, 0.2])
     x = truth.sample(2000, generator=generator)
-    fit, held_out = fit_mixture(x, torch.arange(2000), generator)
+    fit, held_out = fit_mixture(x, halves(torch.arange(2000), generator), generator)
     entropy = -float(truth.log_prob(x).mean())
     error = float(truth.log_prob(x).std()) / 1000**0.5  # of a mean over half of the points
     assert abs(held_out + entropy) < 4 * error
@@ -30,8 +30,8 @@ def test_points_of_one_family_cannot_vouch_for_each_other(generator):
     seeds = torch.randn(10, 3, generator=generator, dtype=torch.float64)
     families = torch.arange(10).repeat(100)
     x = seeds[families] + 1e-3 * torch.randn(1000, 3, generator=generator, dtype=torch.float64)
-    fit, _ = fit_mixture(x, families, generator)
-    blind, _ = fit_mixture(x, torch.arange(1000), generator)
+    fit, _ = fit_mixture(x, halves(families, generator), generator)
+    blind, _ = fit_mixture(x, halves(torch.arange(1000), generator), generator)
     assert len(fit.weights) < 5 < len(blind.weights)
 
 

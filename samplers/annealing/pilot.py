@@ -4,7 +4,8 @@
 2. Particles annealed from Gaussians of several widths, or from a prior; each cloud counts by the Z it found.
 3. More moves at the target.
 4. A Gaussian mixture fitted to the particles and beside it, with more weight the worse the fit, one Gaussian of all
-   their spread, every spread somewhat widened; or that Gaussian alone, where a mixture does not come near the target.
+   their spread, every spread somewhat widened; or a product of mixtures of a few coordinates each, where that is better
+   (`samplers.annealing.product_fit`); or that Gaussian alone, where neither comes near the target.
 5. Particles annealed from there, and again 3 and 4, until log Z stays the same. What the first particles say of log Z
    counts in this only where they are many enough: particles that all miss a narrow neck agree on it.
 
@@ -21,11 +22,13 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.evidence import relative_variance
-from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture
+from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture, halves
+from samplers.annealing.product_fit import fit_product
 from samplers.scouts.reach import reach
 from samplers.scouts.search import search
 from samplers.scouts.unseen import unseen
 from targets import Gaussian, GaussianMixture, Target
+from targets.mixture_product import MixtureProduct
 
 if TYPE_CHECKING:
     from samplers.annealing.annealer import Annealer, Run
@@ -51,7 +54,7 @@ class Base:
     """Where annealing starts, the regions of the target if a mixture comes near it, and whether the pilot is sure.
 
     points: (n, dim), the particles that it was fitted to, at the target. fit: the mixture that fits them best, near or
-    not.
+    not. product: of mixtures for independent blocks of coordinates, where that describes the particles better.
     """
 
     density: Target
@@ -59,6 +62,7 @@ class Base:
     agreed: bool = True
     points: Tensor | None = None
     fit: Fit | None = None
+    product: MixtureProduct | None = None
 
 
 def find_base(sampler: Annealer, target: Target, prior: Target | None, generator: Generator) -> Base:
@@ -202,18 +206,45 @@ def fitted_base(
     """
     points = x.double()
     one = fit_gaussian(points)
-    several, held_out = fit_mixture(points, families, generator, known, float(log_ratio.mean()) - WELL)
+    side = halves(families, generator)
+    several, held_out = fit_mixture(points, side, generator, known, float(log_ratio.mean()) - WELL)
+    if held_out < float(log_ratio.mean()) - WELL:
+        product = fit_product(points, families, side, generator)
+        if product is not None and product[1] > held_out:
+            near = _product_base(product[0], product[1], log_ratio, points, target)
+            if near is not None:
+                return replace(near, fit=several)
     left = float((log_ratio - several.log_prob(points)).mean())  # KL(target | mixture)
-    doubt = min(1.0, max(0.0, (float(log_ratio.mean()) - held_out) / DOUBTFUL))
-    widening = 1 + (1 - doubt) * LEAST_WIDENING / math.sqrt(target.dim) + doubt * MOST_WIDENING
+    widening, defence = _caution(float(log_ratio.mean()) - held_out, target.dim)
     if len(several.weights) == 1 or (left > NEAR and not settled):
         return Base(_gaussian(one, widening, target), fit=several)
     if one.diagonal != several.diagonal:
         spread = points.var(0)[None] if several.diagonal else torch.diag_embed(one.covariances)
         one = Fit(one.weights, one.means, spread)
-    defence = (1 - doubt) * LEAST_DEFENCE + doubt * MOST_DEFENCE
     base = _mixture([several, one], [1 - defence, defence], widening, target, "mixture of the pilot run")
     return Base(base, _mixture([several], [1.0], 1.0, target), fit=several)
+
+
+def _caution(left: float, dim: int) -> tuple[float, float]:
+    """By how much a fit is widened, and the share of a wide Gaussian beside it, where it leaves that many nats."""
+    doubt = min(1.0, max(0.0, left / DOUBTFUL))
+    widening = 1 + (1 - doubt) * LEAST_WIDENING / math.sqrt(dim) + doubt * MOST_WIDENING
+    return widening, (1 - doubt) * LEAST_DEFENCE + doubt * MOST_DEFENCE
+
+
+def _product_base(
+    product: MixtureProduct, held_out: float, log_ratio: Tensor, points: Tensor, target: Target
+) -> Base | None:
+    """The base of a product of mixtures, or None where it does not come near the target.
+
+    Each block has a wide Gaussian beside its mixture, with a share with which all are spared with chance 1 - defence.
+    """
+    if float((log_ratio - product.log_prob(points)).mean()) > NEAR:
+        return None
+    widening, defence = _caution(float(log_ratio.mean()) - held_out, target.dim)
+    blocks = sum(len(group.index) for group in product.blocks)
+    wide = product.widened(widening, -math.expm1(math.log1p(-defence) / blocks), "product of mixtures of the pilot run")
+    return Base(wide.to(target.device, target.dtype), product=product.to(target.device, target.dtype))
 
 
 def _gaussian(fit: Fit, widening: float, target: Target) -> Gaussian:
