@@ -62,7 +62,7 @@ def test_blocks_stay_together_and_have_their_mixtures(generator):
 def test_coupled_coordinates_have_no_product(generator):
     x = targets.benchmark("funnel10-std3").sample(1000, generator=generator).double()
     assert found(x, generator) is None
-    assert found(targets.benchmark("gmm40").sample(1000, generator=generator).double(), generator) is None
+    assert found(targets.benchmark("gmm40-fab").sample(1000, generator=generator).double(), generator) is None
 
 
 @pytest.mark.slow

@@ -62,7 +62,8 @@ def start_of(space: Space, target: Target) -> tuple[GaussianMixture | MixturePro
     """The mixture that paths start from, in u, and how far it is noised: t of a unit-rate Ornstein-Uhlenbeck process.
 
     From noise alone, FULL. A mixture near the target needs only as much noise as blurs its components, a variance of
-    BLUR times theirs: the paths then mend shapes, and the shares of far modes stay those of the mixture.
+    BLUR times theirs, in a product of mixtures those of the narrowest block: the paths then mend shapes, and the shares
+    of far modes stay those of the mixture.
     """
     mixture = space.seen_mixture(target)
     if mixture is None:
