@@ -154,6 +154,8 @@ def test_other_units_and_wider_spreads(generator):
     shift, factor = torch.arange(6.0, dtype=F64), torch.linspace(0.5, 3, 6, dtype=F64)
     u = torch.randn(7, 6, generator=generator, dtype=F64)
     torch.testing.assert_close(q.scaled(shift, factor).log_prob(u), q.log_prob(shift + factor * u) + factor.log().sum())
+    means = [mixture._exact_covariances.diagonal(dim1=1, dim2=2).mT @ mixture.mode_weights for _, mixture in factors(q)]
+    assert q.component_variance == pytest.approx(min(float(value.mean()) for value in means))
     wide, truth = q.widened(1.5, 0.1), 0.0
     for index, mixture in factors(q):
         means = torch.cat([mixture.modes, mixture.mean[None]])
