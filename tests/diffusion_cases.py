@@ -14,6 +14,8 @@ from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, Fitted, NetworkSp
 from samplers.diffusion.networks import ControlNetwork, FourierFeatures
 from samplers.diffusion.simulation import simulate_backward
 from samplers.linear import Linear
+from targets.mixture_blocks import Blocks
+from targets.mixture_product import MixtureProduct
 
 RESIDUAL = ResidualMLP(width=16, layers=1, features=4, local=2)
 
@@ -68,6 +70,16 @@ MIXTURES = {
     "line": targets.GaussianMixture(tensor([-1.0], [0.8]), scales=1.1, weights=[0.4, 0.6]),
     "plane": targets.GaussianMixture(tensor([-0.6, 0.6], [0.5, -0.6]), scales=1.1, weights=[0.6, 0.4]),
 }
+PRODUCT = MixtureProduct(
+    [
+        Blocks(
+            torch.tensor([[1], [0]]),
+            tensor([0.4, 0.6], [0.3, 0.7]),
+            tensor([-0.5, 0.6], [0.7, -0.6])[..., None],
+            torch.full((2, 2, 1, 1), 1.2, dtype=F64),
+        )
+    ]
+)
 METHODS = {"DDS": DDS, "PIS": PIS, "DIS": DIS, "MCD": MCD, "CMCD": CMCD, "SCLD": SCLD}
 REFERENCE, LANGEVIN = ("DDS", "PIS", "DIS"), ("MCD", "CMCD", "SCLD")
 MIXED = [name for name, kind in METHODS.items() if kind.takes_mixture]

@@ -6,13 +6,16 @@ from kernels import funnel_coordinates
 
 import targets
 from samplers import HMC, SMC
-from samplers.annealing import GeometricPath, pilot
-from samplers.annealing.mixture_fit import fit_gaussian, fit_mixture
+from samplers.annealing import GeometricPath
+from samplers.annealing.mixture_fit import fit_gaussian, fit_mixture, halves
 from samplers.annealing.noncentred import NonCentredDensity
 from samplers.annealing.paths import PriorPath
-from samplers.annealing.pilot import find_base, reach
+from samplers.annealing.pilot import base, find_base
+from samplers.annealing.pilot import found as particles
+from samplers.annealing.pilot import rounds as pilot
 from samplers.kernels import RegionalHMC
 from samplers.kernels.noncentring import NonCentring
+from samplers.scouts.reach import reach
 from targets.base import differentiate
 
 CENTRES = torch.tensor([[-4.0, 0.0], [3.0, 3.0], [0.0, -5.0]], dtype=torch.float64)
@@ -21,7 +24,7 @@ CENTRES = torch.tensor([[-4.0, 0.0], [3.0, 3.0], [0.0, -5.0]], dtype=torch.float
 def test_the_mixture_has_the_components_that_the_points_come_from(generator):
     truth = targets.GaussianMixture(CENTRES, scales=[0.5, 1.0, 0.3], weights=[0.5, 0.3, 0.2])
     x = truth.sample(2000, generator=generator)
-    fit, held_out = fit_mixture(x, torch.arange(2000), generator)
+    fit, held_out = fit_mixture(x, halves(torch.arange(2000), generator), generator)
     entropy = -float(truth.log_prob(x).mean())
     error = float(truth.log_prob(x).std()) / 1000**0.5  # of a mean over half of the points
     assert abs(held_out + entropy) < 4 * error
@@ -34,8 +37,8 @@ def test_points_of_one_family_cannot_vouch_for_each_other(generator):
     seeds = torch.randn(10, 3, generator=generator, dtype=torch.float64)
     families = torch.arange(10).repeat(100)
     x = seeds[families] + 1e-3 * torch.randn(1000, 3, generator=generator, dtype=torch.float64)
-    fit, _ = fit_mixture(x, families, generator)
-    blind, _ = fit_mixture(x, torch.arange(1000), generator)
+    fit, _ = fit_mixture(x, halves(families, generator), generator)
+    blind, _ = fit_mixture(x, halves(torch.arange(1000), generator), generator)
     assert len(fit.weights) < 5 < len(blind.weights)
 
 
@@ -78,7 +81,7 @@ def test_nine_modes_are_found_and_become_regions(generator):
 def exact_base(target, n, generator):
     """The base for exact draws of a target."""
     x = target.sample(n, generator=generator)
-    return pilot.fitted_base(x, torch.arange(n), target.log_prob(x), True, target, generator)
+    return base.fitted_base(x, torch.arange(n), target.log_prob(x), True, target, generator)
 
 
 def test_a_funnel_gets_the_coordinates_that_make_it_gaussian(generator):
@@ -186,6 +189,6 @@ def test_a_first_cloud_that_is_unsure_cannot_bear_out_a_round(variance, rounds, 
         return plain(sampler, target, base, n, *rest)
 
     monkeypatch.setattr(pilot, "_anneal", counted)
-    monkeypatch.setattr(pilot, "_variance", lambda run: variance)
+    monkeypatch.setattr(particles, "variance", lambda run: variance)
     assert find_base(SMC(), targets.Gaussian(torch.ones(2), 2.0), None, generator).agreed
     assert annealed.count(pilot.PARTICLES) == rounds

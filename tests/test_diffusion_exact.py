@@ -14,6 +14,7 @@ from diffusion_cases import (
     LINE,
     METHODS,
     MIXED,
+    PRODUCT,
     REFERENCE,
     RESIDUAL,
     SMALL,
@@ -63,6 +64,13 @@ def log_weights(fitted, n, seed=0, **options):
 def test_z_is_unbiased(name, where, mixture):
     fitted = untrained(method(name, where, mixture=mixture), TARGETS[where], size=0.5 if where == "line" else 0.35)
     check_unbiased_z(Weights(fitted), TARGETS[where], seed=1, draws=32 if where == "line" else 64)
+
+
+@pytest.mark.parametrize("name", [name for name in MIXED if name != "SCLD"])
+def test_z_is_unbiased_from_a_product_of_mixtures(name):
+    fitted = untrained(method(name, "plane", prior=PRODUCT), TARGETS["plane"], size=0.35)
+    assert fitted.space.mixture is not None
+    check_unbiased_z(Weights(fitted), TARGETS["plane"], seed=1, draws=64)
 
 
 @pytest.mark.parametrize("name", ["DDS", "PIS"])

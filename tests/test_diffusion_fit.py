@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from annealing_cases import F64, HalfNormal, gaussian
-from diffusion_cases import LINE, MIXTURES, PRIORS, SKEWED, Tame
+from diffusion_cases import LINE, MIXTURES, PRIORS, PRODUCT, SKEWED, Tame
 
 import samplers
 import targets
 from samplers import CMCD, DDS, DIS, MCD, PIS, SCLD, SamplingWarning
+from samplers.annealing.mixture_fit import fit_gaussian, halves
+from samplers.annealing.pilot import Base
+from samplers.annealing.product_fit import fit_product
 from samplers.diffusion import (
     KL,
     LearnedSampler,
@@ -37,6 +40,7 @@ from samplers.diffusion.space import find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.registry import SAMPLERS, sampler
+from targets.mixture_product import MixtureProduct
 
 pytestmark = pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")  # a few iterations are meant
 
@@ -62,6 +66,7 @@ CASES = {
     "SCLD": small(SCLD, pieces=2, ess_threshold=1.0),
     "trajectory balance": small(CMCD, objective=TrajectoryBalance()),
     "sub-trajectories": small(MCD, objective=SubTrajectoryBalance(stride=2), prior=MIXTURES["plane"]),
+    "product of mixtures": small(DDS, prior=PRODUCT),
     "pilot": small(DDS, prior="gaussian", warm_start=0.4),
     "pilot, anchored": small(DDS, prior="gaussian", warm_start=0.0, objective=LogVariance(), anchored=0.5),
 }
@@ -218,6 +223,22 @@ def test_untrained_samplers_are_saved_too(tmp_path):
     assert fitted.evaluation is None
     assert fitted.history == {}
     equal(samplers.load(fitted.save(tmp_path / "sampler.pt"), SKEWED), fitted)
+
+
+@pytest.mark.parametrize("kind", [DDS, CMCD])
+def test_a_product_that_a_pilot_has_found_is_where_paths_start(kind, tmp_path, monkeypatch):
+    target, generator = targets.ManyWell(2), torch.Generator().manual_seed(0)
+    points, families = target.sample(1000, generator=generator), torch.arange(1000)
+    product, _ = fit_product(points.double(), families, halves(families, generator), generator)
+    product = product.to(dtype=target.dtype)
+    base = Base(product, product=product, points=points, fit=fit_gaussian(points.double()))
+    monkeypatch.setattr("samplers.diffusion.space.find_base", lambda *args: base)
+    monkeypatch.setattr("samplers.diffusion.product_refinement.ITERATIONS", 20)
+    fitted = small(kind, prior=None).fit(target, iterations=3)
+    assert isinstance(fitted.space.mixture, MixtureProduct)
+    assert fitted.space.factor.ndim == 1
+    assert fitted.space.source == "the product of mixtures of the pilot"
+    equal(samplers.load(fitted.save(tmp_path / "sampler.pt"), target), fitted)
 
 
 @dataclass(frozen=True)

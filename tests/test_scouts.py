@@ -235,7 +235,7 @@ def test_smc_finds_narrow_modes_by_itself(make):
 
 
 def test_smc_says_so_where_its_pilot_missed_a_mode(monkeypatch):
-    monkeypatch.setattr("samplers.annealing.pilot._Scouts.look", lambda *_: None)
+    monkeypatch.setattr("samplers.annealing.pilot.scouting.Scouts.look", lambda *_: None)
     with pytest.warns(SamplingWarning, match=r"mass is missed: .* around x = \(20\)\. log Z is at least"):
         draws = SMC().sample(Hidden(far_and_narrow()), draws=1000, seed=0)
     assert draws.log_z.value < -0.6

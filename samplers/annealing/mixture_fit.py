@@ -45,17 +45,22 @@ def fit_gaussian(x: Tensor) -> Fit:
     return Fit(x.new_ones(1), x.mean(0, keepdim=True), covariance)
 
 
-def fit_mixture(
-    x: Tensor, families: Tensor, generator: Generator, known: Fit | None = None, enough: float = math.inf
-) -> tuple[Fit, float]:
-    """The mixture that gives points (n, dim) in float64 the highest likelihood where it is fitted to one half of them
-    and judged by the other, and that mean log-likelihood. Sizes grow until it has fallen twice; the fit is then to all.
+def halves(families: Tensor, generator: Generator) -> Tensor:
+    """A random half of points of families (n,), as a mask: points of one are not independent, and stay together."""
+    return torch.rand(int(families.max()) + 1, generator=generator, device=families.device)[families] < 0.5
 
-    Points of one family (n,) are not independent, and go to the same half. known: components found elsewhere, which are
+
+def fit_mixture(
+    x: Tensor, side: Tensor, generator: Generator, known: Fit | None = None, enough: float = math.inf
+) -> tuple[Fit, float]:
+    """The mixture that gives points (n, dim) in float64 the highest likelihood where it is fitted to those on
+    `side` (n,) and judged by the others, and that mean log-likelihood. Sizes grow until it has fallen twice; the fit is
+    then to all.
+
+    known: components found elsewhere, which are
     taken with weights fitted to the points, where that does better, or as well as `enough`.
     """
     n, dim = x.shape
-    side = torch.rand(int(families.max()) + 1, generator=generator, device=x.device)[families] < 0.5
     here, there = x[side], x[~side]
     if min(len(here), len(there)) < 2 * SIZES[1]:
         fit = fit_gaussian(x)

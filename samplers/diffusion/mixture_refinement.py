@@ -22,6 +22,7 @@ from samplers.annealing.evidence import log_mean_exp
 from samplers.annealing.mixture_fit import Fit, expectation_maximisation
 from samplers.kernels import RegionalHMC
 from targets import GaussianMixture, Target
+from targets.mixture_product import MixtureProduct
 
 ITERATIONS, DRAWS, RATE = 500, 512, 0.02  # of one round: steps of Adam, draws a step, and its rate at first
 LAST_RATE = 0.02  # of RATE
@@ -39,10 +40,10 @@ MISSED = math.log(100.0)  # q has a hundred times too little there
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """mixture; points (n, dim) of the target; gap: log Z less the bound, in nats; missed: share of the points, or
-    of those that the refinement began with if more, that q visits at least a hundred times too rarely."""
+    """mixture, or product of mixtures; points (n, dim) of the target; gap: log Z less the bound, in nats; missed: share
+    of the points, or of those that the refinement began with if more, that q visits a hundred times too rarely."""
 
-    mixture: GaussianMixture
+    mixture: GaussianMixture | MixtureProduct
     points: Tensor
     gap: float
     missed: float

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from targets import GaussianMixture
+from targets.mixture_blocks import NoisedBlocks, sum_of
+from targets.mixture_product import MixtureProduct
 
 
 class NoisedMixture(nn.Module):
@@ -80,8 +82,41 @@ class NoisedMixture(nn.Module):
         return self.axes.permute(1, 0, 2).reshape(self.axes.shape[1], -1)
 
 
-def noised(mixture: GaussianMixture, a: float) -> GaussianMixture:
+class NoisedProduct(nn.Module):
+    """A product of mixtures on its way to noise, with the methods of `NoisedMixture`."""
+
+    def __init__(self, product: MixtureProduct) -> None:
+        super().__init__()
+        self.groups = len(product.blocks)
+        for i, blocks in enumerate(product.blocks):
+            for name, value in NoisedBlocks.of(blocks).state().items():
+                self.register_buffer(f"{name}_{i}", value)
+
+    def _blocks(self) -> list[NoisedBlocks]:
+        names = NoisedBlocks.__dataclass_fields__
+        return [NoisedBlocks(**{name: getattr(self, f"{name}_{i}") for name in names}) for i in range(self.groups)]
+
+    def log_prob(self, a: Tensor, x: Tensor) -> Tensor:
+        """log p_a at states x (s, n, dim), for a (s, 1, 1), (s, n)."""
+        return sum_of([blocks.log_prob(a, x) for blocks in self._blocks()])
+
+    def score(self, a: Tensor, x: Tensor) -> Tensor:
+        """grad log p_a at states x (s, n, dim), for a (s, 1, 1), (s, n, dim)."""
+        score = torch.empty_like(x)
+        for blocks in self._blocks():
+            blocks.write_score(a, x, score)
+        return score
+
+
+def on_its_way(density: GaussianMixture | MixtureProduct) -> NoisedMixture | NoisedProduct:
+    """The density at every time."""
+    return NoisedProduct(density) if isinstance(density, MixtureProduct) else NoisedMixture(density)
+
+
+def noised(mixture: GaussianMixture | MixtureProduct, a: float) -> GaussianMixture | MixtureProduct:
     """The law of a x + sqrt(1 - a^2) xi, for x from the mixture."""
+    if isinstance(mixture, MixtureProduct):
+        return mixture.noised(a)
     exact, rest = mixture._exact, 1 - a * a
     means = (a * exact["means"]).to(mixture.dtype)
     if "scales" in exact:

@@ -1,4 +1,5 @@
-"""The law that paths start from: a Gaussian whose place and scale may be learned, or a mixture."""
+"""The law that paths start from: a Gaussian whose place and scale may be learned, a mixture, or a product of
+mixtures."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Generator, Tensor, nn
 
-from targets import GaussianMixture
+from targets import GaussianMixture, Target
+from targets.mixture_blocks import Blocks
+from targets.mixture_product import MixtureProduct
 
 
 class Prior(nn.Module, ABC):
@@ -69,39 +72,31 @@ class GaussianPrior(Prior):
         return (self.mean - x) * (-2 * self.log_scale).exp()
 
 
-class MixturePrior(Prior):
-    """A Gaussian mixture, fixed. Its parameters are kept as buffers, so that a file holds all of it."""
+class FixedPrior(Prior):
+    """A density that is not learned. Its parameters are kept as buffers, so that a file holds all of it."""
 
-    means: Tensor
-    spreads: Tensor
-    weights: Tensor
-
-    def __init__(self, mixture: GaussianMixture) -> None:
-        super().__init__(mixture.dim)
-        exact = mixture._exact
-        self.diagonal = "scales" in exact
-        self.register_buffer("means", exact["means"].clone())
-        self.register_buffer("spreads", (exact["scales"] if self.diagonal else exact["factors"]).clone())
-        self.register_buffer("weights", exact["weights"].clone())
-        self._mixture: GaussianMixture | None = None
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self._made: Target | None = None
 
     def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
-        self._mixture = None
+        self._made = None
         return super()._apply(fn, recurse)
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
-        self._mixture = None
+        self._made = None
         super()._load_from_state_dict(*args, **kwargs)
 
+    @abstractmethod
+    def _make(self) -> Target:
+        """The density, from the buffers."""
+
     @property
-    def density(self) -> GaussianMixture:
-        """The mixture, in the dtype and on the device of this module."""
-        if self._mixture is None:
-            means = self.means.to(self.reference)
-            spreads = self.spreads.double()
-            spread: dict[str, Tensor] = {"scales": spreads} if self.diagonal else {"covariances": spreads @ spreads.mT}
-            self._mixture = GaussianMixture(means, weights=self.weights.double(), **spread)  # type: ignore[arg-type]
-        return self._mixture
+    def density(self) -> Target:
+        """The density, in the dtype and on the device of this module."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         return self.density.sample(n, generator=generator)
@@ -115,3 +110,46 @@ class MixturePrior(Prior):
             return score
         with torch.no_grad():
             return self.density.score(x)
+
+
+class MixturePrior(FixedPrior):
+    """A Gaussian mixture, fixed."""
+
+    means: Tensor
+    spreads: Tensor
+    weights: Tensor
+
+    def __init__(self, mixture: GaussianMixture) -> None:
+        super().__init__(mixture.dim)
+        exact = mixture._exact
+        self.diagonal = "scales" in exact
+        self.register_buffer("means", exact["means"].clone())
+        self.register_buffer("spreads", (exact["scales"] if self.diagonal else exact["factors"]).clone())
+        self.register_buffer("weights", exact["weights"].clone())
+
+    def _make(self) -> GaussianMixture:
+        means = self.means.to(self.reference)
+        spreads = self.spreads.double()
+        spread: dict[str, Tensor] = {"scales": spreads} if self.diagonal else {"covariances": spreads @ spreads.mT}
+        return GaussianMixture(means, weights=self.weights.double(), **spread)  # type: ignore[arg-type]
+
+
+class ProductPrior(FixedPrior):
+    """A product of mixtures of blocks of coordinates, fixed."""
+
+    def __init__(self, product: MixtureProduct) -> None:
+        super().__init__(product.dim)
+        self.groups = len(product.blocks)
+        for i, group in enumerate(product.blocks):
+            for name, value in group.state().items():
+                self.register_buffer(f"{name}_{i}", value.clone())
+
+    def _make(self) -> MixtureProduct:
+        names = Blocks.__dataclass_fields__
+        groups = [Blocks(**{name: getattr(self, f"{name}_{i}") for name in names}) for i in range(self.groups)]
+        return MixtureProduct(groups, dtype=self.reference.dtype)
+
+
+def fixed_prior(density: GaussianMixture | MixtureProduct) -> FixedPrior:
+    """The density as a prior."""
+    return ProductPrior(density) if isinstance(density, MixtureProduct) else MixturePrior(density)

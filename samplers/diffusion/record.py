@@ -18,6 +18,8 @@ from samplers.diffusion.space import Space
 from samplers.diffusion.training import Run
 from samplers.identity import known
 from targets import GaussianMixture, Target
+from targets.mixture_blocks import Blocks
+from targets.mixture_product import MixtureProduct
 
 if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler
@@ -150,8 +152,10 @@ def probes(space: Space, density: Target) -> Tensor:
 
 def pack_space(space: Space) -> dict[str, Any]:
     """Coordinates as tensors and plain values."""
-    mixture = None
-    if space.mixture is not None:
+    mixture: dict[str, Any] | None = None
+    if isinstance(space.mixture, MixtureProduct):
+        mixture = {"blocks": [group.state() for group in space.mixture.blocks]}
+    elif space.mixture is not None:
         exact = space.mixture._exact
         mixture = {name: exact[name] for name in ("means", "weights", "scales", "factors") if name in exact}
     return {
@@ -166,9 +170,12 @@ def pack_space(space: Space) -> dict[str, Any]:
 
 def unpack_space(packed: dict[str, Any], target: Target) -> Space:
     """The coordinates that `pack_space` was given."""
-    mixture = None
-    if packed["mixture"] is not None:
-        parts = packed["mixture"]
+    mixture: GaussianMixture | MixtureProduct | None = None
+    parts = packed["mixture"]
+    if parts is not None and "blocks" in parts:
+        groups = [Blocks(**group) for group in parts["blocks"]]
+        mixture = MixtureProduct(groups, dtype=target.dtype).to(target.device)
+    elif parts is not None:
         spread = (
             {"scales": parts["scales"]}
             if "scales" in parts

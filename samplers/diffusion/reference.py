@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 
 from samplers.diffusion.control import Control, clip_norm
 from samplers.diffusion.networks import NetworkSpec
-from samplers.diffusion.noised_mixture import NoisedMixture
+from samplers.diffusion.noised_mixture import NoisedMixture, NoisedProduct
 from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table, log_det
 from samplers.diffusion.prior import Prior
 
@@ -70,7 +70,7 @@ class ReferenceMeasure(PathMeasure):
         *,
         start: str,
         learn_scale: bool,
-        mixture: NoisedMixture | None = None,
+        mixture: NoisedMixture | NoisedProduct | None = None,
     ) -> None:
         steps = len(coefficients.back_scale)
         super().__init__(prior, steps)

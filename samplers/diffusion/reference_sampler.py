@@ -10,13 +10,14 @@ from torch import Generator, Tensor
 
 from samplers.diffusion.evaluation import lower_bound
 from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.noised_mixture import NoisedMixture, noised
+from samplers.diffusion.noised_mixture import NoisedMixture, NoisedProduct, noised, on_its_way
 from samplers.diffusion.path_measure import PathMeasure
-from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
+from samplers.diffusion.prior import GaussianPrior, Prior, fixed_prior
 from samplers.diffusion.reference import Coefficients, ReferenceMeasure
 from samplers.diffusion.simulation import simulate
 from samplers.diffusion.space import Space
 from targets import GaussianMixture, Target
+from targets.mixture_product import MixtureProduct
 
 TRIED = 128  # paths
 FULL = 4.0
@@ -40,7 +41,11 @@ class ReferenceSampler(LearnedSampler):
             raise ValueError(f"start: got {self.start!r}, expected 'auto', 'reference' or 'score'")
 
     def assemble(
-        self, prior: Prior, free: Coefficients, generator: Generator, moving: NoisedMixture | None = None
+        self,
+        prior: Prior,
+        free: Coefficients,
+        generator: Generator,
+        moving: NoisedMixture | NoisedProduct | None = None,
     ) -> ReferenceMeasure:
         """The measures with these coefficients."""
         return ReferenceMeasure(
@@ -53,25 +58,32 @@ class ReferenceSampler(LearnedSampler):
             tune_start(measure, target, generator)
 
 
-def start_of(space: Space, target: Target) -> tuple[GaussianMixture | None, float]:
+def start_of(space: Space, target: Target) -> tuple[GaussianMixture | MixtureProduct | None, float]:
     """The mixture that paths start from, in u, and how far it is noised: t of a unit-rate Ornstein-Uhlenbeck process.
 
     From noise alone, FULL. A mixture near the target needs only as much noise as blurs its components, a variance of
-    BLUR times theirs: the paths then mend shapes, and the shares of far modes stay those of the mixture.
+    BLUR times theirs, in a product of mixtures those of the narrowest block: the paths then mend shapes, and the shares
+    of far modes stay those of the mixture.
     """
-    if space.mixture is None:
+    mixture = space.seen_mixture(target)
+    if mixture is None:
         return None, FULL
-    mixture = space.seen(target).mixture(space.mixture.to(target.device))
-    own = mixture._exact_covariances.diagonal(dim1=-2, dim2=-1).mean(-1)
-    variance = min(MOST_NOISE, BLUR * float(mixture._exact["weights"] @ own))
+    if isinstance(mixture, MixtureProduct):
+        own = mixture.component_variance
+    else:
+        variances = mixture._exact_covariances.diagonal(dim1=-2, dim2=-1).mean(-1)
+        own = float(mixture._exact["weights"] @ variances)
+    variance = min(MOST_NOISE, BLUR * own)
     return mixture, -0.5 * math.log1p(-variance)
 
 
-def noise_of(mixture: GaussianMixture | None, dim: int, signal: Tensor) -> tuple[Prior, NoisedMixture | None]:
+def noise_of(
+    mixture: GaussianMixture | MixtureProduct | None, dim: int, signal: Tensor
+) -> tuple[Prior, NoisedMixture | NoisedProduct | None]:
     """The prior, the mixture noised to the first state or N(0, I), and the mixture on its way, where there is one."""
     if mixture is None:
         return GaussianPrior(dim, learned=False), None
-    return MixturePrior(noised(mixture, float(signal[0]))), NoisedMixture(mixture)
+    return fixed_prior(noised(mixture, float(signal[0]))), on_its_way(mixture)
 
 
 def tune_start(measure: ReferenceMeasure, target: Target, generator: Generator) -> None:

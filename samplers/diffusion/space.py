@@ -3,8 +3,9 @@
     x = shift + L u
 
 A pilot (`samplers.annealing.pilot`: a few annealed particles, their evaluations counted) finds the spread of the
-target, and a mixture is brought close to it (`samplers.diffusion.mixture_refinement`) for samplers that can start from
-one; beyond MOST_PILOT_DIM dimensions the Gaussian at a mode takes its place. In u all defaults are of order one.
+target, and a mixture, or a product of mixtures, is brought close to it (`samplers.diffusion.mixture_refinement`,
+`product_refinement`) for samplers that can start from one; beyond MOST_PILOT_DIM dimensions the Gaussian at a mode
+takes its place. In u all defaults are of order one.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from samplers.counting import Counted
 from samplers.diffusion.laplace import laplace
 from samplers.diffusion.mixture_refinement import refine
 from samplers.diffusion.networks.base import Coordinates
-from samplers.diffusion.prior import GaussianPrior, MixturePrior, Prior
+from samplers.diffusion.prior import GaussianPrior, Prior, fixed_prior
+from samplers.diffusion.product_refinement import refine_product
 from samplers.draws import SamplingWarning
 from samplers.kernels import HMC
 from targets import Gaussian, GaussianMixture, Target
 from targets.affine import Affine
+from targets.mixture_product import MixtureProduct
 
-PriorChoice = Gaussian | GaussianMixture | Literal["gaussian", "mixture", "laplace"] | None
+PriorChoice = Gaussian | GaussianMixture | MixtureProduct | Literal["gaussian", "mixture", "laplace"] | None
 
 MOST_PILOT_DIM = 500
 NARROW = 8.0  # deviations of a prior that was given, beyond which few chains may end
@@ -43,7 +46,8 @@ CHAINS, CHAIN_STEPS, LEAPFROGS, FIRST_STEP = 64, 60, 8, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """shift (dim,) and factor L (), (dim,) or (dim, dim) in float64; mixture: in x, where paths start from one.
+    """shift (dim,) and factor L (), (dim,) or (dim, dim) in float64; mixture: in x, where paths start from one. That of
+    a product of mixtures is never a matrix, so that blocks of coordinates stay apart.
 
     source: where it came from, in words. witnesses: (n, dim), particles of the pilot at the target, in x. log_z: by
     these, with its standard error.
@@ -51,7 +55,7 @@ class Space:
 
     shift: Tensor
     factor: Tensor
-    mixture: GaussianMixture | None = None
+    mixture: GaussianMixture | MixtureProduct | None = None
     source: str = "given"
     witnesses: Tensor | None = None
     log_z: tuple[float, float] | None = None
@@ -69,9 +73,17 @@ class Space:
 
     def prior(self, target: Target, *, learned: bool) -> Prior:
         """What paths start from, in u: the mixture, or a standard Gaussian whose place and scale may be learned."""
+        mixture = self.seen_mixture(target)
+        return GaussianPrior(target.dim, learned=learned) if mixture is None else fixed_prior(mixture)
+
+    def seen_mixture(self, target: Target) -> GaussianMixture | MixtureProduct | None:
+        """The mixture in u, where there is one."""
         if self.mixture is None:
-            return GaussianPrior(target.dim, learned=learned)
-        return MixturePrior(self.seen(target).mixture(self.mixture.to(target.device)))
+            return None
+        mixture = self.mixture.to(target.device)
+        if isinstance(mixture, MixtureProduct):
+            return mixture.scaled(self.shift, self.factor)
+        return self.seen(target).mixture(mixture)
 
 
 def find_space(
@@ -80,13 +92,13 @@ def find_space(
     """The space for a target; `mixture`: whether the sampler can start from a mixture.
 
     choice: a Gaussian or mixture is taken as it is. "gaussian": the moments of the pilot's particles. "mixture": one
-    fitted to them and refined. "laplace": the Gaussian at a mode. None: the mixture where the sampler takes one and it
-    came near the target, else the Gaussian.
+    fitted to them and refined, or a product of mixtures where the pilot took one and it came near. "laplace": the
+    Gaussian at a mode. None: the mixture where the sampler takes one and it came near the target, else the Gaussian.
     """
-    if isinstance(choice, (Gaussian, GaussianMixture)):
+    if isinstance(choice, (Gaussian, GaussianMixture, MixtureProduct)):
         if choice.dim != target.dim:
             raise ValueError(f"prior: got dim {choice.dim}, expected {target.dim} like {target.name}")
-        if isinstance(choice, GaussianMixture) and not mixture:
+        if not isinstance(choice, Gaussian) and not mixture:
             raise TypeError("prior: got a mixture, expected a Gaussian: the noise of this sampler ends in one")
         return _around(choice.to(target.device, target.dtype), coordinates, "the prior that was given", target)
     if choice not in (None, "gaussian", "mixture", "laplace"):
@@ -109,6 +121,11 @@ def find_space(
     assert base.points is not None
     assert base.fit is not None
     if mixture and choice != "gaussian":
+        if base.product is not None:
+            refined = refine_product(base.product, base.points, target, generator)
+            if refined.near:
+                space = _around(refined.mixture, coordinates, "the product of mixtures of the pilot", target)
+                return replace(space, witnesses=refined.points)
         refined = refine(base.fit, base.points, target, generator)
         if choice == "mixture" or refined.near:
             space = _around(refined.mixture, coordinates, "the mixture of the pilot", target)
@@ -142,19 +159,21 @@ def _gaussian(points: Tensor, target: Target) -> Gaussian:
     return Gaussian(mean.to(target.dtype), covariance=covariance)
 
 
-def _around(density: Gaussian | GaussianMixture, coordinates: Coordinates, source: str, target: Target) -> Space:
+def _around(
+    density: Gaussian | GaussianMixture | MixtureProduct, coordinates: Coordinates, source: str, target: Target
+) -> Space:
     """Coordinates in which a density has mean zero and unit covariance, as far as `coordinates` allow it."""
     density = density.to(dtype=torch.float64)
     mean, covariance = density.mean, density.covariance
-    if coordinates == "full":
+    if coordinates == "full" and not isinstance(density, MixtureProduct):
         factor = torch.linalg.cholesky(covariance)
         if torch.equal(covariance, torch.diag(covariance.diagonal())):
             factor = covariance.diagonal().sqrt()
-    elif coordinates == "diagonal":
+    elif coordinates in ("full", "diagonal"):
         factor = covariance.diagonal().sqrt()
     else:
         mean, factor = torch.zeros_like(mean), covariance.diagonal().mean().sqrt()
-    mixture = density if isinstance(density, GaussianMixture) else None
+    mixture = None if isinstance(density, Gaussian) else density
     return Space(mean, factor, None if mixture is None else mixture.to(dtype=target.dtype), source)
 
 

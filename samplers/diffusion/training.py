@@ -17,7 +17,7 @@ from samplers.diffusion.gradient import accumulate, through_paths
 from samplers.diffusion.objectives import KL, ForwardKL, Objective
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.pieces import Moves, simulate_pieces
-from samplers.diffusion.prior import MixturePrior
+from samplers.diffusion.prior import FixedPrior
 from samplers.diffusion.replay import Buffer, Replay
 from samplers.diffusion.simulation import joined, simulate, simulate_backward
 from samplers.diffusion.witnesses import Witnesses
@@ -153,7 +153,7 @@ class Run:
         """The share of the iterations that learns from witnesses before the objective takes over."""
         share = self.training.warm_start
         if share is None:
-            share = 0.0 if isinstance(self.measure.prior, MixturePrior) else WARM_START
+            share = 0.0 if isinstance(self.measure.prior, FixedPrior) else WARM_START
         return 0.0 if self.witnesses is None else share
 
     def step(self) -> Progressed:
@@ -185,7 +185,7 @@ class Run:
             done = done / share
         elif not only:
             done, since = (done - share) / (1 - share), since - math.ceil(share * self.iterations)
-        taught = share > 0 or (self.witnesses is not None and isinstance(self.measure.prior, MixturePrior))
+        taught = share > 0 or (self.witnesses is not None and isinstance(self.measure.prior, FixedPrior))
         slow = taught and not (self.warm or only or isinstance(self.objective, KL))
         top = WARM_RATE if slow else 1.0
         rate = top * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))

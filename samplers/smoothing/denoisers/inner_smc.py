@@ -26,8 +26,9 @@ from samplers.kernels import HMC, Kernel, PreconditionedKernel
 from samplers.smoothing.denoisers.base import Denoiser, Estimate, inner, stein_corrected
 from samplers.smoothing.denoisers.inner_base import RowBase, RowPosterior
 from samplers.smoothing.denoisers.inner_tuning import ByScores
-from targets import Noise, Target
+from targets import Gaussian, Noise, Target
 from targets.arguments import check_integer
+from targets.mixture_product import MixtureProduct
 
 SCHEDULE_ROWS = 128  # whose weights choose the next temperature
 LOWEST = 0.1  # share of them that may keep less than asked
@@ -136,7 +137,9 @@ class InnerSMC(Denoiser):
     def run(self, target: Target, y: Tensor, noise: Noise, generator: Generator) -> RowRun:
         """The particles of every row, (n * particles, dim) row after row, at X given y with their weights."""
         kernel = HMC(steps=3) if self.kernel is None else self.kernel
-        path = GeometricPath(RowBase(y, noise, self._guide_of(target), self.particles), RowPosterior(target, y, noise))
+        path = GeometricPath(
+            RowBase(y, noise, self._guide_of(target, noise), self.particles), RowPosterior(target, y, noise)
+        )
         smc = SMC(
             kernel,
             betas=self.betas,
@@ -150,13 +153,13 @@ class InnerSMC(Denoiser):
         return run
 
     def prepare(self, target: Target, noise: Noise) -> Target | None:
-        return self._guide_of(target)
+        return self._guide_of(target, noise)
 
     @property
     def pilot(self) -> str:
         return PILOT if self.guide == "pilot" and self._kept else ""
 
-    def _guide_of(self, target: Target) -> Target | None:
+    def _guide_of(self, target: Target, noise: Noise) -> Target | None:
         if self.guide != "pilot":
             return self.guide
         bare = inner(target)
@@ -168,7 +171,10 @@ class InnerSMC(Denoiser):
             except ValueError as error:
                 raise ValueError(f"guide: no pilot for {bare.name}, expected a mixture or None ({error})") from error
             self._kept[:] = [bare, found]
-        return self._kept[1]
+        guide = self._kept[1]
+        if isinstance(guide, MixtureProduct) and noise.variances(target.dim) is None:  # it couples the blocks
+            return Gaussian(guide.mean, covariance=guide.covariance)
+        return guide
 
 
 @dataclass(eq=False)
