@@ -70,8 +70,9 @@ def test_no_mass_is_missed_by_few_effective_draws_of_a_slow_chain():
     side = torch.tensor([[0.0] * 8 + [20.0] * 2, [0.0] * 6 + [20.0] * 4]).double().repeat_interleave(100, 1)
     x = side[..., None] + torch.where(side > 0, 0.1, 1.0)[..., None] * torch.randn(2, 1000, 1, generator=generator)
     draws = Draws(x.double(), target=Hidden(target), attrs={"seed": 0})
-    assert Sample.of_draws(draws).effective < 100
-    assert draws.certificate.missed == 0
+    assert Sample.of_draws(draws).effective < 10
+    assert not draws.certificate.doubts
+    assert "effective draws are too few to tell" in draws.certificate.searched
     assert unseen(search(target, None, generator), target, Sample.of(x.reshape(-1, 1)), 0.0, 0.0, generator).total > 0.1
 
 

@@ -152,7 +152,9 @@ def test_the_log_z_to_believe_is_on_the_page(tmp_path):
     result = cases.stored(tmp_path, given, {"one": cases.at_once, "two": cases.exact}, seeds=2)
     text = Page(result.report(tmp_path / "report") / "index.html").text
     assert "one and two agree with one another, which is no proof: nothing exact is known here" in text
-    assert "log Z to believe: 0.00, -0.69 to 0.69 (95%), from 2 independent estimates, by one (2 runs)" in text
+    assert re.search(r"log Z to believe: .* from \d independent estimates, by one \(2 runs\)", text)
+    assert "What a search that shares nothing with a run says of its draws and of log Z." in text
+    assert "Scouts that share nothing with the sampler found 2 regions" in text
 
 
 def test_made_again_from_the_folder_it_is_the_same(folder, result, tmp_path):

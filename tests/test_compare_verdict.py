@@ -44,10 +44,20 @@ def test_a_chain_stuck_in_one_mode():
 
 
 def test_a_chain_stuck_in_one_mode_where_nothing_is_known():
-    """Two that agree stand against the one that does not."""
+    """Scouts find the other."""
     found = verdict(secret(two_modes()), {"one": Exact(), "two": Exact(stream=1), "stuck": OneMode()})
     assert found.faults["one"] == found.faults["two"] == []
     (said,) = found.faults["stuck"]
+    assert said.startswith("mass is missed: a search that shares nothing with this run found 0.6")
+    assert "one and two agree with one another" in found.conclusion
+
+
+def test_one_against_two_where_nothing_is_known():
+    """Two that agree stand against the one that does not."""
+    given = {"one": Exact(), "two": Exact(stream=1), "moved": Exact(1.0, stream=2)}
+    found = verdict(secret(targets.Gaussian(torch.zeros(1))), given)
+    assert found.faults["one"] == found.faults["two"] == []
+    (said,) = found.faults["moved"]
     assert said.startswith("it disagrees with one and two: with one, ")
     assert "R-hat between them 1." in said
     assert "one and two agree with one another" in found.conclusion
@@ -89,7 +99,8 @@ def test_constants_are_listed_and_are_no_fault():
     found = verdict(target, {"right": Drawn(), "stuck": Stuck()})
     assert found.faults["right"] == []
     assert found.faults["stuck"] == ["all its draws of b are the same"]
-    assert found.remarks == ["the same in all draws of a run, as they may be: c"]
+    assert found.remarks[-1] == "the same in all draws of a run, as they may be: c"
+    assert abs(found.log_z.value) < 5 * (found.log_z.value - found.log_z.lower) / norm.isf(0.025)
 
 
 def test_a_wrong_jacobian():
@@ -189,7 +200,9 @@ def row(**changes):
         "ess_bulk": 900.0, "divergences": 0, "not_finite": 0, "stuck": [], "mean_error_se": 1.0,
         "mean_error_sd": 0.1, "mean_error_at": "x[0]", "shape_error": "", "shape_tests": 0,
     }  # fmt: skip
-    return dict.fromkeys(UNKNOWN, math.nan) | plain | changes
+    found = dict.fromkeys(UNKNOWN, math.nan) | plain | changes
+    believed = {"believed_log_z": found["log_z"], "believed_log_z_se": found["log_z_se"], "log_z_high": math.nan}
+    return believed | found
 
 
 @pytest.mark.parametrize(
@@ -283,6 +296,9 @@ def test_the_interval_is_no_narrower_than_the_spread():
     assert found.upper - found.value == pytest.approx(t.isf(0.025, 1) * 0.1)
     found = believed({"a": [row(log_z=1.0), row(log_z=1.2)]}, {"a": "a"})  # that state no error at all
     assert found.upper - found.value == pytest.approx(t.isf(0.025, 1) * 0.1)
+    hidden = row(log_z=1.0, log_z_se=0.1, log_z_high=1.0 + 2 * 0.1 + 0.3)  # mass that nobody may have found
+    found = believed({"a": [hidden]}, {"a": "a"})
+    assert found.upper - found.value == pytest.approx(found.value - found.lower + 0.3)
     found = believed({"a": [row(log_z=1.0)]}, {"a": "a"})
     assert math.isnan(found.lower)
     assert str(found) == "log Z to believe: 1, of unknown error, from one estimate, by a"

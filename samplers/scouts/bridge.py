@@ -43,7 +43,10 @@ def bridge(draws: Draws, target: Target, generator: Generator) -> tuple[float, f
     )
     if regions is None:
         return None
-    q = _mixture(first, regions)
+    try:
+        q = _mixture(first, regions)
+    except ValueError:  # draws that lie in a plane
+        return None
     ours = _log_ratio(target, q, second.flatten(0, 1))
     theirs = _log_ratio(target, q, q.sample(MOST, generator=generator))
     log_z = _fixed_point(ours, theirs, worth)

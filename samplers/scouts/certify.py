@@ -17,7 +17,7 @@ from samplers.scouts.fan import paths_for
 from samplers.scouts.regions import Regions, measured
 from samplers.scouts.sample import Sample
 from samplers.scouts.search import hidden, search
-from samplers.scouts.unseen import unseen
+from samplers.scouts.unseen import FEWEST, unseen
 from targets import Target
 
 FANS = 2
@@ -44,19 +44,27 @@ def certify(
     first = Certificate(own=own, by_annealing=by_annealing, pareto_k=draws.pareto_k)
     if target is None:
         return _bounded(replace(first, searched="the target is not at hand"))
-    why = impossible(draws, target)
+    why = _impossible(draws, target)
     if why:
         return _bounded(replace(first, searched=why))
+    try:
+        return _bounded(_searched(first, draws, target, found))
+    except Exception as error:  # of a user's density, at points that no sampler has met
+        said = f"{target.name} failed on the way ({type(error).__name__}: {error})"
+        return _bounded(replace(first, searched=said))
+
+
+def _searched(first: Certificate, draws: Draws, target: Target, found: Regions | None) -> Certificate:
     generator = Generator(target.device).manual_seed(int(draws.attrs.get("seed", 0)) + SEED)
     if found is None:
         found = search(target, target.prior if "prior" in target.known else None, generator, FANS)
     if found is None:
-        return _bounded(first)
+        return first
     points = max(FEWEST_POINTS, min(MOST_POINTS, POINTS // len(found)))
     found = measured(target, found.means, found.factors, found.captures, points, generator)
-    if own is None:
+    if first.own is None:
         first = replace(first, by_bridge=bridge(draws, target, generator))
-    return _bounded(_judged(first, found, Sample.of_draws(draws), target, generator))
+    return _judged(first, found, Sample.of_draws(draws), target, generator)
 
 
 def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, generator: Generator) -> Certificate:
@@ -68,6 +76,8 @@ def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, 
         log_z, error = by_regions
     if math.isnan(log_z):
         return known
+    if sample.effective < FEWEST:
+        return replace(known, searched=f"{sample.effective:.2g} effective draws are too few to tell")
     lacking = unseen(found, target, sample, log_z, error if math.isfinite(error) else 0.0, generator)
     # neither the scouts nor the sampler: the chance that it lacks a region by Laplace's rule of succession
     regions = math.exp(-float((2 * found.log_mass.log_softmax(0)).logsumexp(0)))  # of equal mass
@@ -79,7 +89,7 @@ def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, 
     return replace(known, missed_regions=len(lacking), missed_at=at, doubts=(lacking.said(log_z),))
 
 
-def impossible(draws: Draws, target: Target) -> str:
+def _impossible(draws: Draws, target: Target) -> str:
     """Why no scouts can be sent to judge draws, or nothing."""
     if target.discrete:
         return f"{target.name} is discrete"
