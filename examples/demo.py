@@ -15,6 +15,7 @@ def main(folder):
     result = samplers.compare.run_suite("quick", folder=folder, workers=2, timeout=240)
     result.report(folder)
     print(result)
+    print(f"\nThe certificate of one of the runs:\n{result.draws['gmm9', 'SMC', 0].certificate}")
     print(f"\n{folder}/index.html is the page; table.csv, figures and the draws of every cell are beside it")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
+    from samplers.certificate import Certificate
     from samplers.compare import Comparison, compare
     from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, load
     from samplers.draws import Cost, Draws, LogZ, SamplingWarning
@@ -39,6 +40,7 @@ _PLACES = {
         "AnnealedLangevin",
         "ParallelTempering",
     ),
+    "samplers.certificate": ("Certificate",),
     "samplers.compare": (
         "Comparison",
         "compare",
@@ -108,6 +110,7 @@ __all__ = [
     "ULA",
     "AnnealedLangevin",
     "Blob",
+    "Certificate",
     "Comparison",
     "Cost",
     "DiffusiveGibbs",
