@@ -1,9 +1,10 @@
 """Nine equal modes, and R-hat that sees nothing: chains that start near one another agree, and are wrong together.
 
 R-hat compares the chains with one another, never with the target. By default chains start uniformly on [-2, 2],
-which here is the basin of the middle mode: R-hat is near 1, no warning is raised, and eight of nine modes are missing.
+which here is the basin of the middle mode: R-hat is near 1, and eight of nine modes are missing.
 Started wider than the target, each chain stays in its mode: now R-hat is large, and the weights are those of the
-starting points. Only what is known of the target (here `mode_weights`), or a sampler that crosses, tells the truth.
+starting points. What tells the truth is what is known of the target (here `mode_weights`), a sampler that crosses, or
+scouts that share nothing with the chains: the certificate of both says that mass is missed, or that chains stick.
 """
 
 import warnings
@@ -26,8 +27,11 @@ def report(title, target, init):
             target, chains=32, draws=400, warmup=100, thin=2, init=init, seed=0, progress=False
         )
         r_hat = draws.summary()["r_hat"].max()
+    texts = [str(one.message) for one in said]
+    warned = "R-hat warns" if any(text.startswith("R-hat") for text in texts) else "R-hat warns of nothing"
+    missed = "mass is missed" if any(text.startswith("mass is missed") for text in texts) else "no mass is missed"
     weights = target.mode_probabilities(draws.x).mean((0, 1))
-    print(f"{title}: largest R-hat {r_hat:.2f}, {len(said)} warnings")
+    print(f"{title}: largest R-hat {r_hat:.2f}; {warned}; {missed}")
     print("  mode weights", " ".join(f"{weight:.2f}" for weight in weights))
 
 

@@ -177,7 +177,7 @@ class Run:
             _warn(f"interrupted: {done} of {self.plan.draws} draws are here")
         for message in self._complaints(draws):
             _warn(message)
-        if draws.log_z is not None and self.stream is None and self.kernel.needs_score:
+        if draws.log_z is not None and "pilot" in draws.attrs and self.stream is None and self.kernel.needs_score:
             for message in draws.certified():
                 _warn(message)
         return draws

@@ -125,8 +125,8 @@ class Draws:
     def certificate(self) -> Certificate:
         """What searches that share nothing with the sampler say of the draws, and of log Z (`samplers.certificate`).
 
-        Samplers that state log Z make it at the end of their run, and count what it takes; else it is made when it is
-        first asked for, by some ten to a hundred thousand evaluations that no cost counts.
+        Samplers that state log Z and begin with a pilot make it at the end of their run, and count what it takes; else
+        it is made when it is first asked for, by some ten to a hundred thousand evaluations that no cost counts.
         """
         from samplers.scouts.certify import certify
 

@@ -103,7 +103,7 @@ def on_meta(method, target, mixture=None):
     density = getattr(measure.prior, "density", None)
     measure.to("meta", target.dtype)
     if density is not None:  # its weights are checked by their values, which meta has none of
-        measure.prior._mixture = density.to("meta")
+        measure.prior._made = density.to("meta")
     return measure, space.seen(target).to("meta")
 
 

@@ -128,7 +128,7 @@ class _Job:
             kernel=frozen,
             attrs=self._attrs(last) | ({} if base.points is None else {"pilot": PILOT}),
         )
-        if last.given.needs_score:
+        if base.points is not None and last.given.needs_score:  # the base is a pilot's, which may have missed a mode
             for message in draws.certified(base.scouted):
                 _warn(message)
         return draws

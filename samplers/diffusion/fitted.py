@@ -115,7 +115,8 @@ class Fitted:
         lost = lost_digits(self.target, x, log_prob)
         if lost is not None:
             warnings.warn(lost, SamplingWarning, stacklevel=2)
-        regions = self._scouted(counted)
+        piloted = self.space.witnesses is not None
+        regions = self._scouted(counted) if piloted else None
         made = Draws(
             x=x[None],
             stats={"lp": log_prob[None], **stats},
@@ -126,7 +127,7 @@ class Fitted:
             kernel=self,
             attrs=self._attrs(draws, seed, correct, evaluation),
         )
-        for text in made.certified(regions, self.space.log_z):
+        for text in made.certified(regions, self.space.log_z) if piloted else ():
             warnings.warn(text, SamplingWarning, stacklevel=2)
         return made
 

@@ -80,6 +80,5 @@ class BlackjaxTemperedSMC(Peer):
         with torch.no_grad():
             run = Tempering(self, target.to(device, dtype), draws, seed)
             found = run.draws()
-            doubts = found.certified()
-        say([*run.complaints(), *doubts])
+        say(run.complaints())
         return found
