@@ -1,4 +1,4 @@
-"""log Z by SMC with its defaults, with and without scouts, where nothing but density and score is known.
+"""log Z by SMC with its defaults, with and without scouts and certificate, where only density and score are known.
 
 Both are run in turn with the same seeds: the error of log Z, the standard error stated, evaluations of density and
 score, processor seconds, and whether a warning was given. Targets have modes that annealing loses, or are those on
@@ -86,8 +86,9 @@ def _row(name: str, target: targets.Target, seed: int, n: int) -> Row:
     for scouts in (True, False):
         with warnings.catch_warnings(record=True) as caught, ExitStack() as stack:
             warnings.simplefilter("always", samplers.SamplingWarning)
-            for module in () if scouts else ("pilot", "driver"):
-                stack.enter_context(mock.patch(f"samplers.annealing.{module}.search", return_value=None))
+            if not scouts:
+                stack.enter_context(mock.patch("samplers.annealing.pilot.scouting.Scouts.look"))
+                stack.enter_context(mock.patch("samplers.draws.Draws.certified", return_value=()))
             began = time.process_time()
             draws = samplers.SMC().sample(Hidden(target), draws=n, seed=seed, progress=False)
         assert draws.log_z is not None

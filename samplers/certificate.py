@@ -79,7 +79,8 @@ class Certificate:
             said += f"one estimate, {next(iter(self.estimates))}"
         if math.isnan(self.lower):
             return said
-        return f"{said}; between {self.lower:.4g} and {self.upper:.4g} in 95 of 100 cases"
+        low, high = (_digits(value, self.standard_error) for value in (self.lower, self.upper))
+        return f"{said}; between {low} and {high} in 95 of 100 cases"
 
     def _coverage(self) -> str:
         if self.searched:
@@ -97,10 +98,13 @@ class Certificate:
 
 def plus_minus(value: float, error: float) -> str:
     """A value with its error, in as many digits as the error tells."""
+    return f"{_digits(value, error)} +- {_digits(error, error) if error > 0 else format(error, '.2g')}"
+
+
+def _digits(value: float, error: float) -> str:
     if not error > 0 or math.isinf(error):
-        return f"{value:.4g} +- {error:.2g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} +- {error:.{digits}f}"
+        return f"{value:.4g}"
+    return f"{value:.{max(0, 1 - math.floor(math.log10(error)))}f}"
 
 
 def _share(value: float) -> str:

@@ -119,7 +119,8 @@ def test_the_smaller_difference_that_r_hat_does_not_see():
     assert "R-hat" not in said
 
 
-def test_exact_draws_have_no_fault():
+@pytest.mark.parametrize("seeds", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_exact_draws_have_no_fault(seeds):
     """Long chains and short ones, with truth and without, two samplers and their differences."""
     given = {"a": Exact(), "b": Exact(stream=1), "short": (Exact(stream=2), {"draws": 30})}
     grid = {
@@ -128,7 +129,7 @@ def test_exact_draws_have_no_fault():
         "spins": targets.Ising((4, 4), coupling=0.3),
         "secret": secret(targets.Gaussian(torch.zeros(10))),
     }
-    result = compare(grid, given, seeds=2, distances=False)
+    result = compare(grid, given, seeds=seeds, distances=False)
     assert {name: dict(one.faults) for name, one in result.verdicts.items()} == {
         name: {"a": [], "b": [], "short": []} for name in grid
     }

@@ -15,7 +15,7 @@ from samplers.scouts.bridge import bridge
 from samplers.scouts.fan import fan, paths_for
 from samplers.scouts.regions import INSIDE, curvature, distinct, inside, measured
 from samplers.scouts.sample import Sample
-from samplers.scouts.search import hidden, search
+from samplers.scouts.search import Search, hidden, search
 from samplers.scouts.unseen import unseen
 
 DOUBLE = torch.float64
@@ -123,7 +123,7 @@ def test_ends_in_one_ellipsoid_are_captures_of_it():
 @pytest.mark.parametrize("make", [far_and_narrow, wide_and_narrow])
 def test_narrow_modes_are_found_with_their_masses(make, generator):
     target = make()
-    found = search(Hidden(target), None, generator)
+    found = search(Hidden(target), None, generator, fans=2)
     at = torch.cdist(target.modes, found.means).argmin(1)
     torch.testing.assert_close(found.means[at], target.modes, atol=0.01, rtol=0)
     torch.testing.assert_close(found.log_mass[at].exp(), INSIDE * target.mode_weights, rtol=0.02, atol=0)
@@ -131,7 +131,10 @@ def test_narrow_modes_are_found_with_their_masses(make, generator):
 
 def test_forty_modes_in_fifty_dimensions_are_found(generator):
     target = targets.benchmark("gmm40-jax-d50")
-    found = search(Hidden(target), None, generator, fans=12)
+    sent = Search(Hidden(target), None, generator)
+    for _ in range(12):
+        sent.send()
+    found = sent.regions
     near = target.mode_probabilities(found.means.to(target.dtype)).argmax(1)
     assert len(near.unique()) == 40
     assert float(found.captures.double().mean()) > 6
@@ -264,7 +267,14 @@ def test_points_that_a_mixture_made_do_not_certify_it(generator):
     assert not found.near
 
 
-@pytest.mark.parametrize("target", [wide_and_narrow(), far_and_narrow(), targets.benchmark("funnel10-std3")])
+@pytest.mark.parametrize(
+    "target",
+    [
+        wide_and_narrow(),
+        far_and_narrow(),
+        pytest.param(targets.benchmark("funnel10-std3"), marks=pytest.mark.slow),
+    ],
+)
 def test_log_z_of_draws_by_bridge_sampling(target):
     """Exact draws of the density e^3 times another: every seed within its stated error, which is no guess either."""
     shifted = targets.LogDensity(lambda x: target.log_prob(x) + 3.0, target.dim, dtype=DOUBLE)

@@ -20,7 +20,7 @@ from samplers.scouts.search import hidden, search
 from samplers.scouts.unseen import FEWEST, unseen
 from targets import Target
 
-FANS = 2
+FANS = 1
 SEED = 4_000_037  # added to the draws' own
 POINTS, FEWEST_POINTS, MOST_POINTS = 16_384, 64, 1024  # of all masses that are measured anew, and of one
 MOST_ERROR = 0.3  # of an estimate by regions, above which it is none
