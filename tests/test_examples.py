@@ -42,10 +42,10 @@ PRINTED = {
 }
 ARGUMENTS = {
     "chain_of_measurements.py": ["500"],
-    "custom_energy.py": ["20"],
-    "evidence.py": ["120"],
+    "custom_energy.py": ["8"],
+    "evidence.py": ["60"],
     "ising.py": ["8", "8", "20"],
-    "train_dds.py": ["40"],
+    "train_dds.py": ["20"],
 }  # smaller than by default
 WRITTEN = {
     "chain_of_measurements.py": {"chain_of_measurements.png"},
