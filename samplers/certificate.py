@@ -92,8 +92,9 @@ class Certificate:
         if self.missed > MOST_MISSED:
             return said  # the doubts tell what
         if self.held < LEAST_HELD:
-            return f"{said}: they miss nothing of what was found, which tells little of the rest"
-        return f"{said}; they miss nothing of it, and {_share(self.hidden)} of the mass may lie where neither has been"
+            return f"{said}. The draws miss nothing of what was found, which tells little of the rest"
+        hidden = f"{_share(self.hidden)} of the mass may lie where neither has been"
+        return f"{said}. The draws miss nothing of what was found, and {hidden}"
 
 
 def plus_minus(value: float, error: float) -> str:

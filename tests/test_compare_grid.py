@@ -230,6 +230,7 @@ def test_every_sampler_that_takes_starts_is_given_them():
     assert {name: error for name, error in errors.items() if "asked for starts" not in error} == {"SMC": ""}
 
 
+@pytest.mark.slow
 def test_rows_name_the_pilot_that_their_run_started_from():
     target = targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), 2, dtype=torch.float64)
     base = targets.Gaussian(torch.zeros(2, dtype=torch.float64), 2.0)

@@ -113,7 +113,12 @@ PIECES = {
 }
 
 
-@pytest.mark.parametrize("name", PIECES)
+LONG = ("SCLD with a flow", "SCLD, mixture, more moves")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in PIECES]
+)
 def test_z_is_unbiased_with_resampling_and_moves(name):
     sampler = PIECES[name]()
     target = getattr(sampler, "fitted", sampler).target

@@ -567,9 +567,9 @@ def test_local_search_finds_the_target(generator):
     ("kind", "options"),
     [
         (DDS, {}),
-        (DIS, {"objective": KL()}),
+        pytest.param(DIS, {"objective": KL()}, marks=pytest.mark.slow),
         (PIS, {"objective": TrajectoryBalance()}),
-        (CMCD, {"replay": Replay(capacity=1000), "exploration": 0.2}),
+        pytest.param(CMCD, {"replay": Replay(capacity=1000), "exploration": 0.2}, marks=pytest.mark.slow),
         (SCLD, {"pieces": 2, "objective": VarGrad()}),
         (DDS, {"objective": SubTrajectoryBalance(stride=2), "mixed_precision": True}),
     ],

@@ -98,6 +98,7 @@ def test_a_mode_that_the_fit_left_out_gets_its_component_and_its_weight():
     assert abs(float(share) - 0.03) < 0.01
 
 
+@pytest.mark.slow
 def test_the_neck_of_a_funnel_is_found_from_points_that_lack_it():
     target = targets.benchmark("funnel10-std3")
     points = target.sample(4000, generator=seeded())

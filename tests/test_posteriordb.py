@@ -25,8 +25,13 @@ def agreement(name, seed):
     return float(z.max()), float((values.std((0, 1)) / sd - 1).abs().max()), float(arviz.rhat(data)["v"].max())
 
 
+LONG = ("earnings-earn_height", "earnings-logearn_height_male", "kidiq-kidscore_interaction", "kidiq-kidscore_momhsiq")
+
+
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in MODELS]
+)
 def test_hmc_with_defaults(name):
     z, spread, r_hat = agreement(name, seed=0)
     assert z < 4
