@@ -9,10 +9,12 @@ from annealing_cases import F64, gaussian, skewed
 
 from samplers import RandomWalkMetropolis
 from samplers.annealing.cloud import Cloud, interleave, offspring_noise, take
+from samplers.annealing.evidence import estimate, relative_variance
 from samplers.annealing.paths import GeometricPath
 from samplers.annealing.resampling import SCHEMES
 from samplers.annealing.schedule import conditional_ess, fixed_betas, next_beta
 from samplers.kernels import State
+from samplers.weighted import mean_and_error
 
 GRID = 120
 WEIGHTS = torch.tensor([7, 0, 31, 1, 18, 3, 0], dtype=F64) / 60  # n W and its sums are multiples of 1 / GRID
@@ -223,3 +225,32 @@ def test_fixed_temperatures():
 def test_bad_temperatures_are_named(betas):
     with pytest.raises(ValueError, match=r"betas: got .*, expected .*increasing values from 0 to 1"):
         fixed_betas(betas)
+
+
+def test_no_error_of_log_z_is_below_that_of_moves_that_mix(generator):
+    """Weights that hardly differ: every family survives resampling, and the genealogy alone says that Z is exact."""
+    target = gaussian()
+    made = Cloud.start(
+        RandomWalkMetropolis(0.1).init(target, torch.zeros(20, target.dim, dtype=F64), generator), 1, 0.0
+    )
+    increment = torch.linspace(-0.02, 0.02, 20, dtype=F64)[None]
+    made.reweight(increment)
+    made.resample("systematic", torch.tensor([True]), generator)
+    assert len(made.eves.unique()) == 20
+    assert relative_variance(made)[1] == pytest.approx(0.0, abs=1e-12)
+    ratio = increment.exp() / increment.exp().mean()
+    assert estimate(made).standard_error == pytest.approx(float(((ratio - 1) / 20).square().sum().sqrt()))
+
+
+def test_copies_of_one_family_are_one_point():
+    """The error of a mean of points that were copied is that of the points."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(50, 2, generator=generator, dtype=F64)
+    weights = torch.rand(50, generator=generator, dtype=F64)
+    weights /= weights.sum()
+    mean, error = mean_and_error(weights, values)
+    copied = mean_and_error(weights.repeat(4) / 4, values.repeat(4, 1), torch.arange(50).repeat(4))
+    torch.testing.assert_close(copied[0], mean)
+    torch.testing.assert_close(copied[1], error)
+    blind = mean_and_error(weights.repeat(4) / 4, values.repeat(4, 1))[1]
+    torch.testing.assert_close(blind, error / 2)

@@ -13,6 +13,7 @@ for the rest are those of variational boosting (Guo, Wang, Fan, Broderick and Du
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -140,17 +141,12 @@ class _Components:
     def train(self, points: Tensor, generator: Generator) -> None:
         """One round of Adam."""
         parameters = [p.clone().requires_grad_() for p in self.parameters]
-        optimiser = torch.optim.Adam(parameters, betas=(0.9, 0.99))
-        for i in range(ITERATIONS):
-            rate = RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * i / ITERATIONS)))
-            optimiser.param_groups[0]["lr"] = rate
-            optimiser.zero_grad()
+
+        def loss() -> Tensor:
             chosen = points[torch.randint(len(points), (DRAWS,), generator=generator, device=points.device)]
-            loss = self.backwards(parameters, generator) - SHARE * log_density(self.now(parameters), chosen).mean()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            if all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None):
-                optimiser.step()
+            return self.backwards(parameters, generator) - SHARE * log_density(self.now(parameters), chosen).mean()
+
+        descend(parameters, loss, ITERATIONS, largest=1.0)
         self.logits, self.shifts, self.log_scales, self.shears = (p.detach() for p in parameters)
 
     def backwards(self, parameters: list[Tensor], generator: Generator) -> Tensor:
@@ -226,3 +222,16 @@ def log_density(mixture: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
         log_det = factors.diagonal(dim1=1, dim2=2).log().sum(-1)
     constant = log_weights - log_det - 0.5 * x.shape[-1] * math.log(2 * math.pi)
     return (constant[:, None] - 0.5 * z.square().sum(-1)).logsumexp(0)
+
+
+def descend(parameters: Sequence[Tensor], loss: Callable[[], Tensor], steps: int, largest: float) -> None:
+    """Steps of Adam on a noisy loss, their rate falling from RATE as a cosine does; largest: norm of a gradient."""
+    optimiser = torch.optim.Adam(parameters, betas=(0.9, 0.99))
+    for i in range(steps):
+        rate = RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * i / steps)))
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad()
+        loss().backward()
+        torch.nn.utils.clip_grad_norm_(parameters, largest)
+        if all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None):
+            optimiser.step()

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from samplers.annealing.evidence import log_mean_exp
 from samplers.annealing.product_fit import log_joint
-from samplers.diffusion.mixture_refinement import DRAWS, FEW, LAST_RATE, MISSED, RATE, SHARE, WEIGHED, Refined
+from samplers.diffusion.mixture_refinement import DRAWS, FEW, MISSED, SHARE, WEIGHED, Refined, descend
 from targets import Target
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
@@ -93,18 +93,13 @@ class _Group:
 def _trained(product: MixtureProduct, points: Tensor, target: Target, generator: Generator) -> MixtureProduct:
     groups, points = [_Group(blocks) for blocks in product.blocks], points.double()
     parameters = [value for group in groups for value in group.parameters]
-    optimiser = torch.optim.Adam(parameters, betas=(0.9, 0.99))
-    for i in range(ITERATIONS):
-        rate = RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * i / ITERATIONS)))
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.zero_grad()
+
+    def loss() -> Tensor:
         chosen = points[torch.randint(len(points), (DRAWS,), generator=generator, device=points.device)]
         ahead = sum(group.log_prob(chosen[:, group.index].transpose(0, 1)).mean(1).sum() for group in groups)
-        loss = _backwards(groups, target, generator) - SHARE * ahead
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, math.sqrt(len(parameters)))
-        if all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None):
-            optimiser.step()
+        return _backwards(groups, target, generator) - SHARE * ahead
+
+    descend(parameters, loss, ITERATIONS, largest=math.sqrt(len(parameters)))
     return MixtureProduct([group.blocks() for group in groups], dtype=product.dtype, name=product.name)
 
 

@@ -105,14 +105,11 @@ def _impossible(draws: Draws, target: Target) -> str:
 
 
 def _bounded(found: Certificate) -> Certificate:
-    """With log Z and its interval, and a doubt where another estimate is above the sampler's.
-
-    Each of them falls short where points of heavy weight are missing, and none is ever far too high.
-    """
+    """With log Z and its interval, and a doubt where another estimate is above the one to believe."""
     if found.own is None and found.by_bridge is None and found.by_regions is None:
         return found
     value, error = next(iter(found.estimates.values()))
-    if found.own and not found.doubts:
+    if not found.doubts:
         found = replace(found, doubts=tuple(_disagreements(found)))
     hidden_too = found.hidden if found.held >= LEAST_HELD else 0.0
     above = math.log1p(sum(share for share in (found.missed, hidden_too) if share > 0))
@@ -121,12 +118,10 @@ def _bounded(found: Certificate) -> Certificate:
 
 
 def _disagreements(found: Certificate) -> Iterator[str]:
-    assert found.own is not None
-    value, error = found.own
-    for name, other in found.estimates.items():
-        more = other[0] - value
-        if other is not found.own and more > max(APART * math.hypot(error, other[1]), math.log1p(MOST_MISSED)):
+    (first, own), *others = found.estimates.items()
+    for name, other in others:
+        if other[0] - own[0] > max(APART * math.hypot(own[1], other[1]), math.log1p(MOST_MISSED)):
             yield (
-                f"estimates of log Z disagree: the sampler's is {plus_minus(*found.own)}, the "
-                f"one {name} {plus_minus(*other)}. Mass is lost, or points of much weight are rare"
+                f"estimates of log Z disagree: {first} {plus_minus(*own)}, {name} {plus_minus(*other)}. Mass is lost, "
+                "or points of much weight are rare"
             )
