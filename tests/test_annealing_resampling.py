@@ -229,10 +229,10 @@ def test_bad_temperatures_are_named(betas):
 
 def test_no_error_of_log_z_is_below_that_of_moves_that_mix(generator):
     """Weights that hardly differ: every family survives resampling, and the genealogy alone says that Z is exact."""
-    target = gaussian()
-    made = Cloud.start(
-        RandomWalkMetropolis(0.1).init(target, torch.zeros(20, target.dim, dtype=F64), generator), 1, 0.0
+    state = RandomWalkMetropolis(0.1).init(
+        targets.Gaussian(torch.zeros(2, dtype=F64), 1.0), torch.zeros(20, 2, dtype=F64), generator
     )
+    made = Cloud.start(state, 1, 0.0)
     increment = torch.linspace(-0.02, 0.02, 20, dtype=F64)[None]
     made.reweight(increment)
     made.resample("systematic", torch.tensor([True]), generator)
