@@ -7,6 +7,7 @@ import pytest
 import torch
 from annealing_cases import F64, gaussian, skewed
 
+import targets
 from samplers import RandomWalkMetropolis
 from samplers.annealing.cloud import Cloud, interleave, offspring_noise, take
 from samplers.annealing.evidence import estimate, relative_variance
