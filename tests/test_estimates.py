@@ -95,7 +95,7 @@ def test_r_hat_is_judged_before_it_is_rounded(options):
 
 
 def test_every_variable_is_judged_whichever_are_shown():
-    target = targets.Posterior(lambda a, b: -a.square() - b.square(), {"a": targets.Real(), "b": targets.Real()})
+    target = targets.Posterior(lambda a, b: -(a.square() + b.square()) / 2, {"a": targets.Real(), "b": targets.Real()})
     draws = Draws(shifted(), target=target)
     with pytest.warns(SamplingWarning, match="at b "):
         assert list(draws.summary(var_names=["a"]).index) == ["a"]
