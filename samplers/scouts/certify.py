@@ -119,7 +119,9 @@ def _bounded(found: Certificate) -> Certificate:
 
 def _disagreements(found: Certificate) -> Iterator[str]:
     (first, own), *others = found.estimates.items()
-    why = "The draws do not follow the density" if found.own is None else "Mass is lost, or points of much weight are rare"
+    why = "The draws do not follow the density"
+    if found.own:
+        why = "Mass is lost, or points of much weight are rare"
     for name, other in others:
         if other[0] - own[0] > max(APART * math.hypot(own[1], other[1]), math.log1p(MOST_MISSED)):
             yield f"estimates of log Z disagree: {first} {plus_minus(*own)}, {name} {plus_minus(*other)}. {why}"
