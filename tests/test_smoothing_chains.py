@@ -203,6 +203,15 @@ def test_a_wrong_density_is_rejected():
     assert abs(mean - 1) > 8 * error
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_weighted_measurements_without_an_exact_denoiser(seed):
+    """With the defaults, and in too many dimensions for a grid."""
+    target = Bare(targets.GaussianMixture(torch.eye(3).double() * 2, scales=0.7))
+    draws = SequentialMultimeasurement(sigma=2.0, m=4, weighted=True).sample(target, draws=128, seed=seed)
+    assert draws.attrs["smoothing"]["denoiser"] == "InnerSMC"
+    assert abs(draws.log_z.value) < 5 * draws.log_z.standard_error
+
+
 # The run
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from samplers.annealing.evidence import MANY_DIVERGENCES
 from samplers.annealing.rungs import Ends
 from samplers.draws import LogZ
 from samplers.kernels import State
@@ -171,9 +172,10 @@ def _complaints(
             f"log Z rests on one chain of {len(state.x)}, which makes {share:.0%} of a sum over all: it sits where its "
             "neighbours are never. Do not use log Z; take a longer warmup, more temperatures or a wider base"
         )
-    count = int(state.diverged[:, :-1].sum())
-    if count:
+    below = state.diverged[:, :-1]
+    count = int(below.sum())
+    if count > MANY_DIVERGENCES * below.numel() * steps:
         yield (
-            f"{count} moves at temperatures below the target's diverged: proposals had a non-finite density or a large "
-            "energy error and were rejected"
+            f"{count} of {below.numel() * steps} moves at temperatures below the target's diverged: proposals had a "
+            "non-finite density or a large energy error and were rejected"
         )

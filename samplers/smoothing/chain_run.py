@@ -19,7 +19,7 @@ from samplers.interrupt import deferred_interrupt
 from samplers.kernels import PreconditionedKernel
 from samplers.kernels.base import State
 from samplers.progress import Progress
-from samplers.smoothing.denoisers import as_denoiser
+from samplers.smoothing.denoisers import Denoiser, as_denoiser
 from samplers.smoothing.denoisers.base import Estimate
 from samplers.smoothing.jump import jumped
 from samplers.smoothing.measurement_chain import MeasurementChain, cost_of, starts
@@ -51,7 +51,7 @@ class ChainRun:
         self.target = Counted(target, Tally(spent.log_prob, spent.score))
         self.noise = self.sampler.noise_for(target)
         self.noises = self.sampler.levels(self.noise)
-        self.denoiser = as_denoiser(self.sampler.denoiser, self.target, self.noises[0]).fresh()
+        self.denoiser = self._chosen().fresh()
         self.denoiser.prepare(self.target, self.noises[0])  # now, so that a run that is continued counts it once
         self.kernel = walker(self.sampler.kernel, self.noise, target.dim, 1, self.denoiser)
         if isinstance(self.kernel, PreconditionedKernel):
@@ -64,6 +64,10 @@ class ChainRun:
         self.memory: Tensor | None = None
         self.seconds = 0.0
         self.known: dict[str, Any] | None = None
+
+    def _chosen(self) -> Denoiser:
+        """The denoiser that is given, or the one that fits."""
+        return as_denoiser(self.sampler.denoiser, self.target, self.noises[0])
 
     # The levels
 

@@ -40,8 +40,9 @@ class SequentialMultimeasurement(MeasurementChain):
 
     weighted: instead of walking, measurements are drawn from the denoiser's particles and weighted, as sequential Monte
     Carlo (`samplers.smoothing.weighted_run`): gives weighted draws and log Z, E[Z-hat] = Z where the denoiser's
-    exp(phi) is unbiased (exact ones; "smc" with fixed temperatures). base: the law that first measurements are drawn
-    from, before noise; a normalised Target that knows its smoothing, None for a Gaussian from the plan.
+    exp(phi) is unbiased (exact ones; "smc" with fixed temperatures); "auto" is "smc" where no exact one fits. base: the
+    law that first measurements are drawn from, before noise; a normalised Target that knows its smoothing, None for a
+    Gaussian from the plan.
     """
 
     weighted: bool = False

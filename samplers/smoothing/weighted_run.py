@@ -24,6 +24,7 @@ from samplers.annealing.cloud import Cloud
 from samplers.draws import Draws, largest_pareto_k
 from samplers.kernels.base import State
 from samplers.smoothing.chain_run import ChainRun
+from samplers.smoothing.denoisers import Auto, Denoiser, InnerSMC
 from samplers.smoothing.measurement_chain import gaussian_of
 from targets import Noise, Target
 
@@ -53,6 +54,11 @@ class WeightedRun(ChainRun):
                 f"denoiser: {self.denoiser.describe()} does not give the density of measurements, from which weights "
                 "are made; expected an exact one, or 'smc'"
             )
+
+    def _chosen(self) -> Denoiser:
+        """As of a walk, but for Auto, which keeps no particles to draw the next measurement from."""
+        found = super()._chosen()
+        return InnerSMC() if isinstance(found, Auto) and self.sampler.denoiser == "auto" else found
 
     def _first(self) -> Tensor:
         noise = self.noises[0]
