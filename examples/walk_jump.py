@@ -30,7 +30,7 @@ def background(axes, density, reach=8.0):
     """The density in grey."""
     line = torch.linspace(-reach, reach, 200, dtype=torch.float64)
     points = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
-    axes.imshow(density.log_prob(points).exp(), origin="lower", extent=[-reach, reach] * 2, cmap="Greys")
+    axes.imshow(density.log_prob(points).exp().numpy(), origin="lower", extent=[-reach, reach] * 2, cmap="Greys")
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[-5, 0, 5], yticks=[-5, 0, 5])
 
 

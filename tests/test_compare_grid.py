@@ -525,6 +525,7 @@ def grid_in_one_go(size, seeds):
     )
 
 
+@pytest.mark.slow
 def test_a_grid_that_is_killed_goes_on(tmp_path):
     found = killed_and_resumed(tmp_path, 2, 2, [3])
     assert_same(found, grid_in_one_go(2, 2))

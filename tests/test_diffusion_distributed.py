@@ -53,6 +53,7 @@ def both(tmp_path_factory):
     return folder, [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
+@pytest.mark.slow
 def test_gradients_are_averaged_and_flags_are_raised_everywhere(both):
     for found in both[1]:
         assert torch.equal(found["gradient"], torch.tensor([2.0, 4.0, 6.0]))
@@ -61,17 +62,20 @@ def test_gradients_are_averaged_and_flags_are_raised_everywhere(both):
         assert found["shared"] == 0
 
 
+@pytest.mark.slow
 def test_both_processes_learn_the_same_from_different_paths(both):
     first, second = (found["parameters"] for found in both[1])
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert both[1][0]["elbo"] != both[1][1]["elbo"]
 
 
+@pytest.mark.slow
 def test_two_processes_are_not_one(both, tmp_path):
     alone = dict(trained(tmp_path / "alone").measure.named_parameters())
     assert not all(torch.equal(both[1][0]["parameters"][name], alone[name]) for name in alone)
 
 
+@pytest.mark.slow
 def test_each_process_has_a_checkpoint(both):
     assert (both[0] / "run").exists()
     assert (both[0] / "run.1").exists()

@@ -570,7 +570,7 @@ def test_local_search_finds_the_target(generator):
         pytest.param(DIS, {"objective": KL()}, marks=pytest.mark.slow),
         (PIS, {"objective": TrajectoryBalance()}),
         pytest.param(CMCD, {"replay": Replay(capacity=1000), "exploration": 0.2}, marks=pytest.mark.slow),
-        (SCLD, {"pieces": 2, "objective": VarGrad()}),
+        pytest.param(SCLD, {"pieces": 2, "objective": VarGrad()}, marks=pytest.mark.slow),
         (DDS, {"objective": SubTrajectoryBalance(stride=2), "mixed_precision": True}),
     ],
 )

@@ -27,10 +27,9 @@ def best_control(measure, k, x):
     return (a * MEAN - x) / (a**2 * SCALE**2 + 1 - a**2) + x
 
 
-@pytest.mark.parametrize("kind", [DDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (DIS, PIS))])
-@pytest.mark.parametrize(
-    "objective", [LogVariance(), pytest.param(KL(), marks=pytest.mark.slow)], ids=["log-variance", "KL"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [DDS, DIS, PIS])
+@pytest.mark.parametrize("objective", [LogVariance(), KL()], ids=["log-variance", "KL"])
 def test_training_finds_the_best_control_and_the_bound_is_tight(kind, objective):
     method = kind(steps=32, prior=PRIOR, objective=objective, training=TRAINING)
     with warnings.catch_warnings():

@@ -25,7 +25,15 @@ def agreement(name, seed):
     return float(z.max()), float((values.std((0, 1)) / sd - 1).abs().max()), float(arviz.rhat(data)["v"].max())
 
 
-LONG = ("earnings-earn_height", "earnings-logearn_height_male", "kidiq-kidscore_interaction", "kidiq-kidscore_momhsiq")
+LONG = (
+    "earnings-earn_height",
+    "earnings-logearn_height_male",
+    "kidiq-kidscore_interaction",
+    "kidiq-kidscore_momhsiq",
+    "kidiq-kidscore_momiq",
+    "kilpisjarvi_mod-kilpisjarvi",
+    "sblrc-blr",
+)
 
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")

@@ -65,7 +65,14 @@ def test_reversible_ones_are_reversible(name):
     check_reversible(kernel, target, seed=3)
 
 
-LONG = ("diffusive Gibbs", "two measurements, correlated noise", "walk-jump, correlated noise", "three measurements")
+LONG = (
+    "diffusive Gibbs",
+    "two measurements, correlated noise",
+    "walk-jump, correlated noise",
+    "three measurements",
+    "walk-jump by MALA",
+    "walk-jump, variances",
+)
 
 
 @pytest.mark.parametrize(
