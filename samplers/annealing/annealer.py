@@ -72,16 +72,19 @@ class Annealer(ABC):
         return None
 
     @property
+    def tuned(self) -> bool:
+        """Whether there is a schedule or a kernel to be found from particles."""
+        if self.betas is None or self.kernel is None:
+            return True
+        return isinstance(self.kernel, Kernel) and Tuner.needed(self.kernel)
+
+    @property
     def adaptive(self) -> bool:
         """Whether schedule or kernels are found from the particles themselves, so that Z is consistent, not unbiased.
 
         With `unbiased=True` they are found in a first run, whose particles the second does not use.
         """
-        if self.unbiased:
-            return False
-        if self.betas is None or self.kernel is None:
-            return True
-        return isinstance(self.kernel, Kernel) and Tuner.needed(self.kernel)
+        return self.tuned and not self.unbiased
 
     def kernel_for(self, target: Target) -> Kernel:
         """The kernel, or the first of several."""

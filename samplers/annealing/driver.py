@@ -100,7 +100,7 @@ class _Job:
         first = self._through(sampler, base, self.seed, self.checkpoint)
         frozen = sampler.frozen(first)
         last = first
-        if sampler.unbiased:
+        if sampler.tuned and sampler.unbiased:
             again = None if self.checkpoint is None else self.checkpoint.with_name(self.checkpoint.name + ".frozen")
             last = self._through(frozen, base, self.seed + 1_000_003, again)
         log_z = evidence.estimate(last.cloud)
