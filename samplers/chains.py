@@ -259,7 +259,7 @@ class Run:
                 "every proposal was rejected. The step size is too large there, or they started outside the support"
             )
         count = int(self.divergences.sum())
-        if count:
+        if count > self.kernel.usual_divergences * steps * self.plan.chains:
             yield (
                 f"{count} of {steps * self.plan.chains} steps diverged (chains: {int((self.divergences > 0).sum())} of "
                 f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected"

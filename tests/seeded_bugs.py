@@ -164,7 +164,7 @@ class RegionalHMCWithoutShares(RegionalHMC):
 
     class Within(_Within):
         def weighed(self, log_ratio, proposal):
-            return log_ratio
+            return log_ratio, log_ratio
 
     def step(self, target, state, generator):
         chosen = torch.multinomial(self.regions.mode_probabilities(state.x), 1, generator=generator)[:, 0]

@@ -352,7 +352,11 @@ class FreshDraws(Kernel):
 
 @bug("a schedule found from the particles that it serves")
 def unfrozen_schedule(patch):
-    return AIS(FreshDraws(), gaussian(1, 1.0), conditional_ess=0.95, unbiased=False), gaussian(1, 0.2), {"draws": 3, "runs": 300}
+    return (
+        AIS(FreshDraws(), gaussian(1, 1.0), conditional_ess=0.95, unbiased=False),
+        gaussian(1, 0.2),
+        {"draws": 3, "runs": 300},
+    )
 
 
 SLOW = {"a schedule found from the particles that it serves"}  # run by run

@@ -9,7 +9,8 @@ import torch
 
 import targets
 from samplers import HMC, MALA, SMC, ULA, RandomWalkMetropolis, SamplingWarning
-from samplers.smaller_steps import FEW
+from samplers.kernels import RegionalHMC
+from samplers.smaller_steps import FEW, do_not_help
 
 DOUBLE = torch.float64
 SMALL = {"chains": 16, "draws": 20, "warmup": 60, "seed": 0}
@@ -46,6 +47,18 @@ def test_hmc_at_a_jump_is_bounded_and_says_so(name):
     assert "RandomWalkMetropolis or MALA suit" in text
     assert int(draws.stats["n_steps"].max()) <= FEW
     assert float(draws.stats["acceptance_rate"].mean()) > 0.5
+
+
+def test_leaving_a_region_is_no_jump():
+    """Rejected because the region is another at the end of the trajectory, however small its steps are."""
+    regions = targets.GaussianMixture(torch.tensor([[-1.0], [1.0]], dtype=DOUBLE), scales=0.3)
+    kernel, target = RegionalHMC(0.5, steps=4, regions=regions), targets.Gaussian(torch.zeros(1, dtype=DOUBLE))
+    generator = torch.Generator().manual_seed(0)
+    state = kernel.init(target, target.sample(64, generator=generator), generator)
+    _, info = kernel.step(target, state, generator)
+    rejected, by_energy = 1 - float(info.acceptance_rate.mean()), 1 - float(info.by_energy.mean())
+    assert rejected > 0.1 > 4 * by_energy
+    assert not do_not_help(kernel, target, state, 0.1)
 
 
 def test_a_trajectory_length_that_is_given_stays():

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.annealing.evidence import MANY_DIVERGENCES
 from samplers.annealing.ladder import Clouds, LadderWarmup, pilot
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path
 from samplers.annealing.pilot import PILOT
@@ -91,6 +92,7 @@ class ParallelTempering(Kernel):
     reversible: ClassVar[bool] = False
     exact: ClassVar[bool] = True
     needs_score: ClassVar[bool] = False  # chains start at base draws; warmup seeks no way uphill from there
+    usual_divergences: ClassVar[float] = MANY_DIVERGENCES
 
     def __post_init__(self) -> None:
         check_integer(self.swaps_every, "swaps_every")

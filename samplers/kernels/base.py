@@ -58,7 +58,8 @@ class Kernel(ABC):
 
     `exact`: the target is the invariant law. `order`: where it is not, the power of the step size in the bias.
     `reversible`: detailed balance holds with respect to that law. The tests read these declarations.
-    `discrete`: it moves among the configurations of a DiscreteTarget, others move in R^dim.
+    `discrete`: it moves among the configurations of a DiscreteTarget, others move in R^dim. `usual_divergences`: share
+    of steps that may diverge without a warning, where other moves reach what these do not.
     """
 
     reversible: ClassVar[bool]
@@ -67,6 +68,7 @@ class Kernel(ABC):
     needs_score: ClassVar[bool] = True
     discrete: ClassVar[bool] = False
     target_acceptance: ClassVar[float | None] = None
+    usual_divergences: ClassVar[float] = 0.0
 
     @abstractmethod
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:

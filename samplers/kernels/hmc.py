@@ -24,8 +24,12 @@ from targets.arguments import check_integer, positive
 
 @dataclass(frozen=True, eq=False)
 class HMCInfo(Info):
-    """Also the end of the trajectory before the test, from which warmup learns the trajectory length."""
+    """Also the end of the trajectory before the test, from which warmup learns the trajectory length.
 
+    by_energy: the acceptance rate by the energy error alone, which vanishes with the step size, (chains,).
+    """
+
+    by_energy: Tensor | None = None
     proposal: Tensor | None = None
     momentum: Tensor | None = None
     length: float = 0.0
@@ -81,7 +85,7 @@ class HMC(PreconditionedKernel):
         # |p|^2 - |p'|^2 as a product, exact to rounding where the two are close
         kinetic = 0.5 * ((start - momentum) * (start + momentum)).sum(-1)
         log_ratio = proposal.log_prob.double() - state.log_prob.double() + kinetic.double()
-        log_ratio = self.weighed(log_ratio, proposal)
+        log_ratio, by_energy = self.weighed(log_ratio, proposal)
         diverging = ~(log_ratio.abs() < self.most_energy_error)
         new, info = metropolis(state, proposal, log_ratio, generator, diverging)
         energy = 0.5 * start.double().square().sum(-1) - state.log_prob.double()
@@ -90,15 +94,16 @@ class HMC(PreconditionedKernel):
             info.diverging,
             energy=energy,
             n_steps=torch.full_like(info.diverging, n, dtype=torch.int64),
+            by_energy=by_energy.clamp_max(0.0).exp().nan_to_num(0.0),
             proposal=proposal.x,
             momentum=momentum,
             length=n * self.h,
         )
 
-    def weighed(self, log_ratio: Tensor, proposal: State) -> Tensor:
-        """The log acceptance ratio with what a form of HMC adds to it."""
+    def weighed(self, log_ratio: Tensor, proposal: State) -> tuple[Tensor, Tensor]:
+        """The log acceptance ratio with what a form of HMC adds to it, and that part of it that is an energy error."""
         del proposal
-        return log_ratio
+        return log_ratio, log_ratio
 
     def leapfrog(self, target: Target, state: State, momentum: Tensor, n: int) -> tuple[State, Tensor]:
         """n leapfrog steps from (x, p): reversible under p -> -p, volume preserving, energy error O(e^2)."""

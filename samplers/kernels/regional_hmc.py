@@ -28,7 +28,8 @@ class _Within(HMC):
     regions: GaussianMixture | None = None
     factors: Tensor | None = None
     chosen: Tensor | None = None
-    log_share: Tensor | None = None  # log [r(k | x) |dx/dy|] at the start
+    log_share: Tensor | None = None  # log r(k | x) at the start, (chains,)
+    log_det: Tensor | None = None  # log |dx/dy| there, where it moves in y
     coordinates: NonCentring | None = None
 
     def to_x(self, z: Tensor) -> Tensor:
@@ -39,13 +40,15 @@ class _Within(HMC):
         assert self.factors is not None
         return score * self.factors if self.factors.ndim == 2 else (score[..., None, :] @ self.factors)[..., 0, :]
 
-    def weighed(self, log_ratio: Tensor, proposal: State) -> Tensor:
+    def weighed(self, log_ratio: Tensor, proposal: State) -> tuple[Tensor, Tensor]:
         assert self.regions is not None
         assert self.chosen is not None
         assert self.log_share is not None
+        if self.coordinates is not None:
+            assert self.log_det is not None
+            log_ratio = log_ratio + (self.coordinates.log_det(proposal.x).double() - self.log_det)
         ahead = self.regions.mode_probabilities(_in_y(self.coordinates, proposal.x))
-        log_share = _log_share(ahead, self.chosen, self.coordinates, proposal.x)
-        return log_ratio + log_share - self.log_share
+        return log_ratio + (_log_share(ahead, self.chosen) - self.log_share), log_ratio
 
     def leapfrog(self, target: Target, state: State, momentum: Tensor, n: int) -> tuple[State, Tensor]:
         if self.coordinates is None:
@@ -66,10 +69,9 @@ def _in_y(coordinates: NonCentring | None, x: Tensor) -> Tensor:
     return x if coordinates is None else coordinates.to_y(x)
 
 
-def _log_share(shares: Tensor, chosen: Tensor, coordinates: NonCentring | None, x: Tensor) -> Tensor:
-    """log r(k | x), in other coordinates with log |dx/dy|, (chains,) in float64."""
-    log_share = shares.gather(1, chosen[:, None])[:, 0].double().log()
-    return log_share if coordinates is None else log_share + coordinates.log_det(x).double()
+def _log_share(shares: Tensor, chosen: Tensor) -> Tensor:
+    """log r(k | x), (chains,) in float64."""
+    return shares.gather(1, chosen[:, None])[:, 0].double().log()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,8 @@ class RegionalHMC(HMC):
             regions=self.regions,
             factors=self.regions.component_factors[chosen],
             chosen=chosen,
-            log_share=_log_share(shares, chosen, self.coordinates, state.x),
+            log_share=_log_share(shares, chosen),
+            log_det=None if self.coordinates is None else self.coordinates.log_det(state.x).double(),
             coordinates=self.coordinates,
         )
         return within.step(target, state, generator)
