@@ -2,7 +2,8 @@
 
 Both are run in turn with the same seeds: the error of log Z, the standard error stated, evaluations of density and
 score, processor seconds, and whether a warning was given. Targets have modes that annealing loses, or are those on
-which scouts should cost little.
+which scouts should cost little. Then how often a single fan finds a narrow mode of one variable with half of the mass
+beside N(0, 1).
 
     python benchmarks/scouts.py
     python benchmarks/scouts.py --targets gmm9
@@ -20,8 +21,20 @@ from _machine import Row, parser, write
 
 import samplers
 import targets
+from samplers.counting import Counted
+from samplers.scouts.search import search
 
-RUNS, PARTICLES = 2, 4096
+RUNS, PARTICLES, FANS = 2, 4096, 20
+NARROW = (
+    (0.1, 20.0),
+    (0.1, 200.0),
+    (0.1, 1000.0),
+    (1.0, 2000.0),
+    (0.01, 20.0),
+    (1e-3, 20.0),
+    (1e-4, 20.0),
+    (1e-5, 20.0),
+)
 
 
 class Hidden(targets.Target):
@@ -38,8 +51,8 @@ class Hidden(targets.Target):
         return self.inner.log_prob_and_score(x)
 
 
-def far_and_narrow() -> targets.Target:
-    means, scales = torch.tensor([[0.0], [20.0]]).double(), torch.tensor([1.0, 0.1]).double()
+def far_and_narrow(sd: float = 0.1, distance: float = 20.0) -> targets.Target:
+    means, scales = torch.tensor([[0.0], [distance]]).double(), torch.tensor([1.0, sd]).double()
     return targets.GaussianMixture(means, scales=scales, weights=[0.5, 0.5])
 
 
@@ -74,11 +87,22 @@ def main() -> None:
     write(
         "scouts",
         "log Z by SMC() with and without scouts, density and score alone",
-        {"log Z": rows},
+        {"log Z": rows, "Single fans, one variable": [_fans(*one, 2 if options.quick else FANS) for one in NARROW]},
         settings={"particles": PARTICLES, "runs": RUNS, "torch threads": 1},
         notes=["Evaluations are those of density and score together. A warning is one of any kind."],
         quick=options.quick,
     )
+
+
+def _fans(sd: float, distance: float, fans: int) -> Row:
+    found, evaluations = 0, 0
+    for seed in range(fans):
+        target = Counted(Hidden(far_and_narrow(sd, distance)))
+        regions = search(target, None, torch.Generator().manual_seed(seed))
+        found += regions is not None and bool(((regions.means - distance).abs() < 5 * sd).any())
+        evaluations += target.log_probs + target.scores
+    row: Row = {"standard deviation": sd, "at": distance, "found by": found, "fans": fans}
+    return row | {"evaluations of a fan": round(evaluations / fans)}
 
 
 def _row(name: str, target: targets.Target, seed: int, n: int) -> Row:

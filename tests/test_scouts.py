@@ -15,6 +15,7 @@ from samplers.scouts.bridge import bridge
 from samplers.scouts.fan import fan, paths_for
 from samplers.scouts.regions import INSIDE, curvature, distinct, inside, measured
 from samplers.scouts.sample import Sample
+from samplers.scouts.scan import peaks
 from samplers.scouts.search import Search, hidden, search
 from samplers.scouts.unseen import unseen
 
@@ -127,6 +128,34 @@ def test_narrow_modes_are_found_with_their_masses(make, generator):
     at = torch.cdist(target.modes, found.means).argmin(1)
     torch.testing.assert_close(found.means[at], target.modes, atol=0.01, rtol=0)
     torch.testing.assert_close(found.log_mass[at].exp(), INSIDE * target.mode_weights, rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("sd", [0.01, 0.001])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_very_narrow_mode_of_one_variable_is_found(sd, seed):
+    """In whose basin no path starts by chance."""
+    target = gaussians([[0.0], [20.0]], [1.0, sd], [0.5, 0.5])
+    found = search(Hidden(target), None, torch.Generator().manual_seed(seed))
+    at = torch.cdist(target.modes, found.means).argmin(1)
+    torch.testing.assert_close(found.log_mass[at].exp(), INSIDE * target.mode_weights, rtol=0.05, atol=0)
+
+
+def test_peaks_of_a_line_are_its_modes(generator):
+    modes = torch.tensor([[-3.0], [0.0], [40.0]], dtype=DOUBLE)
+    target = targets.GaussianMixture(modes, scales=torch.tensor([0.1, 1.0, 0.5], dtype=DOUBLE))
+    found = peaks(Hidden(target), 0.0, 1.0, generator)
+    torch.testing.assert_close(found.sort(0).values, modes, atol=0.1, rtol=0)
+
+
+def test_a_point_between_two_of_no_mass_is_a_peak(generator):
+    def log_prob(x):
+        inside = (x[:, 0].abs() < 1) | ((x[:, 0] - 10).abs() < 0.003)
+        return torch.where(inside, -x[:, 0].square() / 200, torch.where(x[:, 0] > 20, torch.nan, -torch.inf))
+
+    found = peaks(targets.LogDensity(log_prob, 1, dtype=DOUBLE), 0.5, 1.0, generator)
+    assert ((found - 10).abs() < 0.003).any()
+    assert found.isfinite().all()
+    assert (found < 20).all()
 
 
 def test_forty_modes_in_fifty_dimensions_are_found(generator):

@@ -3,7 +3,8 @@
 1. Half of the paths start from Gaussians around the origin, of scales log-uniform between a third and thirty of the
    target's, or from the prior where there is one.
 2. The others start from the ends of these, moved along one coordinate by a distance that is log-uniform too, in strata:
-   a narrow mode is entered from there while all other coordinates are where the mass is.
+   a narrow mode is entered from there while all other coordinates are where the mass is. In one dimension some
+   more start from peaks of the line (`samplers.scouts.scan`).
 3. Paths that end in the same place are captures of one region (`samplers.scouts.from_points`).
 
 Sudden cooling finds narrow modes that annealing loses: at a high temperature they have no volume.
@@ -19,6 +20,7 @@ from torch import Generator, Tensor
 from samplers.pathfinder import LocalGaussians, local_gaussians
 from samplers.scouts.from_points import ITERATIONS, MOST_NUMBERS, PATIENCE, from_paths
 from samplers.scouts.regions import Regions
+from samplers.scouts.scan import peaks
 from targets import Target
 
 PATHS, FEWEST_PATHS, FULL = 256, 64, 20  # the first up to dimension 20
@@ -48,6 +50,10 @@ def fan(target: Target, prior: Target | None, scale: float, generator: Generator
     if not bool(first.bound.isfinite().any()):
         return None
     moved = _along_axes(first, n - n // 2, generator)
+    if target.dim == 1:
+        best = int(first.bound.argmax())
+        deviation = float(first.covariance[best].clamp_min(0).sqrt())
+        moved = torch.cat([moved, peaks(target, float(first.mean[best]), deviation, generator)])
     second = local_gaussians(target, moved, generator, ITERATIONS, PATIENCE)
     names = ("bound", "mean", "covariance", "draw", "end")
     both = (torch.cat([getattr(first, name), getattr(second, name)]) for name in names)
