@@ -13,10 +13,11 @@ Form = Literal["full", "diagonal", "tied"]
 
 SIZES = (1, 2, 3, 4, 6, 9, 13, 20, 30, 45)
 ITERATIONS = 60
-STARTS = 3  # of expectation-maximisation, which only finds a local best
+STARTS, TRIED = 3, 8  # of expectation-maximisation, which only finds a local best; iterations before one is chosen
 POINTS_PER_DIM = 5  # before full covariances are tried
 LEAST_POINTS = 0.5  # that a known component counts for
 TOLERANCE = 1e-4  # nats a point, between iterations
+LOG_2_PI = math.log(2 * math.pi)
 PRIOR_POINTS = 2.0  # points, besides the dimension, by which a component's covariance leans on the local pooled one
 
 
@@ -76,8 +77,7 @@ def fit_mixture(
         for size in SIZES:
             if size > len(here) // (dim + 2 if form == "full" else 4):
                 break
-            fits = [expectation_maximisation(here, size, form, generator) for _ in range(STARTS if size > 1 else 1)]
-            value = max(float(fit.log_prob(there).mean()) for fit in fits)
+            value = float(expectation_maximisation(here, size, form, generator).log_prob(there).mean())
             falls = falls + 1 if value <= highest else 0
             highest = max(highest, value)
             best = max(best, (value, size, form))
@@ -85,8 +85,7 @@ def fit_mixture(
                 break
     if known is not None and value > best[0]:
         return reweighted(known, x), value
-    fits = [expectation_maximisation(x, best[1], best[2], generator) for _ in range(STARTS if best[1] > 1 else 1)]
-    return max(fits, key=lambda fit: float(fit.log_prob(x).mean())), best[0]
+    return expectation_maximisation(x, best[1], best[2], generator), best[0]
 
 
 def reweighted(fit: Fit, x: Tensor) -> Fit:
@@ -99,23 +98,45 @@ def reweighted(fit: Fit, x: Tensor) -> Fit:
 
 
 def expectation_maximisation(x: Tensor, size: int, form: Form, generator: Generator) -> Fit:
-    """The mixture of `size` components that makes points (n, dim) most likely, from centres drawn far apart."""
+    """The mixture of `size` components that makes points (n, dim) most likely, from centres drawn far apart.
+
+    A few iterations are made from each of several draws of centres, and the best is gone on with.
+    """
     scale = x.std(0).clamp_min(1e-300)
     z = (x - x.mean(0)) / scale  # the same fit in any units of the coordinates
-    means = _spread_centres(z, size, generator)
-    shares = torch.nn.functional.one_hot(torch.cdist(z, means).argmin(1), size).double()
-    previous = -math.inf
-    for _ in range(ITERATIONS):
-        weights, means, covariances = _maximise(z, shares, form)
-        log_joint = weights.log() + _log_normal(z, means, covariances)
+    several = [_nearest(z, _spread_centres(z, size, generator)) for _ in range(STARTS if size > 1 else 1)]
+    value = -math.inf
+    if len(several) > 1:
+        tried = [_iterated(z, shares, form, TRIED) for shares in several]
+        shares, value, _ = max(tried, key=lambda one: one[1])
+    else:
+        (shares,) = several
+    _, _, (weights, means, covariances) = _iterated(z, shares, form, ITERATIONS, value)
+    if form == "tied":
+        covariances = covariances.expand(size, -1, -1)
+    stretch = scale if covariances.ndim == 2 else scale[:, None]
+    return Fit(weights, means * scale + x.mean(0), covariances * stretch * scale)
+
+
+def _nearest(z: Tensor, centres: Tensor) -> Tensor:
+    """Shares (n, K) that are one at the nearest centre."""
+    return torch.nn.functional.one_hot(torch.cdist(z, centres).argmin(1), len(centres)).double()
+
+
+def _iterated(
+    z: Tensor, shares: Tensor, form: Form, iterations: int, value: float = -math.inf
+) -> tuple[Tensor, float, tuple[Tensor, Tensor, Tensor]]:
+    """Shares (n, K) of the points after so many iterations or when they gain too little, and their mean log-density."""
+    for _ in range(iterations):
+        previous = value
+        found = _maximise(z, shares, form)
+        log_joint = found[0].log() + _log_normal(z, *found[1:])
         total = log_joint.logsumexp(1)
         shares = (log_joint - total[:, None]).exp()
         value = float(total.mean())
         if value - previous < TOLERANCE:
             break
-        previous = value
-    stretch = scale if covariances.ndim == 2 else scale[:, None]
-    return Fit(weights, means * scale + x.mean(0), covariances * stretch * scale)
+    return shares, value, found
 
 
 def _spread_centres(z: Tensor, size: int, generator: Generator) -> Tensor:
@@ -142,11 +163,12 @@ def _maximise(z: Tensor, shares: Tensor, form: Form) -> tuple[Tensor, Tensor, Te
         pooled = weights @ variances + 1e-6
         lean = PRIOR_POINTS / (counts[:, None] + PRIOR_POINTS)
         return weights, means, (1 - lean) * variances + lean * pooled
-    centred = z[None] - means[:, None]
-    scatter = torch.einsum("nk,kni,knj->kij", shares, centred, centred)
-    pooled = scatter.sum(0) / n + 1e-6 * torch.eye(dim, dtype=z.dtype, device=z.device)
+    ridge = 1e-6 * torch.eye(dim, dtype=z.dtype, device=z.device)
     if form == "tied":
-        return weights, means, pooled.expand(len(means), dim, dim)
+        return weights, means, ((z.mT @ z - (means.mT * counts) @ means) / n + ridge)[None]
+    centred = z[None] - means[:, None]
+    scatter = (centred * shares.mT[:, :, None]).mT @ centred
+    pooled = scatter.sum(0) / n + ridge
     # towards a round one of the component's own size: a funnel's parts differ in size by orders of magnitude
     size = (scatter.diagonal(dim1=1, dim2=2).sum(1) / counts / dim + 1e-9)[:, None, None]
     around = size * torch.diag(pooled.diagonal() / pooled.diagonal().mean())
@@ -155,12 +177,19 @@ def _maximise(z: Tensor, shares: Tensor, form: Form) -> tuple[Tensor, Tensor, Te
 
 
 def _log_normal(z: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
-    """(n, K) log-densities."""
+    """(n, K) log-densities; of one covariance (1, dim, dim) all have it."""
     dim = z.shape[1]
+    if covariances.ndim == 3 and len(covariances) < len(means):
+        factor = torch.linalg.cholesky(covariances[0])
+        z, means = (torch.linalg.solve_triangular(factor, x.mT, upper=False).mT for x in (z, means))
+        log_det = 2 * factor.diagonal().log().sum()
+        return -0.5 * (
+            torch.cdist(z, means, compute_mode="donot_use_mm_for_euclid_dist").square() + log_det + dim * LOG_2_PI
+        )
     if covariances.ndim == 2:
         squares = ((z[:, None] - means).square() / covariances).sum(-1)
-        return -0.5 * (squares + covariances.log().sum(-1) + dim * math.log(2 * math.pi))
+        return -0.5 * (squares + covariances.log().sum(-1) + dim * LOG_2_PI)
     factor = torch.linalg.cholesky(covariances)
     white = torch.linalg.solve_triangular(factor, (z[None] - means[:, None]).mT, upper=False)
     log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1)
-    return -0.5 * (white.square().sum(1).mT + dim * math.log(2 * math.pi)) - log_det
+    return -0.5 * (white.square().sum(1).mT + dim * LOG_2_PI) - log_det
