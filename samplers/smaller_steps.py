@@ -41,4 +41,4 @@ def _rejected(kernel: Any, target: Any, state: Any, step_size: float, steps: int
     """The mean probability of rejection, by their energy errors, of trajectories with these many steps of this size."""
     fixed = replace(kernel, step_size=step_size, steps=steps, trajectory_length=None)
     _, info = fixed.step(target, state, Generator(state.x.device).manual_seed(0))
-    return 1 - float(info.by_energy.mean())
+    return 1 - float(info.by_step_size.mean())

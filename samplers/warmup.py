@@ -76,7 +76,7 @@ class Warmup:
         if self._length is not None and t >= self._steps // 3 and not self.jumps:
             self._length.update(self.kernel.whiten(before.x), self.kernel.whiten(info.proposal), info)
         if self._step is not None:
-            rate = info.acceptance_rate
+            rate = info.by_step_size
             if t < self._steps // 4 and not self.jumps:
                 # a chain still on its way in must not be outvoted by those that have arrived
                 rate = 1 / (1 / rate.clamp_min(1e-2)).mean()

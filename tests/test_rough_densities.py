@@ -56,7 +56,7 @@ def test_leaving_a_region_is_no_jump():
     generator = torch.Generator().manual_seed(0)
     state = kernel.init(target, target.sample(64, generator=generator), generator)
     _, info = kernel.step(target, state, generator)
-    rejected, by_energy = 1 - float(info.acceptance_rate.mean()), 1 - float(info.by_energy.mean())
+    rejected, by_energy = 1 - float(info.acceptance_rate.mean()), 1 - float(info.by_step_size.mean())
     assert rejected > 0.1 > 4 * by_energy
     assert not do_not_help(kernel, target, state, 0.1)
 

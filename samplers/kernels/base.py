@@ -36,12 +36,19 @@ class Info:
 
     acceptance_rate: probability with which the proposal was accepted, 1 for kernels that always accept;
     diverging: the proposal was not finite (or its energy error was beyond the kernel's limit) and was rejected.
+    by_energy: the acceptance rate by the energy error alone, where there is more that rejects.
     """
 
     acceptance_rate: Tensor
     diverging: Tensor
     energy: Tensor | None = None
     n_steps: Tensor | None = None
+    by_energy: Tensor | None = None
+
+    @property
+    def by_step_size(self) -> Tensor:
+        """The acceptance rate as far as a smaller step size would raise it."""
+        return self.acceptance_rate if self.by_energy is None else self.by_energy
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,8 @@ from targets.arguments import check_integer, positive
 
 @dataclass(frozen=True, eq=False)
 class HMCInfo(Info):
-    """Also the end of the trajectory before the test, from which warmup learns the trajectory length.
+    """Also the end of the trajectory before the test, from which warmup learns the trajectory length."""
 
-    by_energy: the acceptance rate by the energy error alone, which vanishes with the step size, (chains,).
-    """
-
-    by_energy: Tensor | None = None
     proposal: Tensor | None = None
     momentum: Tensor | None = None
     length: float = 0.0
@@ -94,7 +90,7 @@ class HMC(PreconditionedKernel):
             info.diverging,
             energy=energy,
             n_steps=torch.full_like(info.diverging, n, dtype=torch.int64),
-            by_energy=by_energy.clamp_max(0.0).exp().nan_to_num(0.0),
+            by_energy=None if by_energy is log_ratio else by_energy.clamp_max(0.0).exp().nan_to_num(0.0),
             proposal=proposal.x,
             momentum=momentum,
             length=n * self.h,
