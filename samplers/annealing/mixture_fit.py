@@ -77,7 +77,7 @@ def fit_mixture(
         for size in SIZES:
             if size > len(here) // (dim + 2 if form == "full" else 4):
                 break
-            value = float(expectation_maximisation(here, size, form, generator).log_prob(there).mean())
+            value = float(expectation_maximisation(here, size, form, generator, there).log_prob(there).mean())
             falls = falls + 1 if value <= highest else 0
             highest = max(highest, value)
             best = max(best, (value, size, form))
@@ -97,10 +97,13 @@ def reweighted(fit: Fit, x: Tensor) -> Fit:
     return Fit(weights, fit.means, fit.covariances)
 
 
-def expectation_maximisation(x: Tensor, size: int, form: Form, generator: Generator) -> Fit:
+def expectation_maximisation(
+    x: Tensor, size: int, form: Form, generator: Generator, others: Tensor | None = None
+) -> Fit:
     """The mixture of `size` components that makes points (n, dim) most likely, from centres drawn far apart.
 
-    A few iterations are made from each of several draws of centres, and the best is gone on with.
+    A few iterations are made from each of several draws of centres, and the best is gone on with: the one that makes
+    `others` most likely where they are given, for among few points a component on a handful of them looks best.
     """
     scale = x.std(0).clamp_min(1e-300)
     z = (x - x.mean(0)) / scale  # the same fit in any units of the coordinates
@@ -108,7 +111,8 @@ def expectation_maximisation(x: Tensor, size: int, form: Form, generator: Genera
     value = -math.inf
     if len(several) > 1:
         tried = [_iterated(z, shares, form, TRIED) for shares in several]
-        shares, value, _ = max(tried, key=lambda one: one[1])
+        judges = z if others is None else (others - x.mean(0)) / scale
+        shares, value, _ = max(tried, key=lambda one: _mean_log_density(judges, *one[2]))
     else:
         (shares,) = several
     _, _, (weights, means, covariances) = _iterated(z, shares, form, ITERATIONS, value)
@@ -137,6 +141,10 @@ def _iterated(
         if value - previous < TOLERANCE:
             break
     return shares, value, found
+
+
+def _mean_log_density(z: Tensor, weights: Tensor, means: Tensor, covariances: Tensor) -> float:
+    return float((weights.log() + _log_normal(z, means, covariances)).logsumexp(1).mean())
 
 
 def _spread_centres(z: Tensor, size: int, generator: Generator) -> Tensor:
