@@ -61,6 +61,18 @@ def test_leaving_a_region_is_no_jump():
     assert not do_not_help(kernel, target, state, 0.1)
 
 
+def test_what_diverges_is_no_reason_for_longer_steps():
+    """Also where the energy error is of the sign that a test would accept."""
+    regions = targets.GaussianMixture(torch.tensor([[0.0], [3.0]], dtype=DOUBLE), scales=1.0)
+    kernel = RegionalHMC(1.0, steps=2, regions=regions)
+    target = targets.LogDensity(lambda x: torch.where(x[:, 0] > 1, 1e5, 0.0) + 0 * x[:, 0], 1, dtype=DOUBLE)
+    generator = torch.Generator().manual_seed(0)
+    state = kernel.init(target, torch.zeros(64, 1, dtype=DOUBLE), generator)
+    _, info = kernel.step(target, state, generator)
+    assert bool(info.diverging.any())
+    assert bool((info.by_step_size[info.diverging] == 0).all())
+
+
 def test_a_trajectory_length_that_is_given_stays():
     draws, text = said(HMC(trajectory_length=0.5), JUMPS["box"])
     assert draws.kernel.trajectory_length == 0.5

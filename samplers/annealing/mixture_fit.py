@@ -112,7 +112,7 @@ def expectation_maximisation(
     if len(several) > 1:
         tried = [_iterated(z, shares, form, TRIED) for shares in several]
         judges = z if others is None else (others - x.mean(0)) / scale
-        shares, value, _ = max(tried, key=lambda one: _mean_log_density(judges, *one[2]))
+        shares, value, _ = max(tried, key=lambda one: float(Fit(*one[2]).log_prob(judges).mean()))
     else:
         (shares,) = several
     _, _, (weights, means, covariances) = _iterated(z, shares, form, ITERATIONS, value)
@@ -141,10 +141,6 @@ def _iterated(
         if value - previous < TOLERANCE:
             break
     return shares, value, found
-
-
-def _mean_log_density(z: Tensor, weights: Tensor, means: Tensor, covariances: Tensor) -> float:
-    return float((weights.log() + _log_normal(z, means, covariances)).logsumexp(1).mean())
 
 
 def _spread_centres(z: Tensor, size: int, generator: Generator) -> Tensor:

@@ -84,13 +84,16 @@ class HMC(PreconditionedKernel):
         log_ratio, by_energy = self.weighed(log_ratio, proposal)
         diverging = ~(log_ratio.abs() < self.most_energy_error)
         new, info = metropolis(state, proposal, log_ratio, generator, diverging)
+        alone = None
+        if by_energy is not log_ratio:  # rejected for its energy where the test rejects it as diverging
+            alone = torch.where(info.diverging | by_energy.isnan(), 0.0, by_energy.clamp_max(0.0).exp())
         energy = 0.5 * start.double().square().sum(-1) - state.log_prob.double()
         return new, HMCInfo(
             info.acceptance_rate,
             info.diverging,
             energy=energy,
             n_steps=torch.full_like(info.diverging, n, dtype=torch.int64),
-            by_energy=None if by_energy is log_ratio else by_energy.clamp_max(0.0).exp().nan_to_num(0.0),
+            by_energy=alone,
             proposal=proposal.x,
             momentum=momentum,
             length=n * self.h,

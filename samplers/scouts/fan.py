@@ -20,12 +20,12 @@ from torch import Generator, Tensor
 from samplers.pathfinder import LocalGaussians, local_gaussians
 from samplers.scouts.from_points import ITERATIONS, MOST_NUMBERS, PATIENCE, from_paths
 from samplers.scouts.regions import Regions
-from samplers.scouts.scan import peaks
+from samplers.scouts.scan import FARTHEST, peaks
 from targets import Target
 
 PATHS, FEWEST_PATHS, FULL = 256, 64, 20  # the first up to dimension 20
 NARROWEST, WIDEST = 0.3, 30.0  # of the target's scale: starts around the origin
-NEAREST, FAR, FARTHEST = 2.0, 50.0, 1e4  # of a local standard deviation: moves along a coordinate
+NEAREST, FAR = 2.0, 50.0  # of a local standard deviation: moves along a coordinate
 STRATUM = 0.4  # of log length: beyond FAR where strata of that width reach further
 
 
