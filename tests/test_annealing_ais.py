@@ -149,3 +149,17 @@ def test_a_single_particle_has_no_standard_error():
     assert math.isnan(draws.log_z.standard_error)
     several = replace(AIS(MALA(0.2, PLAIN), gaussian(2, 1.5), betas=4), replicates=500).sample(skewed(), draws=1)
     assert abs(several.log_z.value) < 4 * several.log_z.standard_error
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+@pytest.mark.parametrize(("options", "right"), [({}, True), ({"unbiased": False}, False)])
+def test_what_is_tuned_on_the_particles_that_it_moves_makes_log_z_too_low(options, right):
+    """In twenty dimensions, where the particles are few for a mass matrix; by 5 standard errors of eight runs."""
+    dim, runs = 20, 8
+    correlated = 0.9 + 0.1 * torch.eye(dim, dtype=torch.float64)
+    target = targets.Gaussian(torch.zeros(dim, dtype=torch.float64), covariance=correlated)
+    sampler = AIS(base=gaussian(dim, 1.5), conditional_ess=0.9, **options)
+    found = [sampler.sample(target, draws=200, seed=seed, progress=False).log_z for seed in range(runs)]
+    z = sum((one.value - target.log_z) / one.standard_error for one in found) / runs**0.5
+    assert (z > -5) is right
