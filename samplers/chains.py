@@ -29,6 +29,7 @@ from samplers.places import file_place, folder_place
 from samplers.precision import lost_digits
 from samplers.progress import Progress
 from samplers.recorder import Recorder
+from samplers.slow import widened
 from samplers.starts import START_ATTEMPTS, Init, brief, check_starts, finite_starts
 from samplers.version import versions
 from targets import Target
@@ -236,7 +237,9 @@ class Run:
         }
         cost = Cost(self.target.log_probs, self.target.scores, self.seconds)
         draws = self.recorder.result(self.state.x, attrs, cost)
-        draws.kernel, draws.divergences, draws.log_z = kernel, self.divergences, self.findings.log_z
+        draws.kernel, draws.divergences = kernel, self.divergences
+        if self.findings.log_z is not None:
+            draws.log_z = widened(self.findings.log_z, draws)
         return draws
 
     def _complaints(self, draws: Draws) -> Iterator[str]:

@@ -9,7 +9,7 @@ import targets
 from samplers import SMC
 from samplers.annealing.mixture_fit import halves
 from samplers.annealing.pilot import find_base
-from samplers.annealing.product_fit import blocks_of, dependence, fit_product
+from samplers.annealing.product_fit import blocks_of, dependence, expectation_maximisation, fit_product
 from samplers.counting import Counted
 from samplers.diffusion.product_refinement import refine_product
 
@@ -46,6 +46,19 @@ def test_points_of_one_family_are_no_independent_evidence(generator):
     x = torch.randn(20, 5, generator=generator, dtype=F64).repeat_interleave(50, 0)
     assert len(blocks_of(dependence(x, 20))) == 5
     assert len(blocks_of(dependence(x, 1000))) < 5
+
+
+def test_the_units_of_coordinates_change_nothing_but_units(generator):
+    """By powers of two, so that the fits of both are equal to the last bit."""
+    units = torch.tensor([1.0, 2.0**12, 2.0**-9], dtype=F64)
+    x = torch.randn(2, 300, 3, generator=generator, dtype=F64) @ torch.randn(2, 3, 3, generator=generator, dtype=F64)
+    seeded = [torch.Generator().manual_seed(1) for _ in range(2)]
+    weights, means, covariances = expectation_maximisation(x, 2, seeded[0])
+    others = expectation_maximisation(x * units, 2, seeded[1])
+    assert torch.equal(others[0], weights)
+    assert torch.equal(others[1], means * units)
+    assert torch.equal(others[2], covariances * units[:, None] * units)
+    assert torch.allclose(covariances, covariances.mT, rtol=1e-12, atol=0)
 
 
 def test_blocks_stay_together_and_have_their_mixtures(generator):

@@ -9,6 +9,7 @@ from scipy.stats import binom, chi2, norm
 import targets
 from samplers import SMC, Draws, SamplingWarning
 from samplers.annealing.mixture_fit import Fit, reweighted
+from samplers.annealing.pilot.scouting import missed
 from samplers.diffusion.mixture_refinement import _Components
 from samplers.scouts import fan as fans
 from samplers.scouts.bridge import bridge
@@ -224,6 +225,19 @@ def test_a_mode_without_draws_is_missed_by_its_mass(generator):
     assert "x = (2.5, " in found.said(-0.27)
     drawn = found.draws(100, generator)
     assert float((drawn[:, 0] - 2.5).abs().max()) < 2
+
+
+@pytest.mark.parametrize("n", [20, 500])
+def test_few_points_in_one_of_many_modes_miss_the_others(n, generator):
+    """Too few for a region's lack to be certain, and enough to know that more fans pay."""
+    means = 20 * torch.randn(40, 8, generator=generator, dtype=DOUBLE)
+    target = targets.GaussianMixture(means, scales=1.0)
+    factors = torch.eye(8, dtype=DOUBLE).expand(40, 8, 8)
+    found = measured(target, means, factors, torch.ones(40, dtype=torch.long), 32, generator)
+    one = target.sample(n, generator=generator) * 0.0 + means[0]
+    assert missed(found, one) > 0.1
+    assert missed(found, target.sample(n, generator=generator)) < 0.02
+    assert missed(found, one + 1e3) == 1.0
 
 
 def test_weights_that_were_truncated_are_missed_too(generator):

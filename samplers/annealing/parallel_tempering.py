@@ -70,7 +70,8 @@ class ParallelTempering(Kernel):
 
         Z_{k+1} / Z_k = E_k[exp(w_k / 2)] / E_{k+1}[exp(-w_k / 2)]
 
-    with a standard error by the jackknife over chains, and attrs["tempering"]: betas, rejection of each swap, barrier,
+    with a standard error by the jackknife over chains, wider where a coordinate mixes more slowly than the energy
+    (`samplers.slow`), and attrs["tempering"]: betas, rejection of each swap, barrier,
     round trips from base to target and back (in all; per 1000 steps and chain), acceptance and divergences by level.
     One evaluation a step at the base, and those of the kernel at each other temperature. The pilot's are counted too;
     a run continued from a checkpoint goes through the pilot again.

@@ -133,7 +133,7 @@ def expectation_maximisation(x: Tensor, size: int, generator: Generator) -> tupl
         if float((value - previous).max()) < TOLERANCE:
             break
         previous = value
-    return weights, means * scale + middle, covariances * scale[..., None] * scale.mT[:, None]
+    return weights, means * scale + middle, covariances * scale[..., None] * scale[..., None].mT
 
 
 def _first_parts(z: Tensor, size: int, generator: Generator) -> Tensor:

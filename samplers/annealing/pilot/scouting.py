@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.annealing.mixture_fit import Fit
 from samplers.annealing.pilot.base import Base
@@ -18,7 +18,8 @@ from samplers.scouts.unseen import Unseen, unseen
 from targets import Target
 
 FEWEST_FANS, MOST_FANS = 2, 20
-LITTLE = 0.002  # share of the mass, for which no further fan is sent
+LITTLE = 0.0005  # share of the mass, for which no further fan is sent
+BY_CHANCE = 1.5  # of what exact points lack on average, that says nothing
 MOST_OF_SCOUTS = 0.15  # of the evaluations of the first clouds, after which none is sent either
 
 
@@ -32,9 +33,10 @@ class Scouts:
         self.fit: Fit | None = None
 
     def look(self, cloud: Found, spent: int) -> None:
-        """Send fans: two, and more as long as the cloud, which took so many evaluations, lacks much of what they find.
+        """Send fans: two, and more as long as much is likely to be hidden from them and from the cloud.
 
         What scouts do not enter with chance h and annealing with chance m neither of them finds with chance h m.
+        spent: the evaluations that the cloud took.
         """
         search = self._search
         while search.possible and search.fans < MOST_FANS and search.evaluations < MOST_OF_SCOUTS * spent:
@@ -42,8 +44,7 @@ class Scouts:
             found = search.regions
             if found is None or search.fans < FEWEST_FANS:
                 continue
-            lacking = self._lacking(cloud).total
-            if hidden(found, cloud.log_z) * lacking / (1 + lacking) < LITTLE:
+            if hidden(found, cloud.log_z) * missed(found, cloud.x) < LITTLE:
                 break
         if search.regions is not None:
             found = search.regions
@@ -78,3 +79,20 @@ class Scouts:
         """The regions, where neither a cloud nor the base was made from them: they can then judge what comes of it."""
         made = self.fit is not None and base.fit is not None and base.fit.means is self.fit.means
         return None if self._lent or made else self._search.regions
+
+
+def missed(found: Regions, x: Tensor) -> float:
+    """The share of the mass in regions that points (n, dim) miss, beyond what their number leaves to chance.
+
+    It is asked where log Z is not yet known: what counts is how the mass is shared out among the regions alone. Exact
+    points lack E[(p - k / n)_+] = sqrt(p / (2 pi n)) of a region with a share p, or all of it where they are few.
+    """
+    mass = torch.where(found.alone(), found.log_weights, -torch.inf).logsumexp(1).softmax(0)
+    held = found.inside(x)
+    inside = held.any(1)
+    if not bool(inside.any()):
+        return 1.0
+    first = held[inside].double().argmax(1)
+    share = torch.bincount(first, minlength=len(found)).double() / len(first)
+    by_chance = torch.minimum(mass, (mass / (2 * math.pi * len(first))).sqrt())
+    return max(0.0, float((mass - share).clamp_min(0).sum() - BY_CHANCE * by_chance.sum()))
