@@ -48,6 +48,9 @@ def test_costs():
     moved = Draws(torch.zeros(2, 2, 1), stats={"acceptance_rate": rates}, divergences=torch.tensor([2, 1]))
     found = measures.mixing(moved, known=False)
     assert (found["acceptance"], found["divergences"]) == (pytest.approx(0.55), 3)
+    assert found["usual_divergences"] == 0.0
+    moved.kernel = samplers.ParallelTempering()
+    assert measures.mixing(moved, known=False)["usual_divergences"] == samplers.ParallelTempering.usual_divergences > 0
     free = Draws(torch.randn(4, 50, 1, generator=torch.Generator().manual_seed(0)))
     assert math.isnan(measures.mixing(free)["ess_per_second"])  # no time, and no division by it
 

@@ -250,6 +250,12 @@ def test_each_fault_in_words(changes, said):
     assert said in str(found)
 
 
+@pytest.mark.parametrize(("divergences", "fault"), [(90, False), (110, True)])
+def test_a_sampler_s_usual_divergences_are_no_fault(divergences, fault):
+    (found,) = verdicts([row(divergences=divergences, usual_divergences=0.1)], {"t": Facts("t", 2, False)}, {}).values()
+    assert bool(found.faults["s"]) == fault
+
+
 def test_few_draws_are_a_caution_and_no_fault():
     facts = Facts("t", 2, False, moments={"x[0]": (0.0, 1.0)}, source="exact")
     (found,) = verdicts([row(ess_bulk=90.0, mean_error_se=5.0)], {"t": facts}, {}).values()

@@ -9,6 +9,7 @@ from typing import Any
 from samplers.summary import HIGHEST_R_HAT
 
 FALSE_ALARM = 1e-4
+MANY_DIVERGENCES = 0.01  # of the draws
 FEW = 100  # effective draws below which errors must be twice as large to be believed
 
 Row = Mapping[str, Any]
@@ -46,6 +47,12 @@ def r_hat_limit(row: Row) -> float:
     halves, draws = 2 * int(row["chains"]), row["draws"] / (2 * row["chains"])
     largest = chi2.isf(FALSE_ALARM / (2 * max(row["variables"], 1)), halves - 1) / (halves - 1)
     return max(HIGHEST_R_HAT, math.sqrt(1 + max(largest - 1, 0.0) / max(draws, 1.0)))
+
+
+def divergences_limit(row: Row) -> float:
+    """The most divergences, as a share of the draws, that are no fault: of some samplers many are usual."""
+    usual = number(row, "usual_divergences")
+    return MANY_DIVERGENCES if math.isnan(usual) else max(MANY_DIVERGENCES, usual)
 
 
 def beyond(row: Row, name: str, tests: int) -> bool:

@@ -45,6 +45,7 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     Of weighted draws the ESS is that of the weights: draws resampled from few would look independent.
     autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws. constants, stuck:
     the scalars that all draws agree on, by construction and though they should move (`samplers.still`).
+    usual_divergences: the share of the draws up to which divergences are no fault of the sampler.
     """
     values = draws.constrained if known else {}
     several = draws.x.shape[0] > 1 and known
@@ -73,6 +74,7 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
         "stuck": held.stuck,
         "variables": sum(value[0, 0].numel() for value in draws.constrained_points.values()),
         "divergences": int(0 if draws.divergences is None else draws.divergences.sum()),
+        "usual_divergences": getattr(draws.kernel, "usual_divergences", 0.0),
         "evaluations": spent,
         "seconds": draws.cost.seconds,
     }

@@ -11,13 +11,12 @@ from samplers.compare.agreements import Together
 from samplers.compare.believed import Believed, believed
 from samplers.compare.conclusion import conclusion, joined, known_log_z, witnesses_of
 from samplers.compare.facts import Facts
-from samplers.compare.limits import FEW, Row, beyond, log_z_limit, number, r_hat_limit
+from samplers.compare.limits import FEW, Row, beyond, divergences_limit, log_z_limit, number, r_hat_limit
 from samplers.compare.witnesses import Examined
 from samplers.summary import LEAST_ESS
 
 LOST = 0.1  # share of its weight below which a mode is lost
 SEEN = 20  # effective draws that a mode should have had before it is called lost
-MANY_DIVERGENCES = 0.01
 LOW_WEIGHT_ESS = 0.05
 NATS = 1.0  # that log Z may be off by where it states no error
 MIXED = 1.05  # of modes: below it the variables tell as much
@@ -142,8 +141,8 @@ def _inner_faults(runs: list[Row]) -> list[str]:
     if share < LOW_WEIGHT_ESS:
         found.append(f"only {share:.1%} of its weighted draws are effective")
     found += list(dict.fromkeys(doubt for run in runs for doubt in run.get("doubts", ())))[:1]
-    diverged = max(run["divergences"] / max(run["draws"], 1) for run in runs)
-    if diverged > MANY_DIVERGENCES:
+    diverged, most = max((run["divergences"] / max(run["draws"], 1), divergences_limit(run)) for run in runs)
+    if diverged > most:
         often = f"{diverged:.1%} of its draws" if diverged <= 1 else f"{diverged:.1f} for each of its draws"
         found.append(f"its proposals diverged, {often}")
     return found

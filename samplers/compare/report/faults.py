@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
 from samplers.certificate import MOST_MISSED
-from samplers.compare.limits import Row, beyond, log_z_limit, number, r_hat_limit
-from samplers.compare.verdict import LOW_WEIGHT_ESS, MANY_DIVERGENCES
+from samplers.compare.limits import Row, beyond, divergences_limit, log_z_limit, number, r_hat_limit
+from samplers.compare.verdict import LOW_WEIGHT_ESS
 from samplers.summary import LEAST_ESS
 
 
@@ -62,7 +62,7 @@ def _log_z(row: Row) -> str:
 
 def _divergences(row: Row) -> str:
     share = number(row, "divergences") / max(number(row, "draws"), 1)
-    return f"{share:.1%} of the draws" if share > MANY_DIVERGENCES else ""
+    return f"{share:.1%} of the draws" if share > divergences_limit(row) else ""
 
 
 CHECKS: Mapping[str, Callable[[Row], str]] = {
