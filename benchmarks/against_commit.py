@@ -10,29 +10,15 @@ ratio above one means that this tree is faster. Steps are those of sampling, aft
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from statistics import median
 
+from _beside import both, older
 from _machine import Row, parser, write
 
-ROOT = Path(__file__).resolve().parent.parent
 GOAL = 0.97
 
 MEASURE = Path(__file__).with_name("_rates.py")
-
-
-def measured(folder: Path, steps: int) -> dict[str, float]:
-    """What a fresh interpreter finds with the packages of that folder: rates, larger is better."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, str(MEASURE), str(steps)]
-    done = subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def main() -> None:
@@ -41,14 +27,8 @@ def main() -> None:
     command.add_argument("--rounds", type=int, default=9)
     arguments = command.parse_args()
     rounds, steps = (1, 80) if arguments.quick else (arguments.rounds, 2000)
-    with tempfile.TemporaryDirectory() as folder:
-        older = Path(folder) / "older"
-        git = ["git", "-C", str(ROOT)]
-        subprocess.run([*git, "worktree", "add", "--detach", "--quiet", str(older), arguments.commit], check=True)
-        try:
-            pairs = [_round(older, steps, turned=bool(i % 2)) for i in range(rounds)]
-        finally:
-            subprocess.run([*git, "worktree", "remove", "--force", str(older)], check=True)
+    with older(arguments.commit) as past:
+        pairs = [both(past, MEASURE, steps, turned=bool(i % 2)) for i in range(rounds)]
     rows: list[Row] = [
         {
             "what": what,
@@ -67,12 +47,6 @@ def main() -> None:
         settings={"rounds": rounds, "steps": steps, "threads": 1},
         quick=arguments.quick,
     )
-
-
-def _round(older: Path, steps: int, turned: bool) -> tuple[dict[str, float], dict[str, float]]:
-    """Both sides once; `turned`: this tree first."""
-    found = {folder: measured(folder, steps) for folder in ((ROOT, older) if turned else (older, ROOT))}
-    return found[older], found[ROOT]
 
 
 if __name__ == "__main__":
