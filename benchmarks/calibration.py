@@ -46,6 +46,7 @@ FOR_SMOOTHING = (
     "rings3-nearest",
     "flat-top, d = 5",
     "linear-regression, d = 7",
+    "funnel10-std3",
 )
 # what each sampler runs on is every target, but for these
 ONLY: dict[str, tuple[str, ...]] = {

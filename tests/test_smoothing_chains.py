@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import targets
-from samplers import MALA, ULA, Draws
+from samplers import MALA, ULA, Draws, SamplingWarning
 from samplers.smoothing import SLIPS, SequentialMultimeasurement
 from samplers.smoothing.denoisers import ClosedForm, Estimate
 from samplers.smoothing.denoisers.inner_smc import InnerSMC
@@ -210,6 +210,14 @@ def test_weighted_measurements_without_an_exact_denoiser(seed):
     draws = SequentialMultimeasurement(sigma=2.0, m=4, weighted=True).sample(target, draws=128, seed=seed)
     assert draws.attrs["smoothing"]["denoiser"] == "InnerSMC"
     assert abs(draws.log_z.value) < 5 * draws.log_z.standard_error
+    assert draws.certificate.by_annealing is not None
+
+
+def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
+    target = Bare(targets.GaussianMixture(torch.eye(3).double() * 2, scales=0.7))
+    monkeypatch.setattr(InnerSMC, "pilot_log_z", property(lambda self: (2.0, 0.01)))
+    with pytest.warns(SamplingWarning, match=r"estimates of log Z disagree: .* by the pilot 2\.000"):
+        SequentialMultimeasurement(sigma=2.0, m=4, weighted=True).sample(target, draws=64)
 
 
 # The run

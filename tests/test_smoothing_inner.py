@@ -351,6 +351,15 @@ def test_smc_has_one_outcome_a_seed_and_leaves_the_pilot_out_of_it():
     assert torch.equal(outcomes[0][1], outcomes[1][1])
 
 
+def test_the_guide_of_a_funnel_knows_its_smoothing():
+    """The pilot's base is in non-centred coordinates there, and the smoothing of that law is not known."""
+    denoiser, funnel = InnerSMC(), bare(targets.benchmark("funnel10-std1"))
+    guide = denoiser.prepare(funnel, IsotropicNoise(1.0))
+    assert {"smoothed", "sample_given"} <= guide.known
+    value, error = denoiser.pilot_log_z
+    assert abs(value) < 5 * error < 1
+
+
 def test_smc_names_what_is_wrong():
     with pytest.raises(ValueError, match="particles: got 3"):
         InnerSMC(particles=3)

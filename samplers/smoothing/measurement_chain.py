@@ -113,7 +113,8 @@ class MeasurementChain(ABC):
         with torch.no_grad():
             run = self.make_run(target=target, n=draws, init=init, seed=seed, checkpoint=path)
             result = run.finish(progress)
-        doubts = result.certified() if result.log_z is not None and "pilot" in result.attrs else ()
+        piloted = result.log_z is not None and "pilot" in result.attrs
+        doubts = result.certified(by_annealing=run.denoiser.pilot_log_z) if piloted else ()
         for message in (*run.complaints(), *doubts):
             warn(message)
         return result

@@ -39,7 +39,8 @@ class Base:
     points: (n, dim), the particles that it was fitted to, at the target. fit: the mixture that fits them best, near or
     not. scouted: what scouts have found, where nothing here was made from it. log_z: by the last round of particles,
     with its standard error. coordinates: those in which the regions lie, where they are not those of x. product: of
-    mixtures for independent blocks of coordinates, where that describes the particles better.
+    mixtures for independent blocks of coordinates, where that describes the particles better. in_x: of Gaussians in x
+    itself, where `density` is in other coordinates; see `guide`.
     """
 
     density: Target
@@ -51,6 +52,12 @@ class Base:
     scouted: Regions | None = None
     log_z: tuple[float, float] | None = None
     product: MixtureProduct | None = None
+    in_x: Target | None = None
+
+    @property
+    def guide(self) -> Target:
+        """What stands for the target where its smoothing by noise must be known."""
+        return self.density if self.in_x is None else self.in_x
 
 
 def fitted_base(
@@ -87,9 +94,8 @@ def fitted_base(
     found = _of_mixture(others, other_held_out, inside, log_ratio + log_det, settled, target)
     regions = found.regions or _mixture([others], [1.0], 1.0, target)
     coordinates = coordinates.to(regions.modes)
-    return replace(
-        base, density=NonCentredDensity(found.density, coordinates), regions=regions, coordinates=coordinates
-    )
+    density = NonCentredDensity(found.density, coordinates)
+    return replace(base, density=density, in_x=base.density, regions=regions, coordinates=coordinates)
 
 
 def _of_mixture(

@@ -75,6 +75,10 @@ class Auto(Denoiser):
     def pilot(self) -> str:
         return self._asked.pilot or self._other.pilot
 
+    @property
+    def pilot_log_z(self) -> tuple[float, float] | None:
+        return self._asked.pilot_log_z or self._other.pilot_log_z
+
     def fresh(self) -> Auto:
         return Auto(self.first and self.first.fresh(), self.then and self.then.fresh(), self.floor)
 

@@ -82,6 +82,11 @@ class Denoiser(ABC):
         """The name of the pilot that it starts from (`samplers.annealing.pilot`), empty without one."""
         return ""
 
+    @property
+    def pilot_log_z(self) -> tuple[float, float] | None:
+        """What that pilot says of log Z, with its standard error; it shares no randomness with what is sampled."""
+        return None
+
     def describe(self) -> str:
         """A few words for reports."""
         return type(self).__name__

@@ -159,6 +159,10 @@ class InnerSMC(Denoiser):
     def pilot(self) -> str:
         return PILOT if self.guide == "pilot" and self._kept else ""
 
+    @property
+    def pilot_log_z(self) -> tuple[float, float] | None:
+        return self._kept[2] if self.pilot else None
+
     def _guide_of(self, target: Target, noise: Noise) -> Target | None:
         if self.guide != "pilot":
             return self.guide
@@ -167,10 +171,10 @@ class InnerSMC(Denoiser):
             generator = Generator(target.device).manual_seed(PILOT_SEED)
             prior = bare.prior if "prior" in bare.known else None
             try:
-                found = find_base(SMC(), target, prior, generator).density
+                found = find_base(SMC(), target, prior, generator)
             except ValueError as error:
                 raise ValueError(f"guide: no pilot for {bare.name}, expected a mixture or None ({error})") from error
-            self._kept[:] = [bare, found]
+            self._kept[:] = [bare, found.guide, found.log_z]
         guide = self._kept[1]
         if isinstance(guide, MixtureProduct) and noise.variances(target.dim) is None:  # it couples the blocks
             return Gaussian(guide.mean, covariance=guide.covariance)
