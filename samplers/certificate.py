@@ -17,15 +17,15 @@ LEAST_HELD = 0.2  # share of the draws in the scouts' regions below which these 
 class Certificate:
     """What searches that share nothing with a sampler say of its draws and of its log Z.
 
-    log_z, standard_error: what to believe of log Z, in nats; NaN where nothing tells. lower, upper: log Z in 95 of 100
-    cases; what was missed, and what may be hidden, widens it upwards alone. own, by_bridge, by_regions, by_annealing:
-    estimates, (value, standard error) or None: the sampler's; of draws without one by bridge sampling; the mass that
-    scouts measured in their regions over the share of the draws there; that of the pilot that a learned sampler, or a
-    denoiser, began with. missed: the mass that scouts have found and the draws lack, over Z-hat, in `missed_regions`, of
-    which `missed_at` (dim,) is the centre of the largest. hidden: an estimate of the mass that neither has found. held: the
-    share of the draws that lies in the scouts' regions, of which there are `regions`; zero where no search was made.
-    pareto_k: of the weights, or None. searched: what kept scouts from being sent, or "". doubts: in words, what speaks
-    against the draws.
+    log_z, standard_error: what to believe of log Z, in nats; NaN where nothing tells. lower, upper: log Z in 95 of
+    100 cases; what was missed, and what may be hidden, widens it upwards alone. own, by_bridge, by_regions,
+    by_annealing: estimates, (value, standard error) or None: the sampler's; of draws without one by bridge sampling;
+    the mass that scouts measured in their regions over the share of the draws there; that of the pilot that a learned
+    sampler, or a denoiser, began with. missed: the mass that scouts have found and the draws lack, over Z-hat, in
+    `missed_regions`, of which `missed_at` (dim,) is the centre of the largest. hidden: an estimate of the mass that
+    neither has found. held: the share of the draws that lies in the scouts' regions, of which there are `regions`;
+    zero where no search was made. pareto_k: of the weights, or None. searched: what kept scouts from being sent, or
+    "". doubts: in words, what speaks against the draws.
     """
 
     log_z: float = math.nan
