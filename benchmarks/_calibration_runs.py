@@ -27,7 +27,7 @@ from samplers.compare.truth import known_truth
 from samplers.draws import Draws
 
 DRAWS, QUICK_DRAWS, ITERATIONS = 1000, 200, 30
-LOADED = ("arviz", "scipy.integrate", "scipy.optimize", "scipy.stats", "samplers.diffusion", "samplers.summary")
+LOADED = ("arviz", "scipy.integrate", "scipy.optimize", "scipy.stats", "samplers.diffusion", "samplers.draws.summary")
 Job = tuple[str, str, int]  # target, sampler, seed
 
 

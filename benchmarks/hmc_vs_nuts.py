@@ -38,7 +38,7 @@ from numpyro.infer import MCMC, NUTS
 
 import samplers
 import targets
-from samplers.records import import_arviz
+from samplers.draws.records import import_arviz
 from targets.datasets import sonar, standardised
 from targets.eight_schools import EFFECTS, ERRORS
 

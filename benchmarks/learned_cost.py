@@ -21,10 +21,10 @@ from _machine import Row, parser, write
 
 import targets
 from samplers import CMCD, DDS
-from samplers.counting import Counted
 from samplers.diffusion import KL, LogVariance, Training
 from samplers.diffusion.space import Space
 from samplers.diffusion.training import Run
+from targets.counting import Counted
 
 STEPS, BATCH, WIDTH, DIM = 64, 512, 64, 2
 BLOCK = 4096

@@ -21,8 +21,8 @@ from _machine import Row, parser, write
 
 import samplers
 import targets
-from samplers.counting import Counted
 from samplers.scouts.search import search
+from targets.counting import Counted
 
 RUNS, PARTICLES, FANS = 2, 4096, 20
 NARROW = (

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
-    from samplers.certificate import Certificate
     from samplers.compare import Comparison, compare
     from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, load
     from samplers.draws import Cost, Draws, LogZ, SamplingWarning
+    from samplers.draws.certificate import Certificate
     from samplers.kernels import (
         HMC,
         MALA,
@@ -40,7 +40,7 @@ _PLACES = {
         "AnnealedLangevin",
         "ParallelTempering",
     ),
-    "samplers.certificate": ("Certificate",),
+    "samplers.draws.certificate": ("Certificate",),
     "samplers.compare": (
         "Comparison",
         "compare",

@@ -85,3 +85,10 @@ def cholesky(covariance: Tensor, argument: str) -> Tensor:
     if bool((info != 0).any()):
         raise ValueError(f"{argument}: got a matrix that is not positive definite, expected a covariance")
     return factor
+
+
+def brief(values: Any) -> str:
+    """The first eight numbers, for messages."""
+    listed = values.tolist() if isinstance(values, Tensor) else list(values)
+    shown = ", ".join(f"{value:.6g}" for value in listed[:8])
+    return f"[{shown}{', ...' if len(listed) > 8 else ''}]"

@@ -13,7 +13,7 @@ from samplers import Draws, LogZ, SamplingWarning
 from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, Fitted, NetworkSpec, ResidualMLP
 from samplers.diffusion.networks import ControlNetwork, FourierFeatures
 from samplers.diffusion.simulation import simulate_backward
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
 

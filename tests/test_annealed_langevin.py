@@ -7,7 +7,7 @@ import torch
 
 import targets
 from samplers import AnnealedLangevin, SamplingWarning
-from samplers.counting import Counted
+from targets.counting import Counted
 
 MEAN, SPREAD = torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([0.5, 1.5], dtype=torch.float64)
 GAUSSIAN = targets.Gaussian(MEAN, SPREAD)

@@ -10,8 +10,8 @@ from samplers import SMC
 from samplers.annealing.mixture_fit import halves
 from samplers.annealing.pilot import find_base
 from samplers.annealing.product_fit import blocks_of, dependence, expectation_maximisation, fit_product
-from samplers.counting import Counted
 from samplers.diffusion.product_refinement import refine_product
+from targets.counting import Counted
 
 F64 = torch.float64
 

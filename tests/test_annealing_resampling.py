@@ -14,8 +14,8 @@ from samplers.annealing.evidence import estimate, relative_variance
 from samplers.annealing.paths import GeometricPath
 from samplers.annealing.resampling import SCHEMES
 from samplers.annealing.schedule import conditional_ess, fixed_betas, next_beta
+from samplers.draws.weighted import mean_and_error
 from samplers.kernels import State
-from samplers.weighted import mean_and_error
 
 GRID = 120
 WEIGHTS = torch.tensor([7, 0, 31, 1, 18, 3, 0], dtype=F64) / 60  # n W and its sums are multiples of 1 / GRID

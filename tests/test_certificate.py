@@ -10,7 +10,7 @@ from test_scouts import Hidden, far_and_narrow, wide_and_narrow
 import targets
 from samplers import AIS, DDS, HMC, SMC, Draws, LogZ, SamplingWarning, SequentialMultimeasurement
 from samplers.annealing import pilot
-from samplers.certificate import Certificate, plus_minus
+from samplers.draws.certificate import Certificate, plus_minus
 from samplers.scouts.by_regions import log_z_by_regions
 from samplers.scouts.certify import certify
 from samplers.scouts.regions import INSIDE

@@ -188,7 +188,7 @@ def test_moments_equal_those_of_the_draws():
 
 
 def test_streamed_draws_are_those_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplers.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)  # seven draws a block
+    monkeypatch.setattr("samplers.draws.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)  # seven draws a block
     whole = MALA(0.3).sample(skewed(), **SMALL)
     streamed = MALA(0.3).sample(skewed(), stream=tmp_path / "run", **SMALL)
     same(whole, streamed)
@@ -200,7 +200,7 @@ def test_streamed_draws_are_those_in_memory(tmp_path, monkeypatch):
 
 
 def test_a_streamed_run_that_crashes_continues(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplers.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)
+    monkeypatch.setattr("samplers.draws.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)
     options = {**SMALL, "stream": tmp_path / "run", "checkpoint": tmp_path / "run.pt", "init": torch.zeros(8, 2)}
     whole = MALA(0.3).sample(skewed(), **{**SMALL, "init": torch.zeros(8, 2)})
     with pytest.raises(RuntimeError, match="stopped"):
@@ -210,7 +210,7 @@ def test_a_streamed_run_that_crashes_continues(tmp_path, monkeypatch):
 
 
 def test_a_stream_is_continued_where_it_was_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplers.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)
+    monkeypatch.setattr("samplers.draws.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)
     plain = {**SMALL, "checkpoint": tmp_path / "run.pt", "init": torch.zeros(8, 2)}
     with pytest.raises(RuntimeError, match="stopped"):
         MALA(0.3).sample(Stopping(60), stream=tmp_path / "run", **plain)
@@ -223,7 +223,7 @@ def test_a_stream_is_continued_where_it_was_or_not_at_all(tmp_path, monkeypatch)
 def test_a_full_disk_leaves_what_was_written_readable(tmp_path, monkeypatch):
     import zarr
 
-    monkeypatch.setattr("samplers.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)
+    monkeypatch.setattr("samplers.draws.stream.BLOCK_BYTES", 8 * 2 * 8 * 7)
     whole = MALA(0.3).sample(skewed(), **SMALL)
     written, plain = [], zarr.Array.__setitem__
 
@@ -260,13 +260,13 @@ def test_a_really_full_disk(tmp_path):
 
 
 def samplers_stream(path):
-    import samplers.stream
+    import samplers.draws.stream
 
-    samplers.stream.BLOCK_BYTES = 2**20
+    samplers.draws.stream.BLOCK_BYTES = 2**20
     try:
         MALA(0.3).sample(skewed(), chains=1000, draws=1000, warmup=0, stream=path)
     finally:
-        samplers.stream.BLOCK_BYTES = 64 * 2**20
+        samplers.draws.stream.BLOCK_BYTES = 64 * 2**20
 
 
 def test_a_stream_does_not_overwrite(tmp_path):

@@ -13,8 +13,8 @@ from samplers.diffusion.networks.flow import FlowNetwork
 from samplers.diffusion.objectives import LogVariance
 from samplers.diffusion.simulation import increments, simulate, simulate_backward
 from samplers.diffusion.space import Space
+from samplers.draws.moments import RunningMoments
 from samplers.kernels import RegionalHMC
-from samplers.moments import RunningMoments
 from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
 
 KERNELS = ALL | {"Riemannian, adjusted": RiemannianLangevin(diagonal_metric, 0.1)}

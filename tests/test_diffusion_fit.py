@@ -121,7 +121,7 @@ def equal(a, b):
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_that_failed_is_continued(name, tmp_path, monkeypatch):
     method, path = CASES[name], tmp_path / "run.pt"
-    monkeypatch.setattr("samplers.checkpoint.INTERVAL", 0.0)
+    monkeypatch.setattr("samplers.runs.checkpoint.INTERVAL", 0.0)
     before = torch.get_rng_state()
     whole = method.fit(SKEWED, seed=4, iterations=12)
     with monkeypatch.context() as patch:

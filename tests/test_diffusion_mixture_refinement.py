@@ -10,8 +10,8 @@ from annealing_cases import HalfNormal
 
 import targets
 from samplers.annealing.mixture_fit import Fit, expectation_maximisation
-from samplers.counting import Counted
 from samplers.diffusion.mixture_refinement import _Components, log_density, refine
+from targets.counting import Counted
 
 
 def seeded(seed=0):

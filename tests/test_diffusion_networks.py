@@ -12,7 +12,7 @@ from samplers.diffusion.networks.cliques import AtNeighbours, CliqueNetwork, _gr
 from samplers.diffusion.networks.equivariant import EquivariantNetwork
 from samplers.diffusion.networks.features import FourierFeatures
 from samplers.diffusion.networks.mlp import ResidualMLP
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 
 F64 = torch.float64
 TORUS = targets.Ising((4, 5), 0.4, 0.3)

@@ -10,8 +10,9 @@ import xarray
 from torch.distributions import HalfNormal, Normal
 
 import targets
-from samplers import HMC, MALA, ULA, Cost, Draws, LogZ, SamplingWarning, UnderdampedLangevin, records
-from samplers.records import arviz_1, import_arviz
+from samplers import HMC, MALA, ULA, Cost, Draws, LogZ, SamplingWarning, UnderdampedLangevin
+from samplers.draws import records
+from samplers.draws.records import arviz_1, import_arviz
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import torch
 from torch.distributions import HalfNormal, LKJCholesky
 
 import targets
-from samplers import HMC, Draws, Gibbs, SamplingWarning, estimates
+from samplers import HMC, Draws, Gibbs, SamplingWarning
 from samplers.compare.truth import mean_and_sd
-from samplers.still import still
+from samplers.draws import estimates
+from samplers.draws.still import still
 
 F64 = torch.float64
 

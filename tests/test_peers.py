@@ -60,7 +60,7 @@ def run(name):
 def test_mean_and_sd_of_a_gaussian(name):
     target, draws = run(name)
     assert draws.x.dtype == target.dtype
-    arviz = samplers.records.import_arviz()
+    arviz = samplers.draws.records.import_arviz()
     posterior = draws.to_arviz()["posterior"]
     pooled = draws.x.double().flatten(0, 1)
     sds = target.covariance.diagonal().sqrt()

@@ -5,7 +5,7 @@ import torch
 from posteriordb import DATA, MODELS, exact, flat
 
 from samplers import HMC
-from samplers.records import import_arviz
+from samplers.draws.records import import_arviz
 
 pytestmark = pytest.mark.skipif(
     not DATA.exists(), reason="the posteriordb data are not beside the project; name their folder in UNNORM_DATA"

@@ -9,8 +9,8 @@ import torch
 
 import targets
 from samplers import HMC, MALA, SMC, ULA, RandomWalkMetropolis, SamplingWarning
+from samplers.adaptation.smaller_steps import FEW, do_not_help
 from samplers.kernels import RegionalHMC
-from samplers.smaller_steps import FEW, do_not_help
 
 DOUBLE = torch.float64
 SMALL = {"chains": 16, "draws": 20, "warmup": 60, "seed": 0}

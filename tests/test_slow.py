@@ -7,7 +7,7 @@ import torch
 
 import targets
 from samplers.draws import Draws, LogZ
-from samplers.slow import widened
+from samplers.draws.slow import widened
 
 CHAINS, DRAWS = 8, 4000
 

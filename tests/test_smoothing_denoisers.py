@@ -7,7 +7,6 @@ import torch
 from scipy import stats
 
 import targets
-from samplers.counting import Counted
 from samplers.smoothing.denoisers import (
     Auto,
     ClosedForm,
@@ -22,6 +21,7 @@ from samplers.smoothing.denoisers.base import UntrustedEstimate, stein_corrected
 from samplers.smoothing.denoisers.grid import NoGrid, find_box
 from samplers.smoothing.measurements import Noisy
 from targets import CorrelatedNoise, IsotropicNoise
+from targets.counting import Counted
 
 F64 = torch.float64
 LINE = targets.GaussianMixture(

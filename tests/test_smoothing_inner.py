@@ -7,7 +7,6 @@ import torch
 
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis
-from samplers.counting import Counted
 from samplers.smoothing import GivenMeasurements
 from samplers.smoothing.denoisers import ClosedForm
 from samplers.smoothing.denoisers.inner_base import RowBase, RowPosterior, posterior_draws
@@ -17,6 +16,7 @@ from samplers.smoothing.denoisers.inner_tuning import ByScores
 from samplers.smoothing.resampled import ResampledProposals
 from samplers.testing import check_invariance, check_moves, check_reversible
 from samplers.testing.statistics import two_sample
+from targets.counting import Counted
 from targets.noise import CorrelatedNoise, IsotropicNoise
 
 MIXTURE = targets.GaussianMixture(

@@ -7,7 +7,6 @@ import torch
 
 import samplers
 import targets
-from samplers.counting import Counted
 from samplers.smoothing.concavity import hessian, jump_error, threshold
 from samplers.smoothing.denoisers import ClosedForm
 from samplers.smoothing.measurements import Noisy
@@ -15,6 +14,7 @@ from samplers.smoothing.pilot import hessians, independent_parts
 from samplers.smoothing.plan import FEWEST, MOST, plan
 from samplers.smoothing.probes import concave_at, probed_threshold
 from samplers.smoothing.spread import enclosing_ball, of_components
+from targets.counting import Counted
 from targets.noise import CorrelatedNoise
 
 F64 = torch.float64

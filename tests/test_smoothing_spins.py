@@ -7,7 +7,6 @@ from every_outcome import Forced, outcomes_of
 
 import targets
 from samplers import MALA
-from samplers.counting import Counted
 from samplers.kernels import Kernel, evaluate
 from samplers.kernels.metropolis import always
 from samplers.smoothing import GivenMeasurements, Noisy, WalkJump
@@ -27,6 +26,7 @@ from samplers.smoothing.denoisers.spins.posterior import SpinPosterior, independ
 from samplers.testing import check_invariance, check_reversible, check_stationary, transition_matrix
 from targets import CorrelatedNoise, IsotropicNoise, MRFNoise
 from targets.base import differentiate
+from targets.counting import Counted
 
 F64 = torch.float64
 CRITICAL = math.log(1 + math.sqrt(2)) / 2

@@ -204,7 +204,7 @@ def test_double_precision_on_the_cpu_only(name):
 @EVERY
 def test_hmc_finds_the_exact_moments(name):
     draws = samplers.HMC().sample(made(name), chains=8, draws=400, warmup=300, seed=0)
-    arviz = samplers.records.import_arviz()
+    arviz = samplers.draws.records.import_arviz()
     posterior = draws.to_arviz()["posterior"]
     for key in ("mu", "tau", "theta"):
         error = torch.as_tensor(arviz.mcse(posterior, var_names=[key])[key].values)

@@ -27,9 +27,9 @@ from samplers.diagnostics import (
 )
 from samplers.diagnostics.distances import TOLERANCE
 from samplers.draws import largest_pareto_k
+from samplers.draws.ties import joined, kolmogorov, slack
 from samplers.testing import check_invariance, check_reversible
 from samplers.testing.statistics import two_sample
-from samplers.ties import joined, kolmogorov, slack
 
 F64 = torch.float64
 

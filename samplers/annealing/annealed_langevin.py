@@ -18,20 +18,20 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 
-from samplers import checkpoint as checkpoints
 from samplers.annealing.paths import Bridge
-from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws, warn
+from samplers.draws.places import file_place
 from samplers.identity import POINTS, known
-from samplers.interrupt import deferred_interrupt
 from samplers.kernels import ULA
 from samplers.kernels.base import evaluate
-from samplers.places import file_place
-from samplers.progress import Progress
-from samplers.starts import Init, check_starts, positions
+from samplers.runs import checkpoint as checkpoints
+from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.progress import Progress
+from samplers.runs.starts import Init, check_starts, positions
 from samplers.version import versions
 from targets import Gaussian, Target
 from targets.arguments import check_integer, positive
+from targets.counting import Counted, Tally
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
 WIDE = 2.0  # sigma_max against the target's largest standard deviation where it is not given

@@ -10,8 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.resampling import SCHEMES, Scheme
+from samplers.draws.weighted import FAMILY
 from samplers.kernels import State
-from samplers.weighted import FAMILY
 
 S = TypeVar("S", bound=State)
 

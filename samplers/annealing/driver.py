@@ -11,23 +11,23 @@ from typing import Any
 import torch
 from torch import Generator
 
-from samplers import checkpoint as checkpoints
 from samplers.annealing import evidence
 from samplers.annealing.annealer import Annealer, Run
 from samplers.annealing.pilot import PILOT, Base, find_base
 from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
-from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws, SamplingWarning
-from samplers.interrupt import deferred_interrupt
+from samplers.draws.places import file_place
 from samplers.kernels import Kernel
-from samplers.places import file_place
-from samplers.precision import lost_digits
-from samplers.progress import Progress
+from samplers.runs import checkpoint as checkpoints
+from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.precision import lost_digits
+from samplers.runs.progress import Progress
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
+from targets.counting import Counted, Tally
 
 
 class AnnealedSampler(Annealer):

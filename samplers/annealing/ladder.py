@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.warmup import Warmup
 from samplers.annealing.annealer import Run
 from samplers.annealing.cloud import take
 from samplers.annealing.pilot import find_base
@@ -23,12 +24,11 @@ from samplers.annealing.smc import SMC
 from samplers.annealing.swaps import swap
 from samplers.annealing.tails import reaching
 from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY, weighted_covariance
-from samplers.counting import Counted, Tally
 from samplers.draws import Cost
 from samplers.kernels import HMC, Kernel, RegionalHMC
 from samplers.kernels.noncentring import NonCentring
-from samplers.warmup import Warmup
 from targets import GaussianMixture, Target
+from targets.counting import Counted, Tally
 
 if TYPE_CHECKING:
     from samplers.annealing.parallel_tempering import ParallelTempering

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.warmup import Warmup
 from samplers.annealing.evidence import MANY_DIVERGENCES
 from samplers.annealing.ladder import Clouds, LadderWarmup, pilot
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path
@@ -24,14 +25,13 @@ from samplers.annealing.pilot import PILOT
 from samplers.annealing.rungs import DiscreteRungs, FunctionRungs, GeometricRungs, Rungs
 from samplers.annealing.swaps import swap
 from samplers.annealing.tempering_record import TemperingState, findings
-from samplers.counting import Counted
 from samplers.draws import Cost
 from samplers.kernels import HMC, Gibbs, Info, Kernel, State, _choices
 from samplers.kernels.base import Findings, check_kernel
-from samplers.starts import Init, positions
-from samplers.warmup import Warmup
+from samplers.runs.starts import Init, positions
 from targets import Target
 from targets.arguments import check_integer
+from targets.counting import Counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class ParallelTempering(Kernel):
         Z_{k+1} / Z_k = E_k[exp(w_k / 2)] / E_{k+1}[exp(-w_k / 2)]
 
     with a standard error by the jackknife over chains, wider where a coordinate mixes more slowly than the energy
-    (`samplers.slow`), and attrs["tempering"]: betas, rejection of each swap, barrier,
+    (`samplers.draws.slow`), and attrs["tempering"]: betas, rejection of each swap, barrier,
     round trips from base to target and back (in all; per 1000 steps and chain), acceptance and divergences by level.
     One evaluation a step at the base, and those of the kernel at each other temperature. The pilot's are counted too;
     a run continued from a checkpoint goes through the pilot again.

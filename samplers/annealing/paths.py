@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from samplers.counting import Counted, Tally
 from samplers.kernels import Kernel, State
 from targets import Target
+from targets.counting import Counted, Tally
 
 
 class Path(ABC):

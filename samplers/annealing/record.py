@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from samplers import checkpoint as checkpoints
 from samplers.annealing.annealer import Run
 from samplers.identity import POINTS, known
 from samplers.identity.contents import of_array
 from samplers.kernels import Kernel
+from samplers.runs import checkpoint as checkpoints
 from targets import Target
 
 LISTS = ("betas", "ess", "acceptance")

@@ -12,7 +12,7 @@ from torch import Generator
 
 from samplers.annealing.annealer import Annealer, Run
 from samplers.annealing.evidence import log_mean_exp
-from samplers.counting import Tally
+from targets.counting import Tally
 
 
 @torch.no_grad()

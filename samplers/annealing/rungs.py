@@ -15,10 +15,10 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.paths import Bridge, BridgeState
-from samplers.counting import Counted, Tally
 from samplers.kernels import Kernel, State
 from samplers.kernels.base import evaluate
 from targets import Target
+from targets.counting import Counted, Tally
 
 
 @dataclass(frozen=True)

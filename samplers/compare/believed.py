@@ -3,10 +3,10 @@
     log Z = sum_r w_r v_r / sum_r w_r,   w_r = 1 / s_r^2
     error^2 = max(1, sum_r w_r (v_r - log Z)^2 / (R - 1)) / sum_r w_r
 
-v_r and s_r: what the certificate of run r says (`samplers.certificate`), for chains by bridge sampling or the mass of
-regions. Where the R runs spread more than they state, the spread counts, with the quantile of Student's t for R - 1
-degrees of freedom (Birge 1932); else that of a normal. Runs that state no error count only where none does: then it
-is the mean, with Student's interval.
+v_r and s_r: what the certificate of run r says (`samplers.draws.certificate`), for chains by bridge sampling or the
+mass of regions. Where the R runs spread more than they state, the spread counts, with the quantile of Student's t for
+R - 1 degrees of freedom (Birge 1932); else that of a normal. Runs that state no error count only where none does: then
+it is the mean, with Student's interval.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samplers.certificate import STANDARD_ERRORS
 from samplers.compare.limits import Row, number
+from samplers.draws.certificate import STANDARD_ERRORS
 
 COVERED = 0.95
 DIGITS = 6  # after the point, at most

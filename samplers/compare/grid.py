@@ -20,9 +20,9 @@ from samplers.compare.store import Store
 from samplers.compare.truth import Truth, known_truth, truth_from
 from samplers.compare.witnesses import checked
 from samplers.draws import Draws, Sampler
+from samplers.draws.summary import HIGHEST_R_HAT
 from samplers.kernels import HMC
-from samplers.progress import Progress
-from samplers.summary import HIGHEST_R_HAT
+from samplers.runs.progress import Progress
 from targets import Target
 from targets.arguments import check_integer, positive
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from samplers.summary import HIGHEST_R_HAT
+from samplers.draws.summary import HIGHEST_R_HAT
 
 FALSE_ALARM = 1e-4
 MANY_DIVERGENCES = 0.01  # of the draws

@@ -10,16 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers import estimates
 from samplers.compare.budget import evaluations
 from samplers.compare.distances import distances as distances_of
 from samplers.compare.names import label
 from samplers.compare.shape import in_standard_errors, misfit, shares
 from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
-from samplers.draws import INDEPENDENT, PARTICLES, Draws
-from samplers.still import Still, still
-from samplers.weighted import families_of, mean_and_error
+from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
+from samplers.draws.still import Still, still
+from samplers.draws.weighted import families_of, mean_and_error
 from targets import Target
 
 ROWS = 65536
@@ -44,7 +43,7 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
 
     Of weighted draws the ESS is that of the weights: draws resampled from few would look independent.
     autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws. constants, stuck:
-    the scalars that all draws agree on, by construction and though they should move (`samplers.still`).
+    the scalars that all draws agree on, by construction and though they should move (`samplers.draws.still`).
     usual_divergences: the share of the draws up to which divergences are no fault of the sampler.
     """
     values = draws.constrained if known else {}

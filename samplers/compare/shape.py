@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers import estimates
 from samplers.compare.names import label
-from samplers.draws import Draws
-from samplers.ties import ULPS, precision, slack, tied
-from samplers.weighted import families_of, mean_and_error
+from samplers.draws import Draws, estimates
+from samplers.draws.ties import ULPS, precision, slack, tied
+from samplers.draws.weighted import families_of, mean_and_error
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST = 200_000  # draws that quantiles are taken of
@@ -92,7 +91,7 @@ def _quantiles(value: Tensor) -> Tensor:
 
 
 def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
-    """Of every variable. The ESS is that of the event in chains; of weighted draws see `samplers.weighted`."""
+    """Of every variable. The ESS is that of the event in chains; of weighted draws see `samplers.draws.weighted`."""
     found = {}
     inside = {name: _events(value.cpu(), at[name]) for name, value in scalars(draws).items() if name in at}
     if draws.log_weights is not None:

@@ -20,7 +20,7 @@ from samplers.compare import identity
 from samplers.compare.apart import Outcome
 from samplers.compare.cell import DRAWS, Cell
 from samplers.compare.names import as_file
-from samplers.places import folder_place
+from samplers.draws.places import folder_place
 from targets import Target
 
 Key = tuple[str, str, int]

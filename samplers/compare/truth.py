@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from samplers import estimates
 from samplers.compare.shape import Shares, Thresholds, shares, thresholds, with_log_density
-from samplers.draws import Draws
-from samplers.weighted import families_of, mean_and_error
+from samplers.draws import Draws, estimates
+from samplers.draws.weighted import families_of, mean_and_error
 from targets import Moments, Target
 
 EXACT_DRAWS, SEED = 20_000, 54_321
@@ -80,8 +79,8 @@ def truth_from(draws: Draws, source: str) -> Truth:
 def mean_and_sd(draws: Draws) -> dict[str, Estimated]:
     """Of every variable, over all draws by their weights.
 
-    Standard errors are ArviZ's of the chains; of weighted draws those of `samplers.weighted`, and that of the deviation
-    is the one of the variance over twice the deviation.
+    Standard errors are ArviZ's of the chains; of weighted draws those of `samplers.draws.weighted`, and that of the
+    deviation is the one of the variance over twice the deviation.
     """
     if draws.log_weights is not None:
         weights, families = draws.log_weights.double().reshape(-1).softmax(0).cpu(), families_of(draws)

@@ -13,7 +13,7 @@ from samplers.compare.conclusion import conclusion, joined, known_log_z, witness
 from samplers.compare.facts import Facts
 from samplers.compare.limits import FEW, Row, beyond, divergences_limit, log_z_limit, number, r_hat_limit
 from samplers.compare.witnesses import Examined
-from samplers.summary import LEAST_ESS
+from samplers.draws.summary import LEAST_ESS
 
 LOST = 0.1  # share of its weight below which a mode is lost
 SEEN = 20  # effective draws that a mode should have had before it is called lost

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers.certificate import MOST_MISSED
 from samplers.draws import Draws
+from samplers.draws.certificate import MOST_MISSED
 from samplers.scouts.certify import certify
 from samplers.scouts.from_points import from_points
 from samplers.scouts.search import both, search

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers import estimates
-from samplers.draws import Draws
-from samplers.ties import joined, slack
+from samplers.draws import Draws, estimates
+from samplers.draws.ties import joined, slack
 
 PARTS = 4  # that a single chain of independent draws is cut into
 HIGHEST_R_HAT = 1.01  # as within one sampler: one that lacks a mode of weight 0.3 reaches no more than 1.04

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers.ties import ULPS, kolmogorov, precision
+from samplers.draws.ties import ULPS, kolmogorov, precision
 from targets.arguments import check_integer, positive
 
 DIRECTIONS = 128

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers import estimates
-from samplers.draws import Draws
-from samplers.ties import precision, tied
+from samplers.draws import Draws, estimates
+from samplers.draws.ties import precision, tied
 
 ROWS = 65536
 

@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.diffusion.networks import FourierFeatures, NetworkSpec
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 
 FEATURES = 16
 LONGEST_PULL = 20.0

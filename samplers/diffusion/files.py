@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator
 
-from samplers import checkpoint as checkpoints
 from samplers.diffusion.networks.flow import FlowNetwork
 from samplers.diffusion.record import pack_space, probes, unpack_space
 from samplers.draws import Cost
 from samplers.identity import Known, known
+from samplers.runs import checkpoint as checkpoints
 from targets import Target
 
 if TYPE_CHECKING:

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator
 
-from samplers.checkpoint import save_quietly
-from samplers.checks import check_continuous
-from samplers.counting import Counted
 from samplers.diffusion import distributed
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.networks.flow import FlowNetwork
@@ -23,11 +20,14 @@ from samplers.diffusion.space import Space, check_width, find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.draws import Cost, SamplingWarning
-from samplers.interrupt import deferred_interrupt
-from samplers.places import file_place
-from samplers.progress import Progress
+from samplers.draws.places import file_place
+from samplers.runs.checkpoint import save_quietly
+from samplers.runs.checks import check_continuous
+from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.progress import Progress
 from targets import LogDensity, Target
 from targets.arguments import check_integer, positive
+from targets.counting import Counted
 
 if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler

@@ -15,7 +15,6 @@ from torch import Generator, Tensor, nn
 from samplers.annealing.evidence import estimate
 from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
-from samplers.counting import Counted
 from samplers.diffusion.evaluation import Evaluation, evaluate_weights, weigh
 from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.pieces import Moves, simulate_pieces
@@ -23,16 +22,17 @@ from samplers.diffusion.record import probes
 from samplers.diffusion.simulation import simulate, simulate_backward
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
+from samplers.draws.places import file_place
+from samplers.draws.weighted import FAMILY
 from samplers.identity import known
-from samplers.places import file_place
-from samplers.precision import lost_digits
+from samplers.runs.precision import lost_digits
 from samplers.scouts.certify import FANS
 from samplers.scouts.regions import Regions
 from samplers.scouts.search import search
 from samplers.version import versions
-from samplers.weighted import FAMILY
 from targets import Target
 from targets.arguments import check_integer
+from targets.counting import Counted
 
 if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler

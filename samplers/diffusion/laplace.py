@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from samplers.starts import positions
+from samplers.runs.starts import positions
 from targets import Gaussian, Target
 
 ITERATIONS = 500

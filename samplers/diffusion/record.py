@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from samplers import checkpoint as checkpoints
-from samplers.counting import Tally
 from samplers.diffusion import distributed
 from samplers.diffusion.evaluation import Evaluation
 from samplers.diffusion.space import Space
 from samplers.diffusion.training import Run
 from samplers.identity import known
+from samplers.runs import checkpoint as checkpoints
 from targets import GaussianMixture, Target
+from targets.counting import Tally
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
 

@@ -21,7 +21,6 @@ from torch import Generator, Tensor
 from samplers.annealing import SMC
 from samplers.annealing.mixture_fit import fit_gaussian
 from samplers.annealing.pilot import find_base
-from samplers.counting import Counted
 from samplers.diffusion.laplace import laplace
 from samplers.diffusion.mixture_refinement import refine
 from samplers.diffusion.networks.base import Coordinates
@@ -31,6 +30,7 @@ from samplers.draws import SamplingWarning
 from samplers.kernels import HMC
 from targets import Gaussian, GaussianMixture, Target
 from targets.affine import Affine
+from targets.counting import Counted
 from targets.mixture_product import MixtureProduct
 
 PriorChoice = Gaussian | GaussianMixture | MixtureProduct | Literal["gaussian", "mixture", "laplace"] | None

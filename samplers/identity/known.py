@@ -18,11 +18,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from samplers.counting import Counted
 from samplers.identity import contents
 from samplers.identity.steps import Steps
-from samplers.starts import brief
 from targets import Target
+from targets.arguments import brief
+from targets.counting import Counted
 
 POINTS = 4  # enough to know a density again by; all would be a copy of the chains
 ROUNDING = 64.0  # in eps of the dtype and the value's own size, at least 1: sums in another order, another CPU

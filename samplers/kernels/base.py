@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers import chains as driver
-from samplers.checks import check_continuous, check_target
+from samplers.adaptation.warmup import Warmup
 from samplers.draws import Cost, Draws, LogZ
-from samplers.starts import positions
-from samplers.warmup import Warmup
+from samplers.runs import chains as driver
+from samplers.runs.checks import check_continuous, check_target
+from samplers.runs.starts import positions
 from targets import Target
 
 
@@ -132,7 +132,7 @@ class Kernel(ABC):
         return self
 
     def make_warmup(self, steps: int, target: Target) -> Warmup:
-        """What tunes this kernel while it runs; see `samplers.warmup.Warmup`."""
+        """What tunes this kernel while it runs; see `samplers.adaptation.warmup.Warmup`."""
         return Warmup(self.warmup_form(), steps, target.dim, target.device, target.dtype)
 
     def starts(self, init: driver.Init, n: int, target: Target, generator: Generator) -> Tensor:
@@ -169,7 +169,8 @@ class Kernel(ABC):
 
         init: (chains, dim), a function (n, generator) -> (n, dim), or None: prior draws where the target has a
             prior, else uniform on [-2, 2] in unconstrained coordinates; where there is a warmup and a score, each chain
-            then goes uphill from there to a draw from the best local Gaussian on its way (`samplers.pathfinder`).
+            then goes uphill from there to a draw from the best local Gaussian on its way
+            (`samplers.adaptation.pathfinder`).
         seed: same seed, shapes, device and versions give the same bits.
         progress: a progress bar on stderr; None shows one on a terminal.
         checkpoint: a file; a run that stopped is continued by the same call and equals the whole run bit for bit.

@@ -10,12 +10,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from samplers.checks import check_continuous
 from samplers.draws import Draws
 from samplers.kernels.base import State, evaluate
 from samplers.kernels.metropolis import finite, select
 from samplers.particles.pair_kernels import PairKernel, median_squared_bandwidth
-from samplers.starts import Init
+from samplers.runs.checks import check_continuous
+from samplers.runs.starts import Init
 from targets import Target
 from targets.arguments import positive
 

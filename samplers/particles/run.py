@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers import checkpoint as checkpoints
-from samplers.counting import Counted, Tally
 from samplers.draws import PARTICLES, Cost, Draws, SamplingWarning
+from samplers.draws.places import file_place
 from samplers.identity import POINTS, known
-from samplers.interrupt import deferred_interrupt
 from samplers.particles.arrival import complaint
 from samplers.particles.base import ParticleMethod, Swarm
-from samplers.places import file_place
-from samplers.progress import Progress
-from samplers.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
+from samplers.runs import checkpoint as checkpoints
+from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.progress import Progress
+from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
+from targets.counting import Counted, Tally
 
 
 @dataclass(frozen=True)

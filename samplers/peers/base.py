@@ -13,15 +13,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.chains import Plan
-from samplers.checkpoint import plain
-from samplers.checks import check_continuous
-from samplers.counting import Counted
 from samplers.draws import Cost, Draws, warn
 from samplers.kernels.base import evaluate
-from samplers.starts import START_ATTEMPTS, Init, brief, check_starts, finite_starts, positions
+from samplers.runs.chains import Plan
+from samplers.runs.checkpoint import plain
+from samplers.runs.checks import check_continuous
+from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.version import versions
 from targets import Target
+from targets.arguments import brief
+from targets.counting import Counted
 
 
 @dataclass(frozen=True)

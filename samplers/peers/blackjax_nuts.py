@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from samplers.chains import Plan
 from samplers.peers.nuts import NUTSPeer
+from samplers.runs.chains import Plan
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers.chains import Plan
-from samplers.counting import Counted
 from samplers.peers.base import ChainPeer, ChainRun
 from samplers.peers.bridge import as_tensor, from_numpy, to_numpy
+from samplers.runs.chains import Plan
 from targets import Target
+from targets.counting import Counted
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from samplers.chains import Plan
-from samplers.counting import Counted
 from samplers.peers.base import ChainPeer, ChainRun
 from samplers.peers.bridge import Bridge, as_tensor, from_numpy, key, to_numpy
+from samplers.runs.chains import Plan
 from targets.arguments import check_integer, positive
+from targets.counting import Counted
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from samplers.annealing.paths import GeometricPath, Likelihood
 from samplers.annealing.pilot import PILOT, find_base
 from samplers.annealing.schedule import MOST_TEMPERATURES
 from samplers.annealing.smc import SMC
-from samplers.counting import Counted
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
 from samplers.peers.bridge import Bridge, as_tensor, from_numpy, key, to_numpy
 from targets import Target
+from targets.counting import Counted
 
 if TYPE_CHECKING:
     from samplers.peers.blackjax_smc import BlackjaxTemperedSMC

@@ -9,8 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Generator
 
-from samplers.certificate import LEAST_HELD, MOST_MISSED, STANDARD_ERRORS, Certificate, plus_minus
 from samplers.draws import Draws
+from samplers.draws.certificate import LEAST_HELD, MOST_MISSED, STANDARD_ERRORS, Certificate, plus_minus
 from samplers.scouts.bridge import bridge
 from samplers.scouts.by_regions import log_z_by_regions
 from samplers.scouts.fan import paths_for

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from samplers.pathfinder import LocalGaussians, local_gaussians
+from samplers.adaptation.pathfinder import LocalGaussians, local_gaussians
 from samplers.scouts.from_points import ITERATIONS, MOST_NUMBERS, PATIENCE, from_paths
 from samplers.scouts.regions import Regions
 from samplers.scouts.scan import FARTHEST, peaks

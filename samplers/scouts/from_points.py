@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from samplers.pathfinder import LocalGaussians, local_gaussians
+from samplers.adaptation.pathfinder import LocalGaussians, local_gaussians
 from samplers.scouts.regions import Regions, curvature, distinct, measured
 from targets import Target
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers import estimates
-from samplers.draws import INDEPENDENT, PARTICLES, Draws
-from samplers.weighted import FAMILY, mean_and_error
+from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
+from samplers.draws.weighted import FAMILY, mean_and_error
 
 MOST_DRAWS = 200_000  # that are looked at
 SCALARS = 32  # whose effective sample sizes are asked for

@@ -13,11 +13,11 @@ from dataclasses import replace
 import torch
 from torch import Generator
 
-from samplers.counting import Counted
 from samplers.scouts.fan import fan, paths_for
 from samplers.scouts.reach import reach
 from samplers.scouts.regions import Regions
 from targets import Target
+from targets.counting import Counted
 
 
 class Search:

@@ -10,24 +10,24 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from samplers import checkpoint as checkpoints
 from samplers.annealing.pilot import PILOT
-from samplers.counting import Counted, Tally
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.identity import POINTS, known
-from samplers.interrupt import deferred_interrupt
 from samplers.kernels import PreconditionedKernel
 from samplers.kernels.base import State
-from samplers.progress import Progress
+from samplers.runs import checkpoint as checkpoints
+from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.progress import Progress
+from samplers.runs.starts import Init
 from samplers.smoothing.denoisers import Denoiser, as_denoiser
 from samplers.smoothing.denoisers.base import Estimate
 from samplers.smoothing.jump import jumped
 from samplers.smoothing.measurement_chain import MeasurementChain, cost_of, starts
 from samplers.smoothing.measurements import Measured, Noisy
 from samplers.smoothing.walk import walker
-from samplers.starts import Init
 from samplers.version import versions
 from targets import Noise, Target
+from targets.counting import Counted, Tally
 
 FIRST = 8  # times as many steps at the first level, where the law is widest
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers import checkpoint as checkpoints
-from samplers.checks import check_target
 from samplers.draws import Cost, Draws, warn
+from samplers.draws.places import file_place
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
-from samplers.places import file_place
+from samplers.runs import checkpoint as checkpoints
+from samplers.runs.checks import check_target
+from samplers.runs.starts import Init, positions
 from samplers.smoothing.denoisers import Denoiser
 from samplers.smoothing.jump import Jump, check_jump
-from samplers.starts import Init, positions
 from targets import Gaussian, Noise, Target
 from targets.arguments import check_integer
 from targets.noise import as_noise

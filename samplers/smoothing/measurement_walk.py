@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.checks import check_target
 from samplers.draws import Cost
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State
 from samplers.kernels.base import Findings, check_kernel
+from samplers.runs.checks import check_target
 from samplers.smoothing.denoisers import Denoiser, as_denoiser
 from samplers.smoothing.jump import Jump, check_jump, jumped
 from samplers.smoothing.measurements import JointMeasurements

@@ -15,12 +15,12 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing import SMC
-from samplers.counting import Counted
 from samplers.draws import Cost, SamplingWarning
 from samplers.smoothing.concavity import threshold
 from samplers.smoothing.probes import concave_at, probed_threshold
 from samplers.smoothing.spread import DRAWS, Spread, enclosing_ball, hardest
 from targets import Target
+from targets.counting import Counted
 
 CONDITIONAL_ESS, MOVES = 0.7, 3
 SCORES, MOST_POINTS, FEWEST_POINTS = 50_000, 256, 16  # for Hessians

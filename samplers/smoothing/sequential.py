@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from samplers.runs.starts import Init
 from samplers.smoothing.measurement_chain import MeasurementChain
 from samplers.smoothing.measurements import NextMeasurement
-from samplers.starts import Init
 from targets import Noise, Target
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from samplers.draws.ties import kolmogorov
 from samplers.kernels import Kernel
 from samplers.testing.functions import Backend, as_kernel, name_of, rounded
 from samplers.testing.invariance import _generator, _need_sampler, check_alone
-from samplers.ties import kolmogorov
 from targets import Target
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.draws.ties import joined, slack, tied
 from samplers.kernels import Kernel, State
 from samplers.testing import statistics
 from samplers.testing.functions import Backend, as_kernel, name_of
 from samplers.testing.invariance import _generator, _need_sampler, check_alone, features
 from samplers.testing.sequential import LEVEL, Report, sequential
-from samplers.ties import joined, slack, tied
 from targets import Target
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy import special, stats
 from torch import Generator, Tensor
 
-from samplers.ties import joined
+from samplers.draws.ties import joined
 
 
 def two_sample(a: Tensor, b: Tensor, name: str, generator: Generator) -> dict[str, float]:
@@ -17,7 +17,7 @@ def two_sample(a: Tensor, b: Tensor, name: str, generator: Generator) -> dict[st
 
     Location and scale are van der Waerden's and Klotz's normal-score tests, nearly as sharp as tests of mean and
     variance on Gaussian data and valid on any; shape is Kolmogorov-Smirnov. Ties, and what only rounding tells apart
-    (`samplers.ties`), are broken at random. A NaN takes part as the largest, beside plus infinity.
+    (`samplers.draws.ties`), are broken at random. A NaN takes part as the largest, beside plus infinity.
     """
     n, m = len(a), len(b)
     pooled = torch.cat([a, b])

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
-from samplers.certificate import MOST_MISSED
 from samplers.compare.limits import Row, number
 from samplers.compare.table import COLUMNS
-from samplers.summary import HIGHEST_R_HAT
+from samplers.draws.certificate import MOST_MISSED
+from samplers.draws.summary import HIGHEST_R_HAT
 
 FEW_SEEDS, STANDARD_ERRORS, SHARE = 3, 2.0, 0.05
 GOOD_ENOUGH = {

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
-from samplers.certificate import MOST_MISSED
 from samplers.compare.limits import Row, beyond, divergences_limit, log_z_limit, number, r_hat_limit
 from samplers.compare.verdict import LOW_WEIGHT_ESS
-from samplers.summary import LEAST_ESS
+from samplers.draws.certificate import MOST_MISSED
+from samplers.draws.summary import LEAST_ESS
 
 
 def fault(name: str, runs: Sequence[Row]) -> str:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from samplers import estimates
 from samplers.compare.budget import evaluations
 from samplers.compare.facts import SCALARS, Facts
 from samplers.compare.names import label
 from samplers.compare.report.convergence import Curve, curve
 from samplers.compare.report.style import Look
-from samplers.draws import INDEPENDENT, PARTICLES, Draws
+from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
 
 if TYPE_CHECKING:
     from samplers.compare.comparison import Comparison

@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 
 from samplers.diffusion.networks.base import ControlNetwork, NetworkSpec
 from samplers.diffusion.networks.features import FourierFeatures
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 from targets import PairwiseMRF, RelaxedMRF
 from targets._lattice import check_edges, degrees, incidence
 from targets.arguments import as_double, check_integer

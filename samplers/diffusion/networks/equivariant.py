@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 
 from samplers.diffusion.networks.base import ControlNetwork, NetworkSpec
 from samplers.diffusion.networks.features import FourierFeatures
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 from targets.arguments import check_integer
 from targets.zero_mean import ZeroMean
 

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.diffusion.networks.features import FourierFeatures
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 
 FEATURES = 16
 

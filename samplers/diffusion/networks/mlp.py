@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from samplers.diffusion.networks.base import ControlNetwork, Coordinates, NetworkSpec
 from samplers.diffusion.networks.features import FourierFeatures
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 from targets.arguments import check_integer
 
 FEW_COORDINATES, MANY_COORDINATES = 4, 256

@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.counting import Counted
 from targets import Noise, Target
+from targets.counting import Counted
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.counting import Counted
 from samplers.draws import Cost
+from samplers.runs.starts import positions
 from samplers.smoothing.denoisers.base import Denoiser, Estimate, inner
 from samplers.smoothing.denoisers.network import DenoisingNetwork
 from samplers.smoothing.denoisers.training import Plan, Training, on_draws, on_energy
-from samplers.starts import positions
 from targets import CorrelatedNoise, IsotropicNoise, Noise, Target
 from targets.arguments import as_double, check_integer, cholesky, positive
+from targets.counting import Counted
 
 
 @dataclass(frozen=True, eq=False)

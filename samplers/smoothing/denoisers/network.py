@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.linear import Linear
+from samplers.networks.linear import Linear
 
 FREQUENCIES = 8
 

@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.counting import Counted
 from samplers.smoothing.denoisers.base import Denoiser, Estimate, inner
 from samplers.smoothing.denoisers.grid import MOST, Grid, find_box, refine, tabulate
 from samplers.smoothing.denoisers.laid import MORE, OPEN, POINTS, Laid, Turned, around
 from samplers.smoothing.denoisers.lattice import Separable, Weights, whole
 from targets import Noise, Target
 from targets.arguments import as_double, check_integer, positive
+from targets.counting import Counted
 
 FINE = 2.5  # standard deviations of the noise over the spacing, from which on the grid serves
 ROWS = 1 << 22  # numbers held at once

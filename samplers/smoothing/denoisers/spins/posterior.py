@@ -15,10 +15,10 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.counting import Counted
 from samplers.kernels import _choices
 from samplers.smoothing.denoisers.base import Denoiser, count, inner
 from targets import MRFNoise, Noise, PairwiseMRF, Target
+from targets.counting import Counted
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from samplers import smaller_steps
-from samplers.moments import RunningMoments
+from samplers.adaptation import smaller_steps
+from samplers.draws.moments import RunningMoments
 
 if TYPE_CHECKING:
     from samplers.kernels.base import State
@@ -33,9 +33,10 @@ class Warmup:
     and length alone.
 
     Where the step size has fallen so far that a trajectory takes 128 leapfrogs, it is asked whether smaller steps help
-    at all (`samplers.smaller_steps`). Where they do not, `jumps` is true: trajectories are held to 32 leapfrogs, so
-    that the step size that is then found is that of the distance which the density lets through; a trajectory length
-    that was given stays, and the step size is held where it is. Each window of the mass matrix asks again.
+    at all (`samplers.adaptation.smaller_steps`). Where they do not, `jumps` is true: trajectories are held to 32
+    leapfrogs, so that the step size that is then found is that of the distance which the density lets through; a
+    trajectory length that was given stays, and the step size is held where it is. Each window of the mass matrix asks
+    again.
     """
 
     remarks: tuple[str, ...] = ()  # what the run is to say at its end of what was found here

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from samplers.gradient_check import check_gradient
+from samplers.runs.gradient_check import check_gradient
 
 SUITED = (
     "RandomWalkMetropolis or MALA suit such a density, or parameters without walls (targets.Interval, targets.Positive "

@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from samplers import estimates
-from samplers.draws import Draws, LogZ
+from samplers.draws import Draws, LogZ, estimates
 
 MOST_DRAWS = 200_000  # that are looked at
 SCALARS = 32  # whose effective sample sizes are asked for

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Draws
-from samplers.ties import ULPS, precision, tied
+from samplers.draws.ties import ULPS, precision, tied
 from targets import Target
 
 FALSE_ALARM = 1e-4  # of calling a coordinate stuck that only happened not to change

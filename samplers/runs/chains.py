@@ -2,7 +2,7 @@
 
 A run is a sequence of steps t = 0 .. warmup + draws * thin - 1. Everything it depends on besides its arguments (the
 chains' state, the generator, what warmup has learned, the counters) is in the fields of `Run`, which a checkpoint
-keeps (`samplers.chain_checkpoint`), so that a run that stops after any step continues to the same bits.
+keeps (`samplers.runs.chain_checkpoint`), so that a run that stops after any step continues to the same bits.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator
 
-from samplers.chain_checkpoint import ChainCheckpoint
-from samplers.checkpoint import check_begun, of_target, plain
-from samplers.complaints import remarks
-from samplers.counting import Counted, Tally
+from samplers.adaptation.pathfinder import MOST_DIM as pathfinder_dim
+from samplers.adaptation.pathfinder import pathfinder
 from samplers.draws import Cost, Draws, SamplingWarning
-from samplers.interrupt import deferred_interrupt
-from samplers.pathfinder import MOST_DIM as pathfinder_dim
-from samplers.pathfinder import pathfinder
-from samplers.places import file_place, folder_place
-from samplers.precision import lost_digits
-from samplers.progress import Progress
-from samplers.recorder import Recorder
-from samplers.slow import widened
-from samplers.starts import START_ATTEMPTS, Init, brief, check_starts, finite_starts
+from samplers.draws.places import file_place, folder_place
+from samplers.draws.slow import widened
+from samplers.runs.chain_checkpoint import ChainCheckpoint
+from samplers.runs.checkpoint import check_begun, of_target, plain
+from samplers.runs.complaints import remarks
+from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.precision import lost_digits
+from samplers.runs.progress import Progress
+from samplers.runs.recorder import Recorder
+from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts
 from samplers.version import versions
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import brief, check_integer
+from targets.counting import Counted, Tally
 
 if TYPE_CHECKING:
     from samplers.kernels.base import Info, Kernel, State

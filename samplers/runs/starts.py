@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from targets import DiscreteTarget, Target
+from targets.arguments import brief
 from targets.linear_algebra import failures_raised, is_failure
 
 if TYPE_CHECKING:
@@ -68,10 +69,3 @@ def _failure(target: Target | None, x: Tensor) -> str:
     except Exception as error:
         return f"; {type(error).__name__}: {str(error).splitlines()[0]}" if is_failure(error) else ""
     return ""
-
-
-def brief(values: Any) -> str:
-    """The first eight numbers, for messages."""
-    listed = values.tolist() if isinstance(values, Tensor) else list(values)
-    shown = ", ".join(f"{value:.6g}" for value in listed[:8])
-    return f"[{shown}{', ...' if len(listed) > 8 else ''}]"

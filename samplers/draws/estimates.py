@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from samplers import records
-from samplers.ties import joined_draws
+from samplers.draws import records
+from samplers.draws.ties import joined_draws
 from targets import Variable
 
 if TYPE_CHECKING:

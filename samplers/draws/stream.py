@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samplers import records
-from samplers.draws import Cost, Draws
+from samplers.draws import Cost, Draws, records
 from targets import Target
 
 BLOCK_BYTES = 64 * 2**20

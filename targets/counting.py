@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from targets import Target
+from targets.base import Target
 
 
 @dataclass

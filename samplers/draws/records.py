@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from samplers.moments import RunningMoments
-from samplers.places import file_place
+from samplers.draws.moments import RunningMoments
+from samplers.draws.places import file_place
 from targets import Variable
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Generator, Tensor
 
-from samplers import records
-from samplers.certificate import Certificate
-from samplers.counting import Counted
-from samplers.moments import RunningMoments
-from samplers.ties import slack, tied
+from samplers.draws import records
+from samplers.draws.certificate import Certificate
+from samplers.draws.moments import RunningMoments
+from samplers.draws.ties import slack, tied
 from targets import Target, Variable
+from targets.counting import Counted
 from targets.sampling_warning import SamplingWarning as SamplingWarning
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Draws:
 
     @cached_property
     def certificate(self) -> Certificate:
-        """What searches that share nothing with the sampler say of the draws, and of log Z (`samplers.certificate`).
+        """What searches that share nothing with the sampler say of the draws and of log Z: a `samplers.Certificate`.
 
         Samplers that state log Z and begin with a pilot make it at the end of their run, and count what it takes; else
         it is made when it is first asked for, by some ten to a hundred thousand evaluations that no cost counts.
@@ -219,7 +219,7 @@ class Draws:
 
     def summary(self, **kwargs: Any) -> pd.DataFrame:
         """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad."""
-        from samplers.summary import summarise
+        from samplers.draws.summary import summarise
 
         return summarise(self, **kwargs)
 
@@ -232,7 +232,7 @@ class Draws:
         """Read what `save` wrote, or the folder of a streamed run; `target` gives the names back their meaning."""
         path = Path(path)
         if path.is_dir():
-            from samplers.stream import open_stream
+            from samplers.draws.stream import open_stream
 
             return open_stream(path, target)
         return cls._from_datasets(records.read(path), target)

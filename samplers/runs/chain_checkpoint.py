@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from samplers import checkpoint as checkpoints
-from samplers.counting import Counted, Tally
 from samplers.identity import Known, Watched, known
+from samplers.runs import checkpoint as checkpoints
+from targets.counting import Counted, Tally
 
 if TYPE_CHECKING:
-    from samplers.chains import Run
+    from samplers.runs.chains import Run
 
 
 class ChainCheckpoint:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from samplers import estimates
-from samplers.draws import INDEPENDENT, PARTICLES, Draws, warn
+from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates, warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +38,7 @@ def summarise(draws: Draws, **kwargs: Any) -> pd.DataFrame:
 
 def complaints(draws: Draws, table: pd.DataFrame) -> list[str]:
     """What a reader must know before trusting draws, whose diagnostics are in the table, not rounded."""
-    from samplers.still import still
+    from samplers.draws.still import still
 
     found = []
     chains, count = draws.x.shape[:2]

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Cost, Draws
-from samplers.moments import RunningMoments
-from samplers.stream import Stream, StreamedDraws
+from samplers.draws.moments import RunningMoments
+from samplers.draws.stream import Stream, StreamedDraws
 from targets import Target
 
 if TYPE_CHECKING:
-    from samplers.chains import Plan
     from samplers.kernels.base import Info, State
+    from samplers.runs.chains import Plan
 
 STATISTICS = ("acceptance_rate", "diverging", "energy", "n_steps")
 

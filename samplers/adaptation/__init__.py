@@ -1,0 +1,1 @@
+"""What a run finds before its first draw: where to start, step size, mass matrix, trajectory length."""

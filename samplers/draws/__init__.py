@@ -1,0 +1,25 @@
+"""What every sampler returns: draws, the normalising constant, the cost; and what is estimated and said of them."""
+
+from samplers.draws.draws import (
+    INDEPENDENT,
+    PARTICLES,
+    Cost,
+    Draws,
+    LogZ,
+    Sampler,
+    SamplingWarning,
+    largest_pareto_k,
+    warn,
+)
+
+__all__ = (
+    "INDEPENDENT",
+    "PARTICLES",
+    "Cost",
+    "Draws",
+    "LogZ",
+    "Sampler",
+    "SamplingWarning",
+    "largest_pareto_k",
+    "warn",
+)

@@ -1,0 +1,1 @@
+"""What learned parts are made of."""

@@ -1,0 +1,1 @@
+"""A run: the loop over steps, where it starts, what it counts, saves, shows and says."""
