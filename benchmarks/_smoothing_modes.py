@@ -16,8 +16,8 @@ from torch import Generator, Tensor
 
 import samplers
 import targets
+from samplers.denoisers import InnerSMC, Quadrature
 from samplers.diagnostics import sliced_kolmogorov
-from samplers.smoothing.denoisers import InnerSMC, Quadrature
 
 DIMS = (2, 8, 32, 128)
 FEW = 8

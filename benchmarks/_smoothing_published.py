@@ -15,8 +15,8 @@ from torch import Generator, Tensor
 
 import samplers
 import targets
+from samplers.denoisers import InnerChains, InnerSMC
 from samplers.diagnostics import mmd_squared, sliced_kolmogorov
-from samplers.smoothing.denoisers import InnerChains, InnerSMC
 
 DRAWS = 4096
 SEED = 1

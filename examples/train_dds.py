@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import samplers
 import targets
-from samplers.diffusion.simulation import simulate
+from samplers.path_measures.simulation import simulate
 
 PATHS = 1500
 

@@ -11,9 +11,9 @@ from annealing_cases import F64, gaussian
 import targets
 from samplers import Draws, LogZ, SamplingWarning
 from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, Fitted, NetworkSpec, ResidualMLP
-from samplers.diffusion.networks import ControlNetwork, FourierFeatures
-from samplers.diffusion.simulation import simulate_backward
+from samplers.networks import ControlNetwork, FourierFeatures
 from samplers.networks.linear import Linear
+from samplers.path_measures.simulation import simulate_backward
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
 

@@ -15,10 +15,10 @@ from samplers import Draws
 from samplers.annealing.cloud import Cloud
 from samplers.diffusion import SubTrajectoryBalance, pieces, simulation
 from samplers.diffusion.controlled_langevin import LangevinMeasure
-from samplers.diffusion.path_measure import PathMeasure
-from samplers.diffusion.prior import GaussianPrior
-from samplers.diffusion.processes import VP
-from samplers.diffusion.simulation import increments, simulate
+from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.prior import GaussianPrior
+from samplers.path_measures.simulation import increments, simulate
+from samplers.processes.linear import VP
 from targets.affine import Affine
 
 BUGS = {}

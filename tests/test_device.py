@@ -9,12 +9,12 @@ from kernels import ALL, diagonal_metric
 import targets
 from samplers import CMCD, DDS, DIS, HMC, MALA, MCD, PIS, SCLD, ULA, RiemannianLangevin
 from samplers.diffusion import SubTrajectoryBalance
-from samplers.diffusion.networks.flow import FlowNetwork
 from samplers.diffusion.objectives import LogVariance
-from samplers.diffusion.simulation import increments, simulate, simulate_backward
 from samplers.diffusion.space import Space
 from samplers.draws.moments import RunningMoments
 from samplers.kernels import RegionalHMC
+from samplers.networks.flow import FlowNetwork
+from samplers.path_measures.simulation import increments, simulate, simulate_backward
 from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
 
 KERNELS = ALL | {"Riemannian, adjusted": RiemannianLangevin(diagonal_metric, 0.1)}

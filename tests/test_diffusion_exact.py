@@ -34,10 +34,10 @@ from torch.distributions import Normal
 import targets
 from samplers import SamplingWarning
 from samplers.diffusion import CMCD, MCD, Evaluation, SubTrajectoryBalance, Training
-from samplers.diffusion.evaluation import evaluate_weights, weigh
-from samplers.diffusion.path_measure import Points
-from samplers.diffusion.pieces import simulate_pieces
-from samplers.diffusion.simulation import evaluate, increments, simulate, simulate_backward
+from samplers.path_measures.base import Points
+from samplers.path_measures.evaluation import evaluate_weights, weigh
+from samplers.path_measures.simulation import evaluate, increments, simulate, simulate_backward
+from samplers.path_measures.subtrajectories import simulate_pieces
 from samplers.testing import check_unbiased_z
 
 PLAIN = [(name, where, False) for name in METHODS for where in TARGETS if name != "SCLD"]

@@ -34,11 +34,11 @@ from samplers.diffusion import (
     fit,
     training,
 )
-from samplers.diffusion.prior import MixturePrior
 from samplers.diffusion.replay import Buffer
 from samplers.diffusion.space import find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
+from samplers.path_measures.prior import MixturePrior
 from samplers.registry import SAMPLERS, sampler
 from targets.mixture_product import MixtureProduct
 

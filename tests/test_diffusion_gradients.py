@@ -33,14 +33,14 @@ from samplers.diffusion import (
 )
 from samplers.diffusion import adjoint as adjoint_module
 from samplers.diffusion.adjoint import adjoint
-from samplers.diffusion.control import Control
 from samplers.diffusion.controlled_langevin import LangevinMeasure
 from samplers.diffusion.gradient import accumulate, through_paths
-from samplers.diffusion.networks.flow import FlowNetwork
-from samplers.diffusion.path_measure import Points
 from samplers.diffusion.reference import ReferenceMeasure
-from samplers.diffusion.simulation import evaluate, increments, simulate
 from samplers.diffusion.space import find_space
+from samplers.networks.flow import FlowNetwork
+from samplers.path_measures.base import Points
+from samplers.path_measures.control import Control
+from samplers.path_measures.simulation import evaluate, increments, simulate
 
 PATHS, STEPS = 10, 5
 LOG_Z = 0.7

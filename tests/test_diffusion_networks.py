@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import targets
-from samplers.diffusion.control import LONGEST_PULL, Control
-from samplers.diffusion.networks.base import ControlNetwork, NetworkSpec
-from samplers.diffusion.networks.cliques import AtNeighbours, CliqueNetwork, _graph
-from samplers.diffusion.networks.equivariant import EquivariantNetwork
-from samplers.diffusion.networks.features import FourierFeatures
-from samplers.diffusion.networks.mlp import ResidualMLP
+from samplers.networks.base import ControlNetwork, NetworkSpec
+from samplers.networks.cliques import AtNeighbours, CliqueNetwork, _graph
+from samplers.networks.equivariant import EquivariantNetwork
+from samplers.networks.features import FourierFeatures
 from samplers.networks.linear import Linear
+from samplers.networks.mlp import ResidualMLP
+from samplers.path_measures.control import LONGEST_PULL, Control
 
 F64 = torch.float64
 TORUS = targets.Ising((4, 5), 0.4, 0.3)

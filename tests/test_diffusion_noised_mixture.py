@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import targets
-from samplers.diffusion.noised_mixture import noised, on_its_way
+from samplers.path_measures.noised_mixture import noised, on_its_way
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
 

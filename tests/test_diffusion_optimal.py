@@ -8,7 +8,7 @@ import torch
 import targets
 from samplers import DDS, DIS, PIS, SamplingWarning
 from samplers.diffusion import KL, LogVariance, Training
-from samplers.diffusion.simulation import simulate
+from samplers.path_measures.simulation import simulate
 
 MEAN, SCALE = torch.tensor([0.6, -0.4]), torch.tensor([0.6, 0.8])
 TARGET = targets.Gaussian(MEAN, SCALE, name="a Gaussian elsewhere")

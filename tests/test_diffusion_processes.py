@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from samplers.diffusion import grids
-from samplers.diffusion.processes import VE, VP, Brownian, OrnsteinUhlenbeck, SubVP
+from samplers.processes import grids
+from samplers.processes.linear import VE, VP, Brownian, OrnsteinUhlenbeck, SubVP
 from targets.noise import CorrelatedNoise, IsotropicNoise
 
 F64 = torch.float64

@@ -8,9 +8,9 @@ import torch
 
 import targets
 from samplers import MALA, ULA, Draws, SamplingWarning
+from samplers.denoisers import ClosedForm, Estimate
+from samplers.denoisers.inner_smc import InnerSMC
 from samplers.smoothing import SLIPS, SequentialMultimeasurement
-from samplers.smoothing.denoisers import ClosedForm, Estimate
-from samplers.smoothing.denoisers.inner_smc import InnerSMC
 from samplers.testing import statistics
 
 MEANS = torch.tensor([[-2.0, 0.5], [1.5, -1.0], [0.0, 2.0]], dtype=torch.float64)

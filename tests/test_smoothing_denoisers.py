@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 import targets
-from samplers.smoothing.denoisers import (
+from samplers.denoisers import (
     Auto,
     ClosedForm,
     Denoiser,
@@ -17,8 +17,8 @@ from samplers.smoothing.denoisers import (
     as_denoiser,
     default_denoiser,
 )
-from samplers.smoothing.denoisers.base import UntrustedEstimate, stein_corrected
-from samplers.smoothing.denoisers.grid import NoGrid, find_box
+from samplers.denoisers.base import UntrustedEstimate, stein_corrected
+from samplers.denoisers.grid import NoGrid, find_box
 from samplers.smoothing.measurements import Noisy
 from targets import CorrelatedNoise, IsotropicNoise
 from targets.counting import Counted
@@ -328,7 +328,7 @@ def test_importance_counts_log_densities_and_scores():
 
 
 def test_rows_are_answered_in_parts_that_fit(monkeypatch):
-    monkeypatch.setattr("samplers.smoothing.denoisers.importance.ROWS", 128 * 2 * 3)
+    monkeypatch.setattr("samplers.denoisers.importance.ROWS", 128 * 2 * 3)
     sizes = []
 
     class Watched(targets.Target):

@@ -11,6 +11,7 @@ import torch
 from scipy import integrate, stats
 
 import targets
+from samplers.denoisers import ClosedForm, Denoiser, Estimate
 from samplers.smoothing.concavity import (
     hessian,
     joint_condition_number,
@@ -21,7 +22,6 @@ from samplers.smoothing.concavity import (
     threshold,
     zeta,
 )
-from samplers.smoothing.denoisers import ClosedForm, Denoiser, Estimate
 from samplers.smoothing.measurements import JointMeasurements, NextMeasurement, Noisy
 from targets.noise import CorrelatedNoise, IsotropicNoise
 

@@ -7,12 +7,12 @@ import torch
 
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis
+from samplers.denoisers import ClosedForm
+from samplers.denoisers.inner_base import RowBase, RowPosterior, posterior_draws
+from samplers.denoisers.inner_chains import InnerChains
+from samplers.denoisers.inner_smc import InnerSMC
+from samplers.denoisers.inner_tuning import ByScores
 from samplers.smoothing import GivenMeasurements
-from samplers.smoothing.denoisers import ClosedForm
-from samplers.smoothing.denoisers.inner_base import RowBase, RowPosterior, posterior_draws
-from samplers.smoothing.denoisers.inner_chains import InnerChains
-from samplers.smoothing.denoisers.inner_smc import InnerSMC
-from samplers.smoothing.denoisers.inner_tuning import ByScores
 from samplers.smoothing.resampled import ResampledProposals
 from samplers.testing import check_invariance, check_moves, check_reversible
 from samplers.testing.statistics import two_sample

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import targets
-from samplers.smoothing.denoisers import ClosedForm, Denoiser, Estimate, Learned
-from samplers.smoothing.denoisers.network import DenoisingNetwork
+from samplers.denoisers import ClosedForm, Denoiser, Estimate, Learned
+from samplers.denoisers.network import DenoisingNetwork
 from samplers.smoothing.measurements import Noisy
 from targets import CorrelatedNoise, IsotropicNoise
 

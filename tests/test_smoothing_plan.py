@@ -7,8 +7,8 @@ import torch
 
 import samplers
 import targets
+from samplers.denoisers import ClosedForm
 from samplers.smoothing.concavity import hessian, jump_error, threshold
-from samplers.smoothing.denoisers import ClosedForm
 from samplers.smoothing.measurements import Noisy
 from samplers.smoothing.pilot import hessians, independent_parts
 from samplers.smoothing.plan import FEWEST, MOST, plan

@@ -7,12 +7,9 @@ from every_outcome import Forced, outcomes_of
 
 import targets
 from samplers import MALA
-from samplers.kernels import Kernel, evaluate
-from samplers.kernels.metropolis import always
-from samplers.smoothing import GivenMeasurements, Noisy, WalkJump
-from samplers.smoothing.denoisers import default_denoiser
-from samplers.smoothing.denoisers.base import UntrustedEstimate, inner
-from samplers.smoothing.denoisers.spins import (
+from samplers.denoisers import default_denoiser
+from samplers.denoisers.base import UntrustedEstimate, inner
+from samplers.denoisers.spins import (
     TAP,
     BeliefPropagation,
     Enumeration,
@@ -22,7 +19,10 @@ from samplers.smoothing.denoisers.spins import (
     TransferMatrix,
     default_spin_denoiser,
 )
-from samplers.smoothing.denoisers.spins.posterior import SpinPosterior, independent_spins
+from samplers.denoisers.spins.posterior import SpinPosterior, independent_spins
+from samplers.kernels import Kernel, evaluate
+from samplers.kernels.metropolis import always
+from samplers.smoothing import GivenMeasurements, Noisy, WalkJump
 from samplers.testing import check_invariance, check_reversible, check_stationary, transition_matrix
 from targets import CorrelatedNoise, IsotropicNoise, MRFNoise
 from targets.base import differentiate

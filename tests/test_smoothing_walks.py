@@ -7,8 +7,8 @@ import torch
 
 import targets
 from samplers import HMC, MALA, SamplingWarning, UnderdampedLangevin
+from samplers.denoisers import ClosedForm, Denoiser, Estimate
 from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
-from samplers.smoothing.denoisers import ClosedForm, Denoiser, Estimate
 from samplers.testing import check_invariance, check_moves, check_reversible
 
 MEANS = torch.tensor([[-2.0, 0.5], [1.5, -1.0], [0.0, 2.0]], dtype=torch.float64)
@@ -256,7 +256,7 @@ class Blind(Denoiser):
 
 
 def test_a_denoiser_that_does_not_believe_itself_stops_the_run():
-    from samplers.smoothing.denoisers.base import UntrustedEstimate
+    from samplers.denoisers.base import UntrustedEstimate
 
     with pytest.raises(UntrustedEstimate, match=r"Blind does not believe 100% of its estimates of E\[X \| y\]"):
         WalkJump(sigma=1.0, denoiser=Blind()).sample(mixture(), chains=2, draws=2, warmup=0)

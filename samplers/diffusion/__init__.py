@@ -3,12 +3,10 @@
 from samplers.diffusion.cmcd import CMCD
 from samplers.diffusion.dds import DDS
 from samplers.diffusion.dis import DIS
-from samplers.diffusion.evaluation import Evaluation
 from samplers.diffusion.files import load
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.mcd import MCD
 from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.networks import CliqueNetwork, EquivariantNetwork, NetworkSpec, ResidualMLP
 from samplers.diffusion.objectives import (
     KL,
     ForwardKL,
@@ -22,6 +20,8 @@ from samplers.diffusion.pis import PIS
 from samplers.diffusion.replay import Replay
 from samplers.diffusion.scld import SCLD
 from samplers.diffusion.training import Training
+from samplers.networks import CliqueNetwork, EquivariantNetwork, NetworkSpec, ResidualMLP
+from samplers.path_measures.evaluation import Evaluation
 
 __all__ = [
     "CMCD",

@@ -19,9 +19,9 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.reference import ReferenceMeasure
-from samplers.diffusion.simulation import evaluate
+from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.simulation import evaluate
 from targets import Target
 
 STRETCHES = 64  # of a path; the states between their ends are forgotten, and found again on the way back

@@ -14,8 +14,8 @@ from samplers.diffusion.controlled_langevin import LangevinMeasure
 from samplers.diffusion.langevin_tuning import tune_steps
 from samplers.diffusion.method import LearnedSampler
 from samplers.diffusion.objectives import KL
-from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.space import Space
+from samplers.path_measures.base import PathMeasure
 from targets import Target
 
 

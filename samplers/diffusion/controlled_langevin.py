@@ -18,10 +18,10 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.diffusion.control import Control, clip_norm
-from samplers.diffusion.networks import NetworkSpec
-from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table, log_det
-from samplers.diffusion.prior import Prior
+from samplers.networks import NetworkSpec
+from samplers.path_measures.base import PathMeasure, Points, Step, Table, log_det
+from samplers.path_measures.control import Control, clip_norm
+from samplers.path_measures.prior import Prior
 
 LONGEST = 3.0
 

@@ -14,11 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Generator
 
-from samplers.diffusion import grids
-from samplers.diffusion.processes import OrnsteinUhlenbeck
 from samplers.diffusion.reference import Coefficients, ReferenceMeasure
 from samplers.diffusion.reference_sampler import ReferenceSampler, noise_of, start_of
 from samplers.diffusion.space import Space
+from samplers.processes import grids
+from samplers.processes.linear import OrnsteinUhlenbeck
 from targets import Target
 from targets.arguments import positive
 

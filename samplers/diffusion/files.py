@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator
 
-from samplers.diffusion.networks.flow import FlowNetwork
 from samplers.diffusion.record import pack_space, probes, unpack_space
 from samplers.draws import Cost
 from samplers.identity import Known, known
+from samplers.networks.flow import FlowNetwork
 from samplers.runs import checkpoint as checkpoints
 from targets import Target
 
@@ -51,8 +51,8 @@ def load(path: str | Path, target: Target) -> Fitted:
 
     Raises FileNotFoundError, and ValueError for another file and for another target.
     """
-    from samplers.diffusion.evaluation import Evaluation
     from samplers.diffusion.fitted import Fitted
+    from samplers.path_measures.evaluation import Evaluation
 
     path = Path(path)
     if not path.exists():

@@ -13,7 +13,6 @@ from torch import Generator
 
 from samplers.diffusion import distributed
 from samplers.diffusion.fitted import Fitted
-from samplers.diffusion.networks.flow import FlowNetwork
 from samplers.diffusion.objectives import ForwardKL, SubTrajectoryBalance
 from samplers.diffusion.record import Record
 from samplers.diffusion.space import Space, check_width, find_space
@@ -21,6 +20,7 @@ from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.draws import Cost, SamplingWarning
 from samplers.draws.places import file_place
+from samplers.networks.flow import FlowNetwork
 from samplers.runs.checkpoint import save_quietly
 from samplers.runs.checks import check_continuous
 from samplers.runs.interrupt import deferred_interrupt

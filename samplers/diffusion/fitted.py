@@ -15,16 +15,16 @@ from torch import Generator, Tensor, nn
 from samplers.annealing.evidence import estimate
 from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
-from samplers.diffusion.evaluation import Evaluation, evaluate_weights, weigh
-from samplers.diffusion.path_measure import PathMeasure
-from samplers.diffusion.pieces import Moves, simulate_pieces
 from samplers.diffusion.record import probes
-from samplers.diffusion.simulation import simulate, simulate_backward
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
 from samplers.draws.places import file_place
 from samplers.draws.weighted import FAMILY
 from samplers.identity import known
+from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.evaluation import Evaluation, evaluate_weights, weigh
+from samplers.path_measures.simulation import simulate, simulate_backward
+from samplers.path_measures.subtrajectories import Moves, simulate_pieces
 from samplers.runs.precision import lost_digits
 from samplers.scouts.certify import FANS
 from samplers.scouts.regions import Regions

@@ -10,8 +10,8 @@ from torch import Generator, Tensor
 from torch.utils.checkpoint import checkpoint
 
 from samplers.diffusion.objectives import KL, Objective
-from samplers.diffusion.path_measure import PathMeasure, Points
-from samplers.diffusion.simulation import Paths, evaluate, increments
+from samplers.path_measures.base import PathMeasure, Points
+from samplers.path_measures.simulation import Paths, evaluate, increments
 from targets import Target
 
 BLOCK = 4096  # states evaluated at a time with their graph: small enough for a CPU's cache

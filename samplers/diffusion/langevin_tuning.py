@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.diffusion.controlled_langevin import LangevinMeasure
-from samplers.diffusion.evaluation import lower_bound
-from samplers.diffusion.simulation import simulate
+from samplers.path_measures.evaluation import lower_bound
+from samplers.path_measures.simulation import simulate
 from targets import Target
 
 PATHS = 256

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Generator
 
-from samplers.diffusion.networks import NetworkSpec, ResidualMLP
 from samplers.diffusion.objectives import KL, LogVariance, Objective
-from samplers.diffusion.path_measure import PathMeasure
 from samplers.diffusion.space import PriorChoice, Space
 from samplers.diffusion.training import Training
 from samplers.draws import Draws
+from samplers.networks import NetworkSpec, ResidualMLP
+from samplers.path_measures.base import PathMeasure
 from targets import Target
 from targets.arguments import check_integer
 

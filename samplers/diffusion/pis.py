@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
-from samplers.diffusion import grids
-from samplers.diffusion.prior import GaussianPrior
-from samplers.diffusion.processes import Brownian
 from samplers.diffusion.reference import Coefficients, ReferenceMeasure
 from samplers.diffusion.reference_sampler import ReferenceSampler
 from samplers.diffusion.space import Space
+from samplers.path_measures.prior import GaussianPrior
+from samplers.processes import grids
+from samplers.processes.linear import Brownian
 from targets import Target
 from targets.arguments import positive
 

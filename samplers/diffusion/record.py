@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from samplers.diffusion import distributed
-from samplers.diffusion.evaluation import Evaluation
 from samplers.diffusion.space import Space
 from samplers.diffusion.training import Run
 from samplers.identity import known
+from samplers.path_measures.evaluation import Evaluation
 from samplers.runs import checkpoint as checkpoints
 from targets import GaussianMixture, Target
 from targets.counting import Tally

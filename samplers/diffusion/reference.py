@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.diffusion.control import Control, clip_norm
-from samplers.diffusion.networks import NetworkSpec
-from samplers.diffusion.noised_mixture import NoisedMixture, NoisedProduct
-from samplers.diffusion.path_measure import PathMeasure, Points, Step, Table, log_det
-from samplers.diffusion.prior import Prior
+from samplers.networks import NetworkSpec
+from samplers.path_measures.base import PathMeasure, Points, Step, Table, log_det
+from samplers.path_measures.control import Control, clip_norm
+from samplers.path_measures.noised_mixture import NoisedMixture, NoisedProduct
+from samplers.path_measures.prior import Prior
 
 
 @dataclass(frozen=True, eq=False)

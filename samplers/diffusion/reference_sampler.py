@@ -8,14 +8,14 @@ from typing import Literal
 
 from torch import Generator, Tensor
 
-from samplers.diffusion.evaluation import lower_bound
 from samplers.diffusion.method import LearnedSampler
-from samplers.diffusion.noised_mixture import NoisedMixture, NoisedProduct, noised, on_its_way
-from samplers.diffusion.path_measure import PathMeasure
-from samplers.diffusion.prior import GaussianPrior, Prior, fixed_prior
 from samplers.diffusion.reference import Coefficients, ReferenceMeasure
-from samplers.diffusion.simulation import simulate
 from samplers.diffusion.space import Space
+from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.evaluation import lower_bound
+from samplers.path_measures.noised_mixture import NoisedMixture, NoisedProduct, noised, on_its_way
+from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior
+from samplers.path_measures.simulation import simulate
 from targets import GaussianMixture, Target
 from targets.mixture_product import MixtureProduct
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers.diffusion.path_measure import PathMeasure
-from samplers.diffusion.simulation import simulate_backward
 from samplers.kernels import MALA
+from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.simulation import simulate_backward
 from targets import Target
 from targets.arguments import check_integer, positive
 

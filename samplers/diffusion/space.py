@@ -23,11 +23,11 @@ from samplers.annealing.mixture_fit import fit_gaussian
 from samplers.annealing.pilot import find_base
 from samplers.diffusion.laplace import laplace
 from samplers.diffusion.mixture_refinement import refine
-from samplers.diffusion.networks.base import Coordinates
-from samplers.diffusion.prior import GaussianPrior, Prior, fixed_prior
 from samplers.diffusion.product_refinement import refine_product
 from samplers.draws import SamplingWarning
 from samplers.kernels import HMC
+from samplers.networks.base import Coordinates
+from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior
 from targets import Gaussian, GaussianMixture, Target
 from targets.affine import Affine
 from targets.counting import Counted

@@ -12,15 +12,15 @@ from torch import Generator, Tensor
 
 from samplers.annealing.evidence import log_mean_exp
 from samplers.diffusion import distributed
-from samplers.diffusion.evaluation import Evaluation, effective_share
 from samplers.diffusion.gradient import accumulate, through_paths
 from samplers.diffusion.objectives import KL, ForwardKL, Objective
-from samplers.diffusion.path_measure import PathMeasure
-from samplers.diffusion.pieces import Moves, simulate_pieces
-from samplers.diffusion.prior import FixedPrior
 from samplers.diffusion.replay import Buffer, Replay
-from samplers.diffusion.simulation import joined, simulate, simulate_backward
 from samplers.diffusion.witnesses import Witnesses
+from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.evaluation import Evaluation, effective_share
+from samplers.path_measures.prior import FixedPrior
+from samplers.path_measures.simulation import joined, simulate, simulate_backward
+from samplers.path_measures.subtrajectories import Moves, simulate_pieces
 from targets import Target
 from targets.arguments import check_integer, not_negative, positive
 

@@ -11,6 +11,8 @@ from typing import Any
 from torch import Generator, Tensor
 
 from samplers.annealing.pilot import PILOT
+from samplers.denoisers import Denoiser, as_denoiser
+from samplers.denoisers.base import Estimate
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.identity import POINTS, known
 from samplers.kernels import PreconditionedKernel
@@ -19,8 +21,6 @@ from samplers.runs import checkpoint as checkpoints
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.progress import Progress
 from samplers.runs.starts import Init
-from samplers.smoothing.denoisers import Denoiser, as_denoiser
-from samplers.smoothing.denoisers.base import Estimate
 from samplers.smoothing.jump import jumped
 from samplers.smoothing.measurement_chain import MeasurementChain, cost_of, starts
 from samplers.smoothing.measurements import Measured, Noisy

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.denoisers.base import inner
+from samplers.denoisers.spins import MRFShaped
 from samplers.draws import Cost
 from samplers.kernels import MALA, Info, Kernel, State
 from samplers.kernels.base import evaluate
 from samplers.kernels.metropolis import always
-from samplers.smoothing.denoisers.base import inner
-from samplers.smoothing.denoisers.spins import MRFShaped
 from samplers.smoothing.given import GivenMeasurements
 from samplers.smoothing.resampled import ResampledProposals
 from targets import PairwiseMRF, Target

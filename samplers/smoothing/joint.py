@@ -26,7 +26,7 @@ class JointMultimeasurement(MeasurementWalk):
     condition number is 1 + m var / sigma^2. See SequentialMultimeasurement.
     kernel: of the walk, which moves in units of the noise (`samplers.smoothing.walk`) unless it has a mass matrix;
     None is HMC with a step of 1.2 (m dim)^(-1/4), or UnderdampedLangevin where the denoiser is not exact.
-    denoiser: a samplers.smoothing.denoisers.Denoiser or its name; "auto" takes the closed form where there is one.
+    denoiser: a samplers.denoisers.Denoiser or its name; "auto" takes the closed form where there is one.
     jump: "posterior" draws X given the measurements, exact where the denoiser is; "mean" takes E[X | ybar], whose law
     is off by a Wasserstein distance of up to sigma sqrt(dim / m). The walk does not depend on the jumps.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.denoisers import Denoiser
 from samplers.draws import Cost, Draws, warn
 from samplers.draws.places import file_place
 from samplers.kernels import Kernel
@@ -24,7 +25,6 @@ from samplers.kernels.base import check_kernel
 from samplers.runs import checkpoint as checkpoints
 from samplers.runs.checks import check_target
 from samplers.runs.starts import Init, positions
-from samplers.smoothing.denoisers import Denoiser
 from samplers.smoothing.jump import Jump, check_jump
 from targets import Gaussian, Noise, Target
 from targets.arguments import check_integer

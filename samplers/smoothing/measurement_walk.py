@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.denoisers import Denoiser, as_denoiser
 from samplers.draws import Cost
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State
 from samplers.kernels.base import Findings, check_kernel
 from samplers.runs.checks import check_target
-from samplers.smoothing.denoisers import Denoiser, as_denoiser
 from samplers.smoothing.jump import Jump, check_jump, jumped
 from samplers.smoothing.measurements import JointMeasurements
 from samplers.smoothing.walk import continued, walker

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from samplers.smoothing.denoisers.base import Denoiser, Estimate, UntrustedEstimate
+from samplers.denoisers.base import Denoiser, Estimate, UntrustedEstimate
 from targets import Noise, Target
 from targets.arguments import check_integer
 from targets.noise import as_noise
@@ -47,7 +47,7 @@ class Measured(Target):
         self.target = target
         self.noise = as_noise(noise, target.dim)
         if denoiser is None:
-            from samplers.smoothing.denoisers import default_denoiser
+            from samplers.denoisers import default_denoiser
 
             denoiser = default_denoiser(target, self.noise)
         denoiser.check(target, self.noise)

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from samplers.denoisers.base import inner
 from samplers.draws import Cost
 from samplers.smoothing.concavity import (
     joint_condition_number,
@@ -25,7 +26,6 @@ from samplers.smoothing.concavity import (
     sequential_condition_number,
     threshold,
 )
-from samplers.smoothing.denoisers.base import inner
 from samplers.smoothing.jump import Jump
 from samplers.smoothing.pilot import from_draws
 from samplers.smoothing.spread import Spread, in_closed_form, of_spins

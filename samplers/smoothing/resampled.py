@@ -13,8 +13,8 @@ from typing import Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.denoisers.base import count
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State, evaluate
-from samplers.smoothing.denoisers.base import count
 from samplers.smoothing.given import GivenMeasurements
 from targets import Noise, Target
 from targets.arguments import check_integer

@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Generator, Tensor
 
+from samplers.denoisers import Denoiser
 from samplers.kernels import HMC, MALA, ULA, Kernel, PreconditionedKernel, State, UnderdampedLangevin
 from samplers.kernels.base import noise_like
 from samplers.kernels.underdamped import UnderdampedState
-from samplers.smoothing.denoisers import Denoiser
 from targets import Noise, Target
 
 TRAJECTORY = 2.0

@@ -1,0 +1,172 @@
+"""The denoiser that keeps Markov chains on X given y running while y moves.
+
+    x_c <- a step that leaves gamma(x) N(x; y, C) invariant,   c = 1 .. chains;     E[X | y] = mean of x + a z,
+    z = grad log gamma(x) - P (x - y)
+
+over all chains and the last half of the steps; a for each coordinate as in Stein's control variate, the same for all
+rows, in which it is estimated together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.denoisers.base import Denoiser, Estimate, blend
+from samplers.denoisers.inner_base import RowPosterior
+from samplers.denoisers.inner_tuning import ByScores
+from samplers.kernels import MALA, Kernel, PreconditionedKernel, State
+from targets import Noise, Target
+from targets.arguments import check_integer
+
+ACCEPTANCE = 0.75
+BLOCK = 8  # steps between changes of the mass matrix, in the half that is thrown away
+SHRINK = (1.0, 0.3, 0.1)  # of the step size in turn on the way in, where a step that fits the end is rejected
+
+
+@dataclass(frozen=True, eq=False)
+class InnerChains(Denoiser):
+    """E[X | y] and draws of X given y from `chains` persistent chains for each y, `steps` steps at every call.
+
+    kernel: None is MALA; where its step size is left open it follows an acceptance of 0.75 over all rows, and its
+    inverse mass matrix the scores at the points of all rows, both in the first half of the steps, which is thrown away.
+    The memory is where the chains stand, (n, chains, dim). Without one they start from N(y, C), and run `first` times
+    as many steps.
+
+    No log-density phi. Consistent as the steps grow, where chains cross between the modes of X given y; where they do
+    not, each stays in the mode that it came to from its start, with that mode's chance to catch it. `error` is the
+    standard error between the chains' means, `ess` the variance of X over its square: of the order of `chains` where
+    they stand in different modes. If all are in one, nothing tells of the others. floor: the ess from which on an
+    estimate is trusted; None trusts all. `draw` is the last state of one of the chains.
+    A log-density and a score for each chain and step. Huang et al. 2024 (RDMC); Grenioux et al. 2024 (SLIPS).
+    """
+
+    chains: int = 4
+    steps: int = 32
+    kernel: Kernel | None = None
+    first: int = 50
+    floor: float | None = None
+
+    persistent: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("chains", 2), ("steps", 2), ("first", 1)):
+            check_integer(getattr(self, name), name, least)
+        if self.kernel is not None and not isinstance(self.kernel, Kernel):
+            raise TypeError(f"kernel: got {type(self.kernel).__name__}, expected a kernel such as samplers.MALA()")
+        if self.floor is not None and not 0 < self.floor < math.inf:
+            raise ValueError(f"floor: got {self.floor!r}, expected a positive number of draws or None")
+
+    def check(self, target: Target, noise: Noise) -> None:
+        (MALA() if self.kernel is None else self.kernel).check_target(target)
+
+    def estimate(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+    ) -> Estimate:
+        assert generator is not None
+        x, sums = self.run(target, y, noise, generator, memory)
+        mean, error, ess = sums.estimate(noise)
+        return Estimate(mean, None, error, ess, memory=x, trusted=None if self.floor is None else ess >= self.floor)
+
+    def draw(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
+    ) -> Tensor:
+        x, _ = self.run(target, y, noise, generator, memory)
+        chosen = torch.randint(self.chains, (len(y),), generator=generator, device=y.device)
+        return x[torch.arange(len(y), device=y.device), chosen]
+
+    @torch.no_grad()
+    def run(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
+    ) -> tuple[Tensor, Sums]:
+        """Where the chains end, (n, chains, dim), and the sums over the half that is kept."""
+        shape, steps = (len(y), self.chains, target.dim), self.steps
+        if memory is None:
+            steps *= self.first
+            start = y[:, None] + noise.sample_like(y[:, None].expand(shape), generator)
+        elif memory.shape != shape:
+            raise ValueError(f"memory: got shape {tuple(memory.shape)}, expected {shape}")
+        else:
+            start = memory
+        posterior = RowPosterior(target, y, noise)
+        given = (MALA() if self.kernel is None else self.kernel).placed(posterior)
+        tuner = None
+        if isinstance(given, PreconditionedKernel) and given.step_size is None:
+            tuner = ByScores(given, target.dim, ACCEPTANCE if isinstance(given, MALA) else None)
+        kernel: Kernel = given
+        state = given.init(posterior, start.reshape(-1, target.dim), generator)
+        sums = Sums.empty(state, shape)
+        thrown = steps // 2
+        shrink = (1.0,) if memory is not None else SHRINK
+        for t in range(steps):
+            factor = shrink[t % len(shrink)] if t < thrown else 1.0
+            if tuner is not None and t <= thrown:
+                if t % BLOCK == 0 or t == thrown:
+                    tuner.look(state.score)
+                kernel = tuner.tuned(factor)
+            state, info = kernel.step(posterior, state, generator)
+            if t >= thrown:
+                sums.add(state)
+            elif tuner is not None and factor == 1:
+                tuner.learn(float(info.acceptance_rate.mean()), 1 / math.sqrt(1 + t / len(shrink)))
+        return state.x.reshape(shape), sums
+
+
+@dataclass
+class Sums:
+    """Of the states of n rows of chains, less where they stood at first: x, z, and their squares; (n, chains, dim)."""
+
+    origin: Tensor
+    count: int
+    x: Tensor
+    z: Tensor
+    xx: Tensor
+    xz: Tensor
+    zz: Tensor
+    scored: bool
+
+    @classmethod
+    def empty(cls, state: State, shape: tuple[int, int, int]) -> Sums:
+        """Nothing yet; squares are taken from the mean of a row's chains, so that they do not cancel."""
+        origin = state.x.reshape(shape).mean(1, keepdim=True)
+        zero = torch.zeros(shape, dtype=torch.float64, device=origin.device)
+        x, z, xx, xz, zz = (zero.clone() for _ in range(5))
+        return cls(origin, 0, x, z, xx, xz, zz, state.score is not None)
+
+    def add(self, state: State) -> None:
+        """One more state of each chain."""
+        x = (state.x.reshape(self.x.shape) - self.origin).double()
+        self.count += 1
+        self.x += x
+        self.xx += x.square()
+        if self.scored:
+            assert state.score is not None
+            z = state.score.reshape(self.x.shape).double()
+            self.z += z
+            self.xz += x * z
+            self.zz += z.square()
+
+    def estimate(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (n, dim), its standard error (n, dim), and the effective number of draws (n,)."""
+        chains = self.x.shape[1]
+        x, z = self.x / self.count, self.z / self.count
+
+        def within(products: Tensor, a: Tensor, b: Tensor) -> Tensor:
+            """The sum over all rows of covariances of all states of a row, (dim,)."""
+            return (products.mean(1) / self.count - a.mean(1) * b.mean(1)).sum(0)
+
+        # one slope for all rows, from all chains: z has no bound, and a chain that has stood still where it is large
+        # then makes the slope small, not the correction large
+        slope = blend(-within(self.xz, x, z), within(self.zz, z, z), noise)
+        corrected = x + slope * z
+        total = self.xx.mean(1) / self.count - x.mean(1).square()
+        error = (corrected.var(1) / chains).sqrt()
+        plain = x.var(1) / chains
+        ratio = total.sum(-1) / plain.sum(-1)
+        ess = torch.where(ratio.isnan(), 1.0, ratio).clamp(1.0, chains * self.count)  # chains that have not moved
+        mean = self.origin[:, 0].double() + corrected.mean(1)
+        return mean.to(self.origin), error.to(self.origin), ess

@@ -1,0 +1,170 @@
+"""Paths in pieces: weights, ancestors and Markov moves between one piece and the next.
+
+    log W_i += log pi_b(x_b) - log pi_a(x_a) + the log ratios of the steps from a to b
+    log Z += log sum_i W_i exp(increment_i);   where ESS < threshold n: ancestors in proportion to W, equal weights
+    x_i moves by a kernel that leaves pi_b invariant
+
+With everything fixed this is sequential Monte Carlo: E[Z-hat] = Z, for any densities pi between the ends.
+Del Moral, Doucet and Jasra 2006; Chen, Richter, Berner, Blessing, Neumann and Anandkumar 2024 (SCLD).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.annealing.cloud import Cloud
+from samplers.annealing.paths import BridgeState
+from samplers.kernels import HMC, State
+from samplers.path_measures.base import PathMeasure, Points
+from samplers.path_measures.simulation import Paths, evaluate, simulate
+from targets import Target
+from targets.base import differentiate
+
+
+@dataclass(frozen=True)
+class Moves:
+    """HMC between pieces: `count` moves of `leapfrogs` steps of the sizes (pieces,), in the sampler's coordinates."""
+
+    step_sizes: Tensor
+    count: int = 1
+    leapfrogs: int = 5
+
+
+@dataclass(eq=False)
+class Landed:
+    """Particles at the end of their paths: `cloud` holds them, their weights, families and log Z-hat.
+
+    lost: how many had no finite weight on the way. acceptance: of the moves after each piece. paths: the pieces, where
+    they were kept.
+    """
+
+    cloud: Cloud
+    lost: int = 0
+    acceptance: list[float] = field(default_factory=list)
+    paths: list[Paths] = field(default_factory=list)
+
+    @property
+    def x(self) -> Tensor:
+        """(n, dim)."""
+        return self.cloud.state.x
+
+    @property
+    def log_prob(self) -> Tensor:
+        """log gamma at x, (n,)."""
+        return self.cloud.state.log_prob
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Normalised, (n,)."""
+        return self.cloud.log_weights[0]
+
+    @property
+    def log_z(self) -> float:
+        """log Z-hat."""
+        return float(self.cloud.log_z)
+
+    @property
+    def log_w(self) -> Tensor:
+        """Unnormalised log weights (n,), of which Z-hat is the mean."""
+        return self.log_weights + self.log_z + math.log(len(self.x))
+
+
+@torch.no_grad()
+def simulate_pieces(
+    measure: PathMeasure,
+    target: Target,
+    n: int,
+    generator: Generator,
+    *,
+    pieces: int,
+    threshold: float,
+    moves: Moves | None = None,
+    keep: bool = False,
+) -> Landed:
+    """n particles along `pieces` pieces of as many steps as possible each; no resampling after the last one."""
+    ends = [round(measure.steps * (j + 1) / pieces) for j in range(pieces)]
+    at = evaluate(target, measure.prior.sample(n, generator))
+    landed = Landed(Cloud.start(_state(at), 1, 0.0))
+    cloud, begin = landed.cloud, 0
+    for j, end in enumerate(ends):
+        paths = simulate(measure, target, n, generator, start=_points(cloud.state), first=begin, last=end, keep=keep)
+        if keep:
+            landed.paths.append(paths)
+        increment = paths.log_weights
+        undefined = ~(increment < torch.inf)  # NaN and plus infinity cannot be weighed
+        landed.lost += int((undefined | (increment == -torch.inf)).sum())
+        cloud.state = _state(paths.last_point)
+        cloud.reweight(torch.where(undefined, -torch.inf, increment)[None])
+        begin = end
+        if end == measure.steps or not math.isfinite(landed.log_z):
+            continue
+        needed = cloud.ess < threshold * n
+        if bool(needed.any()):
+            cloud.resample("systematic", needed, generator)
+        if moves is not None:
+            density = Between(measure, target, end)
+            cloud.state, rate = _moved(density, cloud.state, moves, float(moves.step_sizes[j]), generator)
+            landed.acceptance.append(rate)
+    return landed
+
+
+def _state(at: Points) -> State:
+    return State(at.x[0], at.log_prob[0], at.score[0])
+
+
+def _points(state: State) -> Points:
+    assert state.score is not None
+    return Points(state.x[None], state.log_prob[None], state.score[None])
+
+
+class Between(Target):
+    """pi_k of a path measure, as a target: (1 - b_k) log prior + b_k log gamma (+ the flow)."""
+
+    def __init__(self, measure: PathMeasure, target: Target, k: int) -> None:
+        super().__init__(target.dim, dtype=target.dtype, device=target.device, name=f"{target.name} after {k} steps")
+        self._measure, self._target = measure, target
+        self._k = torch.full((1,), k, device=target.device)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """The log-density, (*batch,)."""
+        return self.log_prob_and_score(x)[0]
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both ends at once."""
+        state = self.evaluate_state(x)
+        assert state.score is not None
+        return state.log_prob, state.score
+
+    def evaluate_state(self, x: Tensor, score: bool = True) -> BridgeState:
+        """The state at x, with what the target says there."""
+        del score
+        return self.state(x, *self._target.log_prob_and_score(x))
+
+    def state(self, x: Tensor, value: Tensor, score: Tensor) -> BridgeState:
+        """The state at x, where the target's log-density and score are known."""
+        b = self._measure.temperature(self._k)
+        prior, flow = self._measure.prior, self._measure.flow
+        base, base_score = prior.log_prob(x), prior.score(x)
+        mixed, mixed_score = torch.lerp(base, value, b), torch.lerp(base_score, score, b)
+        if flow is not None:
+            time = self._measure.time(self._k)
+            more, slope = differentiate(lambda u: (b * (1 - b)) * flow(time, u[None])[0], x, self.name)
+            mixed, mixed_score = mixed + more, mixed_score + slope
+        return BridgeState(x, mixed, mixed_score, base, value, base_score, score)
+
+
+def _moved(density: Between, at: State, moves: Moves, step_size: float, generator: Generator) -> tuple[State, float]:
+    """The states after HMC on `density`, as states of the target, and the mean acceptance."""
+    assert at.score is not None
+    kernel = HMC(step_size=step_size, steps=moves.leapfrogs)
+    state: State = density.state(at.x, at.log_prob, at.score)
+    rates = []
+    for _ in range(moves.count):
+        state, info = kernel.step(density, state, generator)
+        rates.append(float(info.acceptance_rate.mean()))
+    assert isinstance(state, BridgeState)
+    return State(state.x, state.target_log_prob, state.target_score), math.fsum(rates) / len(rates)

@@ -1,0 +1,1 @@
+"""Linear Gaussian noising processes in closed form, and grids of times on them."""
