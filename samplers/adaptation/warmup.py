@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from samplers.adaptation import smaller_steps
+from samplers.adaptation import pathfinder, smaller_steps
 from samplers.draws.moments import RunningMoments
-
-if TYPE_CHECKING:
-    from samplers.kernels.base import State
-    from targets import Target
+from samplers.runs.starts import finite_starts
+from samplers.runs.state import State
+from targets import Target
 
 MOST_DENSE_DIM = 500
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
@@ -64,6 +63,19 @@ class Warmup:
     def _fresh_moments(self) -> RunningMoments:
         dense = self._mass == "dense" or (self._mass == "auto" and self._dim <= MOST_DENSE_DIM)
         return RunningMoments(self._dim, self._device, dense=dense)
+
+    def uphill(self, target: Target, state: State, generator: Generator) -> Tensor | None:
+        """Starts (chains, dim) uphill from a state, and from them a first guess of the target's covariance.
+
+        None where there is no warmup or no score, where a chain has no finite density, or dense matrices do not fit.
+        """
+        if not (bool(finite_starts(state).all()) and self._steps > 0 and self.kernel.needs_score):
+            return None
+        if target.dim > pathfinder.MOST_DIM:
+            return None
+        x, matrix = pathfinder.pathfinder(target, state.x, generator)
+        self.begin(matrix)
+        return x
 
     def begin(self, matrix: Tensor) -> None:
         """Take a first guess of the target's covariance, (dim, dim)."""

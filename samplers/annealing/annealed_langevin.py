@@ -23,11 +23,11 @@ from samplers.draws import INDEPENDENT, Cost, Draws, warn
 from samplers.draws.places import file_place
 from samplers.identity import POINTS, known
 from samplers.kernels import ULA
-from samplers.kernels.base import evaluate
 from samplers.runs import checkpoint as checkpoints
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.progress import Progress
 from samplers.runs.starts import Init, check_starts, positions
+from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Gaussian, Target
 from targets.arguments import check_integer, positive

@@ -27,8 +27,9 @@ from samplers.annealing.swaps import swap
 from samplers.annealing.tempering_record import TemperingState, findings
 from samplers.draws import Cost
 from samplers.kernels import HMC, Gibbs, Info, Kernel, State, _choices
-from samplers.kernels.base import Findings, check_kernel
+from samplers.kernels.base import check_kernel
 from samplers.runs.starts import Init, positions
+from samplers.runs.state import Findings
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted

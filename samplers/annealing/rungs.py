@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from samplers.annealing.paths import Bridge, BridgeState
 from samplers.kernels import Kernel, State
-from samplers.kernels.base import evaluate
+from samplers.runs.state import evaluate
 from targets import Target
 from targets.counting import Counted, Tally
 

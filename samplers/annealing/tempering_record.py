@@ -14,7 +14,7 @@ from samplers.annealing.evidence import MANY_DIVERGENCES
 from samplers.annealing.rungs import Ends
 from samplers.draws import LogZ
 from samplers.kernels import State
-from samplers.kernels.base import Findings
+from samplers.runs.state import Findings
 
 FEW_CHAINS, MOST_OF_ONE = 4, 0.5  # from so many chains on, no one makes half of a sum where all is well
 HIGH_REJECTION = 0.95

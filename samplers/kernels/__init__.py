@@ -1,6 +1,6 @@
 """Markov kernels, one a file."""
 
-from samplers.kernels.base import Info, Kernel, State, evaluate, noise_like
+from samplers.kernels.base import Kernel
 from samplers.kernels.discrete_langevin import DiscreteLangevin
 from samplers.kernels.gibbs import Gibbs
 from samplers.kernels.gibbs_with_gradients import GibbsWithGradients
@@ -14,6 +14,7 @@ from samplers.kernels.riemannian import RiemannianLangevin
 from samplers.kernels.swendsen_wang import SwendsenWang, Wolff
 from samplers.kernels.ula import ULA
 from samplers.kernels.underdamped import UnderdampedLangevin
+from samplers.runs.state import Info, State, evaluate, noise_like
 
 __all__ = [
     "HMC",

@@ -17,8 +17,9 @@ from typing import ClassVar, Self
 from torch import Generator, Tensor
 
 from samplers.kernels import _choices
-from samplers.kernels.base import Info, Kernel, State, evaluate
+from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import always, metropolis
+from samplers.runs.state import Info, State, evaluate
 from targets import Target
 from targets.arguments import positive
 

@@ -16,8 +16,9 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import _choices
-from samplers.kernels.base import Info, Kernel, State, evaluate
+from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import lazy, metropolis
+from samplers.runs.state import Info, State, evaluate
 from targets import Target
 from targets.arguments import check_integer
 

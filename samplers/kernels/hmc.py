@@ -15,9 +15,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, Kernel, State, evaluate, noise_like
+from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
+from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
 from targets.arguments import check_integer, positive
 

@@ -15,9 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Generator
 
-from samplers.kernels.base import Info, State, evaluate, noise_like
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
+from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
 
 

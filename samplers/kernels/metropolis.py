@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, State
+from samplers.runs.state import Info, State
 
 S = TypeVar("S", bound=State)
 

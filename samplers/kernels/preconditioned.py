@@ -12,7 +12,8 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Kernel, State, evaluate
+from samplers.kernels.base import Kernel
+from samplers.runs.state import State, evaluate
 from targets import Target
 from targets.arguments import positive
 

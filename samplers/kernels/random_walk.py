@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, State, evaluate, noise_like
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
+from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
 
 

@@ -15,9 +15,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, State, evaluate
 from samplers.kernels.hmc import HMC
 from samplers.kernels.noncentring import NonCentring
+from samplers.runs.state import Info, State, evaluate
 from targets import GaussianMixture, Target
 
 

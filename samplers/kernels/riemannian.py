@@ -15,8 +15,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, Kernel, State, evaluate, noise_like
+from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import always, metropolis
+from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
 from targets.arguments import positive
 

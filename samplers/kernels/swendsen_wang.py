@@ -19,8 +19,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from samplers.kernels import _choices
 from samplers.kernels._clusters import Edges, clusters, sorted_edges
-from samplers.kernels.base import Info, Kernel, State, evaluate
+from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import always, lazy, metropolis
+from samplers.runs.state import Info, State, evaluate
 from targets import Target
 
 _edges = WeakIdKeyDictionary()  # of a target's edges: what is made of them once

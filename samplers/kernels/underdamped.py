@@ -14,10 +14,10 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Info, State, evaluate, noise_like
 from samplers.kernels.metropolis import always
 from samplers.kernels.preconditioned import PreconditionedKernel
 from samplers.kernels.ula import CautiousMALA
+from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
 from targets.arguments import positive
 

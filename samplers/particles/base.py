@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Draws
-from samplers.kernels.base import State, evaluate
 from samplers.kernels.metropolis import finite, select
 from samplers.particles.pair_kernels import PairKernel, median_squared_bandwidth
 from samplers.runs.checks import check_continuous
 from samplers.runs.starts import Init
+from samplers.runs.state import State, evaluate
 from targets import Target
 from targets.arguments import positive
 

@@ -14,11 +14,11 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws, warn
-from samplers.kernels.base import evaluate
-from samplers.runs.chains import Plan
 from samplers.runs.checkpoint import plain
 from samplers.runs.checks import check_continuous
+from samplers.runs.plan import Plan
 from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
+from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Target
 from targets.arguments import brief

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from samplers.peers.nuts import NUTSPeer
-from samplers.runs.chains import Plan
+from samplers.runs.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samplers.peers.base import ChainPeer, ChainRun
 from samplers.peers.bridge import as_tensor, from_numpy, to_numpy
-from samplers.runs.chains import Plan
+from samplers.runs.plan import Plan
 from targets import Target
 from targets.counting import Counted
 

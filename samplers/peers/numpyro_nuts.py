@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from samplers.peers.nuts import NUTSPeer
-from samplers.runs.chains import Plan
+from samplers.runs.plan import Plan
 
 STATISTICS = {"acceptance_rate": "accept_prob", "diverging": "diverging", "energy": "energy", "n_steps": "num_steps"}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samplers.peers.base import ChainPeer, ChainRun
 from samplers.peers.bridge import Bridge, as_tensor, from_numpy, key, to_numpy
-from samplers.runs.chains import Plan
+from samplers.runs.plan import Plan
 from targets.arguments import check_integer, positive
 from targets.counting import Counted
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import noise_like
+from samplers.runs.state import noise_like
 from targets.arguments import positive
 from targets.noise import Noise
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Generator
 
-from samplers.adaptation.pathfinder import MOST_DIM as pathfinder_dim
-from samplers.adaptation.pathfinder import pathfinder
 from samplers.draws import Cost, Draws, SamplingWarning
 from samplers.draws.places import file_place, folder_place
 from samplers.draws.slow import widened
@@ -26,44 +24,21 @@ from samplers.runs.chain_checkpoint import ChainCheckpoint
 from samplers.runs.checkpoint import check_begun, of_target, plain
 from samplers.runs.complaints import remarks
 from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.plan import Plan
 from samplers.runs.precision import lost_digits
 from samplers.runs.progress import Progress
 from samplers.runs.recorder import Recorder
 from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts
+from samplers.runs.state import Info, State
+from samplers.runs.transition import Transition
 from samplers.version import versions
 from targets import Target
-from targets.arguments import brief, check_integer
+from targets.arguments import brief
 from targets.counting import Counted, Tally
-
-if TYPE_CHECKING:
-    from samplers.kernels.base import Info, Kernel, State
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a run is and what it keeps."""
-
-    chains: int
-    draws: int
-    warmup: int
-    thin: int
-    seed: int
-    keep: str
-
-    def __post_init__(self) -> None:
-        for name, least in (("chains", 1), ("draws", 1), ("warmup", 0), ("thin", 1), ("seed", 0)):
-            check_integer(getattr(self, name), name, least)
-        if self.keep not in ("draws", "moments"):
-            raise ValueError(f"keep: got {self.keep!r}, expected 'draws' or 'moments'")
-
-    @property
-    def steps(self) -> int:
-        """Steps in all."""
-        return self.warmup + self.draws * self.thin
 
 
 def run(
-    kernel: Kernel,
+    kernel: Transition,
     target: Target,
     plan: Plan,
     *,
@@ -90,7 +65,7 @@ class Run:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: Transition,
         target: Target,
         plan: Plan,
         init: Init,
@@ -132,18 +107,12 @@ class Run:
             # starts chosen here are drawn again until the density is finite; those that a user gives are not
             x = torch.where(bad[:, None], self.given.starts(None, n, inner, self.generator), x)
             state = self.kernel.init(target, x, self.generator)
-        if init is None and self._seeks(state):
-            x, matrix = pathfinder(self.target, x, self.generator)
-            self.warmup.begin(matrix)
+        better = self.warmup.uphill(self.target, state, self.generator) if init is None else None
+        if better is not None:
             self.kernel = self.warmup.kernel
-            state = self.kernel.init(target, x, self.generator)
+            state = self.kernel.init(target, better, self.generator)
         check_starts(state, "chain", self.target)
         return state
-
-    def _seeks(self, state: State) -> bool:
-        """Whether the starts chosen here go uphill first: where there is a warmup, a score, and dense matrices fit."""
-        finite = bool(finite_starts(state).all())
-        return finite and self.plan.warmup > 0 and self.kernel.needs_score and self.target.dim <= pathfinder_dim
 
     # Running
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,11 +12,9 @@ from torch import Tensor
 from samplers.draws import Cost, Draws
 from samplers.draws.moments import RunningMoments
 from samplers.draws.stream import Stream, StreamedDraws
+from samplers.runs.plan import Plan
+from samplers.runs.state import Info, State
 from targets import Target
-
-if TYPE_CHECKING:
-    from samplers.kernels.base import Info, State
-    from samplers.runs.chains import Plan
 
 STATISTICS = ("acceptance_rate", "diverging", "energy", "n_steps")
 

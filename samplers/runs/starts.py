@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from samplers.runs.state import State
 from targets import DiscreteTarget, Target
 from targets.arguments import brief
 from targets.linear_algebra import failures_raised, is_failure
-
-if TYPE_CHECKING:
-    from samplers.kernels.base import State
 
 Init = Tensor | np.ndarray | Callable[[int, Generator], Tensor] | None
 

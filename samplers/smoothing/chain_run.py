@@ -16,11 +16,11 @@ from samplers.denoisers.base import Estimate
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.identity import POINTS, known
 from samplers.kernels import PreconditionedKernel
-from samplers.kernels.base import State
 from samplers.runs import checkpoint as checkpoints
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.progress import Progress
 from samplers.runs.starts import Init
+from samplers.runs.state import State
 from samplers.smoothing.jump import jumped
 from samplers.smoothing.measurement_chain import MeasurementChain, cost_of, starts
 from samplers.smoothing.measurements import Measured, Noisy

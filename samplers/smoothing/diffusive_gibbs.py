@@ -16,8 +16,8 @@ from samplers.denoisers.base import inner
 from samplers.denoisers.spins import MRFShaped
 from samplers.draws import Cost
 from samplers.kernels import MALA, Info, Kernel, State
-from samplers.kernels.base import evaluate
 from samplers.kernels.metropolis import always
+from samplers.runs.state import evaluate
 from samplers.smoothing.given import GivenMeasurements
 from samplers.smoothing.resampled import ResampledProposals
 from targets import PairwiseMRF, Target

@@ -17,8 +17,9 @@ from torch import Generator, Tensor
 from samplers.denoisers import Denoiser, as_denoiser
 from samplers.draws import Cost
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State
-from samplers.kernels.base import Findings, check_kernel
+from samplers.kernels.base import check_kernel
 from samplers.runs.checks import check_target
+from samplers.runs.state import Findings
 from samplers.smoothing.jump import Jump, check_jump, jumped
 from samplers.smoothing.measurements import JointMeasurements
 from samplers.smoothing.walk import continued, walker

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 
 from samplers.denoisers import Denoiser
 from samplers.kernels import HMC, MALA, ULA, Kernel, PreconditionedKernel, State, UnderdampedLangevin
-from samplers.kernels.base import noise_like
 from samplers.kernels.underdamped import UnderdampedState
+from samplers.runs.state import noise_like
 from targets import Noise, Target
 
 TRAJECTORY = 2.0

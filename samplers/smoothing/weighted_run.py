@@ -23,7 +23,7 @@ from samplers.annealing import evidence
 from samplers.annealing.cloud import Cloud
 from samplers.denoisers import Auto, Denoiser, InnerSMC
 from samplers.draws import Draws, largest_pareto_k
-from samplers.kernels.base import State
+from samplers.runs.state import State
 from samplers.smoothing.chain_run import ChainRun
 from samplers.smoothing.measurement_chain import gaussian_of
 from targets import Noise, Target

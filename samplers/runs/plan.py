@@ -1,0 +1,30 @@
+"""How long a run is and what it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from targets.arguments import check_integer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is and what it keeps."""
+
+    chains: int
+    draws: int
+    warmup: int
+    thin: int
+    seed: int
+    keep: str
+
+    def __post_init__(self) -> None:
+        for name, least in (("chains", 1), ("draws", 1), ("warmup", 0), ("thin", 1), ("seed", 0)):
+            check_integer(getattr(self, name), name, least)
+        if self.keep not in ("draws", "moments"):
+            raise ValueError(f"keep: got {self.keep!r}, expected 'draws' or 'moments'")
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.warmup + self.draws * self.thin

@@ -1,0 +1,73 @@
+"""A batch of chains, what happened to it in a step, and what a kernel has learned in a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.draws import LogZ
+from targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A batch of chains: x (chains, dim), with log_prob (chains,) and score (chains, dim) cached at x.
+
+    score is None for kernels that use none. Fields are replaced with `dataclasses.replace`.
+    """
+
+    x: Tensor
+    log_prob: Tensor
+    score: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Info:
+    """What happened in one step, each of shape (chains,).
+
+    acceptance_rate: probability with which the proposal was accepted, 1 for kernels that always accept;
+    diverging: the proposal was not finite (or its energy error was beyond the kernel's limit) and was rejected.
+    by_energy: the acceptance rate by the energy error alone, where there is more that rejects.
+    """
+
+    acceptance_rate: Tensor
+    diverging: Tensor
+    energy: Tensor | None = None
+    n_steps: Tensor | None = None
+    by_energy: Tensor | None = None
+
+    @property
+    def by_step_size(self) -> Tensor:
+        """The acceptance rate as far as a smaller step size would raise it."""
+        return self.acceptance_rate if self.by_energy is None else self.by_energy
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a kernel has learned beside its draws: attributes of the run, log Z, and what a reader must be warned of."""
+
+    attrs: dict[str, Any] = field(default_factory=dict)
+    log_z: LogZ | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def evaluate(target: Target, x: Tensor, score: bool = True) -> State:
+    """The state at x: log-density and, unless not wanted, score from one evaluation.
+
+    A target that has more to remember at a point (annealing: what both ends of the path say) makes its own state by
+    `evaluate_state`; the further fields move with the others.
+    """
+    own = getattr(target, "evaluate_state", None)
+    if own is not None:
+        return own(x, score)
+    if not score:
+        return State(x, target.log_prob(x), None)
+    return State(x, *target.log_prob_and_score(x))
+
+
+def noise_like(x: Tensor, generator: Generator) -> Tensor:
+    """Standard normal noise of the shape, dtype and device of x."""
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)

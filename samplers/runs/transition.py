@@ -1,0 +1,101 @@
+"""A transition kernel as a run sees it, and what adapts one while it runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol, Self
+
+from torch import Generator, Tensor
+
+from samplers.draws import Cost
+from samplers.runs.starts import Init, positions
+from samplers.runs.state import Findings, Info, State
+from targets import Target
+
+
+class Adaptation(Protocol):
+    """What tunes a kernel while it runs.
+
+    kernel: as tuned so far. remarks: what the run is to say at its end of what was found. jumps: whether the density,
+    or its gradient, seems to jump.
+    """
+
+    kernel: Any
+    remarks: tuple[str, ...]
+    jumps: bool
+
+    def uphill(self, target: Target, state: State, generator: Generator) -> Tensor | None:
+        """Better starts (chains, dim) than those of a state, of which it may learn; None where it looks for none."""
+
+    def update(self, t: int, state: State, before: State, info: Info, target: Target) -> None:
+        """Learn from step number t (from 0) that led from `before` to `state`; `target` is what the kernel moves on."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a continued run needs."""
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from there."""
+
+
+class Transition(ABC):
+    """A Markov transition of (chains, dim): two pure functions, and how a run begins and ends with it.
+
+    needs_score: whether it moves by the score. usual_divergences: share of steps that may diverge without a warning,
+    where other moves reach what these do not.
+    """
+
+    needs_score: ClassVar[bool] = True
+    usual_divergences: ClassVar[float] = 0.0
+
+    @abstractmethod
+    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
+        """The state of chains that stand at x, (chains, dim)."""
+
+    @abstractmethod
+    def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        """One step of every chain."""
+
+    def placed(self, target: Target) -> Self:
+        """This kernel with its tensors in the target's dtype and on its device; ValueError where they do not fit."""
+        del target
+        return self
+
+    def prepare(self, target: Target, seed: int) -> tuple[Transition, Cost]:
+        """The kernel that a run is made with, found for the target where this one leaves it open, and what that took.
+
+        Called once by `sample`, before `placed` and warmup, with the target as the run sees it.
+        """
+        del target, seed
+        return self, Cost()
+
+    def tuned(self, warm: Any) -> Self:
+        """This kernel with what warmup found for `warm`, in the fields that were left to it."""
+        del warm
+        return self
+
+    def starts(self, init: Init, n: int, target: Target, generator: Generator) -> Tensor:
+        """Where chains start, (n, dim)."""
+        return positions(init, n, target, generator)
+
+    def begin_sampling(self, state: State) -> State:
+        """The state at the end of warmup, its records of what happened until then emptied."""
+        return state
+
+    def findings(self, target: Target, state: State) -> Findings:
+        """What the last state of a run tells beside the draws."""
+        del target, state
+        return Findings()
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The fields as plain numbers, lists and strings, for records."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
+
+    @abstractmethod
+    def check_target(self, target: Target) -> None:
+        """TypeError for a target that it cannot move on."""
+
+    @abstractmethod
+    def make_warmup(self, steps: int, target: Target) -> Adaptation:
+        """What tunes it while it runs."""
