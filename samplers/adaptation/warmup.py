@@ -38,7 +38,6 @@ class Warmup:
     again.
     """
 
-    remarks: tuple[str, ...] = ()  # what the run is to say at its end of what was found here
     jumps = False
 
     def __init__(self, kernel: Any, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -188,7 +187,6 @@ class Warmup:
             "length": None if self._length is None else dict(self._length.__dict__),
             "most_steps": getattr(self.kernel, "max_steps", None),
             "smaller": (self.jumps, self._next_asked, self._least_step),
-            "remarks": self.remarks,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -200,7 +198,6 @@ class Warmup:
             if part is not None:
                 part.__dict__.update(saved)
         self.jumps, self._next_asked, self._least_step = state["smaller"]
-        self.remarks = state["remarks"]
         self._apply()
         if self._length is not None:
             self.kernel = replace(self.kernel, max_steps=state["most_steps"])

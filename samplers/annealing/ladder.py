@@ -159,7 +159,7 @@ def equal_increments(betas: Sequence[float], barrier: Sequence[float], number: i
     return (0.0, *inner, 1.0)
 
 
-class LadderWarmup(Warmup):
+class LadderWarmup:
     """Tunes the kernel of each temperature by `Warmup`, and the temperatures in rounds that double in length.
 
     After each round they move to where the rejections it has seen, interpolated, would be equal: Syed et al. 2022,
@@ -182,14 +182,12 @@ class LadderWarmup(Warmup):
         self._renew()
 
     @property
-    def jumps(self) -> bool:  # type: ignore[override]
+    def jumps(self) -> bool:
         """Whether the target was found to jump; the densities of other temperatures are not looked at."""
         return self._levels[-1].jumps
 
-    def begin(self, matrix: Tensor) -> None:
-        for level in self._levels:
-            level.begin(matrix)
-        self._renew()
+    def uphill(self, target: Target, state: State, generator: Generator) -> None:
+        """Replicas stay where the pilot or the base has put them."""
 
     def update(self, t: int, state: State, before: State, info: Any, target: Target) -> None:
         densities = self.kernel.rungs(target).densities[1:]
@@ -222,7 +220,6 @@ class LadderWarmup(Warmup):
             "betas": list(self.kernel.betas),
             "rejection": self._rejection,
             "seen": self._seen,
-            "remarks": self.remarks,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -230,5 +227,4 @@ class LadderWarmup(Warmup):
             level.load_state_dict(saved)
         self.kernel = replace(self.kernel, temperatures=tuple(state["betas"]))
         self._rejection, self._seen = state["rejection"].to(self._rejection.device), state["seen"]
-        self.remarks = state["remarks"]
         self._renew()

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.adaptation.warmup import Warmup
 from samplers.annealing.evidence import MANY_DIVERGENCES
 from samplers.annealing.ladder import Clouds, LadderWarmup, pilot
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path
@@ -269,7 +268,7 @@ class ParallelTempering(Kernel):
         base = self.route(target)[0] if self.path is None and not target.discrete else None
         return replace(self, kernel=kernels, base=base)
 
-    def make_warmup(self, steps: int, target: Target) -> Warmup:
+    def make_warmup(self, steps: int, target: Target) -> LadderWarmup:
         return LadderWarmup(self, steps, target)
 
     def tuned(self, warm: Kernel) -> Self:

@@ -15,7 +15,7 @@ from samplers.runs.checks import check_continuous, check_target
 from samplers.runs.plan import Plan
 from samplers.runs.starts import Init
 from samplers.runs.state import State
-from samplers.runs.transition import Transition
+from samplers.runs.transition import Adaptation, Transition
 from targets import Target
 
 
@@ -61,7 +61,7 @@ class Kernel(Transition):
         """The kernel that runs during warmup in place of this one; its findings are handed to `tuned`."""
         return self
 
-    def make_warmup(self, steps: int, target: Target) -> Warmup:
+    def make_warmup(self, steps: int, target: Target) -> Adaptation:
         """What tunes this kernel while it runs; see `samplers.adaptation.warmup.Warmup`."""
         return Warmup(self.warmup_form(), steps, target.dim, target.device, target.dtype)
 

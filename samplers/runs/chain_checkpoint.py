@@ -82,6 +82,7 @@ class ChainCheckpoint:
                 "state": {field.name: getattr(state, field.name) for field in fields(state)},
                 "known": self._known.state_dict(),
                 "warmup": run.warmup.state_dict(),
+                "remarks": run.remarks,
                 "divergences": run.divergences,
                 "recorder": run.recorder.state_dict(),
             },
@@ -97,6 +98,7 @@ class ChainCheckpoint:
         self._known = Known.from_state(saved["known"])
         run.t = saved["t"]
         run.warmup.load_state_dict(saved["warmup"])
+        run.remarks = saved["remarks"]
         run.kernel = run.warmup.kernel if run.t <= run.plan.warmup and run.plan.warmup else run.given
         if run.t > run.plan.warmup > 0:
             run.kernel = run.given.tuned(run.warmup.kernel)

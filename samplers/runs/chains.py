@@ -82,6 +82,7 @@ class Run:
         self.checkpoint = ChainCheckpoint(self, checkpoint)
         self.warmup = self.given.make_warmup(plan.warmup, target)
         self.kernel = self.warmup.kernel if plan.warmup else self.given
+        self.remarks: tuple[str, ...] = ()
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
         self.recorder = Recorder(plan, target, self.stream, self.checkpoint.found)
         if self.checkpoint.found:
@@ -180,7 +181,7 @@ class Run:
     def _look(self) -> None:
         """Before the first draw: what the density and its score look like from here."""
         given = self.kernel.needs_score and self.target.inner.score_is_given
-        self.warmup.remarks = tuple(remarks(self.kernel, self.target, self.state.x, given, self.warmup.jumps))
+        self.remarks = tuple(remarks(self.kernel, self.target, self.state.x, given, self.warmup.jumps))
 
     # Results
 
@@ -213,7 +214,7 @@ class Run:
 
     def _complaints(self, draws: Draws) -> Iterator[str]:
         yield from self.findings.warnings
-        yield from self.warmup.remarks
+        yield from self.remarks
         lost = lost_digits(self.target.inner, self.state.x, self.state.log_prob)
         if lost is not None:
             yield lost

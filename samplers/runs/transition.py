@@ -17,13 +17,14 @@ from targets import Target
 class Adaptation(Protocol):
     """What tunes a kernel while it runs.
 
-    kernel: as tuned so far. remarks: what the run is to say at its end of what was found. jumps: whether the density,
-    or its gradient, seems to jump.
+    kernel: as tuned so far.
     """
 
     kernel: Any
-    remarks: tuple[str, ...]
-    jumps: bool
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the density, or its gradient, seems to jump."""
 
     def uphill(self, target: Target, state: State, generator: Generator) -> Tensor | None:
         """Better starts (chains, dim) than those of a state, of which it may learn; None where it looks for none."""
