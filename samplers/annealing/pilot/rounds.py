@@ -14,21 +14,19 @@ The run that follows uses fresh particles: given the base it is independent of t
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Generator
 
-from samplers.annealing.annealer import Run
+from samplers.annealing.annealer import Annealer, Run
 from samplers.annealing.pilot.base import Base, fitted_base
 from samplers.annealing.pilot.found import Found, found
 from samplers.annealing.pilot.scouting import Scouts
+from samplers.annealing.resampling import Scheme
 from samplers.scouts.reach import reach
 from targets import Gaussian, Target
-
-if TYPE_CHECKING:
-    from samplers.annealing.annealer import Annealer
 
 PILOT = "annealing"  # attrs["pilot"] of runs whose base, prior or starts come from here
 WIDEST = 3.0  # of the radius that holds the mass: the first Gaussian in each coordinate
@@ -36,6 +34,14 @@ PARTICLES, CONDITIONAL_ESS, MOVES = 1000, 0.7, 3
 MOST_ROUNDS, SETTLED = 8, 0.2
 SURE = 0.15  # standard error of the difference of two log Z up to which the first cloud's can bear out a round's
 FEWEST_FAMILIES = 20  # of equal weight, that a round must keep to be believed
+
+
+@dataclass(frozen=True, eq=False)
+class Particles(Annealer):
+    """SMC without its verb, which begins with a pilot itself."""
+
+    resampling: ClassVar[Scheme] = "systematic"
+    ess_threshold: ClassVar[float] = 1.0
 
 
 def find_base(sampler: Annealer, target: Target, prior: Target | None, generator: Generator) -> Base:
@@ -70,9 +76,7 @@ def find_base(sampler: Annealer, target: Target, prior: Target | None, generator
 
 
 def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Generator) -> Run:
-    from samplers.annealing.smc import SMC
-
-    pilot = SMC(sampler.kernel_for(target), base.density, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
+    pilot = Particles(sampler.kernel_for(target), base.density, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
     path = pilot.make_path(target, base.density)
     run = Run(pilot, target, path, n, generator, base.regions, base.coordinates)
     run.through()
