@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from targets.end_transforms import IntervalTransform
-from targets.sampling_warning import SamplingWarning
+from targets.sampling_warning import warn
 
 MOST = 1e-3  # share of the mass
 FLAT = 1e-2  # nats a unit of u: a function that has come to its limit has nothing more to tell
@@ -52,13 +51,11 @@ def warn_of_ends(
             share = beyond / (beyond + body)
         if share > MOST and abs(part[inner] - part[outer]) > FLAT * distance:
             remedy = "" if x.dtype == torch.float64 else "dtype=torch.float64, or "
-            warnings.warn(
+            warn(
                 f"{key}: about {share:.2g} of the mass lies within rounding of the {name} end {end:g} in {x.dtype}, "
                 f"where {argument} cannot tell values apart, so that draws and log Z are wrong there; use {remedy}"
                 "a prior= that is known to the end (Beta, Uniform, Kumaraswamy), or the mirrored parameter with that "
-                "end at 0",
-                SamplingWarning,
-                stacklevel=5,
+                "end at 0"
             )
 
 

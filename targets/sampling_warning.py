@@ -1,5 +1,24 @@
 """The warning that targets and samplers give."""
 
+from __future__ import annotations
+
+import sys
+import warnings
+from types import FrameType
+
+OURS = ("samplers", "targets")
+
 
 class SamplingWarning(UserWarning):
     """Something about the draws that a reader must know before using them."""
+
+
+def warn(message: str) -> None:
+    """Say it as a SamplingWarning, at the line outside these packages that all of it was called from."""
+    depth, last = 0, 0
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
+            last = depth
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, SamplingWarning, stacklevel=last + 2)

@@ -19,7 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.paths import Bridge
-from samplers.draws import INDEPENDENT, Cost, Draws, warn
+from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.draws.places import file_place
 from samplers.identity import POINTS, known
 from samplers.kernels import ULA
@@ -32,6 +32,7 @@ from samplers.version import versions
 from targets import Gaussian, Target
 from targets.arguments import check_integer, positive
 from targets.counting import Counted, Tally
+from targets.sampling_warning import warn
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
 WIDE = 2.0  # sigma_max against the target's largest standard deviation where it is not given

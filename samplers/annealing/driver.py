@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -17,7 +16,7 @@ from samplers.annealing.pilot import PILOT, Base, find_base
 from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
-from samplers.draws import INDEPENDENT, Cost, Draws, SamplingWarning
+from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.draws.places import file_place
 from samplers.kernels import Kernel
 from samplers.runs import checkpoint as checkpoints
@@ -28,6 +27,7 @@ from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted, Tally
+from targets.sampling_warning import warn
 
 
 class AnnealedSampler(Annealer):
@@ -112,10 +112,10 @@ class _Job:
             log_z = replace(log_z, upper=bound)
             self._spend(tally)
         for message in evidence.complaints(last, log_z):
-            _warn(message)
+            warn(message)
         lost = lost_digits(self.target, last.cloud.state.x, last.cloud.state.log_prob)
         if lost is not None:
-            _warn(lost)
+            warn(lost)
         weights = last.cloud.log_weights + last.cloud.log_z[:, None]
         shift = torch.tensor(float(self.n), dtype=torch.float64).log()
         draws = Draws(
@@ -130,7 +130,7 @@ class _Job:
         )
         if base.points is not None and last.given.needs_score:  # the base is a pilot's, which may have missed a mode
             for message in draws.certified(base.scouted):
-                _warn(message)
+                warn(message)
         return draws
 
     def _generator(self, offset: int = 0) -> Generator:
@@ -154,7 +154,7 @@ class _Job:
         prior = target.prior if "prior" in target.known else None
         base = reaching(find_base(sampler, counted, prior, self._generator(3_000_017)), counted)
         if not base.agreed:
-            _warn(
+            warn(
                 f"the pilot's rounds did not agree on log Z: {target.name} has narrow or heavy-tailed parts that "
                 "are hard to find, or is improper. Compare several seeds, or give a base="
             )
@@ -211,7 +211,3 @@ class _Job:
             "divergences": run.divergences,
             "versions": versions(),
         }
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, SamplingWarning, stacklevel=4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from samplers.diffusion.record import Record
 from samplers.diffusion.space import Space, check_width, find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
-from samplers.draws import Cost, SamplingWarning
+from samplers.draws import Cost
 from samplers.draws.places import file_place
 from samplers.networks.flow import FlowNetwork
 from samplers.runs.checkpoint import save_quietly
@@ -28,6 +27,7 @@ from samplers.runs.progress import Progress
 from targets import LogDensity, Target
 from targets.arguments import check_integer, positive
 from targets.counting import Counted
+from targets.sampling_warning import warn
 
 if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler
@@ -210,7 +210,7 @@ class _Job:
 
     def _warn(self, text: str) -> None:
         self.notes.append(text)
-        warnings.warn(text, SamplingWarning, stacklevel=5)
+        warn(text)
 
 
 def _said(done: Progressed) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +16,7 @@ from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
 from samplers.diffusion.record import probes
 from samplers.diffusion.space import Space
-from samplers.draws import INDEPENDENT, Cost, Draws, LogZ, SamplingWarning
+from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
 from samplers.draws.places import file_place
 from samplers.draws.weighted import FAMILY
 from samplers.identity import known
@@ -33,6 +32,7 @@ from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
+from targets.sampling_warning import warn
 
 if TYPE_CHECKING:
     from samplers.diffusion.method import LearnedSampler
@@ -104,7 +104,7 @@ class Fitted:
             )
         evaluation = evaluate_weights(log_w)
         for text in evaluation.complaints():
-            warnings.warn(text, SamplingWarning, stacklevel=2)
+            warn(text)
         if correct == "resample":
             index = systematic(log_w.softmax(0)[None], draws, generator)[0]
             index = index[torch.randperm(draws, generator=generator, device=index.device)]
@@ -114,7 +114,7 @@ class Fitted:
         x, log_prob = affine.to_x(u), log_prob - affine.log_det
         lost = lost_digits(self.target, x, log_prob)
         if lost is not None:
-            warnings.warn(lost, SamplingWarning, stacklevel=2)
+            warn(lost)
         piloted = self.space.witnesses is not None
         regions = self._scouted(counted) if piloted else None
         made = Draws(
@@ -128,7 +128,7 @@ class Fitted:
             attrs=self._attrs(draws, seed, correct, evaluation),
         )
         for text in made.certified(regions, self.space.log_z) if piloted else ():
-            warnings.warn(text, SamplingWarning, stacklevel=2)
+            warn(text)
         return made
 
     def _scouted(self, counted: Counted) -> Regions | None:

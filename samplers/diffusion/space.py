@@ -11,7 +11,6 @@ takes its place. In u all defaults are of order one.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,7 +23,6 @@ from samplers.annealing.pilot import find_base
 from samplers.diffusion.laplace import laplace
 from samplers.diffusion.mixture_refinement import refine
 from samplers.diffusion.product_refinement import refine_product
-from samplers.draws import SamplingWarning
 from samplers.kernels import HMC
 from samplers.networks.base import Coordinates
 from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior
@@ -32,6 +30,7 @@ from targets import Gaussian, GaussianMixture, Target
 from targets.affine import Affine
 from targets.counting import Counted
 from targets.mixture_product import MixtureProduct
+from targets.sampling_warning import warn
 
 PriorChoice = Gaussian | GaussianMixture | MixtureProduct | Literal["gaussian", "mixture", "laplace"] | None
 
@@ -112,11 +111,9 @@ def find_space(
     with torch.no_grad():
         base = find_base(SMC(), target, target.prior if "prior" in target.known else None, generator)
     if not base.agreed:
-        warnings.warn(
+        warn(
             f"the pilot's rounds did not agree on log Z: {target.name} has narrow or heavy-tailed parts that are hard "
-            "to find. Compare several seeds, or give a prior=",
-            SamplingWarning,
-            stacklevel=4,
+            "to find. Compare several seeds, or give a prior="
         )
     assert base.points is not None
     assert base.fit is not None
@@ -191,10 +188,8 @@ def check_width(space: Space, target: Counted, generator: Generator) -> None:
         step *= math.exp(info.acceptance_rate.mean().item() - 0.8)
     outside = float((state.x.abs() > NARROW * max(edge, 1.0) / 4).any(-1).double().mean())
     if outside > MOST_OUTSIDE:
-        warnings.warn(
+        warn(
             f"the prior is far too narrow: of {CHAINS} short chains from it {outside:.0%} end more than {NARROW:.0f} "
             f"of its deviations away, where {target.name} has its mass. Weights would be dominated by a few paths; "
-            "give a wider prior=, or none, for the pilot's",
-            SamplingWarning,
-            stacklevel=5,
+            "give a wider prior=, or none, for the pilot's"
         )

@@ -7,10 +7,9 @@ from samplers.draws.draws import (
     Draws,
     LogZ,
     Sampler,
-    SamplingWarning,
-    largest_pareto_k,
-    warn,
 )
+from samplers.draws.weighted import largest_pareto_k
+from targets.sampling_warning import SamplingWarning
 
 __all__ = (
     "INDEPENDENT",
@@ -21,5 +20,4 @@ __all__ = (
     "Sampler",
     "SamplingWarning",
     "largest_pareto_k",
-    "warn",
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,10 +16,9 @@ from torch import Generator, Tensor
 from samplers.draws import records
 from samplers.draws.certificate import Certificate
 from samplers.draws.moments import RunningMoments
-from samplers.draws.ties import slack, tied
+from samplers.draws.weighted import largest_pareto_k
 from targets import Target, Variable
 from targets.counting import Counted
-from targets.sampling_warning import SamplingWarning as SamplingWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -296,17 +294,3 @@ class Sampler(Protocol):
     @property
     def sample(self) -> Callable[..., Draws]:
         """Draw from a target."""
-
-
-def largest_pareto_k(log_weights: Tensor) -> float:
-    """The largest Pareto k-hat over the rows of (rows, n); minus infinity where all weights of every row are equal.
-
-    Weights that differ by rounding alone are: a tail fitted to it would be any.
-    """
-    varied = [row for row in log_weights if not bool(tied(row, row[0], slack(row)).all())]
-    return max((records.pareto_k(row) for row in varied), default=-math.inf)
-
-
-def warn(message: str) -> None:
-    """Say it as a SamplingWarning, at the line that called the sampler."""
-    warnings.warn(message, SamplingWarning, stacklevel=4)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates, warn
+from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
+from targets.sampling_warning import warn
 
 if TYPE_CHECKING:
     import pandas as pd

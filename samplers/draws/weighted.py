@@ -1,4 +1,4 @@
-"""Means of weighted points, and their standard errors where points that descend from one another are not independent.
+"""Means of weighted points with their standard errors, where points of a family are not independent; k-hat.
 
     mean = sum_i W_i f_i,   error^2 = sum over families of (sum_{i in family} W_i (f_i - mean))^2
 
@@ -8,9 +8,13 @@ where moves have made them independent since, their products cancel. Chan and La
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+from samplers.draws import records
+from samplers.draws.ties import slack, tied
 
 if TYPE_CHECKING:
     from samplers.draws import Draws
@@ -36,3 +40,12 @@ def error_of(shares: Tensor, centred: Tensor, families: Tensor | None = None) ->
     if families is not None:
         parts = parts.new_zeros((int(families.max()) + 1, *parts.shape[1:])).index_add_(0, families, parts)
     return parts.square().sum(0).sqrt()
+
+
+def largest_pareto_k(log_weights: Tensor) -> float:
+    """The largest Pareto k-hat over the rows of (rows, n); minus infinity where all weights of every row are equal.
+
+    Weights that differ by rounding alone are: a tail fitted to it would be any.
+    """
+    varied = [row for row in log_weights if not bool(tied(row, row[0], slack(row)).all())]
+    return max((records.pareto_k(row) for row in varied), default=-math.inf)

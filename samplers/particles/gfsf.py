@@ -8,16 +8,15 @@ al. 2019; the estimate of grad log q is that of Li and Turner 2018.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from samplers.draws import SamplingWarning
 from samplers.particles.base import ParticleMethod
 from samplers.particles.pair_kernels import Pairs
 from targets.arguments import positive
+from targets.sampling_warning import warn
 
 MOST_ITERATIONS = 1000
 
@@ -76,9 +75,7 @@ def _reached(size: Tensor, goal: Tensor) -> bool:
 
 
 def _complain(size: Tensor, goal: Tensor, tolerance: float) -> None:
-    warnings.warn(
+    warn(
         f"GFSF: conjugate gradients left a relative residual of {float((size / goal).max().sqrt()):.1g} times the "
-        f"tolerance {tolerance:g} after {MOST_ITERATIONS} iterations; raise `ridge` or `tolerance`",
-        SamplingWarning,
-        stacklevel=2,
+        f"tolerance {tolerance:g} after {MOST_ITERATIONS} iterations; raise `ridge` or `tolerance`"
     )

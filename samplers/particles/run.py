@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers.draws import PARTICLES, Cost, Draws, SamplingWarning
+from samplers.draws import PARTICLES, Cost, Draws
 from samplers.draws.places import file_place
 from samplers.identity import POINTS, known
 from samplers.particles.arrival import complaint
@@ -24,6 +23,7 @@ from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted, Tally
+from targets.sampling_warning import warn
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ class _Run:
             bar.close()
         self._save()
         if interrupted:
-            _warn(f"interrupted: {self.now.t} of {self.plan.iterations} iterations are done")
+            warn(f"interrupted: {self.now.t} of {self.plan.iterations} iterations are done")
         moves = int(self.now.stayed.sum())
         if moves:
-            _warn(
+            warn(
                 f"{moves} of {self.now.t * self.plan.draws} moves were not made (particles: "
                 f"{int((self.now.stayed > 0).sum())} of {self.plan.draws}): they led to where the log-density or score "
                 "is not finite. The step size is too large there, or the target's support ends"
@@ -140,7 +140,7 @@ class _Run:
         assert self.now.state.score is not None
         message = complaint(self.now.state.x, self.now.state.score)
         if message is not None:
-            _warn(message)
+            warn(message)
         return self._result()
 
     def _figures(self) -> str:
@@ -198,7 +198,3 @@ class _Run:
         state = Swarm(**{name: value.to(device) for name, value in saved["state"].items()})
         self.now = self._progressed(saved["t"], state, saved["stayed"].to(device))
         self.seconds = saved["seconds"]
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, SamplingWarning, stacklevel=5)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.draws import Cost, Draws, warn
+from samplers.draws import Cost, Draws
 from samplers.runs.checkpoint import plain
 from samplers.runs.checks import check_continuous
 from samplers.runs.plan import Plan
@@ -23,6 +23,7 @@ from samplers.version import versions
 from targets import Target
 from targets.arguments import brief
 from targets.counting import Counted
+from targets.sampling_warning import warn
 
 
 @dataclass(frozen=True)

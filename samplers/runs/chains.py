@@ -8,7 +8,6 @@ keeps (`samplers.runs.chain_checkpoint`), so that a run that stops after any ste
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Generator
 
-from samplers.draws import Cost, Draws, SamplingWarning
+from samplers.draws import Cost, Draws
 from samplers.draws.places import file_place, folder_place
 from samplers.draws.slow import widened
 from samplers.runs.chain_checkpoint import ChainCheckpoint
@@ -35,6 +34,7 @@ from samplers.version import versions
 from targets import Target
 from targets.arguments import brief
 from targets.counting import Counted, Tally
+from targets.sampling_warning import warn
 
 
 def run(
@@ -145,12 +145,12 @@ class Run:
             done = max(0, self.t - self.plan.warmup) // self.plan.thin
             if done == 0:
                 raise KeyboardInterrupt(f"interrupted at step {self.t}, before the first draw")
-            _warn(f"interrupted: {done} of {self.plan.draws} draws are here")
+            warn(f"interrupted: {done} of {self.plan.draws} draws are here")
         for message in self._complaints(draws):
-            _warn(message)
+            warn(message)
         if draws.log_z is not None and "pilot" in draws.attrs and self.stream is None and self.kernel.needs_score:
             for message in draws.certified():
-                _warn(message)
+                warn(message)
         return draws
 
     def _step(self) -> Info:
@@ -237,7 +237,3 @@ class Run:
                 f"{count} of {steps * self.plan.chains} steps diverged (chains: {int((self.divergences > 0).sum())} of "
                 f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected"
             )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, SamplingWarning, stacklevel=5)

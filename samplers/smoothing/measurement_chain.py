@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers import Denoiser
-from samplers.draws import Cost, Draws, warn
+from samplers.draws import Cost, Draws
 from samplers.draws.places import file_place
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
@@ -29,6 +29,7 @@ from samplers.smoothing.jump import Jump, check_jump
 from targets import Gaussian, Noise, Target
 from targets.arguments import check_integer
 from targets.noise import as_noise
+from targets.sampling_warning import warn
 
 if TYPE_CHECKING:
     from samplers.smoothing.chain_run import ChainRun
