@@ -47,3 +47,13 @@ MODULES = (
 def test_public_names_exist(module):
     imported = __import__(module, fromlist=["__all__"])
     assert all(hasattr(imported, name) for name in imported.__all__)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("samplers.smoothing.denoisers", "samplers.denoisers"), ("samplers.diffusion.networks", "samplers.networks")],
+)
+def test_former_paths_lead_to_the_same_names(old, new):
+    former, present = (__import__(module, fromlist=["__all__"]) for module in (old, new))
+    assert set(former.__all__) >= {name for name in present.__all__ if name[0].isupper()}
+    assert all(getattr(former, name) is getattr(present, name) for name in former.__all__)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import targets
+from samplers import ParallelTempering
 from samplers.draws import Draws, LogZ
 from samplers.draws.slow import widened
 
@@ -50,3 +51,18 @@ def test_modes_that_are_each_other_s_image_do_not(generator):
 def test_too_few_draws_tell_nothing(generator):
     x = autoregressive(0.95, generator)[:, :3]
     assert error(x, x) == 0.1
+
+
+@pytest.mark.parametrize("kept", ["draws", "moments", "stream"])
+def test_tempering_states_it(kept, tmp_path, monkeypatch):
+    """However draws are kept; running moments tell nothing of mixing."""
+    target = targets.Gaussian(torch.zeros(2))
+    how = {"draws": {}, "moments": {"keep": "moments"}, "stream": {"stream": tmp_path / "draws"}}[kept]
+    seen = []
+    monkeypatch.setattr(
+        "samplers.runs.chains.widened", lambda log_z, draws: seen.append(draws) or widened(log_z, draws)
+    )
+    sampler = ParallelTempering(base=targets.Gaussian(torch.zeros(2), 2.0), temperatures=3)
+    draws = sampler.sample(target, chains=4, draws=50, warmup=20, progress=False, **how)
+    assert len(seen) == 1
+    assert draws.log_z.standard_error > 0

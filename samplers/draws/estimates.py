@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Values = Mapping[str, Tensor]  # (chains, draws, *shape)
 
 LEAST_DRAWS = 4  # of a chain, for R-hat and ESS
+MOST_DRAWS, SCALARS = 200_000, 32  # of draws that are asked for no more than one ESS, the most that are looked at
 USUAL = 10  # a range between 2^-10 and 2^10 stays as it is
 UNITLESS = ("ess", "r_hat", "min_ss")  # beginnings of the names of columns without the unit of their variable
 
@@ -69,6 +70,13 @@ def _exponent(array: np.ndarray) -> np.ndarray:
 def ess(values: Values, method: str) -> dict[str, np.ndarray]:
     """Effective sample size of every scalar by ArviZ's method; NaN of chains of fewer than four draws."""
     return _unitless("ess", values, method)
+
+
+def least_ess(values: Tensor) -> float:
+    """The least bulk ESS over the scalars of values (chains, draws, ...); NaN where none is known."""
+    found = ess({"x": values.reshape(*values.shape[:2], -1)}, "bulk")["x"]
+    known = found[np.isfinite(found)]
+    return float(known.min()) if known.size else float("nan")
 
 
 def r_hat(values: Values, method: str) -> dict[str, np.ndarray]:

@@ -14,18 +14,14 @@ from dataclasses import replace
 
 from samplers.draws import Draws, LogZ, estimates
 
-MOST_DRAWS = 200_000  # that are looked at
-SCALARS = 32  # whose effective sample sizes are asked for
-
 
 def widened(log_z: LogZ, draws: Draws) -> LogZ:
     """With the standard error times sqrt(ESS of the log-density / least ESS of |x_i - mean|), if that is above one."""
     lp = draws.stats.get("lp")
     if lp is None or draws.target is None or draws.target.discrete:
         return log_z
-    step = -(-lp.numel() // MOST_DRAWS)
-    x = draws.x[:, ::step, :SCALARS].double()
-    found = estimates.ess({"lp": lp[:, ::step].double(), "x": (x - x.mean((0, 1))).abs()}, "bulk")
-    slowest = min((float(v) for v in found["x"].reshape(-1) if math.isfinite(v)), default=math.nan)
-    factor = float(found["lp"]) / slowest
+    step = -(-lp.numel() // estimates.MOST_DRAWS)
+    x = draws.x[:, ::step, : estimates.SCALARS].double()
+    slowest = estimates.least_ess((x - x.mean((0, 1))).abs())
+    factor = estimates.least_ess(lp[:, ::step].double()) / slowest
     return replace(log_z, standard_error=log_z.standard_error * math.sqrt(factor)) if factor > 1 else log_z

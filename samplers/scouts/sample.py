@@ -11,9 +11,6 @@ from torch import Tensor
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
 from samplers.draws.weighted import FAMILY, mean_and_error
 
-MOST_DRAWS = 200_000  # that are looked at
-SCALARS = 32  # whose effective sample sizes are asked for
-
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -48,13 +45,13 @@ class Sample:
     def of_draws(cls, draws: Draws) -> Sample:
         """The points of draws by their weights; those of Markov chains count as the least effective scalar says."""
         x = draws.x.reshape(-1, draws.x.shape[-1])
-        step = -(-len(x) // MOST_DRAWS)
+        step = -(-len(x) // estimates.MOST_DRAWS)
         families = draws.stats[FAMILY].reshape(-1)[::step] if FAMILY in draws.stats else None
         if draws.log_weights is not None:
             return cls.of(x[::step], draws.log_weights.reshape(-1)[::step], families=families)
         if draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
             return cls.of(x[::step], families=families)
-        values = draws.x[..., :SCALARS]
+        values = draws.x[..., : estimates.SCALARS]
         if "lp" in draws.stats:
             values = torch.cat([values, draws.stats["lp"][..., None].to(values)], -1)
         return cls.of(x[::step], None, effective(draws, values))
@@ -78,6 +75,5 @@ def effective(draws: Draws, values: Tensor) -> float:
         return n * draws.weight_ess / draws.log_weights.numel()
     if draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
         return n
-    found = estimates.ess({"x": values.reshape(*values.shape[:2], -1)}, "bulk")["x"]
-    known = [float(value) for value in found.reshape(-1) if math.isfinite(value)]
-    return min(n, min(known, default=float(len(values))))
+    found = estimates.least_ess(values)
+    return float(len(values)) if math.isnan(found) else min(n, found)

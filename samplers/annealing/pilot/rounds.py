@@ -37,7 +37,7 @@ FEWEST_FAMILIES = 20  # of equal weight, that a round must keep to be believed
 
 
 @dataclass(frozen=True, eq=False)
-class Particles(Annealer):
+class PilotSMC(Annealer):
     """SMC without its verb, which begins with a pilot itself."""
 
     resampling: ClassVar[Scheme] = "systematic"
@@ -76,7 +76,7 @@ def find_base(sampler: Annealer, target: Target, prior: Target | None, generator
 
 
 def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Generator) -> Run:
-    pilot = Particles(sampler.kernel_for(target), base.density, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
+    pilot = PilotSMC(sampler.kernel_for(target), base.density, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
     path = pilot.make_path(target, base.density)
     run = Run(pilot, target, path, n, generator, base.regions, base.coordinates)
     run.through()
