@@ -32,7 +32,7 @@ test-slow: .venv/installed
 	touch $@
 
 test-models: .venv/models
-	$(BIN)/python -m pytest -m 'slow or not slow' tests/test_targets_elsewhere.py tests/test_testing_functions.py
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/targets/test_elsewhere.py tests/testing/test_functions.py
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from kernels import DIAGONAL_REGIONS, funnel_coordinates
+from kernel_cases import DIAGONAL_REGIONS, funnel_coordinates
 
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin

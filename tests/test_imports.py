@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,15 @@ def test_former_paths_lead_to_the_same_names(old, new):
     former, present = (__import__(module, fromlist=["__all__"]) for module in (old, new))
     assert set(former.__all__) >= {name for name in present.__all__ if name[0].isupper()}
     assert all(getattr(former, name) is getattr(present, name) for name in former.__all__)
+
+
+ROOT = Path(__file__).parents[1]
+LOOSE = {"benchmarks_calibration", "cli", "docs", "examples", "imports", "readme", "warnings"}
+
+
+def test_tests_stand_in_the_room_of_what_they_test():
+    rooms = {one.parent.name for one in (ROOT / "samplers").glob("*/__init__.py")} | {"targets"}
+    tested = {one.parent.name for one in (ROOT / "tests").glob("*/test_*.py")}
+    assert tested <= rooms
+    assert rooms - tested == {"adaptation"}
+    assert {one.stem.removeprefix("test_") for one in (ROOT / "tests").glob("test_*.py")} == LOOSE

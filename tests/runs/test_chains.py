@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from kernels import ALL, diagonal_metric, skewed
+from kernel_cases import ALL, diagonal_metric, skewed
 
 import samplers
 import targets

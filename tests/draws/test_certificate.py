@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from scipy.stats import chi2
-from test_scouts import Hidden, far_and_narrow, wide_and_narrow
+from scout_cases import Hidden, far_and_narrow, wide_and_narrow
 
 import targets
 from samplers import AIS, DDS, HMC, SMC, Draws, LogZ, SamplingWarning, SequentialMultimeasurement

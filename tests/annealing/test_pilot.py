@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kernels import funnel_coordinates
+from kernel_cases import funnel_coordinates
 
 import targets
 from samplers import HMC, SMC

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kernels import ALL, diagonal_metric
+from kernel_cases import ALL, diagonal_metric
 
 import targets
 from samplers import CMCD, DDS, DIS, HMC, MALA, MCD, PIS, SCLD, ULA, RiemannianLangevin

@@ -499,7 +499,7 @@ print("whole")
 def killed_and_resumed(tmp_path, size, seeds, kills, workers=1):
     """A grid in a process that is killed when so many cells are done, and then finished; its table."""
     script = GRID.format(
-        tests=str(Path(__file__).parent), folder=str(tmp_path / "broken"), size=size, seeds=seeds, workers=workers
+        tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "broken"), size=size, seeds=seeds, workers=workers
     )
     for after in kills:
         process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, start_new_session=True)
@@ -543,7 +543,7 @@ def test_two_hundred_cells_killed_five_times(tmp_path):
 def test_ctrl_c_ends_the_cells_that_run(tmp_path):
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a shell's background
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "import torch, targets\nfrom compare_cases import Hang\nfrom samplers import compare\n"
         f"compare({{'t': targets.Gaussian(torch.zeros(2))}}, {{'s': Hang()}}, folder={str(tmp_path)!r})\n"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import seeded_bugs
 import torch
-from kernels import skewed
+from kernel_cases import skewed
 
 import targets
 from samplers import HMC, MALA

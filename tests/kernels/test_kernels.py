@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from kernels import ALL, BIASED, EXACT, skewed
+from kernel_cases import ALL, BIASED, EXACT, skewed
 
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin

@@ -7,7 +7,7 @@ import seeded_bugs
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels import EXACT, diagonal_metric, skewed
+from kernel_cases import EXACT, diagonal_metric, skewed
 
 import targets
 from samplers import MALA, RandomWalkMetropolis
