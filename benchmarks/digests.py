@@ -2,6 +2,7 @@
 
     python benchmarks/digests.py before.json       records them where the file is not there
     python benchmarks/digests.py before.json       names those that differ where it is, and exits with 1
+    python benchmarks/digests.py before.json --samplers hmc smc      these alone
 
 A digest is of the draws, their log weights, log Z with its error, and the cost in evaluations. They are those of one
 machine and one version of torch: record on the commit before a change and compare on the one after it. Continuous
@@ -69,11 +70,13 @@ def digest(sampler: Any, target: targets.Target) -> str:
     return found.hexdigest()
 
 
-def digests() -> dict[str, str]:
-    """All of them, by "sampler on target"."""
+def digests(names: list[str] | None) -> dict[str, str]:
+    """Those of the samplers named, or of all, by "sampler on target"."""
     found: dict[str, str] = {}
     kinds = {name: kind for name, kind in SAMPLERS.items() if not kind.__module__.startswith("samplers.peers")} | MORE
     for name, kind in kinds.items():
+        if names is not None and name not in names:
+            continue
         began = time.perf_counter()
         for where, target in densities().items():
             found[f"{name} on {where}"] = digest(kind(), target)
@@ -84,15 +87,19 @@ def digests() -> dict[str, str]:
 def main() -> None:
     command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("file", type=Path)
-    path = command.parse_args().file
+    command.add_argument("--samplers", nargs="*", metavar="NAME", help="all where none are given")
+    options = command.parse_args()
+    path = options.file
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    found = digests()
+    found = digests(options.samplers)
     if not path.exists():
         path.write_text(json.dumps(found, indent=1) + "\n")
         print(f"{len(found)} digests recorded")
         return
     before = json.loads(path.read_text())
+    if options.samplers is not None:
+        before = {key: value for key, value in before.items() if key.partition(" on ")[0] in options.samplers}
     differing = sorted(key for key in before | found if before.get(key) != found.get(key))
     for key in differing:
         print(f"{key}: {before.get(key)} before, {found.get(key)} now")
