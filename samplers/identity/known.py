@@ -68,6 +68,8 @@ class Known(Made):
 def known(density: Target, x: Tensor, method: str = "log_prob") -> Known:
     """What to know a density again by, from one evaluation at x (n, dim)."""
     inner = density.inner if isinstance(density, Counted) else density
+    if len(x) == inner.dim:  # a function is tried point by point at its first batch of so many, and does more there
+        x = torch.cat([x, x[:1]])
     with torch.no_grad():
         return watched(inner, x, method)[0]
 
@@ -100,32 +102,6 @@ def of_evaluation(density: Target, x: Tensor, method: str = "log_prob", also: st
     except Exception as error:  # whoever asks decides
         result = error
     return Made(settled(before, contents.leaves(density)), steps), result
-
-
-class Watched(Counted):
-    """The same target with the same tally, of which `seen` tells the last evaluation."""
-
-    def __init__(self, target: Counted) -> None:
-        super().__init__(target.inner, target.tally)
-        self.seen: Known | None = None
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """The inner log-density."""
-        self.tally.log_probs += x.numel() // self.dim
-        return self._watched(x, "log_prob")
-
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The inner log-density and score."""
-        points = x.numel() // self.dim
-        self.tally.log_probs += points
-        self.tally.scores += points
-        return self._watched(x, "log_prob_and_score")
-
-    def _watched(self, x: Tensor, method: str) -> Any:
-        if x.ndim != 2 or len(x) == 0:
-            return getattr(self.inner, method)(x)
-        self.seen, result = watched(self.inner, x, method)
-        return result
 
 
 def settled(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
