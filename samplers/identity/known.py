@@ -22,7 +22,7 @@ from samplers.identity import contents
 from samplers.identity.steps import Steps
 from targets import Target
 from targets.arguments import brief
-from targets.counting import Counted
+from targets.counting import Counted, Tally, plain
 
 POINTS = 4  # enough to know a density again by; all would be a copy of the chains
 ROUNDING = 64.0  # in eps of the dtype and the value's own size, at least 1: sums in another order, another CPU
@@ -67,9 +67,8 @@ class Known(Made):
 
 def known(density: Target, x: Tensor, method: str = "log_prob") -> Known:
     """What to know a density again by, from one evaluation at x (n, dim)."""
-    inner = density.inner if isinstance(density, Counted) else density
     with torch.no_grad():
-        return watched(inner, x, method)[0]
+        return watched(plain(density), x, method)[0]
 
 
 def watched(density: Target, x: Tensor, method: str) -> tuple[Known, Any]:
@@ -103,20 +102,22 @@ def of_evaluation(density: Target, x: Tensor, method: str = "log_prob", also: st
 
 
 class Watched(Counted):
-    """The same target with the same tally, of which `seen` tells the last evaluation."""
+    """A counted target of which `seen` tells the last evaluation."""
 
-    def __init__(self, target: Counted) -> None:
-        super().__init__(target.inner, target.tally)
+    __slots__ = ("seen",)
+
+    def __init__(self, inner: Target, tally: Tally | None = None) -> None:
+        super().__init__(inner, tally)
         self.seen: Known | None = None
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The inner log-density."""
-        self.tally.log_probs += x.numel() // self.dim
+        self.tally.log_probs += x.numel() // self.inner.dim
         return self._watched(x, "log_prob")
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The inner log-density and score."""
-        points = x.numel() // self.dim
+        points = x.numel() // self.inner.dim
         self.tally.log_probs += points
         self.tally.scores += points
         return self._watched(x, "log_prob_and_score")

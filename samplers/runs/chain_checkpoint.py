@@ -37,7 +37,7 @@ class ChainCheckpoint:
 
     def watched(self, target: Counted) -> Counted:
         """The target for the evaluation of the starts, seen to know it again; itself where nothing is written."""
-        return target if self._path is None else Watched(target)
+        return target if self._path is None else Watched(target.inner, target.tally)
 
     def remember(self, target: Counted, start: Tensor) -> None:
         """What to know the target again by: the last evaluation of a watched one, else one at the starts."""
