@@ -58,7 +58,8 @@ def trainer(method: Any, dim: int = DIM) -> Run:
     target = targets.benchmark("gmm9") if dim == DIM else targets.SquareWell(wells=dim, delta=4.0)
     space = Space(torch.zeros(dim, dtype=torch.float64), torch.tensor(4.1 if dim == DIM else 2.0, dtype=torch.float64))
     seen, generator = space.seen(Counted(target)), torch.Generator().manual_seed(0)
-    return Run(method, method.build(space, seen, generator), seen, generator, 10_000, method.objective_for(space))
+    measure, objective = method.build(space, seen, generator), method.objective_for(space)
+    return Run(method.training, measure, seen, generator, 10_000, objective, method.resampling)
 
 
 def seconds(call: Any, rounds: int) -> float:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
-from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD
-from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, LearnedSampler
 from samplers.draws import Sampler
 from samplers.kernels import (
     HMC,

@@ -89,7 +89,7 @@ def method(name, where="line", *, steps=6, mixture=False, **options):
     """A small one of that name, from a prior that is wider than the target of that name."""
     own = {"network": SMALL, "prior": (MIXTURES if mixture else PRIORS)[where]}
     if name == "SCLD":
-        own["pieces"] = min(3, steps)
+        own["subtrajectories"] = min(3, steps)
     if name in REFERENCE:
         own["start"] = "reference"
     return METHODS[name](steps=steps, **(own | options))

@@ -15,8 +15,7 @@ from samplers import Draws
 from samplers.annealing.cloud import Cloud
 from samplers.diffusion import SubTrajectoryBalance
 from samplers.diffusion.controlled_langevin import LangevinMeasure
-from samplers.path_measures import simulation
-from samplers.path_measures import subtrajectories as pieces
+from samplers.path_measures import simulation, subtrajectories
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.prior import GaussianPrior
 from samplers.path_measures.simulation import increments, simulate
@@ -238,8 +237,8 @@ def scld(step_size=0.06, **options):
 
 
 def hardly_moving():
-    """Increments of successive pieces that are nearly the same, from a prior that is wrong."""
-    return scld(1e-3, steps=5, pieces=5, moves=0, prior=gaussian(1, 2.0, -0.8))
+    """Increments of successive subtrajectories that are nearly the same, from a prior that is wrong."""
+    return scld(1e-3, steps=5, subtrajectories=5, moves=0, prior=gaussian(1, 2.0, -0.8))
 
 
 @bug("resampling without a reset of the weights")
@@ -261,21 +260,21 @@ def stale_points(patch):
         return replace(state, x=state.x[index])
 
     patch.setattr("samplers.annealing.cloud.take", take)
-    return scld(steps=4, pieces=4, moves=0, prior=gaussian(1, 2.0, -0.8)), LINE, RUNS
+    return scld(steps=4, subtrajectories=4, moves=0, prior=gaussian(1, 2.0, -0.8)), LINE, RUNS
 
 
 @bug("moves at the temperature with which the piece began")
 def moves_lag(patch):
-    right = pieces.Between
-    patch.setattr(pieces, "Between", lambda measure, target, k: right(measure, target, k - 1))
-    fitted = scld(1e-3, steps=2, pieces=2)
+    right = subtrajectories.Between
+    patch.setattr(subtrajectories, "Between", lambda measure, target, k: right(measure, target, k - 1))
+    fitted = scld(1e-3, steps=2, subtrajectories=2)
     fitted.move_steps.fill_(0.4)
     return fitted, LINE, RUNS
 
 
 @bug("moves that do not know the flow")
 def moves_without_flow(patch):
-    class Between(pieces.Between):
+    class Between(subtrajectories.Between):
         def state(self, x, value, score):
             flow, self._measure.flow = self._measure.flow, None
             try:
@@ -283,8 +282,8 @@ def moves_without_flow(patch):
             finally:
                 self._measure.flow = flow
 
-    patch.setattr(pieces, "Between", Between)
-    fitted = scld(steps=2, pieces=2, objective=SubTrajectoryBalance())
+    patch.setattr(subtrajectories, "Between", Between)
+    fitted = scld(steps=2, subtrajectories=2, objective=SubTrajectoryBalance())
     fitted.move_steps.fill_(0.4)
     fitted.measure.flow.out.weight.data.mul_(3)
     return fitted, LINE, RUNS

@@ -10,7 +10,6 @@ sigma_1 > ... > sigma_L geometric,   b_i = sigma_L^2 / sigma_i^2,   q = N(m, sig
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -19,19 +18,18 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.paths import Bridge
-from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws import INDEPENDENT, Draws
 from samplers.draws.places import file_place
-from samplers.identity import POINTS, known
 from samplers.kernels import ULA
-from samplers.runs import checkpoint as checkpoints
-from samplers.runs.interrupt import deferred_interrupt
-from samplers.runs.progress import Progress
+from samplers.runs.checkpoint import Checkpoint
+from samplers.runs.job import Job
+from samplers.runs.loop import go
 from samplers.runs.starts import Init, check_starts, positions
 from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Gaussian, Target
 from targets.arguments import check_integer, positive
-from targets.counting import Counted
+from targets.counting import Counted, Tally
 from targets.sampling_warning import warn
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
@@ -130,130 +128,94 @@ class AnnealedLangevin:
                 f"target: {target.name} does not know its smoothing by noise; expected one that does, or "
                 "AnnealedLangevin(kind='temperature')"
             )
-        run = _Run(self, target, draws, seed, path)
         with torch.no_grad():
-            result = run.finish(init, progress)
-        if run.divergences:
+            levels = _Levels(self, target, draws, seed)
+            kept = Checkpoint(path, levels)
+            if kept.found:
+                kept.restore()
+            else:
+                levels.x = levels.starts(init)
+                kept.remember(levels.x)
+            go(levels, kept, progress)
+            result = levels.result()
+        if levels.divergences:
             warn(
-                f"{run.divergences} of {self.levels * self.steps * draws} steps led to a point without finite density "
-                "or score and were not taken: the step size is too large"
+                f"{levels.divergences} of {self.levels * self.steps * draws} steps led to a point without finite "
+                "density or score and were not taken: the step size is too large"
             )
         return result
 
 
-class _Run:
-    def __init__(
-        self, sampler: AnnealedLangevin, target: Target, draws: int, seed: int, checkpoint: FilePath | None
-    ) -> None:
-        self.sampler, self.n, self.seed, self.checkpoint = sampler, draws, seed, checkpoint
-        self.target = Counted(target)
-        self.generator = Generator(target.device).manual_seed(seed)
-        self.level, self.divergences, self.seconds = 0, 0, 0.0
-        self.x: Tensor | None = None
+class _Levels(Job):
+    x: Tensor
 
-    def finish(self, init: Init, progress: bool | None) -> Draws:
-        """All levels that are left."""
-        began = time.perf_counter()
-        self._restore()
-        levels = self.sampler.densities(self.target)
-        if self.x is None:
-            self.x = self._start(init)
-            check_starts(evaluate(levels[0][0], self.x), "draw")
-            if self.checkpoint is not None:
-                self.known = known(self.target, self.x[:POINTS]).state_dict()
-        self._mark()
-        bar = Progress(len(levels), self.level, progress, f"AnnealedLangevin on {self.target.name}")
-        earlier = self.seconds
-        try:
-            with deferred_interrupt() as pressed:
-                while self.level < len(levels):
-                    if pressed.is_set():
-                        raise KeyboardInterrupt(f"interrupted after level {self.level} of {len(levels)}")
-                    self._climb(*levels[self.level])
-                    self.seconds = earlier + time.perf_counter() - began
-                    self._mark()
-                    self._save()
-                    bar.advance(lambda: f"level {self.level}, divergences {self.divergences}")
-        except BaseException:
-            checkpoints.save_quietly(self._save)
-            raise
-        finally:
-            bar.close()
-        x = self.x
+    def __init__(self, sampler: AnnealedLangevin, target: Target, draws: int, seed: int) -> None:
+        tally, generator = Tally(), Generator(target.device).manual_seed(seed)
+        super().__init__("AnnealedLangevin", target, generator, tally)
+        self.sampler, self.n, self.seed = sampler, draws, seed
+        self.counted = Counted(target, tally)
+        self.levels = sampler.densities(self.counted)
+        self.level = self.divergences = 0
+
+    def starts(self, init: Init) -> Tensor:
+        """Where the draws start, (n, dim)."""
+        if init is None:
+            wide = Gaussian(centre(self.target), self.sampler.sigmas(self.target)[0])
+            x = wide.sample(self.n, generator=self.generator)
+        else:
+            x = positions(init, self.n, self.target, self.generator)
+        check_starts(evaluate(self.levels[0][0], x), "draw")
+        return x
+
+    @property
+    def done(self) -> int:
+        return self.level
+
+    @property
+    def total(self) -> int:
+        return len(self.levels)
+
+    def step(self) -> None:
+        density, h = self.levels[self.level]
+        kernel = ULA(h, "identity")
+        state = kernel.init(density, self.x, self.generator)
+        diverged = 0
+        for _ in range(self.sampler.steps):
+            state, info = kernel.step(density, state, self.generator)
+            diverged += int(info.diverging.sum())
+        self.x, self.divergences, self.level = state.x, self.divergences + diverged, self.level + 1
+
+    def figures(self) -> str:
+        return f"level {self.level}, divergences {self.divergences}"
+
+    def so_far(self) -> str:
+        return f"after level {self.level} of {self.total}"
+
+    def settings(self) -> dict[str, Any]:
+        return {**asdict(self.sampler), "draws": self.n, "seed": self.seed}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"x": self.x, "divergences": self.divergences}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.x, self.divergences = saved["x"].to(self.target.device), saved["divergences"]
+        self.level = saved["done"]
+
+    def result(self) -> Draws:
+        """The draws, denoised where that is asked for."""
+        x, sigmas = self.x, self.sampler.sigmas(self.target)
         if self.sampler.kind == "noise" and self.sampler.denoise:
-            x = x + self.sampler.sigmas(self.target)[-1] ** 2 * levels[-1][0].score(x)
-        log_prob = self.target.log_prob(x)
-        cost = Cost(self.target.log_probs, self.target.scores, earlier + time.perf_counter() - began)
+            x = x + sigmas[-1] ** 2 * self.levels[-1][0].score(x)
+        log_prob = self.counted.log_prob(x)
         attrs = {
-            **self._header(),
+            **self.header(),
             "kind": INDEPENDENT,
-            "sigmas": list(self.sampler.sigmas(self.target)),
-            "step_sizes": [h for _, h in levels],
+            "sigmas": list(sigmas),
+            "step_sizes": [h for _, h in self.levels],
             "divergences": self.divergences,
             "versions": versions(),
         }
-        return Draws(x[None], stats={"lp": log_prob[None]}, cost=cost, target=self.target.inner, attrs=attrs)
-
-    def _start(self, init: Init) -> Tensor:
-        target = self.target.inner
-        if init is None:
-            wide = Gaussian(centre(target), self.sampler.sigmas(target)[0])
-            return wide.sample(self.n, generator=self.generator)
-        return positions(init, self.n, target, self.generator)
-
-    def _climb(self, density: Target, h: float) -> None:
-        kernel, generator = ULA(h, "identity"), self.generator
-        assert self.x is not None
-        state = kernel.init(density, self.x, generator)
-        for _ in range(self.sampler.steps):
-            state, info = kernel.step(density, state, generator)
-            self.divergences += int(info.diverging.sum())
-        self.x, self.level = state.x, self.level + 1
-
-    # Checkpoints
-
-    def _header(self) -> dict[str, Any]:
-        """What must agree for a checkpoint to be continued."""
-        target = self.target.inner
-        return {
-            "sampler": "AnnealedLangevin",
-            **asdict(self.sampler),
-            "draws": self.n,
-            "seed": self.seed,
-            **checkpoints.of_target(target),
-        }
-
-    def _mark(self) -> None:
-        """Remember what to go back to when the level that begins fails halfway."""
-        if self.checkpoint is None:
-            return
-        self.content = {
-            "header": self._header(),
-            "x": self.x,
-            "known": self.known,
-            "level": self.level,
-            "divergences": self.divergences,
-            "seconds": self.seconds,
-            "generator": self.generator.get_state(),
-            "tally": asdict(self.target.tally),
-        }
-
-    def _save(self) -> None:
-        """Write the run as it is after its last whole level."""
-        if self.checkpoint is not None:
-            checkpoints.save(self.checkpoint, self.content)
-
-    def _restore(self) -> None:
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return
-        saved = checkpoints.load(self.checkpoint, self._header())
-        self.x = saved["x"].to(self.target.device)
-        self.known = saved["known"]
-        checkpoints.check_density(self.checkpoint, self.target.inner, self.known)
-        for name in ("level", "divergences", "seconds"):
-            setattr(self, name, saved[name])
-        self.generator.set_state(saved["generator"].cpu())
-        self.target.tally.__dict__.update(saved["tally"])
+        return Draws(x[None], stats={"lp": log_prob[None]}, cost=self.cost, target=self.target, attrs=attrs)
 
 
 def widest(target: Target) -> float:

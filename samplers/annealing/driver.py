@@ -1,4 +1,4 @@
-"""The verb `sample` of AIS and SMC: pilot, run, frozen rerun, bounds, progress, checkpoint, cost."""
+"""The verb `sample` of AIS and SMC: pilot, walk, frozen rerun, bounds, cost."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from torch import Generator
 from samplers.annealing import evidence
 from samplers.annealing.annealer import Annealer, Run
 from samplers.annealing.pilot import PILOT, Base, find_base
-from samplers.annealing.record import Record
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
+from samplers.annealing.walk import Walk
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.draws.places import file_place
 from samplers.kernels import Kernel
-from samplers.runs import checkpoint as checkpoints
-from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.checkpoint import Checkpoint, check_begun
+from samplers.runs.loop import go
 from samplers.runs.precision import lost_digits
-from samplers.runs.progress import Progress
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
@@ -58,8 +57,7 @@ class AnnealedSampler(Annealer):
         self._check(target)
         path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
-        begun = {"sampler": type(self).__name__, "draws": draws, "seed": seed, **checkpoints.of_target(target)}
-        checkpoints.check_begun(path, begun)
+        check_begun(path, type(self).__name__, {"draws": draws, "seed": seed}, target)
         job = _Job(self, target, draws, seed, progress, path)
         return job.draws()
 
@@ -94,10 +92,10 @@ class _Job:
 
     def draws(self) -> Draws:
         sampler, self.began = self.sampler, time.perf_counter()
-        self.seconds = 0.0  # of earlier calls, where a checkpoint tells them
+        self.earlier = 0.0  # seconds of calls before this one, where a checkpoint tells them
         self.spent = Tally()
         base = self._base()
-        first = self._through(sampler, base, self.seed, self.checkpoint)
+        first = self._through(sampler, base, self.seed, self.checkpoint, time.perf_counter() - self.began)
         frozen = sampler.frozen(first)
         last = first
         if sampler.tuned and sampler.unbiased:
@@ -123,7 +121,7 @@ class _Job:
             stats={"lp": last.cloud.state.log_prob[None], **last.cloud.families},
             log_weights=(weights + shift).reshape(1, -1),
             log_z=log_z,
-            cost=Cost(self.spent.log_probs, self.spent.scores, self.seconds + time.perf_counter() - self.began),
+            cost=Cost(self.spent.log_probs, self.spent.scores, self.earlier + time.perf_counter() - self.began),
             target=self.target,
             kernel=frozen,
             attrs=self._attrs(last) | ({} if base.points is None else {"pilot": PILOT}),
@@ -161,34 +159,21 @@ class _Job:
         self._spend(counted.tally)
         return base
 
-    def _through(self, sampler: AnnealedSampler, base: Base, seed: int, checkpoint: FilePath | None) -> Run:
+    def _through(
+        self, sampler: AnnealedSampler, base: Base, seed: int, checkpoint: FilePath | None, pilot: float = 0.0
+    ) -> Run:
+        """One cloud to the target; `pilot`: seconds that its base took."""
         generator = Generator(self.target.device).manual_seed(seed)
         path = sampler.make_path(self.target, base.density)
         run = Run(sampler, self.target, path, self.n, generator, base.regions, base.coordinates)
-        label = f"{type(sampler).__name__} on {self.target.name}"
-        steps = len(sampler.betas) - 1 if isinstance(sampler.betas, tuple) else None
-        bar = Progress(steps, 0, self.progress, label)
-        record = Record(run, {"draws": self.n, "seed": seed}, checkpoint)
-        self.seconds += record.seconds
-        try:
-            with deferred_interrupt() as pressed:
-                while not run.done:
-                    if pressed.is_set():
-                        raise KeyboardInterrupt(f"interrupted at b = {run.betas[-1]:.3g}, before the target at b = 1")
-                    run.step()
-                    record.stepped(time.perf_counter() - self.began + self.seconds)
-                    bar.advance(
-                        lambda: (
-                            f"b {run.betas[-1]:.3g}, ESS {run.ess[-1]:.2f}, acceptance {run.acceptance[-1]:.2f}, "
-                            f"log Z {float(run.cloud.log_z.mean()):.4g}"
-                        )
-                    )
-        except BaseException:
-            record.save_quietly()
-            raise
-        finally:
-            bar.close()
-        record.save()
+        walk = Walk(run, seed, pilot)
+        kept = Checkpoint(checkpoint, walk)
+        if kept.found:
+            kept.restore()
+        else:
+            kept.remember(run.cloud.state.x)
+        go(walk, kept, self.progress)
+        self.earlier += walk.earlier - pilot
         self._spend(run.path.tally)
         return run
 

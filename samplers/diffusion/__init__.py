@@ -3,10 +3,10 @@
 from samplers.diffusion.cmcd import CMCD
 from samplers.diffusion.dds import DDS
 from samplers.diffusion.dis import DIS
-from samplers.diffusion.files import load
 from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.learned_sampler import LearnedSampler
+from samplers.diffusion.load import load
 from samplers.diffusion.mcd import MCD
-from samplers.diffusion.method import LearnedSampler
 from samplers.diffusion.objectives import (
     KL,
     ForwardKL,

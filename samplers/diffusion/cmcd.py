@@ -12,7 +12,7 @@ from torch import Generator
 
 from samplers.diffusion.controlled_langevin import LangevinMeasure
 from samplers.diffusion.langevin_tuning import tune_steps
-from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.learned_sampler import LearnedSampler
 from samplers.diffusion.objectives import KL
 from samplers.diffusion.space import Space
 from samplers.path_measures.base import PathMeasure

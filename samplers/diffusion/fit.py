@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator
 
 from samplers.diffusion import distributed
 from samplers.diffusion.fitted import Fitted
-from samplers.diffusion.objectives import ForwardKL, SubTrajectoryBalance
-from samplers.diffusion.record import Record
+from samplers.diffusion.method import LearnedMethod
+from samplers.diffusion.packing import pack_space, probes, unpack_space
+from samplers.diffusion.record import moved_by, put_back, state_of
 from samplers.diffusion.space import Space, check_width, find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
-from samplers.draws import Cost
 from samplers.draws.places import file_place
 from samplers.networks.flow import FlowNetwork
-from samplers.runs.checkpoint import save_quietly
+from samplers.runs.checkpoint import Checkpoint
 from samplers.runs.checks import check_continuous
-from samplers.runs.interrupt import deferred_interrupt
-from samplers.runs.progress import Progress
+from samplers.runs.job import Job
+from samplers.runs.loop import go
 from targets import LogDensity, Target
 from targets.arguments import check_integer, positive
-from targets.counting import Counted
+from targets.counting import Counted, Tally
 from targets.sampling_warning import warn
-
-if TYPE_CHECKING:
-    from samplers.diffusion.method import LearnedSampler
 
 WATCHED = 50  # iterations over which lost paths are counted before training stops
 MOST_LOST = 0.5
@@ -40,7 +36,7 @@ PILOT, NETWORK, PATHS, LAST = 5_000_011, 6_000_013, 7_000_003, 8_000_009  # offs
 
 
 def fit(
-    method: LearnedSampler,
+    method: LearnedMethod,
     target: Target,
     *,
     seed: int,
@@ -59,121 +55,143 @@ def fit(
         positive(max_minutes, "max_minutes")
     check_continuous(target, method, expected="a density, such as its relaxed()")
     path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
-    return _Job(method, target.to(device, dtype), seed, iterations, max_minutes, progress, log_dir).run(path)
+    rank = distributed.rank()
+    if path is not None and rank:
+        path = path.with_name(f"{path.name}.{rank}")
+    learning = _Learning(method, target.to(device, dtype), seed, iterations, max_minutes, None if rank else log_dir)
+    kept = Checkpoint(path, learning)
+    learning.begin(kept)
+    try:
+        go(learning, kept, False if rank else progress)
+    finally:
+        learning.log.close()
+    return learning.examined()
 
 
-class _Job:
+class _Learning(Job):
+    """A pilot, which finds `space`, and the training, `run`; None while nothing is learned."""
+
+    whole: ClassVar[bool] = False
+    space: Space
+    run: Run | None = None
+    last: Progressed
+
     def __init__(
         self,
-        method: LearnedSampler,
+        method: LearnedMethod,
         target: Target,
         seed: int,
         iterations: int,
         max_minutes: float | None,
-        progress: bool | None,
         log_dir: str | Path | None,
     ) -> None:
-        self.method, self.target, self.seed, self.iterations = method, target, seed, iterations
-        self.max_minutes, self.progress = max_minutes, progress if distributed.rank() == 0 else False
-        self.log_dir = log_dir if distributed.rank() == 0 else None
-        self.counted = Counted(target)
-        self.began = time.perf_counter()
+        generator = Generator(target.device).manual_seed(seed + PATHS + distributed.rank())
+        super().__init__(type(method).__name__, target, generator, Tally())
+        self.method, self.seed, self.iterations = method, seed, iterations
+        self.until = None if max_minutes is None else 60 * max_minutes
+        self.counted, self.log = Counted(target, self.tally), _Log(log_dir)
+        self.prior = method.prior.to(target.device, target.dtype) if isinstance(method.prior, Target) else None
+        self.recent: list[int] = []  # paths lost in the last iterations
         self.notes: list[str] = []
         differentiated = type(target).log_prob_and_score is Target.log_prob_and_score
         if differentiated or (isinstance(target, LogDensity) and target._score is None):
             self.notes.append(f"the score of {target.name} comes from automatic differentiation of its log_prob")
 
-    def run(self, path: Path | None) -> Fitted:
-        """Pilot and training, from a checkpoint where there is one."""
-        record = Record(self.method, self.target, self.seed, self.iterations, path)
-        saved = record.load()
-        space = self._space() if saved is None else record.space(saved)
-        if saved is None:
-            record.begin(space, self.counted.tally, self.seconds(record))
+    def begin(self, kept: Checkpoint) -> None:
+        """The pilot, then all up to the first iteration; from a checkpoint where there is one."""
+        if kept.found:
+            kept.restore()
         else:
-            self.counted.tally.__dict__.update(saved["tally"])
-        run = self._run(space)
-        if saved is None or saved["measure"] is None:  # nothing was learned yet
+            self.space = self._pilot()
+            kept.remember(probes(self.space, self.target))
+            kept.save()  # before training, so that no pilot is run twice
+        if self.run is None:
+            run = self._run()
             self.method.tune(run.measure, run.target, self._generator(NETWORK + 1))
             run.average = [p.detach().clone() for p in run.parameters]
             if self.iterations:
-                look = self._fitted(run, space)
+                look = self._fitted(run)
                 run.untrained = look.examine(self.counted, EXAMINED, self._generator(LAST + 1), None)
-        else:
-            record.restore(saved, run, self.counted.tally)
-        self._train(run, space, record)
-        return self._examined(run, space, record)
+            self.run = run
 
     def _generator(self, offset: int) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)
 
-    def _space(self) -> Space:
+    def _pilot(self) -> Space:
         method = self.method
         generator = self._generator(PILOT)
         space = find_space(
             self.counted, method.prior, method.network.coordinates, mixture=method.takes_mixture, generator=generator
         )
-        if isinstance(method.prior, Target):
+        if self.prior is not None:
             check_width(space, self.counted, generator)
         return distributed.share(space)
 
-    def _run(self, space: Space) -> Run:
+    def _run(self) -> Run:
+        space, method = self.space, self.method
         target, generator = space.seen(self.counted), self._generator(NETWORK)
-        measure = self.method.build(space, target, generator)
-        objective = self.method.objective_for(space)
-        if isinstance(objective, SubTrajectoryBalance):
+        measure = method.build(space, target, generator)
+        objective = method.objective_for(space)
+        if objective.learns_flow:
             measure.flow = FlowNetwork(target.dim, generator)
         measure.to(device=target.device, dtype=target.dtype)
-        measure.control.speed_up(self.method.training.mixed_precision, self.method.training.compile)
+        measure.control.speed_up(method.training.mixed_precision, method.training.compile)
         witnesses = None
         if space.witnesses is not None:
             witnesses = Witnesses(target.to_u(space.witnesses.to(device=target.device, dtype=target.dtype)))
-        elif isinstance(objective, ForwardKL):
+        elif objective.from_witnesses:
             raise ValueError("objective: ForwardKL learns from the particles of a pilot; expected a prior it finds")
-        generator = self._generator(PATHS + distributed.rank())
-        return Run(self.method, measure, target, generator, self.iterations, objective, witnesses)
-
-    def _train(self, run: Run, space: Space, record: Record) -> None:
-        log = _Log(self.log_dir)
-        bar = Progress(
-            self.iterations, run.iteration, self.progress, f"{type(self.method).__name__}: {self.target.name}"
+        return Run(
+            method.training,
+            measure,
+            target,
+            self.generator,
+            self.iterations,
+            objective,
+            method.resampling,
+            witnesses,
         )
-        recent: list[int] = []
-        try:
-            with deferred_interrupt() as pressed:
-                while run.iteration < self.iterations and not self._late():
-                    if distributed.anywhere(pressed.is_set()):
-                        self._warn(f"interrupted after {run.iteration} of {self.iterations} iterations")
-                        break
-                    record.mark(run, self.counted.tally)
-                    done = run.step()
-                    if run.iteration % EVERY == 0 or run.iteration == self.iterations:
-                        _note(run, done, log)
-                    bar.advance(lambda: _said(done))  # noqa: B023
-                    recent = [*recent[1 - WATCHED :], done.lost]
-                    if len(recent) == WATCHED and sum(recent) > MOST_LOST * WATCHED * self.method.training.batch:
-                        raise RuntimeError(self._advice(sum(recent) / (WATCHED * self.method.training.batch)))
-                    record.stepped(run, space, self.counted.tally, self.seconds(record))
-        except BaseException:
-            save_quietly(lambda: record.save(run, space, self.counted.tally, self.seconds(record)))
-            raise
-        finally:
-            bar.close()
-            log.close()
-        record.save(run, space, self.counted.tally, self.seconds(record))
-        if run.lost or run.skipped:
-            self.notes.append(
-                f"{run.lost} paths ended at energies that are not finite and were left out; {run.skipped} of "
-                f"{run.iteration} iterations were skipped"
-            )
 
-    def seconds(self, record: Record) -> float:
-        """Wall time of this call and of those before it."""
-        return record.seconds + time.perf_counter() - self.began
+    # Iterations
 
-    def _late(self) -> bool:
-        late = self.max_minutes is not None and time.perf_counter() - self.began > 60 * self.max_minutes
-        return distributed.anywhere(late)
+    @property
+    def done(self) -> int:
+        return 0 if self.run is None else self.run.iteration
+
+    @property
+    def total(self) -> int:
+        return self.iterations
+
+    @property
+    def finished(self) -> bool:
+        late = self.until is not None and self.seconds - self.earlier > self.until
+        return self.done == self.iterations or distributed.anywhere(late)
+
+    @property
+    def useful(self) -> bool:
+        return True
+
+    def interrupted(self, pressed: bool) -> bool:
+        stopped = distributed.anywhere(pressed)
+        if stopped:
+            self.notes.append(f"interrupted {self.so_far()}")
+        return stopped
+
+    def step(self) -> None:
+        run, batch = self.run, self.method.training.batch
+        assert run is not None
+        self.last = run.step()
+        if run.iteration % EVERY == 0 or run.iteration == self.iterations:
+            _note(run, self.last, self.log)
+        self.recent = [*self.recent[1 - WATCHED :], self.last.lost]
+        if len(self.recent) == WATCHED and sum(self.recent) > MOST_LOST * WATCHED * batch:
+            raise RuntimeError(self._advice(sum(self.recent) / (WATCHED * batch)))
+
+    def figures(self) -> str:
+        return _said(self.last)
+
+    def so_far(self) -> str:
+        return f"after {self.done} of {self.iterations} iterations"
 
     def _advice(self, share: float) -> str:
         return (
@@ -182,12 +200,34 @@ class _Job:
             "numbers), take more or smaller steps, a narrower prior=, or a lower Training(learning_rate=)"
         )
 
-    def _fitted(self, run: Run, space: Space) -> Fitted:
-        """What has been learned so far."""
+    # Checkpoints
+
+    def settings(self) -> dict[str, Any]:
+        return {**self.method.describe(), "seed": self.seed, "iterations": self.iterations}
+
+    def densities(self) -> dict[str, Target]:
+        return {"target": self.target} | ({} if self.prior is None else {"prior": self.prior})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"space": pack_space(self.space), **({"measure": None} if self.run is None else state_of(self.run))}
+
+    def before_step(self) -> dict[str, Any]:
+        assert self.run is not None
+        return moved_by(self.run)
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.space = unpack_space(saved["space"], self.target)
+        if saved["measure"] is not None:
+            self.run = self._run()
+            put_back(self.run, saved, self.target.device)
+
+    # What was learned
+
+    def _fitted(self, run: Run) -> Fitted:
         return Fitted(
             method=self.method,
             target=self.target,
-            space=space,
+            space=self.space,
             measure=run.averaged(),
             seed=self.seed,
             iterations=run.iteration,
@@ -198,19 +238,23 @@ class _Job:
             untrained=run.untrained,
         )
 
-    def _examined(self, run: Run, space: Space, record: Record) -> Fitted:
-        fitted = self._fitted(run, space)
+    def examined(self) -> Fitted:
+        """The sampler, after a last look at it."""
+        run = self.run
+        assert run is not None
+        if run.lost or run.skipped:
+            self.notes.append(
+                f"{run.lost} paths ended at energies that are not finite and were left out; {run.skipped} of "
+                f"{run.iteration} iterations were skipped"
+            )
+        fitted = self._fitted(run)
         if self.iterations:
-            fitted.evaluation = fitted.examine(self.counted, EXAMINED, self._generator(LAST), space.witnesses)
+            fitted.evaluation = fitted.examine(self.counted, EXAMINED, self._generator(LAST), self.space.witnesses)
             for text in fitted.evaluation.complaints(run.untrained):
-                self._warn(text)
-        tally = self.counted.tally
-        fitted.cost = Cost(tally.log_probs, tally.scores, self.seconds(record))
+                self.notes.append(text)
+                warn(text)
+        fitted.cost = self.cost
         return fitted
-
-    def _warn(self, text: str) -> None:
-        self.notes.append(text)
-        warn(text)
 
 
 def _said(done: Progressed) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,7 +14,8 @@ from torch import Generator, Tensor, nn
 from samplers.annealing.evidence import estimate
 from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
-from samplers.diffusion.record import probes
+from samplers.diffusion.method import LearnedMethod
+from samplers.diffusion.packing import FORMAT, pack_space, packed, probes
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
 from samplers.draws.places import file_place
@@ -23,7 +24,8 @@ from samplers.identity import known
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.evaluation import Evaluation, evaluate_weights, weigh
 from samplers.path_measures.simulation import simulate, simulate_backward
-from samplers.path_measures.subtrajectories import Moves, simulate_pieces
+from samplers.path_measures.subtrajectories import Resampling, simulate_subtrajectories
+from samplers.runs.checkpoint import write
 from samplers.runs.precision import lost_digits
 from samplers.scouts.certify import FANS
 from samplers.scouts.regions import Regions
@@ -34,12 +36,9 @@ from targets.arguments import check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
-if TYPE_CHECKING:
-    from samplers.diffusion.method import LearnedSampler
-
 SCOUTS = 9_000_011  # offset of their seed
 CHUNK = 1 << 20  # numbers in a batch of states
-PIECES, THRESHOLD = 8, 0.5  # of correct="smc" for samplers that have no pieces of their own
+SUBTRAJECTORIES = 8  # of correct="smc" for samplers that have none of their own
 
 
 @dataclass(eq=False)
@@ -51,7 +50,7 @@ class Fitted:
     cost: of pilot and training.
     """
 
-    method: LearnedSampler
+    method: LearnedMethod
     target: Target
     space: Space
     measure: PathMeasure
@@ -81,7 +80,7 @@ class Fitted:
         """Draws with their weights, (1, draws, dim), and log Z; E[Z-hat] = Z.
 
         correct: "resample" draws as many in proportion to the weights and gives them equal ones, "smc" resamples on
-        the way, in pieces of the paths (what SCLD does in any case), and the standard error of log Z then comes from
+        the way, after subtrajectories (what SCLD does in any case), and the standard error of log Z then comes from
         the particles' families. target: None, or the one that was fitted.
         """
         check_integer(draws, "draws")
@@ -92,8 +91,8 @@ class Fitted:
             self._check(target)
         began = time.perf_counter()
         counted, generator = Counted(self.target), Generator(self.target.device).manual_seed(seed)
-        if correct == "smc" or (correct is None and self.method.pieces is not None):
-            u, log_prob, log_w, log_z, stats = self._by_pieces(counted, draws, generator)
+        if correct == "smc" or (correct is None and self.method.resampling is not None):
+            u, log_prob, log_w, log_z, stats = self._resampled(counted, draws, generator)
         else:
             u, log_prob, log_w = self._paths(counted, draws, generator)
             log_z, stats = weigh(log_w), {}
@@ -190,32 +189,26 @@ class Fitted:
         u, log_prob, log_w = (torch.cat(part) for part in zip(*parts, strict=True))
         return u, log_prob, torch.where(log_w < torch.inf, log_w, -torch.inf)
 
-    def _by_pieces(
+    def _resampled(
         self, counted: Counted, n: int, generator: Generator
     ) -> tuple[Tensor, Tensor, Tensor, LogZ, dict[str, Tensor]]:
         """Also the particles' families, as a statistic."""
-        method: Any = self.method
-        own = self.method.pieces is not None
-        moves = None
-        if own and method.moves and self.move_steps is not None:
-            moves = Moves(self.move_steps, method.moves, method.leapfrogs)
-        landed = simulate_pieces(
+        ensemble = simulate_subtrajectories(
             self.measure,
             self.space.seen(counted),
             n,
             generator,
-            pieces=method.pieces if own else min(PIECES, self.measure.steps),
-            threshold=method.ess_threshold if own else THRESHOLD,
-            moves=moves,
+            resampling=self.method.resampling or Resampling(min(SUBTRAJECTORIES, self.measure.steps)),
+            step_sizes=self.move_steps,
         )
-        log_z = replace(estimate(landed.cloud), lower=landed.log_z)
-        return landed.x, landed.log_prob, landed.log_w, log_z, landed.cloud.families
+        log_z = replace(estimate(ensemble.cloud), lower=ensemble.log_z)
+        return ensemble.x, ensemble.log_prob, ensemble.log_w, log_z, ensemble.cloud.families
 
     def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
         learned = self.evaluation
         bound = {} if learned is None or learned.eubo is None else {"eubo": learned.eubo}
         piloted = {} if self.space.witnesses is None else {"pilot": PILOT}
-        correct = correct or ("weights" if self.method.pieces is None else "smc")
+        correct = correct or ("weights" if self.method.resampling is None else "smc")
         return (
             bound
             | piloted
@@ -242,9 +235,25 @@ class Fitted:
 
     def save(self, path: str | Path) -> Path:
         """Write everything but the target to a file that `samplers.load(path, target)` reads."""
-        from samplers.diffusion.files import save
-
-        return save(self, file_place(path, "path"))
+        path = file_place(path, "path")
+        content = {
+            "format": FORMAT,
+            "method": packed(self.method),
+            "target": {"name": self.target.name, "dim": self.target.dim, "dtype": str(self.target.dtype)},
+            "space": pack_space(self.space),
+            "known": known(self.target, probes(self.space, self.target)).state_dict(),
+            "measure": self.measure.state_dict(),
+            "flow": self.measure.flow is not None,
+            "move_steps": self.move_steps,
+            "numbers": {"seed": self.seed, "iterations": self.iterations, "log_z": self.log_z},
+            "history": self.history,
+            "notes": self.notes,
+            "evaluation": None if self.evaluation is None else asdict(self.evaluation),
+            "untrained": None if self.untrained is None else asdict(self.untrained),
+            "cost": asdict(self.cost),
+        }
+        write(path, content)
+        return path
 
     def with_target(self, target: Target) -> Fitted:
         """The same sampler for another density, such as the next of a sweep; its weights say whether it fits."""

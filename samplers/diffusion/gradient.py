@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 from torch.utils.checkpoint import checkpoint
 
-from samplers.diffusion.objectives import KL, Objective
 from samplers.path_measures.base import PathMeasure, Points
 from samplers.path_measures.simulation import Paths, evaluate, increments
 from targets import Target
 
 BLOCK = 4096  # states evaluated at a time with their graph: small enough for a CPU's cache
 GPU_BLOCK = 1 << 17
+
+
+class Loss(Protocol):
+    """A loss over C; see `samplers.diffusion.objectives.Objective`."""
+
+    @property
+    def every_state(self) -> bool:
+        """Whether C has a row for every state, not just the ends."""
+
+    @property
+    def learns_log_z(self) -> bool:
+        """Whether it depends on a log Z that is learned."""
+
+    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
+        """The loss, a number."""
 
 
 def potentials(measure: PathMeasure, paths: Paths, every_state: bool) -> Tensor:
@@ -29,7 +44,7 @@ def potentials(measure: PathMeasure, paths: Paths, every_state: bool) -> Tensor:
 
 
 def accumulate(
-    measure: PathMeasure, paths: Paths, objective: Objective, log_z: Tensor, weight: float = 1.0
+    measure: PathMeasure, paths: Paths, objective: Loss, log_z: Tensor, weight: float = 1.0
 ) -> tuple[float, Tensor]:
     """Add the gradient of weight * objective to that of the parameters; the loss, and log w of the paths (n,).
 
@@ -79,24 +94,34 @@ def _densities(measure: PathMeasure, paths: Paths, slopes: dict[int, Tensor]) ->
 
 
 def through_paths(
-    measure: PathMeasure, target: Target, n: int, generator: Generator, objective: KL, weight: float = 1.0
+    measure: PathMeasure,
+    target: Target,
+    n: int,
+    generator: Generator,
+    *,
+    landing: bool,
+    memory: str,
+    weight: float = 1.0,
 ) -> tuple[float, Tensor]:
-    """Simulate with the graph of all that happens, and add the gradient of weight * E[-log w]; as `accumulate`."""
+    """Simulate with the graph of all that happens, and add the gradient of weight * E[-log w]; as `accumulate`.
+
+    landing, memory: see `samplers.diffusion.objectives.KL`.
+    """
     with torch.no_grad():
         parameter = measure.prior.reference
         noise = torch.randn(
             measure.steps, n, measure.dim, generator=generator, dtype=parameter.dtype, device=parameter.device
         )
-    fixed = copy.deepcopy(measure).requires_grad_(False) if objective.sticking_the_landing else measure
+    fixed = copy.deepcopy(measure).requires_grad_(False) if landing else measure
     x = measure.prior.reparametrised(n, generator)
-    log_w = _log_weights(measure, fixed, target, x, noise, objective.memory)
+    log_w = _log_weights(measure, fixed, target, x, noise, memory)
     found = log_w.detach()
     good = found.isfinite()
     if not bool(good.any()):
         return math.nan, found
     if not bool(good.all()):  # again, without them: zero times a derivative that is not finite is not zero
         del log_w
-        log_w = _log_weights(measure, fixed, target, x[good], noise[:, good], objective.memory)
+        log_w = _log_weights(measure, fixed, target, x[good], noise[:, good], memory)
     loss = -weight * log_w.mean()
     loss.backward()
     return float(loss.detach()), found

@@ -14,8 +14,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from samplers.diffusion.adjoint import adjoint
+from samplers.diffusion.gradient import accumulate, through_paths
+from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.simulation import Paths, simulate
+from targets import Target
 from targets.arguments import positive
 
 
@@ -23,18 +28,30 @@ class Objective(ABC):
     """A loss over C, (rows, n) in float64.
 
     through_paths: the gradient goes through the simulated states, which must come from the model itself.
-    every_state: C has a row for every state, not just the ends. learns_log_z: `log_z` is learned beside the networks.
-    from_witnesses: the paths run backwards from points that stand for the target.
+    every_state: C has a row for every state, not just the ends. learns_log_z: `log_z` is learned beside the networks;
+    learns_flow: so is a flow between the ends. from_witnesses: the paths run backwards from points that stand for the
+    target.
     """
 
     through_paths: ClassVar[bool] = False
     every_state: ClassVar[bool] = False
     learns_log_z: ClassVar[bool] = False
+    learns_flow: ClassVar[bool] = False
     from_witnesses: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
         """The loss, a number."""
+
+    def gradient(self, measure: PathMeasure, paths: Paths, log_z: Tensor, weight: float = 1.0) -> tuple[float, Tensor]:
+        """Add the gradient of weight * loss over these paths to that of the parameters; the loss, and log w (n,)."""
+        return accumulate(measure, paths, self, log_z, weight)
+
+    def gradient_of_model(
+        self, measure: PathMeasure, target: Target, n: int, generator: Generator, log_z: Tensor, weight: float = 1.0
+    ) -> tuple[float, Tensor]:
+        """The same over n paths of the model itself, simulated here."""
+        return self.gradient(measure, simulate(measure, target, n, generator, keep=True), log_z, weight)
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,15 @@ class KL(Objective):
 
     def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
         return (potentials[0] - potentials[-1]).mean()
+
+    def gradient_of_model(
+        self, measure: PathMeasure, target: Target, n: int, generator: Generator, log_z: Tensor, weight: float = 1.0
+    ) -> tuple[float, Tensor]:
+        if self.memory == "adjoint":
+            return adjoint(measure, target, n, generator, weight)
+        return through_paths(
+            measure, target, n, generator, landing=self.sticking_the_landing, memory=self.memory, weight=weight
+        )
 
 
 @dataclass(frozen=True)
@@ -137,6 +163,7 @@ class SubTrajectoryBalance(Objective):
 
     every_state: ClassVar[bool] = True
     learns_log_z: ClassVar[bool] = True
+    learns_flow: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive(self.decay, "decay")

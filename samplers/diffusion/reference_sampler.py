@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Generator, Tensor
 
-from samplers.diffusion.method import LearnedSampler
+from samplers.diffusion.learned_sampler import LearnedSampler
 from samplers.diffusion.reference import Coefficients, ReferenceMeasure
 from samplers.diffusion.space import Space
 from samplers.path_measures.base import PathMeasure

@@ -5,27 +5,22 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.evidence import log_mean_exp
 from samplers.diffusion import distributed
-from samplers.diffusion.gradient import accumulate, through_paths
-from samplers.diffusion.objectives import KL, ForwardKL, Objective
+from samplers.diffusion.objectives import ForwardKL, Objective
 from samplers.diffusion.replay import Buffer, Replay
 from samplers.diffusion.witnesses import Witnesses
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.evaluation import Evaluation, effective_share
 from samplers.path_measures.prior import FixedPrior
-from samplers.path_measures.simulation import joined, simulate, simulate_backward
-from samplers.path_measures.subtrajectories import Moves, simulate_pieces
+from samplers.path_measures.simulation import Paths, joined, simulate, simulate_backward
+from samplers.path_measures.subtrajectories import Resampling, simulate_subtrajectories
 from targets import Target
 from targets.arguments import check_integer, not_negative, positive
-
-if TYPE_CHECKING:
-    from samplers.diffusion.method import LearnedSampler
 
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
 WARM_START = 0.25  # share of the iterations
@@ -103,14 +98,18 @@ class Progressed:
 
 @dataclass(eq=False)
 class Run:
-    """A training run between two iterations; all that the next one depends on is in its fields."""
+    """A training run between two iterations; all that the next one depends on is in its fields.
 
-    method: LearnedSampler
+    resampling: of the particles that paths are cut for, None for whole paths.
+    """
+
+    training: Training
     measure: PathMeasure
     target: Target
     generator: Generator
     iterations: int
     objective: Objective
+    resampling: Resampling | None = None
     witnesses: Witnesses | None = None
     iteration: int = 0
     lost: int = 0
@@ -119,8 +118,7 @@ class Run:
     untrained: Evaluation | None = None
 
     def __post_init__(self) -> None:
-        training = self.training = self.method.training
-        reference = self.measure.prior.reference
+        training, reference = self.training, self.measure.prior.reference
         networks = [p for name, p in self.measure.named_parameters() if name.startswith(("control", "flow"))]
         others = [p for name, p in self.measure.named_parameters() if not name.startswith(("control", "flow"))]
         self.log_z = torch.zeros((), dtype=torch.float64, device=reference.device, requires_grad=True)
@@ -133,8 +131,9 @@ class Run:
         self.optimiser = torch.optim.Adam([g for g in groups if g["params"]], lr=training.learning_rate)
         self.average = [p.detach().clone() for p in self.parameters]
         self.buffer = None if training.replay is None else Buffer(training.replay, self.measure.dim, reference)
-        pieces = self.method.pieces
-        self.move_steps = None if pieces is None else torch.full((pieces,), 0.1, dtype=torch.float64)
+        self.move_steps = None
+        if self.resampling is not None:
+            self.move_steps = torch.full((self.resampling.subtrajectories,), 0.1, dtype=torch.float64)
 
     @property
     def done(self) -> float:
@@ -144,8 +143,8 @@ class Run:
     @property
     def warm(self) -> bool:
         """Whether the next iteration learns from witnesses."""
-        if self.witnesses is None or isinstance(self.objective, ForwardKL):
-            return isinstance(self.objective, ForwardKL)
+        if self.witnesses is None or self.objective.from_witnesses:
+            return self.objective.from_witnesses
         return self.done < self.warm_start
 
     @property
@@ -180,13 +179,13 @@ class Run:
     def _set_rates(self) -> None:
         training = self.training
         share, done, since = self.warm_start, self.done, self.iteration
-        only = isinstance(self.objective, ForwardKL) or share == 1
+        only = self.objective.from_witnesses or share == 1
         if self.warm and not only:
             done = done / share
         elif not only:
             done, since = (done - share) / (1 - share), since - math.ceil(share * self.iterations)
         taught = share > 0 or (self.witnesses is not None and isinstance(self.measure.prior, FixedPrior))
-        slow = taught and not (self.warm or only or isinstance(self.objective, KL))
+        slow = taught and not (self.warm or only or self.objective.through_paths)
         top = WARM_RATE if slow else 1.0
         rate = top * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
         rate *= min(1.0, (since + 1) / (training.warmup + 1))
@@ -200,18 +199,11 @@ class Run:
         objective, n = self.objective, self.training.batch
         scale = 1 / self.measure.dim
         if self.warm:
-            assert self.witnesses is not None
-            u = self.witnesses.draw(n, self.target, self.generator)
-            paths = simulate_backward(self.measure, self.target, u, self.generator, keep=True)
-            return accumulate(self.measure, paths, ForwardKL(), self.log_z, scale)
-        if isinstance(objective, KL):
-            if objective.memory == "adjoint":
-                from samplers.diffusion.adjoint import adjoint
-
-                return adjoint(self.measure, self.target, n, self.generator, scale)
-            return through_paths(self.measure, self.target, n, self.generator, objective, scale)
-        if self.move_steps is not None:
-            return self._pieces(scale)
+            return ForwardKL().gradient(self.measure, self._backward(n), self.log_z, scale)
+        if objective.through_paths:
+            return objective.gradient_of_model(self.measure, self.target, n, self.generator, self.log_z, scale)
+        if self.resampling is not None:
+            return self._resampled(self.resampling, scale)
         share = 0.0 if self.buffer is None or not len(self.buffer) else self.buffer.settings.share
         recalled = round(share * n)
         anchored = 0 if self.witnesses is None else round(min(self.training.anchored, 1 - share) * n)
@@ -227,28 +219,30 @@ class Run:
             x = self.buffer.draw(recalled, self.generator)
             paths = joined(paths, simulate_backward(self.measure, self.target, x, self.generator, keep=True))
         if anchored:
-            assert self.witnesses is not None
-            u = self.witnesses.draw(anchored, self.target, self.generator)
-            paths = joined(paths, simulate_backward(self.measure, self.target, u, self.generator, keep=True))
-        return accumulate(self.measure, paths, objective, self.log_z, scale)[0], log_w
+            paths = joined(paths, self._backward(anchored))
+        return objective.gradient(self.measure, paths, self.log_z, scale)[0], log_w
 
-    def _pieces(self, scale: float) -> tuple[float, Tensor]:
-        method: Any = self.method
+    def _backward(self, n: int) -> Paths:
+        """Paths that run backwards from n witnesses."""
+        assert self.witnesses is not None
+        u = self.witnesses.draw(n, self.target, self.generator)
+        return simulate_backward(self.measure, self.target, u, self.generator, keep=True)
+
+    def _resampled(self, resampling: Resampling, scale: float) -> tuple[float, Tensor]:
         assert self.move_steps is not None
-        cloud = simulate_pieces(
+        ensemble = simulate_subtrajectories(
             self.measure,
             self.target,
             self.training.batch,
             self.generator,
-            pieces=method.pieces,
-            threshold=method.ess_threshold,
-            moves=Moves(self.move_steps, method.moves, method.leapfrogs) if method.moves else None,
+            resampling=resampling,
+            step_sizes=self.move_steps,
             keep=True,
         )
-        for j, rate in enumerate(cloud.acceptance):
+        for j, rate in enumerate(ensemble.acceptance):
             self.move_steps[j] *= math.exp(MOVE_GAIN * (rate - MOVE_ACCEPTANCE))
-        losses = [accumulate(self.measure, paths, self.objective, self.log_z, scale)[0] for paths in cloud.paths]
-        return math.fsum(losses), cloud.log_w
+        losses = [self.objective.gradient(self.measure, paths, self.log_z, scale)[0] for paths in ensemble.paths]
+        return math.fsum(losses), ensemble.log_w
 
     def averaged(self) -> PathMeasure:
         """A copy of the measures with averaged parameters, for sampling."""

@@ -1,13 +1,9 @@
 """What every sampler returns: draws, the normalising constant, the cost; and what is estimated and said of them."""
 
-from samplers.draws.draws import (
-    INDEPENDENT,
-    PARTICLES,
-    Cost,
-    Draws,
-    LogZ,
-    Sampler,
-)
+from samplers.draws.cost import Cost
+from samplers.draws.draws import Draws, Sampler
+from samplers.draws.log_z import LogZ
+from samplers.draws.points import INDEPENDENT, PARTICLES
 from samplers.draws.weighted import largest_pareto_k
 from targets.sampling_warning import SamplingWarning
 

@@ -1,23 +1,24 @@
-"""What every sampler returns: draws, the normalising constant, the cost."""
+"""What every sampler returns: points with weights, log Z, the cost; what is said of them, and where they are kept."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from samplers.draws import records
 from samplers.draws.certificate import Certificate
-from samplers.draws.moments import RunningMoments
-from samplers.draws.weighted import largest_pareto_k
-from targets import Target, Variable
+from samplers.draws.cost import Cost
+from samplers.draws.log_z import LogZ
+from samplers.draws.points import Points
+from samplers.draws.summary import summarise
+from targets import Target
 from targets.counting import Counted
 
 if TYPE_CHECKING:
@@ -29,45 +30,9 @@ if TYPE_CHECKING:
 GROUPS = ("posterior", "sample_stats", "unconstrained_posterior")
 MOMENTS = "running_moments"
 
-# attrs["kind"] where the one chain is no Markov chain
-INDEPENDENT, PARTICLES = "independent draws", "interacting particles"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Evaluations of the target, counted per point, and wall-clock seconds, warmup included."""
-
-    log_prob: int = 0
-    score: int = 0
-    seconds: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.log_prob + other.log_prob, self.score + other.score, self.seconds + other.seconds)
-
-
-@dataclass(frozen=True)
-class LogZ:
-    """An estimate of log Z with its standard error and, where the method gives them, stochastic bounds.
-
-    E[lower] <= log Z <= E[upper]; each is beyond log Z by more than b nats with probability at most exp(-b).
-    estimates: those of independent replicates, where there were several; value is the log of their mean Z.
-    """
-
-    value: float
-    standard_error: float
-    lower: float | None = None
-    upper: float | None = None
-    estimates: tuple[float, ...] | None = None
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> LogZ:
-        """From what JSON has made of the fields."""
-        estimates = record.get("estimates")
-        return cls(**record | {"estimates": None if estimates is None else tuple(estimates)})
-
 
 @dataclass(eq=False)
-class Draws:
+class Draws(Points):
     """Draws of a sampler.
 
     x: (chains, draws, dim) in unconstrained coordinates; independent or weighted draws have chains == 1.
@@ -77,47 +42,6 @@ class Draws:
     with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
     all sampling steps. certificate: how far to trust them.
     """
-
-    x: Tensor
-    stats: dict[str, Tensor] = field(default_factory=dict)
-    log_weights: Tensor | None = None
-    log_z: LogZ | None = None
-    cost: Cost = field(default_factory=Cost)
-    target: Target | None = None
-    kernel: Any = None
-    attrs: dict[str, Any] = field(default_factory=dict)
-    moments: RunningMoments | None = None
-    divergences: Tensor | None = None
-
-    @property
-    def variables(self) -> dict[str, Variable]:
-        """The named variables of `constrained`."""
-        return {"x": Variable((self.x.shape[-1],))} if self.target is None else self.target.variables
-
-    @cached_property
-    def constrained_points(self) -> dict[str, Tensor]:
-        """Named, constrained values of every point of x, {name: (chains, draws, *shape)}; to be taken by the weights,
-        where there are some.
-        """
-        with torch.no_grad():
-            return {"x": self.x} if self.target is None else self.target.constrain(self.x)
-
-    @cached_property
-    def constrained(self) -> dict[str, Tensor]:
-        """Named, constrained draws, {name: (chains, draws, *shape)}, equally weighted: those of `unweighted()`."""
-        return self.unweighted().constrained_points
-
-    @cached_property
-    def pareto_k(self) -> float | None:
-        """Pareto k-hat of the weights by ArviZ's PSIS: above 0.7 they are not to be trusted. None without weights."""
-        return None if self.log_weights is None else largest_pareto_k(self.log_weights)
-
-    @property
-    def weight_ess(self) -> float | None:
-        """The effective number of weighted points, (sum w)^2 / sum w^2, NaN where no weight is finite; None without."""
-        if self.log_weights is None:
-            return None
-        return float(1 / self.log_weights.reshape(-1).double().softmax(0).square().sum())
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -142,69 +66,6 @@ class Draws:
         self.cost += Cost(counted.log_probs, counted.scores, time.perf_counter() - began)
         return made.doubts
 
-    def unweighted(self) -> Draws:
-        """These draws; where they have weights, as many in proportion to them, always the same ones.
-
-        Each point is taken n w times, rounded up or down at random (systematic resampling; Kitagawa 1996), and its
-        copies follow one another: the ESS of the draws as one chain is then about that of the weights. With equal
-        weights they are the points themselves. ValueError where no weight is finite.
-        """
-        if self.log_weights is None:
-            return self
-        share = self._shares()
-        n = len(share)
-        start = torch.rand((), generator=Generator().manual_seed(0), dtype=torch.float64)
-        copies = (share.cumsum(0) * n - start).ceil().clamp_(0, n).long().diff(prepend=share.new_zeros(1).long())
-        copies[int(share.argmax())] += n - int(copies.sum())  # what rounding of the sum has left over
-        which = torch.arange(n, device=share.device).repeat_interleave(copies)
-
-        def taken(value: Tensor) -> Tensor:
-            return value.flatten(0, 1)[which.to(value.device)][None]
-
-        said = f"equally weighted: {n} draws in proportion to the weights of as many points"
-        made = Draws(
-            taken(self.x),
-            stats={name: taken(value) for name, value in self.stats.items()},
-            log_z=self.log_z,
-            cost=self.cost,
-            target=self.target,
-            kernel=self.kernel,
-            attrs=self.attrs | {"resampled": said, "weight_ess": self.weight_ess},
-        )
-        if "certificate" in self.__dict__:
-            made.__dict__["certificate"] = self.certificate
-        made.__dict__["constrained_points"] = {name: taken(v) for name, v in self.constrained_points.items()}
-        return made
-
-    def resample(self, n: int, *, generator: Generator) -> Tensor:
-        """n equally weighted points (n, dim), drawn with replacement in proportion to the weights."""
-        return self._flat[self._drawn(n, generator)]
-
-    @property
-    def _flat(self) -> Tensor:
-        return self.x.reshape(-1, self.x.shape[-1])
-
-    def _drawn(self, n: int, generator: Generator) -> Tensor:
-        """Which points `resample` takes."""
-        count, device = len(self._flat), self.x.device
-        if self.log_weights is None:
-            return torch.randint(count, (n,), generator=generator, device=device)
-        # by inverse distribution function: multinomial() stops at 2^24 categories
-        weights = self._shares().cumsum(0)
-        uniform = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
-        return torch.searchsorted(weights, uniform * weights[-1], right=True).clamp_max(count - 1)
-
-    def _shares(self) -> Tensor:
-        """The normalised weights of all points, in float64."""
-        assert self.log_weights is not None
-        share = self.log_weights.reshape(-1).double().softmax(0)
-        if not bool(share.isfinite().all()):
-            raise ValueError(
-                "log_weights: got weights of which none is above zero, or one is infinite or not a number; nothing can "
-                "be drawn in proportion to them"
-            )
-        return share
-
     def to_arviz(self) -> Any:
         """The draws as ArviZ reads them: InferenceData on ArviZ 0.x, an xarray DataTree on 1.x.
 
@@ -217,9 +78,7 @@ class Draws:
 
     def summary(self, **kwargs: Any) -> pd.DataFrame:
         """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad."""
-        from samplers.draws.summary import summarise
-
-        return summarise(self, **kwargs)
+        return summarise(self, lambda: self.certificate.doubts, **kwargs)
 
     def save(self, path: str | Path) -> Path:
         """Write a netCDF file that `Draws.load` and ArviZ read; returns its path."""

@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from samplers.draws import Draws, LogZ, estimates
+from samplers.draws import estimates
+from samplers.draws.log_z import LogZ
+from samplers.draws.points import Points
 
 
-def widened(log_z: LogZ, draws: Draws) -> LogZ:
+def widened(log_z: LogZ, draws: Points) -> LogZ:
     """With the standard error times sqrt(ESS of the log-density / least ESS of |x_i - mean|), if that is above one."""
     lp = draws.stats.get("lp")
     if lp is None or draws.target is None or draws.target.discrete:

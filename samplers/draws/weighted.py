@@ -9,20 +9,25 @@ where moves have made them independent since, their products cancel. Chan and La
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from torch import Tensor
 
 from samplers.draws import records
 from samplers.draws.ties import slack, tied
 
-if TYPE_CHECKING:
-    from samplers.draws import Draws
-
 FAMILY = "family"  # in the statistics of draws: which of the first particles each descends from
 
 
-def families_of(draws: Draws) -> Tensor | None:
+class Recorded(Protocol):
+    """What has statistics of its points, (chains, draws) each."""
+
+    @property
+    def stats(self) -> dict[str, Tensor]:
+        """By name."""
+
+
+def families_of(draws: Recorded) -> Tensor | None:
     """The families of all points of draws, (n,), on the CPU; None where each is its own."""
     return draws.stats[FAMILY].reshape(-1).long().cpu() if FAMILY in draws.stats else None
 

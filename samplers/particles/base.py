@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from samplers.draws import Draws
 from samplers.kernels.metropolis import finite, select
 from samplers.particles.pair_kernels import PairKernel, median_squared_bandwidth
 from samplers.runs.checks import check_continuous
-from samplers.runs.starts import Init
 from samplers.runs.state import State, evaluate
 from targets import Target
 from targets.arguments import positive
@@ -34,7 +31,7 @@ class Swarm(State):
 
 
 @dataclass(frozen=True)
-class ParticleMethod(ABC):
+class ParticleFlow(ABC):
     """n particles that move together until their law is the target's: x_i' = x_i + step(v_i), deterministic.
 
     kernel: "rbf", K(x, y) = exp(-|x - y|^2 / (2 h^2)), or "imq", K(x, y) = (1 + |x - y|^2 / h^2)^(-1/2).
@@ -107,44 +104,12 @@ class ParticleMethod(ABC):
         """TypeError for a target without scores in R^n."""
         check_continuous(target, self)
 
-    def sample(
-        self,
-        target: Target,
-        *,
-        draws: int = 1000,
-        iterations: int = 1000,
-        init: Init = None,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        progress: bool | None = None,
-        checkpoint: str | Path | None = None,
-    ) -> Draws:
-        """Move `draws` particles for `iterations` iterations; their last positions are the draws, x (1, draws, dim).
-
-        init: (draws, dim), a function (n, generator) -> (n, dim), or None: prior draws where the target has a prior,
-            else uniform on [-2, 2] in unconstrained coordinates. The only randomness there is.
-        seed: same seed, shapes, device and versions give the same bits.
-        progress: a progress bar on stderr; None shows one on a terminal.
-        checkpoint: a file; a run that stopped is continued by the same call and equals the whole run bit for bit.
-
-        The particles are not independent of one another: their spread around a mean gives no standard error. Ctrl-C
-        ends the run and returns the particles as they are. Raises TypeError for a discrete target and ValueError naming
-        the argument for bad ones, and the particle for a start where log-density or score is not finite. Warns
-        (SamplingWarning) about moves that were not finite, and about particles that have not arrived: whose scores do
-        not satisfy E[s] = 0 and -E[s (x - E x)] = 1 by far.
-        """
-        from samplers.particles.run import Plan, run
-
-        plan = Plan(draws=draws, iterations=iterations, seed=seed)
-        return run(self, target, plan, init=init, device=device, dtype=dtype, progress=progress, checkpoint=checkpoint)
-
     def hyperparameters(self) -> dict[str, Any]:
         """The fields as plain numbers and strings, for records."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def refuse_imq(method: ParticleMethod) -> None:
+def refuse_imq(method: ParticleFlow) -> None:
     """ValueError for a kernel that cannot smooth a density."""
     if method.kernel == "imq":
         raise ValueError(

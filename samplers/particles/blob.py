@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.particles.base import ParticleMethod, refuse_imq
+from samplers.particles.base import refuse_imq
+from samplers.particles.method import ParticleMethod
 from samplers.particles.pair_kernels import Pairs
 
 

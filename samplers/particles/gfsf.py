@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.particles.base import ParticleMethod
+from samplers.particles.method import ParticleMethod
 from samplers.particles.pair_kernels import Pairs
 from targets.arguments import positive
 from targets.sampling_warning import warn

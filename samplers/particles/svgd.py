@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.particles.base import ParticleMethod
+from samplers.particles.method import ParticleMethod
 from samplers.particles.pair_kernels import Pairs
 
 

@@ -1,4 +1,4 @@
-"""Paths in pieces: weights, ancestors and Markov moves between one piece and the next.
+"""Paths in subtrajectories: weights, ancestors and Markov moves between one and the next.
 
     log W_i += log pi_b(x_b) - log pi_a(x_a) + the log ratios of the steps from a to b
     log Z += log sum_i W_i exp(increment_i);   where ESS < threshold n: ancestors in proportion to W, equal weights
@@ -27,20 +27,25 @@ from targets.base import differentiate
 
 
 @dataclass(frozen=True)
-class Moves:
-    """HMC between pieces: `count` moves of `leapfrogs` steps of the sizes (pieces,), in the sampler's coordinates."""
+class Resampling:
+    """How particles are resampled on their way.
 
-    step_sizes: Tensor
-    count: int = 1
+    subtrajectories: into how many a path is cut. ess_threshold: share of the particles below which the effective sample
+    size leads to resampling. moves, leapfrogs: HMC after each subtrajectory, that many moves of that many steps.
+    """
+
+    subtrajectories: int = 8
+    ess_threshold: float = 0.5
+    moves: int = 0
     leapfrogs: int = 5
 
 
 @dataclass(eq=False)
-class Landed:
+class Ensemble:
     """Particles at the end of their paths: `cloud` holds them, their weights, families and log Z-hat.
 
-    lost: how many had no finite weight on the way. acceptance: of the moves after each piece. paths: the pieces, where
-    they were kept.
+    lost: how many had no finite weight on the way. acceptance: of the moves after each subtrajectory. paths:
+    the subtrajectories, where they were kept.
     """
 
     cloud: Cloud
@@ -75,42 +80,45 @@ class Landed:
 
 
 @torch.no_grad()
-def simulate_pieces(
+def simulate_subtrajectories(
     measure: PathMeasure,
     target: Target,
     n: int,
     generator: Generator,
     *,
-    pieces: int,
-    threshold: float,
-    moves: Moves | None = None,
+    resampling: Resampling,
+    step_sizes: Tensor | None = None,
     keep: bool = False,
-) -> Landed:
-    """n particles along `pieces` pieces of as many steps as possible each; no resampling after the last one."""
-    ends = [round(measure.steps * (j + 1) / pieces) for j in range(pieces)]
+) -> Ensemble:
+    """n particles along subtrajectories of as many steps as possible each; no resampling after the last one.
+
+    step_sizes: of HMC after each subtrajectory, (subtrajectories,), in the sampler's coordinates; None moves nothing.
+    """
+    count = resampling.subtrajectories
+    ends = [round(measure.steps * (j + 1) / count) for j in range(count)]
     at = evaluate(target, measure.prior.sample(n, generator))
-    landed = Landed(Cloud.start(_state(at), 1, 0.0))
-    cloud, begin = landed.cloud, 0
+    ensemble = Ensemble(Cloud.start(_state(at), 1, 0.0))
+    cloud, begin = ensemble.cloud, 0
     for j, end in enumerate(ends):
         paths = simulate(measure, target, n, generator, start=_points(cloud.state), first=begin, last=end, keep=keep)
         if keep:
-            landed.paths.append(paths)
+            ensemble.paths.append(paths)
         increment = paths.log_weights
         undefined = ~(increment < torch.inf)  # NaN and plus infinity cannot be weighed
-        landed.lost += int((undefined | (increment == -torch.inf)).sum())
+        ensemble.lost += int((undefined | (increment == -torch.inf)).sum())
         cloud.state = _state(paths.last_point)
         cloud.reweight(torch.where(undefined, -torch.inf, increment)[None])
         begin = end
-        if end == measure.steps or not math.isfinite(landed.log_z):
+        if end == measure.steps or not math.isfinite(ensemble.log_z):
             continue
-        needed = cloud.ess < threshold * n
+        needed = cloud.ess < resampling.ess_threshold * n
         if bool(needed.any()):
             cloud.resample("systematic", needed, generator)
-        if moves is not None:
+        if resampling.moves and step_sizes is not None:
             density = Between(measure, target, end)
-            cloud.state, rate = _moved(density, cloud.state, moves, float(moves.step_sizes[j]), generator)
-            landed.acceptance.append(rate)
-    return landed
+            cloud.state, rate = _moved(density, cloud.state, resampling, float(step_sizes[j]), generator)
+            ensemble.acceptance.append(rate)
+    return ensemble
 
 
 def _state(at: Points) -> State:
@@ -158,13 +166,15 @@ class Between(StatefulTarget):
         return BridgeState(x, mixed, mixed_score, base, value, base_score, score)
 
 
-def _moved(density: Between, at: State, moves: Moves, step_size: float, generator: Generator) -> tuple[State, float]:
+def _moved(
+    density: Between, at: State, resampling: Resampling, step_size: float, generator: Generator
+) -> tuple[State, float]:
     """The states after HMC on `density`, as states of the target, and the mean acceptance."""
     assert at.score is not None
-    kernel = HMC(step_size=step_size, steps=moves.leapfrogs)
+    kernel = HMC(step_size=step_size, steps=resampling.leapfrogs)
     state: State = density.state(at.x, at.log_prob, at.score)
     rates = []
-    for _ in range(moves.count):
+    for _ in range(resampling.moves):
         state, info = kernel.step(density, state, generator)
         rates.append(float(info.acceptance_rate.mean()))
     assert isinstance(state, BridgeState)

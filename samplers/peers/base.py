@@ -14,8 +14,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
-from samplers.runs.checkpoint import plain
 from samplers.runs.checks import check_continuous
+from samplers.runs.header import plain
 from samplers.runs.plan import Plan
 from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.runs.state import evaluate

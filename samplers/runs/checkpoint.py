@@ -5,20 +5,110 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-from collections.abc import Callable, Iterable
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from samplers.identity import Known
+from samplers.identity import POINTS, Known, known
+from samplers.runs.header import agree, of_target
+from samplers.runs.job import Job
 from targets import Target
 
 INTERVAL = 60.0  # seconds from one save to the next
+FORMAT = 2
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write beside the path, then move there, so that a crash leaves the last whole checkpoint."""
+class Checkpoint:
+    """The file of a job: written once a minute, at its end and in a crash, always after a whole step.
+
+    `found`: there is one already, of a job with the same header; ValueError where it is of another, or damaged. Without
+    a path nothing is kept.
+    """
+
+    def __init__(self, path: Path | None, job: Job) -> None:
+        self._path, self._job = path, job
+        self._saved = None
+        if path is not None and path.exists():
+            self._saved = _read(path)
+            header = job.header()
+            agree(path, self._saved["header"], header, self._saved["header"].keys() | header.keys())
+        self._next = time.monotonic() + INTERVAL
+        self._known: dict[str, dict[str, Any]] | None = None
+        self._mark: dict[str, Any] = {}
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a file to be written."""
+        return self._path is not None
+
+    @property
+    def found(self) -> bool:
+        """Whether the job is continued."""
+        return self._saved is not None
+
+    def restore(self) -> None:
+        """Bring the job to where the file left it; ValueError where one of its densities is another one."""
+        job, saved = self._job, self._saved
+        assert self._path is not None
+        assert saved is not None
+        for role, density in job.densities().items():
+            other = Known.from_state(saved["known"][role]).other(density)
+            if other is not None:
+                raise ValueError(
+                    f"checkpoint: {self._path} belongs to another {role}: {other}. Name another file, or remove "
+                    "this one for a new run"
+                )
+        self._known = saved["known"]
+        job.load_state_dict(saved)
+        job.generator.set_state(saved["generator"].cpu())
+        job.tally.__dict__.update(saved["tally"])
+        job.earlier += saved["seconds"]
+        self._saved = None
+
+    def remember(self, x: Tensor, seen: Known | None = None) -> None:
+        """What to know the densities again by: their values at the first of the points x (n, dim), or what was seen."""
+        if self._path is not None:
+            x = x[:POINTS]
+            densities = self._job.densities().items()
+            self._known = {role: (seen or known(density, x)).state_dict() for role, density in densities}
+
+    def mark(self) -> None:
+        """Remember what to go back to where the step that begins fails halfway."""
+        if self._path is not None:
+            self._mark = {**self._job.before_step(), **self._drawn()}
+
+    def save_when_due(self) -> None:
+        """Save if the last time was a minute ago."""
+        if self._path is not None and time.monotonic() > self._next:
+            self.save()
+            self._next = time.monotonic() + INTERVAL
+
+    def save_quietly(self) -> None:
+        """Save on the way out of an error, which stays the one seen: a full disk or a lost device add none."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self.save()
+
+    def save(self) -> None:
+        """Write the job as it is after its last whole step; nothing where the densities have not been seen yet."""
+        if self._path is None or self._known is None:
+            return
+        content = {**self._job.state_dict(), **self._drawn()}
+        if self._mark.get("done") == self._job.done:  # the step after the mark did not end
+            content |= self._mark
+        about = {"format": FORMAT, "header": self._job.header(), "known": self._known, "seconds": self._job.seconds}
+        write(self._path, about | content)
+
+    def _drawn(self) -> dict[str, Any]:
+        job = self._job
+        return {"done": job.done, "generator": job.generator.get_state(), "tally": asdict(job.tally)}
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write beside the path, then move there, so that a crash leaves the last whole file."""
     partial = path.with_name(path.name + ".partial")
     try:
         torch.save(content, partial)
@@ -27,74 +117,36 @@ def save(path: Path, content: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def save_quietly(save: Callable[[], None]) -> None:
-    """Save on the way out of an error, which must stay the one that is seen: a full disk or a lost device add none."""
-    with contextlib.suppress(OSError, RuntimeError):
-        save()
-
-
-def load(path: Path, header: dict[str, Any]) -> dict[str, Any]:
-    """The content, after checking that its header is this run's.
-
-    Raises ValueError for a damaged file, and for a checkpoint of another run with the differences named.
-    """
-    content = _read(path)
-    _compare(path, content["header"], header, content["header"].keys() | header.keys())
-    return content
-
-
-def check_begun(path: Path | None, header: dict[str, Any]) -> None:
-    """ValueError where a checkpoint is there whose header has another value of these: before a pilot is run for it."""
+def check_begun(path: Path | None, name: str, settings: dict[str, Any], target: Target) -> None:
+    """ValueError where a checkpoint of another run is there, as far as these tell: before a pilot is run for it."""
     if path is not None and path.exists():
-        _compare(path, _read(path)["header"], header, header.keys())
+        header = {"sampler": name, **settings, **of_target(target)}
+        agree(path, _read(path)["header"], header, header.keys())
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        of_this = content.get("format", 1) == FORMAT
         for part in ("header", "known"):
             content[part]
-    except (EOFError, KeyError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError, OSError) as error:
+    except (
+        AttributeError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        OSError,
+        pickle.UnpicklingError,
+    ) as error:
         raise ValueError(
             f"checkpoint: {path} is truncated or not a checkpoint ({type(error).__name__}). "
             "Remove it to start the run from the beginning"
         ) from error
-    return content
-
-
-def _compare(path: Path, found: dict[str, Any], header: dict[str, Any], names: Iterable[str]) -> None:
-    different = [
-        f"{key} is {found.get(key)!r} there and {header.get(key)!r} here"
-        for key in sorted(names)
-        if found.get(key) != header.get(key)
-    ]
-    if different:
-        raise ValueError(f"checkpoint: {path} belongs to another run: {'; '.join(different)}")
-
-
-def of_target(target: Target) -> dict[str, Any]:
-    """What a header says of the target."""
-    return {
-        "target": target.name,
-        "dim": target.dim,
-        "dtype": str(target.dtype),
-        "device": target.device.type,
-    }
-
-
-def check_density(path: Path, density: Target, known: dict[str, Any], role: str = "target") -> None:
-    """ValueError where a density is not the one of which the checkpoint remembers `known`, a `Known.state_dict()`."""
-    other = Known.from_state(known).other(density)
-    if other is not None:
+    if not of_this:
         raise ValueError(
-            f"checkpoint: {path} belongs to another {role}: {other}. Name another file, or remove "
-            "this one for a new run"
+            f"checkpoint: {path} was written by another version of this package, expected its format {FORMAT}. Remove "
+            "it to start the run from the beginning"
         )
-
-
-def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values that JSON and a checkpoint can hold."""
-    return {
-        key: value if isinstance(value, (str, int, float, list, type(None))) else repr(value)
-        for key, value in values.items()
-    }
+    return content

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
-
 
 class Progress:
     """A tqdm bar with figures of the run beside it; nothing at all where `shown` is False.
@@ -23,15 +21,6 @@ class Progress:
 
             self._bar = tqdm(total=total, initial=start, desc=label, unit=unit, dynamic_ncols=True, file=sys.stderr)
         self._next = 0.0
-
-    def step(self, phase: str, acceptance: Tensor, divergences: Tensor, evaluations: int) -> None:
-        """Advance a chain run by one step."""
-        self.advance(
-            lambda: (
-                f"{phase}, acceptance {float(acceptance.mean()):.2f}, divergences {int(divergences.sum())}, "
-                f"evaluations {evaluations:.3g}"
-            )
-        )
 
     def advance(self, figures: Callable[[], str]) -> None:
         """Advance by one step; `figures` is called when what it says is shown."""

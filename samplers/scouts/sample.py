@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
+from samplers.draws import estimates
+from samplers.draws.points import INDEPENDENT, PARTICLES, Points
 from samplers.draws.weighted import FAMILY, mean_and_error
 
 
@@ -42,7 +43,7 @@ class Sample:
         return cls(x, shares, min(effective, float(1 / sizes.square().sum())), families)
 
     @classmethod
-    def of_draws(cls, draws: Draws) -> Sample:
+    def of_draws(cls, draws: Points) -> Sample:
         """The points of draws by their weights; those of Markov chains count as the least effective scalar says."""
         x = draws.x.reshape(-1, draws.x.shape[-1])
         step = -(-len(x) // estimates.MOST_DRAWS)
@@ -65,7 +66,7 @@ class Sample:
         return share, error * math.sqrt(max(1.0, loss))
 
 
-def effective(draws: Draws, values: Tensor) -> float:
+def effective(draws: Points, values: Tensor) -> float:
     """How many independent draws values (chains, draws, ...) of some of them are worth.
 
     The least bulk ESS over scalars, and no more than the weights leave; of chains too short to tell how many there are.

@@ -22,7 +22,7 @@ from samplers.draws import Cost, Draws
 from samplers.draws.places import file_place
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
-from samplers.runs import checkpoint as checkpoints
+from samplers.runs.checkpoint import check_begun
 from samplers.runs.checks import check_target
 from samplers.runs.starts import Init, positions
 from samplers.smoothing.jump import Jump, check_jump
@@ -109,8 +109,7 @@ class MeasurementChain(ABC):
         check_target(target)
         path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
-        begun = {"sampler": type(self).__name__, "draws": draws, "seed": seed, **checkpoints.of_target(target)}
-        checkpoints.check_begun(path, begun)
+        check_begun(path, type(self).__name__, {"draws": draws, "seed": seed}, target)
         with torch.no_grad():
             run = self.make_run(target=target, n=draws, init=init, seed=seed, checkpoint=path)
             result = run.finish(progress)

@@ -79,7 +79,7 @@ class SequentialMultimeasurement(MeasurementChain):
         assert run.mean is not None
         guess = run.denoised().mean
         law = NextMeasurement(
-            run.target,
+            run.counted,
             run.noise,
             run.mean,
             run.level,

@@ -78,7 +78,7 @@ class SLIPS(MeasurementChain):
             drift = found.mean
         else:
             here = run.noises[run.level - 1]
-            drift = run.denoiser.draw(run.target, run.mean, here, run.generator, run.memory)
+            drift = run.denoiser.draw(run.counted, run.mean, here, run.generator, run.memory)
         noise = run.noise.sample_like(drift, run.generator)
         y = alpha * run.mean + (new_alpha - alpha) * drift + math.sqrt(new_t - t) * noise
         return y / new_alpha

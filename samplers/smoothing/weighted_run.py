@@ -62,13 +62,13 @@ class WeightedRun(ChainRun):
 
     def _first(self) -> Tensor:
         noise = self.noises[0]
-        target = self.target.inner
+        target = self.target
         if self.base is None:
             assert self.plan is not None
             self.base = gaussian_of(self.plan, target)
         base = self.base.to(target.device, target.dtype).smoothed(noise)
         y = base.sample(self.n, generator=self.generator)
-        self.remember(y)
+        self.checkpoint.remember(y)
         state = self._denoised(y, noise)
         self.cloud = Cloud.start(state, 1, 0.0)
         self._reweight(state.log_prob.double() - base.log_prob(y).double() + base.log_z)
@@ -105,7 +105,7 @@ class WeightedRun(ChainRun):
         assert isinstance(state, ChainState)
         past, noise = state.x, self.noise
         if state.memory is None:
-            x = self.denoiser.draw(self.target, past, self.noises[k - 2], self.generator, None)
+            x = self.denoiser.draw(self.counted, past, self.noises[k - 2], self.generator, None)
             mean = torch.lerp(past, x + noise.sample_like(x, self.generator), 1 / k)
             # drawn from its own law, which leaves the weight as it is: phi need not be known
             self.cloud.state = replace(state, x=mean)
@@ -145,11 +145,11 @@ class WeightedRun(ChainRun):
         log_kernel = -0.5 * self.noise.square(y[:, None] - x).double()
         return log_kernel.logsumexp(1) - math.log(x.shape[1]) - self.noise.log_normaliser(self.target.dim)
 
-    def _result(self, earlier: float) -> Draws:
+    def _result(self) -> Draws:
         state = self.cloud.state
         assert isinstance(state, ChainState)
         self.mean, self.memory = state.x, state.memory
-        draws = super()._result(earlier)
+        draws = super()._result()
         draws.log_weights = self.cloud.log_weights + self.cloud.log_z[:, None] + math.log(self.n)
         draws.log_z = evidence.estimate(self.cloud)
         draws.stats |= self.cloud.families
@@ -168,9 +168,9 @@ class WeightedRun(ChainRun):
 
     # Checkpoints
 
-    def _content(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         if self.level == 0:
-            return super()._content()
+            return super().state_dict()
         state = self.cloud.state
         assert isinstance(state, ChainState)
         own = {
@@ -179,11 +179,12 @@ class WeightedRun(ChainRun):
             "particles": state.memory,
             "worst_ess": self.worst_ess,
         }
-        return super()._content() | own
+        return super().state_dict() | own
 
-    def _read(self, saved: dict[str, Any]) -> None:
-        super()._read(saved)
-        assert self.mean is not None
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        super().load_state_dict(saved)
+        if self.mean is None:
+            return
         device = self.mean.device
         memory, phi = saved["particles"], saved["phi"]
         state = ChainState(self.mean, phi.to(device), None, None if memory is None else memory.to(device))

@@ -12,8 +12,9 @@ import samplers
 import targets
 from samplers import HMC, MALA, ULA, Gibbs, ParallelTempering, RandomWalkMetropolis, RiemannianLangevin, SamplingWarning
 from samplers.annealing import FunctionPath, GeometricPath
-from samplers.annealing.ladder import equal_increments, pilot
+from samplers.annealing.ladder import equal_increments
 from samplers.annealing.rungs import DiscreteRungs, GeometricRungs
+from samplers.annealing.tempering_pilot import pilot
 from samplers.annealing.tempering_record import TemperingState
 from samplers.kernels import _choices
 from samplers.testing import check_invariance, check_stationary, sequential, transition_matrix

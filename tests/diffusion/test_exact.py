@@ -37,7 +37,7 @@ from samplers.diffusion import CMCD, MCD, Evaluation, SubTrajectoryBalance, Trai
 from samplers.path_measures.base import Points
 from samplers.path_measures.evaluation import evaluate_weights, weigh
 from samplers.path_measures.simulation import evaluate, increments, simulate, simulate_backward
-from samplers.path_measures.subtrajectories import simulate_pieces
+from samplers.path_measures.subtrajectories import Resampling, simulate_subtrajectories
 from samplers.testing import check_unbiased_z
 
 PLAIN = [(name, where, False) for name in METHODS for where in TARGETS if name != "SCLD"]
@@ -100,7 +100,7 @@ class ByPieces:
 
 
 PIECES = {
-    "SCLD": lambda: untrained(method("SCLD", steps=4, pieces=2, ess_threshold=1.0), LINE),
+    "SCLD": lambda: untrained(method("SCLD", steps=4, subtrajectories=2, ess_threshold=1.0), LINE),
     "SCLD, mixture, more moves": lambda: untrained(
         method("SCLD", "plane", steps=4, mixture=True, moves=2, leapfrogs=2, ess_threshold=0.8), TARGETS["plane"]
     ),
@@ -483,16 +483,16 @@ def test_the_best_control_leaves_a_gap_of_one_over_the_number_of_steps(name):
 # Pieces
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 3, 6])
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
 @pytest.mark.parametrize("name", ["DDS", "PIS", "SCLD"])
-def test_pieces_without_resampling_are_whole_paths(name, pieces):
+def test_subtrajectories_without_resampling_are_whole_paths(name, count):
     fitted = untrained(method(name, "plane"), TARGETS["plane"], size=1.0)
     whole = log_weights(fitted, 64, seed=2)
     generator = torch.Generator().manual_seed(2)
-    landed = simulate_pieces(fitted.measure, seen(fitted), 64, generator, pieces=pieces, threshold=0.0)
-    torch.testing.assert_close(landed.x, whole.last_point.x[0], rtol=1e-10, atol=1e-10)
-    assert landed.cloud.resamplings == 0
-    torch.testing.assert_close(landed.log_w, whole.log_weights, rtol=1e-9, atol=1e-9)
+    ensemble = simulate_subtrajectories(fitted.measure, seen(fitted), 64, generator, resampling=Resampling(count, 0.0))
+    torch.testing.assert_close(ensemble.x, whole.last_point.x[0], rtol=1e-10, atol=1e-10)
+    assert ensemble.cloud.resamplings == 0
+    torch.testing.assert_close(ensemble.log_w, whole.log_weights, rtol=1e-9, atol=1e-9)
 
 
 def test_scld_without_resampling_and_moves_weighs_like_cmcd():
@@ -505,7 +505,7 @@ def test_scld_without_resampling_and_moves_weighs_like_cmcd():
     assert one.log_z.value == pytest.approx(other.log_z.value, abs=1e-9)
 
 
-def test_the_answers_of_pieces_belong_together():
+def test_the_answers_of_subtrajectories_belong_together():
     """Weights, log Z and its error, and log-densities in x."""
     fitted = untrained(method("SCLD", "plane", ess_threshold=1.0), TARGETS["plane"])
     draws = fitted.sample(draws=1030, seed=3)

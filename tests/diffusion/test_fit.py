@@ -63,7 +63,7 @@ CASES = {
     "replay and exploration": small(
         DIS, exploration=0.3, replay=Replay(capacity=40, search_every=3, search_points=8, search_steps=3)
     ),
-    "SCLD": small(SCLD, pieces=2, ess_threshold=1.0),
+    "SCLD": small(SCLD, subtrajectories=2, ess_threshold=1.0),
     "trajectory balance": small(CMCD, objective=TrajectoryBalance()),
     "sub-trajectories": small(MCD, objective=SubTrajectoryBalance(stride=2), prior=MIXTURES["plane"]),
     "product of mixtures": small(DDS, prior=PRODUCT),
@@ -212,7 +212,7 @@ def test_a_file_gives_the_same_sampler(name, tmp_path):
     assert torch.equal(one.x, other.x)
     assert math.isnan(one.attrs["elbo_standard_error"])  # resampled paths are not independent
     drawn = fitted.sample(draws=40, seed=2)
-    assert math.isnan(drawn.attrs["elbo_standard_error"]) == (fitted.method.pieces is not None)
+    assert math.isnan(drawn.attrs["elbo_standard_error"]) == (fitted.method.resampling is not None)
     loaded = samplers.Draws.load(drawn.save(tmp_path / "draws.nc"), SKEWED)
     assert torch.equal(loaded.x, drawn.x)
     assert repr(loaded.attrs) == repr(drawn.attrs)  # NaN too
@@ -347,9 +347,9 @@ def test_a_prior_that_is_far_too_narrow():
 def test_training_stops_at_its_time(monkeypatch):
     """By a clock of the test's own, a second a look: how fast the machine is does not matter."""
     seconds = itertools.count()
-    monkeypatch.setattr("samplers.diffusion.fit.time", types.SimpleNamespace(perf_counter=lambda: float(next(seconds))))
+    monkeypatch.setattr("samplers.runs.job.time", types.SimpleNamespace(perf_counter=lambda: float(next(seconds))))
     fitted = small().fit(SKEWED, iterations=10**6, max_minutes=1.0)
-    assert 5 < fitted.iterations < 60
+    assert 5 < fitted.iterations <= 60
     assert 60 <= fitted.cost.seconds < 80
 
 
@@ -361,12 +361,12 @@ def test_number_of_iterations():
 
 
 def test_the_answers_hold_what_reproduces_them():
-    fitted = small(SCLD, pieces=2).fit(SKEWED, seed=5, iterations=3)
+    fitted = small(SCLD, subtrajectories=2).fit(SKEWED, seed=5, iterations=3)
     draws = fitted.sample(draws=32, seed=6)
     assert draws.kernel is fitted
     assert draws.target is SKEWED
     found = json.loads(json.dumps(draws.attrs))
-    told = {"sampler": "SCLD", "seed": 6, "fit_seed": 5, "iterations": 3, "steps": 4, "pieces": 2}
+    told = {"sampler": "SCLD", "seed": 6, "fit_seed": 5, "iterations": 3, "steps": 4, "subtrajectories": 2}
     assert told.items() <= found.items()
     assert found["space"] == "the prior that was given"
     assert draws.cost.score >= 5 * 32
@@ -402,7 +402,7 @@ def anchored_run(**options):
     target, generator = space.seen(fit.Counted(SKEWED)), torch.Generator().manual_seed(1)
     measure = method.build(space, target, generator).to(dtype=SKEWED.dtype)
     witnesses = Witnesses(target.to_u(SKEWED.sample(200, generator=generator)))
-    return Run(method, measure, target, generator, 4, LogVariance(), witnesses)
+    return Run(method.training, measure, target, generator, 4, LogVariance(), method.resampling, witnesses)
 
 
 @pytest.mark.parametrize(("share", "back"), [(0.0, 0), (0.25, 4)])
@@ -570,7 +570,7 @@ def test_local_search_finds_the_target(generator):
         pytest.param(DIS, {"objective": KL()}, marks=pytest.mark.slow),
         (PIS, {"objective": TrajectoryBalance()}),
         pytest.param(CMCD, {"replay": Replay(capacity=1000), "exploration": 0.2}, marks=pytest.mark.slow),
-        pytest.param(SCLD, {"pieces": 2, "objective": VarGrad()}, marks=pytest.mark.slow),
+        pytest.param(SCLD, {"subtrajectories": 2, "objective": VarGrad()}, marks=pytest.mark.slow),
         (DDS, {"objective": SubTrajectoryBalance(stride=2), "mixed_precision": True}),
     ],
 )
@@ -617,8 +617,8 @@ REFUSED = {
     "horizon: got 0": lambda: DDS(horizon=0.0),
     "width: got -1": lambda: PIS(width=-1.0),
     "beta_min: got 0": lambda: DIS(beta_min=0.0),
-    "pieces: got 5, expected at most steps, 4": lambda: SCLD(steps=4, pieces=5),
-    "pieces: got 0": lambda: SCLD(pieces=0),
+    "subtrajectories: got 5, expected at most steps, 4": lambda: SCLD(steps=4, subtrajectories=5),
+    "subtrajectories: got 0": lambda: SCLD(subtrajectories=0),
     "moves: got -1": lambda: SCLD(moves=-1),
     "leapfrogs: got 0": lambda: SCLD(leapfrogs=0),
     "ess_threshold: got 1.5, expected a share between 0 and 1": lambda: SCLD(ess_threshold=1.5),
@@ -692,11 +692,11 @@ def test_names_are_registered():
         assert made.steps == 12
         assert f"{kind.__name__}" in made.describe()["sampler"]
     with pytest.raises(ValueError, match="--set: dds does not take these settings"):
-        sampler("dds", ["pieces=3"])
+        sampler("dds", ["subtrajectories=3"])
 
 
-def test_moves_between_pieces_evaluate_no_state_again():
+def test_moves_between_subtrajectories_evaluate_no_state_again():
     target, prior = targets.Gaussian(torch.zeros(2), 0.8, name="narrower"), targets.Gaussian(torch.zeros(2), 1.0)
-    fitted = samplers.SCLD(steps=6, pieces=3, moves=2, leapfrogs=4, prior=prior).fit(target, iterations=0)
+    fitted = samplers.SCLD(steps=6, subtrajectories=3, moves=2, leapfrogs=4, prior=prior).fit(target, iterations=0)
     cost = fitted.sample(draws=50, seed=1).cost
     assert cost.score == cost.log_prob == 50 * (1 + 6 + 2 * 2 * 4)

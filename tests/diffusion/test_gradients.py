@@ -34,7 +34,7 @@ from samplers.diffusion import (
 from samplers.diffusion import adjoint as adjoint_module
 from samplers.diffusion.adjoint import adjoint
 from samplers.diffusion.controlled_langevin import LangevinMeasure
-from samplers.diffusion.gradient import accumulate, through_paths
+from samplers.diffusion.gradient import accumulate
 from samplers.diffusion.reference import ReferenceMeasure
 from samplers.diffusion.space import find_space
 from samplers.networks.flow import FlowNetwork
@@ -44,6 +44,7 @@ from samplers.path_measures.simulation import evaluate, increments, simulate
 
 PATHS, STEPS = 10, 5
 LOG_Z = 0.7
+ZERO = torch.zeros((), dtype=F64)
 OBJECTIVES = {
     "log-variance": LogVariance(),
     "log-variance, huber": LogVariance(huber=1.0),
@@ -325,7 +326,7 @@ def test_nothing_is_added_where_one_path_is_left():
 
 
 def along(measure, target, objective, n=6, seed=7):
-    return gradients(measure, lambda: through_paths(measure, target, n, seeded(seed), objective))
+    return gradients(measure, lambda: objective.gradient_of_model(measure, target, n, seeded(seed), ZERO))
 
 
 PLAIN, STICKING = KL(sticking_the_landing=False), KL()
@@ -336,14 +337,14 @@ def test_finite_differences_through_the_paths(case):
     """With the same noise; the score moves with the states, so that its own derivatives enter."""
     measure, target = built(case)
     found = along(measure, target, PLAIN)
-    check_slopes(found, slopes(measure, lambda: through_paths(measure, target, 6, seeded(7), PLAIN)[0]))
+    check_slopes(found, slopes(measure, lambda: PLAIN.gradient_of_model(measure, target, 6, seeded(7), ZERO)[0]))
 
 
 @EVERY_CASE
 def test_the_loss_through_the_paths_is_minus_the_mean_of_the_weights(case):
     """Which is that of simulated paths, but for chance."""
     measure, target = built(case)
-    loss, log_w = through_paths(measure, target, 4000, seeded(8), PLAIN, 0.5)
+    loss, log_w = PLAIN.gradient_of_model(measure, target, 4000, seeded(8), ZERO, 0.5)
     assert loss == pytest.approx(-0.5 * float(log_w.mean()), rel=1e-12)
     other = simulate(measure, target, 4000, seeded(9)).log_weights
     z = (log_w.mean() - other.mean()) / (log_w.var() / 4000 + other.var() / 4000).sqrt()
@@ -435,7 +436,7 @@ def test_paths_that_break_off_have_no_say(memory):
         if memory == "adjoint":
             results.append(adjoint(measure, target, 40, seeded(7)))
         else:
-            results.append(through_paths(measure, target, 40, seeded(7), KL(False, memory)))
+            results.append(KL(False, memory).gradient_of_model(measure, target, 40, seeded(7), ZERO))
         return results[-1][0]
 
     found = gradients(measure, run)
@@ -672,7 +673,7 @@ def test_the_memory_of_recomputing_grows_like_the_square_root_of_the_steps(name)
     for memory in ("full", "recompute"):
 
         def run(measure, target, memory=memory):
-            return through_paths(measure, target, N, seeded(1), KL(False, memory))
+            return KL(False, memory).gradient_of_model(measure, target, N, seeded(1), ZERO)
 
         found[memory] = [memory_of(name, steps, run) for steps in (9, 36)]
     assert found["full"][1] > 3 * found["full"][0]

@@ -383,7 +383,7 @@ def test_a_run_that_crashes_continues_to_the_same_bits(name, optimiser, at, tmp_
 
 def test_ctrl_c_returns_the_particles_so_far_and_the_run_continues(tmp_path):
     whole, part = (SVGD().sample(Stopping(), **{**SMALL, "iterations": n}) for n in (30, 11))
-    with pytest.warns(SamplingWarning, match="interrupted: 11 of 30 iterations are done"):
+    with pytest.warns(SamplingWarning, match="interrupted after 11 of 30 iterations"):
         draws = SVGD().sample(Stopping(12, error=None), checkpoint=tmp_path / "run.pt", **SMALL)
     assert torch.equal(draws.x, part.x)
     assert draws.attrs["done"] == 11

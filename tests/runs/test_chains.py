@@ -112,14 +112,14 @@ def test_ctrl_c_returns_the_draws_so_far_and_the_run_continues(tmp_path):
 
     options = {**SMALL, "init": torch.zeros(8, 2), "warmup": 0, "checkpoint": tmp_path / "run.pt"}
     whole = MALA(0.3).sample(skewed(), **{**options, "checkpoint": None})
-    with pytest.warns(SamplingWarning, match="interrupted: 11 of 30 draws are here"):
+    with pytest.warns(SamplingWarning, match="interrupted after 11 of 30 draws"):
         part = MALA(0.3).sample(Interrupting(at=12), **options)
     assert torch.equal(part.x, whole.x[:, :11])
     same(whole, MALA(0.3).sample(skewed(), **options))
 
 
 def test_keyboard_interrupt_inside_the_density_keeps_the_draws():
-    with pytest.warns(SamplingWarning, match="interrupted: 10 of 30"):
+    with pytest.warns(SamplingWarning, match="interrupted after 10 of 30"):
         part = MALA(0.3).sample(Stopping(12, KeyboardInterrupt), **{**SMALL, "init": torch.zeros(8, 2), "warmup": 0})
     assert part.x.shape == (8, 10, 2)
 

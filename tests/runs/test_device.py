@@ -90,7 +90,9 @@ def test_a_step_of_smoothing_on_meta(name):
     assert state.x.shape == (4, 2)
 
 
-LEARNED = {kind.__name__: kind(steps=4) for kind in (DDS, PIS, DIS, MCD, CMCD)} | {"SCLD": SCLD(steps=4, pieces=2)}
+LEARNED = {kind.__name__: kind(steps=4) for kind in (DDS, PIS, DIS, MCD, CMCD)} | {
+    "SCLD": SCLD(steps=4, subtrajectories=2)
+}
 FACTOR = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
 
 

@@ -1,0 +1,82 @@
+"""The verbs of a learned sampler: `fit`, and `sample` that fits first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from samplers.diffusion.fit import fit
+from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.method import LearnedMethod
+from samplers.draws import Draws
+from targets import Target
+
+
+class LearnedSampler(LearnedMethod):
+    """A pair of path measures to be learned; see DDS, PIS, DIS, MCD, CMCD and SCLD."""
+
+    def fit(
+        self,
+        target: Target,
+        *,
+        seed: int = 0,
+        iterations: int = 2000,
+        max_minutes: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        log_dir: str | Path | None = None,
+    ) -> Fitted:
+        """Train on the energy alone: a pilot for the scale, then `iterations` steps of the optimiser.
+
+        iterations=0 gives the untrained sampler, which is a known one. max_minutes: of wall time, pilot included; the
+        learning rate follows `iterations` all the same. Same seed, sizes, device and versions give the same bits.
+        progress: a bar on stderr with ELBO, log Z and ESS; None shows one on a terminal. checkpoint: a file; a run that
+        stopped is continued by the same call and equals the whole run. log_dir: a folder for TensorBoard.
+        In a process group of torch.distributed every process simulates its own paths, and gradients are averaged.
+
+        Warns (SamplingWarning) where weights are not to be trusted or modes are missed. Raises RuntimeError with advice
+        where more than half of the paths end at energies that are not finite.
+        """
+        return fit(
+            self,
+            target,
+            seed=seed,
+            iterations=iterations,
+            max_minutes=max_minutes,
+            device=device,
+            dtype=dtype,
+            progress=progress,
+            checkpoint=checkpoint,
+            log_dir=log_dir,
+        )
+
+    def sample(
+        self,
+        target: Target,
+        *,
+        draws: int = 4096,
+        seed: int = 0,
+        iterations: int = 2000,
+        max_minutes: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Draws:
+        """`fit`, then `Fitted.sample`: weighted draws and log Z, whose cost counts the training."""
+        fitted = self.fit(
+            target,
+            seed=seed,
+            iterations=iterations,
+            max_minutes=max_minutes,
+            device=device,
+            dtype=dtype,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+        drawn = fitted.sample(draws=draws, seed=seed + 1)
+        drawn.cost += fitted.cost
+        return drawn

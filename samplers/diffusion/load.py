@@ -1,0 +1,88 @@
+"""Learned samplers from files, for the targets that they were made for."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Generator
+
+from samplers.diffusion import objectives
+from samplers.diffusion.cmcd import CMCD
+from samplers.diffusion.dds import DDS
+from samplers.diffusion.dis import DIS
+from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.mcd import MCD
+from samplers.diffusion.packing import FORMAT, unpack_space, unpacked
+from samplers.diffusion.pis import PIS
+from samplers.diffusion.replay import Replay
+from samplers.diffusion.scld import SCLD
+from samplers.diffusion.training import Training
+from samplers.draws import Cost
+from samplers.identity import Known
+from samplers.networks import CliqueNetwork, EquivariantNetwork, ResidualMLP
+from samplers.networks.flow import FlowNetwork
+from samplers.path_measures.evaluation import Evaluation
+from targets import Target
+
+OBJECTIVES = (
+    objectives.KL,
+    objectives.ForwardKL,
+    objectives.LogVariance,
+    objectives.SubTrajectoryBalance,
+    objectives.TrajectoryBalance,
+    objectives.VarGrad,
+)
+NETWORKS = (CliqueNetwork, EquivariantNetwork, ResidualMLP)
+KINDS = {kind.__name__: kind for kind in (CMCD, DDS, DIS, MCD, PIS, SCLD, Replay, Training, *OBJECTIVES, *NETWORKS)}
+
+
+def load(path: str | Path, target: Target) -> Fitted:
+    """The sampler that `Fitted.save` wrote, for its target, on the target's device.
+
+    Raises FileNotFoundError, and ValueError for another file and for another target.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path: {path} does not exist")
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        of_this = content["format"] == FORMAT
+    except (EOFError, KeyError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(f"path: {path} is not a file written by Fitted.save, or damaged ({error})") from error
+    if not of_this:
+        raise ValueError(f"path: {path} has the format {content['format']!r}, expected {FORMAT!r}")
+    found = content["target"]
+    for name, own in (("name", target.name), ("dim", target.dim)):
+        if found[name] != own:
+            raise ValueError(f"target: got the {name} {own!r}, expected {found[name]!r}, for which {path} was made")
+    target = target.to(dtype=getattr(torch, found["dtype"].removeprefix("torch.")))
+    method, space = unpacked(content["method"], KINDS), unpack_space(content["space"], target)
+    other = Known.from_state(content["known"]).other(target)
+    if other is not None:
+        raise ValueError(
+            f"target: got a {target.name} whose log-density at the points of {path}, or what it is made of, is not "
+            f"that of the one for which it was made: {other}; for another density take load(...).with_target(target)"
+        )
+    generator = Generator(target.device).manual_seed(0)
+    measure = method.build(space, space.seen(target), generator)
+    if content["flow"]:
+        measure.flow = FlowNetwork(target.dim, generator)
+    measure.to(device=target.device, dtype=target.dtype)
+    measure.load_state_dict(content["measure"])
+    measure.control.speed_up(method.training.mixed_precision, method.training.compile)
+    evaluation, untrained = content["evaluation"], content["untrained"]
+    return Fitted(
+        method=method,
+        target=target,
+        space=space,
+        measure=measure.requires_grad_(False),
+        **content["numbers"],
+        history=content["history"],
+        move_steps=content["move_steps"],
+        notes=content["notes"],
+        evaluation=None if evaluation is None else Evaluation(**evaluation),
+        untrained=None if untrained is None else Evaluation(**untrained),
+        cost=Cost(**content["cost"]),
+    )

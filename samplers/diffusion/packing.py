@@ -1,0 +1,86 @@
+"""Samplers and coordinates as tensors and plain values, for checkpoints and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from samplers.diffusion.space import Space
+from targets import GaussianMixture, Target
+from targets.mixture_blocks import Blocks
+from targets.mixture_product import MixtureProduct
+
+FORMAT = "unnorm learned sampler 4"
+PROBES = 4
+
+
+def packed(value: Any) -> Any:
+    """A dataclass of this package by name and fields; a prior that was given is in the space, and stays out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            "class": type(value).__name__,
+            "fields": {f.name: packed(getattr(value, f.name)) for f in fields(value)},
+        }
+    if isinstance(value, Target):
+        return None
+    return value
+
+
+def unpacked(value: Any, kinds: Mapping[str, type]) -> Any:
+    """What `packed` was given, of these classes by name; ValueError for another one."""
+    if isinstance(value, dict) and value.keys() == {"class", "fields"}:
+        if value["class"] not in kinds:
+            raise ValueError(
+                f"path: the sampler was made with a {value['class']}, which samplers.diffusion does not have; files "
+                "hold samplers and networks of this package alone"
+            )
+        return kinds[value["class"]](**{name: unpacked(item, kinds) for name, item in value["fields"].items()})
+    return value
+
+
+def probes(space: Space, density: Target) -> Tensor:
+    """A few points around the middle, (PROBES, dim), at which a density is known again."""
+    x = space.shift.to(density.dtype).expand(PROBES, -1)
+    return x + torch.linspace(-1, 1, PROBES, dtype=x.dtype, device=x.device)[:, None] * space.spread.to(x)
+
+
+def pack_space(space: Space) -> dict[str, Any]:
+    """Coordinates as tensors and plain values."""
+    mixture: dict[str, Any] | None = None
+    if isinstance(space.mixture, MixtureProduct):
+        mixture = {"blocks": [group.state() for group in space.mixture.blocks]}
+    elif space.mixture is not None:
+        exact = space.mixture._exact
+        mixture = {name: exact[name] for name in ("means", "weights", "scales", "factors") if name in exact}
+    return {
+        "shift": space.shift,
+        "factor": space.factor,
+        "source": space.source,
+        "mixture": mixture,
+        "witnesses": space.witnesses,
+        "log_z": space.log_z,
+    }
+
+
+def unpack_space(packed: dict[str, Any], target: Target) -> Space:
+    """The coordinates that `pack_space` was given."""
+    mixture: GaussianMixture | MixtureProduct | None = None
+    parts = packed["mixture"]
+    if parts is not None and "blocks" in parts:
+        groups = [Blocks(**group) for group in parts["blocks"]]
+        mixture = MixtureProduct(groups, dtype=target.dtype).to(target.device)
+    elif parts is not None:
+        spread = (
+            {"scales": parts["scales"]}
+            if "scales" in parts
+            else {"covariances": parts["factors"] @ parts["factors"].mT}
+        )
+        mixture = GaussianMixture(parts["means"], **spread, weights=parts["weights"]).to(target.device, target.dtype)
+    device = target.device
+    witnesses = None if packed["witnesses"] is None else packed["witnesses"].to(device)
+    shift, factor = packed["shift"].to(device), packed["factor"].to(device)
+    return Space(shift, factor, mixture, packed["source"], witnesses, packed["log_z"])

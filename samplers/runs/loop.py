@@ -1,0 +1,43 @@
+"""The loop of every run: progress, Ctrl-C, and a checkpoint that a crash leaves behind."""
+
+from __future__ import annotations
+
+from samplers.runs.checkpoint import Checkpoint
+from samplers.runs.interrupt import deferred_interrupt
+from samplers.runs.job import Job
+from samplers.runs.progress import Progress
+from targets.sampling_warning import warn
+
+
+def go(job: Job, checkpoint: Checkpoint, progress: bool | None) -> None:
+    """Go through the steps that are left.
+
+    Ctrl-C ends a run after its present step, a second one breaks into that step. Where what is there so far can be
+    given, there is a warning (SamplingWarning) and this returns; else KeyboardInterrupt is raised. Either way, and
+    where an error ends the run, the checkpoint holds all whole steps.
+    """
+    bar = Progress(job.total, job.done, progress, f"{job.name} on {job.target.name}")
+    stopped = False
+    try:
+        with deferred_interrupt() as pressed:
+            while not (stopped or job.finished):
+                checkpoint.mark()
+                job.step()
+                bar.advance(job.figures)
+                stopped = job.interrupted(pressed.is_set())
+                checkpoint.save_when_due()
+    except KeyboardInterrupt:
+        if not job.whole:
+            checkpoint.save_quietly()
+            raise
+        stopped = True
+    except BaseException:
+        checkpoint.save_quietly()
+        raise
+    finally:
+        bar.close()
+    checkpoint.save()
+    if stopped and not job.finished:
+        if not job.useful:
+            raise KeyboardInterrupt(f"interrupted {job.so_far()}")
+        warn(f"interrupted {job.so_far()}")
