@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from targets.arguments import as_double
-from targets.ising import Ising
-from targets.pairwise_mrf import PairwiseMRF
+from targets.graph import GraphTarget
 
 Shift = float | Tensor | Literal["smallest", "dominance"]
 MARGIN = 0.1
 MOST_DENSE = 20_000
 
 
+class CoupledSpins(GraphTarget):
+    """Spins in {-1, +1}^n with couplings J, of which A is made."""
+
+    def coupled(self, x: Tensor) -> Tensor:
+        """J x, (*batch, n) -> (*batch, n)."""
+        raise NotImplementedError
+
+    def couplings_matrix(self) -> Tensor:
+        """J, (n, n)."""
+        raise NotImplementedError
+
+    @property
+    def _spectrum(self) -> Tensor | None:
+        """The eigenvalues of J by wave number on a torus, in its shape and float64; None where there is none."""
+        return None
+
+
 class Spectral:
     """A on a torus with one shift for all sites: diagonal among plane waves, never formed."""
 
-    def __init__(self, mrf: Ising, shift: Shift) -> None:
-        self.shape = mrf.shape
-        spectrum = torch.zeros(self.shape, dtype=torch.float64)
-        for axis, (side, coupling) in enumerate(zip(mrf.shape, mrf.coupling, strict=True)):
-            if side > 1:
-                wave = (2 * math.pi / side * torch.arange(side, dtype=torch.float64)).cos()
-                spectrum = spectrum + 2 * coupling * wave.reshape(-1, *(1,) * (len(self.shape) - axis - 1))
+    def __init__(self, mrf: CoupledSpins, spectrum: Tensor, shift: Shift) -> None:
+        self.shape = tuple(spectrum.shape)
         least, most = float(spectrum.min()), float(spectrum.max())
         chosen = _smallest(least, most) if isinstance(shift, str) else _checked(float(shift), least)
         self.shift = torch.full((mrf.dim,), chosen, dtype=torch.float64)
         self.eigenvalues = spectrum + chosen
         self.place(mrf)
 
-    def place(self, mrf: PairwiseMRF) -> None:
+    def place(self, mrf: CoupledSpins) -> None:
         """Work in the dtype and on the device of `mrf`."""
         half = self.eigenvalues[..., : self.shape[-1] // 2 + 1]
         self._waves = half.to(device=mrf.device, dtype=mrf.dtype)
@@ -59,7 +69,7 @@ class Spectral:
 class Dense:
     """A as a matrix, by its Cholesky factor."""
 
-    def __init__(self, mrf: PairwiseMRF, shift: Shift) -> None:
+    def __init__(self, mrf: CoupledSpins, shift: Shift) -> None:
         if mrf.dim > MOST_DENSE:
             raise ValueError(
                 f"relaxed: {mrf.name} has {mrf.dim} sites, and a dense matrix at most {MOST_DENSE}; expected a "
@@ -86,7 +96,7 @@ class Dense:
             )
         self.place(mrf)
 
-    def place(self, mrf: PairwiseMRF) -> None:
+    def place(self, mrf: CoupledSpins) -> None:
         """Work in the dtype and on the device of `mrf`."""
         factor = torch.linalg.cholesky(self._exact)
         self._factor = factor.to(device=mrf.device, dtype=mrf.dtype)
@@ -105,7 +115,7 @@ class Dense:
         return torch.linalg.solve_triangular(self._factor, noise, upper=False, left=False)
 
 
-def self_coupled(mrf: PairwiseMRF, shift: Shift) -> Spectral | Dense:
+def self_coupled(mrf: CoupledSpins, shift: Shift) -> Spectral | Dense:
     """A = J + D for a shift that is one number, a diagonal (n,), or found by a rule."""
     if isinstance(shift, str):
         if shift not in ("smallest", "dominance"):
@@ -115,9 +125,8 @@ def self_coupled(mrf: PairwiseMRF, shift: Shift) -> Spectral | Dense:
         if shift.shape not in ((), (mrf.dim,)):
             raise ValueError(f"shift: got shape {tuple(shift.shape)}, expected a number or a diagonal ({mrf.dim},)")
     uniform = shift == "smallest" if isinstance(shift, str) else shift.ndim == 0
-    if isinstance(mrf, Ising) and mrf.periodic and uniform:
-        return Spectral(mrf, shift)
-    return Dense(mrf, shift)
+    spectrum = mrf._spectrum if uniform else None
+    return Dense(mrf, shift) if spectrum is None else Spectral(mrf, spectrum, shift)
 
 
 def _smallest(least: float, most: float) -> float:

@@ -51,7 +51,7 @@ def check_integer(value: object, argument: str, least: int = 1) -> int:
     return int(value)
 
 
-def positive(value: float, argument: str) -> float:
+def positive(value: object, argument: str) -> float:
     """A finite positive number, or an error that names the argument; True and "1" are none."""
     number = _number(value)
     if not 0 < number < math.inf:
@@ -59,7 +59,7 @@ def positive(value: float, argument: str) -> float:
     return number
 
 
-def not_negative(value: float, argument: str) -> float:
+def not_negative(value: object, argument: str) -> float:
     """A finite number of at least zero, or an error that names the argument; True and "1" are none."""
     number = _number(value)
     if not 0 <= number < math.inf:

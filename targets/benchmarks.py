@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -89,6 +90,10 @@ def _jax_means(components: int, dim: int, reach: float) -> Tensor:
     return torch.from_numpy(_threefry.uniform(_threefry.key(0), (components, dim), -reach, reach))
 
 
+def _student_modes(dim: int) -> StudentMixture:
+    return StudentMixture(_jax_means(10, dim, 10), dof=2.0)
+
+
 def _wishart_mixture(dim: int) -> GaussianMixture:
     """Covariances Wishart(dim + 2, I) from legacy NumPy seeds that are drawn from successive splits of key 0."""
     parent, factors = _threefry.key(0), []
@@ -165,28 +170,28 @@ _REGISTRY: dict[str, Benchmark] = {
     ),
     **{
         f"mos10-d{d}": Benchmark(
-            lambda d=d: StudentMixture(_jax_means(10, d, 10), dof=2.0),  # type: ignore[misc]
+            partial(_student_modes, d),
             f"10 products of Student-t, 2 degrees of freedom, d = {d} (Beyond-ELBOs, SCLD MoS)",
         )
         for d in (2, 10, 50)
     },
     **{
         f"two-modes-d{d}": Benchmark(
-            lambda d=d: _two_modes(d),  # type: ignore[misc]
+            partial(_two_modes, d),
             f"weights 2/3 and 1/3, covariance 0.05 I, d = {d} (SLIPS)",
         )
         for d in (8, 16, 32, 64, 128)
     },
     **{
         f"two-gaussians-d{d}": Benchmark(
-            lambda d=d: _bach(d, (0.5, 0.5)),  # type: ignore[misc]
+            partial(_bach, d, (0.5, 0.5)),
             f"equal modes at -+3 per coordinate, unit covariance, d = {d} (Bach)",
         )
         for d in (2, 8, 32, 128)
     },
     **{
         f"two-gaussians-unequal-d{d}": Benchmark(
-            lambda d=d: _bach(d, (0.8, 0.2)),  # type: ignore[misc]
+            partial(_bach, d, (0.8, 0.2)),
             f"modes at -3 (weight 0.8) and +3 (0.2) per coordinate, unit covariance, d = {d}",
         )
         for d in (2, 8, 32, 128)

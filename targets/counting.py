@@ -1,13 +1,25 @@
-"""A target that counts its evaluations."""
+"""A target that counts its evaluations, and is otherwise that target."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import torch
 from torch import Tensor
 
 from targets.base import Target
+from targets.discrete import as_discrete
+
+if TYPE_CHECKING:
+    _Seen = Target
+else:
+    _Seen = object  # it has nothing of its own in the way of what the target says
+
+Law = TypeVar("Law", bound=Target)
+
+DERIVED = frozenset({"annealed", "at", "relaxed", "smoothed"})  # methods that make another law of a target
 
 
 @dataclass
@@ -23,11 +35,22 @@ class Tally:
         self.log_probs = self.scores = self.sites = 0
 
 
-class Counted(Target):
-    """The same density, with every evaluated point counted in `tally`, which several targets may share."""
+class Counted(_Seen):
+    """The same density, with every evaluated point counted in `tally`, which several targets may share.
+
+    It is an instance of the target's class (`isinstance` says so), and whatever is not an evaluation is asked of
+    `inner`, the target itself: what it knows exactly, its couplings, names and caches. An evaluation runs on `inner`
+    too, so that those which it takes inside are not counted again. A law made of it (`smoothed`, `annealed`, `relaxed`,
+    `at` another temperature), a copy and one elsewhere (`to`) count in the same tally, and so does one that holds it,
+    such as `Tempered` or `Affine`. What the target states exactly, its `prior` and its draws, is not counted.
+    """
+
+    __slots__ = ("__weakref__", "inner", "tally")
+
+    inner: Target
+    tally: Tally
 
     def __init__(self, inner: Target, tally: Tally | None = None) -> None:
-        super().__init__(inner.dim, dtype=inner.dtype, device=inner.device, name=inner.name)
         self.inner = inner
         self.tally = Tally() if tally is None else tally
 
@@ -41,54 +64,112 @@ class Counted(Target):
         """Scores so far."""
         return self.tally.scores
 
-    @property
-    def discrete(self) -> bool:  # type: ignore[override]
-        """The inner target's."""
-        return self.inner.discrete
-
-    def __getattr__(self, name: str) -> Any:
-        # what kernels of special targets ask for: edges, colours, couplings ...
-        if name == "inner":  # not there yet, while a copy is being made
-            raise AttributeError(name)
-        return getattr(self.inner, name)
+    # Evaluations
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The inner log-density."""
-        self.tally.log_probs += x.numel() // self.dim
+        self.tally.log_probs += x.numel() // self.inner.dim
         return self.inner.log_prob(x)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The inner log-density and score."""
-        points = x.numel() // self.dim
+        points = x.numel() // self.inner.dim
         self.tally.log_probs += points
         self.tally.scores += points
         return self.inner.log_prob_and_score(x)
 
     def score(self, x: Tensor) -> Tensor:
         """The inner score."""
-        self.tally.scores += x.numel() // self.dim
+        self.tally.scores += x.numel() // self.inner.dim
         return self.inner.score(x)
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """The inner log-likelihood, counted as a log-density."""
-        self.tally.log_probs += x.numel() // self.dim
+        self.tally.log_probs += x.numel() // self.inner.dim
         return self.inner.log_likelihood(x)
 
     def log_likelihood_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The inner log-likelihood and score, counted as a log-density and a score."""
-        points = x.numel() // self.dim
+        points = x.numel() // self.inner.dim
         self.tally.log_probs += points
         self.tally.scores += points
         return self.inner.log_likelihood_and_score(x)
 
     def conditional_logits(self, x: Tensor, sites: Tensor) -> Tensor:
         """The inner conditional laws; a sweep over all sites counts as one log-density."""
-        visits = self.tally.sites + x.numel() // self.dim * len(sites)
-        whole, self.tally.sites = divmod(visits, self.dim)
+        dim = self.inner.dim
+        visits = self.tally.sites + x.numel() // dim * len(sites)
+        whole, self.tally.sites = divmod(visits, dim)
         self.tally.log_probs += whole
-        return self.inner.conditional_logits(x, sites)  # type: ignore[attr-defined]
+        return as_discrete(self.inner).conditional_logits(x, sites)
 
     def local_differences(self, x: Tensor) -> Tensor:
         """The inner differences, counted as one score."""
-        self.tally.scores += x.numel() // self.dim
-        return self.inner.local_differences(x)  # type: ignore[attr-defined]
+        self.tally.scores += x.numel() // self.inner.dim
+        return as_discrete(self.inner).local_differences(x)
+
+    # All else
+
+    __class__: Any = property(lambda self: self.inner.__class__)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("inner", "tally"):  # not there yet, while a copy is being made
+            raise AttributeError(name)
+        found = getattr(self.inner, name)
+        if name not in DERIVED or not callable(found):
+            return found
+
+        def derived(*arguments: Any, **settings: Any) -> Any:
+            law = found(*arguments, **settings)
+            return Counted(law, self.tally) if isinstance(law, Target) else law
+
+        return derived
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.inner, name, value)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The target elsewhere, counted in the same tally."""
+        moved = self.inner.to(device, dtype)
+        return self if moved is self.inner else type(self)(moved, self.tally)
+
+    def __copy__(self) -> Self:
+        return type(self)(copy.copy(self.inner), self.tally)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(copy.deepcopy(self.inner, memo), copy.deepcopy(self.tally, memo))
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.inner, self.tally)
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+
+def plain(target: Target) -> Target:
+    """The target itself, which counts nothing; by it two counted ones are known to be the same."""
+    while isinstance(target, Counted):
+        target = target.inner
+    return target
+
+
+def counted_like(target: Target, law: Law) -> Law:
+    """A law found for a plain target, counted where `target` is: in its tally and, where that counts too, its inner's.
+
+    What a target's own methods make of it counts by itself.
+    """
+    if not isinstance(target, Counted):
+        return law
+    counted: Any = Counted(counted_like(target.inner, law), target.tally)
+    return counted
+
+
+def charge(target: Target, *, log_probs: int = 0, scores: int = 0) -> None:
+    """Count work that is worth so many evaluations of a target, where it counts."""
+    while isinstance(target, Counted):
+        target.tally.log_probs += log_probs
+        target.tally.scores += scores
+        target = target.inner

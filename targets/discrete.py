@@ -153,6 +153,15 @@ class DiscreteTarget(Target):
             raise ValueError(f"{argument}: got {found} at a site, expected one of {self.values.tolist()}")
 
 
+def as_discrete(target: Target) -> DiscreteTarget:
+    """The target as what it is; TypeError for one that is no DiscreteTarget."""
+    if not isinstance(target, DiscreteTarget):
+        raise TypeError(
+            f"target: {target.name} is no law on configurations, expected a DiscreteTarget such as Ising or Potts"
+        )
+    return target
+
+
 class UniformSites(DiscreteTarget):
     """Every site uniform on `values`, independent of the others; normalised."""
 

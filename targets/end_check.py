@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from targets.end_transforms import IntervalTransform
+from targets.linear_algebra import value_or_nan
+from targets.parameters import Parameter
 from targets.sampling_warning import warn
+from targets.user_function import no_validation
 
 MOST = 1e-3  # share of the mass
 FLAT = 1e-2  # nats a unit of u: a function that has come to its limit has nothing more to tell
 NEAR, FAR = 4.0, 8.0  # units of u before rounding sets in
+
+
+def check_ends(
+    parameters: Mapping[str, Parameter],
+    argument: str,
+    density: Callable[[Tensor], Tensor],
+    seen: Callable[[Tensor], Tensor],
+    centre: Tensor,
+) -> None:
+    """Warn where a user's function of parameters cannot see mass that matters, which is near an end of an interval.
+
+    Those whose priors come nowhere near an end are left out. density, seen: as below; centre: a point (dim,).
+    """
+    column = 0
+    for key, kind in parameters.items():
+        transform, first, column = kind.transform, column, column + kind.size
+        if not isinstance(transform, IntervalTransform) or not _reaches_ends(kind, transform):
+            continue
+        for i in range(first, column):
+            with no_validation():
+                warn_of_ends(
+                    f"parameters[{key!r}]",
+                    argument,
+                    transform,
+                    i,
+                    lambda x: value_or_nan(density, x),
+                    lambda x: value_or_nan(seen, x),
+                    centre,
+                )
+
+
+def _reaches_ends(kind: Parameter, transform: IntervalTransform) -> bool:
+    """Whether draws of a prior come within rounding of an end; where it is not known in u, they cannot tell."""
+    if kind.prior is None or kind.coordinate_prior is None:
+        return True
+    u = kind.sample_coordinates(1000, torch.Generator().manual_seed(0))
+    low, high = transform.reach(u.dtype)
+    return bool(((u < low) | (u > high)).any())
 
 
 def warn_of_ends(

@@ -88,6 +88,17 @@ class Ising(PairwiseMRF):
             return super()._fields_at(x, sites)
         return self.coupled(x).index_select(-1, sites) + self.fields[sites]  # for many sites slices beat the table
 
+    @property
+    def _spectrum(self) -> Tensor | None:
+        if not self.periodic:
+            return None
+        spectrum = torch.zeros(self.shape, dtype=torch.float64)
+        for axis, (side, coupling) in enumerate(zip(self.shape, self.coupling, strict=True)):
+            if side > 1:
+                wave = (2 * math.pi / side * torch.arange(side, dtype=torch.float64)).cos()
+                spectrum = spectrum + 2 * coupling * wave.reshape(-1, *(1,) * (len(self.shape) - axis - 1))
+        return spectrum
+
     # What is exactly known
 
     @property

@@ -146,7 +146,8 @@ class JaxDensity(Elsewhere):
 
     @cached_property
     def variables(self) -> dict[str, Variable]:
-        if self._map is None:
+        mapping = self._map
+        if mapping is None:
             return {"x": self._variable("x", (self.dim,))}
         import jax
 
@@ -154,7 +155,7 @@ class JaxDensity(Elsewhere):
         names: list[str] = []
 
         def named(x: Any) -> Mapping[str, Any]:
-            values = self._map(x)  # type: ignore[misc]
+            values = mapping(x)
             names[:] = values  # JAX sorts the keys of what it returns
             return values
 

@@ -58,7 +58,11 @@ def _labels(labels: Any, argument: str) -> list[Any]:
 
 def _repeated(labels: Sequence[Any]) -> Any:
     seen: set[Any] = set()
-    return next(label for label in labels if label != label or label in seen or seen.add(label))  # type: ignore[func-returns-value]
+    for label in labels:
+        if label != label or label in seen:
+            return label
+        seen.add(label)
+    raise AssertionError("asked for where each label is there once")
 
 
 def check_axes(shapes: Shapes, dims: Mapping[str, tuple[str, ...] | None], coords: Mapping[str, Sequence[Any]]) -> None:

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from targets.base import Target, differentiate
 from targets.linear_algebra import value_and_score_or_nan, value_or_nan
-from targets.user_function import check_evaluations, check_gradient, check_values, evaluated, no_validation
+from targets.user_function import (
+    check_evaluations,
+    check_gradient,
+    check_values,
+    evaluated,
+    no_validation,
+    over_points,
+)
 
 _COMPARED: WeakSet[LogDensity] = WeakSet()
 
@@ -155,9 +162,3 @@ def _array(value: Any, argument: str) -> np.ndarray:
     if isinstance(value, Tensor):
         raise TypeError(f"{argument}: returned a torch tensor, expected an array; torch functions are for LogDensity")
     return np.array(value, dtype=np.float64)
-
-
-def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of one point, vectorised; vmap has no empty batches."""
-    vectorised = torch.func.vmap(fn)
-    return lambda x: vectorised(x) if len(x) else x.sum(-1)

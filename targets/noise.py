@@ -164,7 +164,7 @@ def as_noise(noise: float | Tensor | Noise, dim: int, argument: str = "noise") -
                 f"({dim},)"
             )
         return CorrelatedNoise(noise)
-    return IsotropicNoise(positive(noise, argument))  # type: ignore[arg-type]
+    return IsotropicNoise(positive(noise, argument))
 
 
 def regression(covariances: Tensor, noise: Noise) -> Tensor:

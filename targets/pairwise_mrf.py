@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from targets._graph import GraphTarget
+from targets._self_coupled import CoupledSpins, Shift
 from targets.arguments import as_double, floating_dtype
-
-if TYPE_CHECKING:
-    from targets._self_coupled import Shift
-    from targets.relaxed import RelaxedMRF
+from targets.relaxed import RelaxedMRF
 
 
-class PairwiseMRF(GraphTarget):
+class PairwiseMRF(CoupledSpins):
     """p(s) ~ exp((s'Js / 2 + b's) / T),  s in {-1, +1}^n, J symmetric with zero diagonal: every edge counts once.
 
         score = Js + b   (the gradient of the same polynomial at real s; log_prob is linear in each coordinate),
@@ -127,15 +124,8 @@ class PairwiseMRF(GraphTarget):
 
     # A continuous density with the same normaliser
 
-    def relaxed(
-        self,
-        shift: Shift | None = None,
-        *,
-        coordinates: Literal["x", "w"] = "x",
-    ) -> RelaxedMRF:
+    def relaxed(self, shift: Shift | None = None, *, coordinates: Literal["x", "w"] = "x") -> RelaxedMRF:
         """The continuous density whose draws give spins back (`RelaxedMRF`)."""
-        from targets.relaxed import RelaxedMRF
-
         return RelaxedMRF(self, shift, coordinates=coordinates)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -14,6 +14,21 @@ from targets.arguments import check_integer, positive
 from targets.base import Variable
 from targets.boltzmann import Boltzmann
 from targets.strip_transfer import Strip
+
+
+class Placement(TypedDict, total=False):
+    """Settings of a field in any convention."""
+
+    temperature: float
+    dtype: torch.dtype | None
+    device: torch.device | str | None
+    name: str | None
+
+
+class Settings(Placement, total=False):
+    """The same, and which axes close."""
+
+    periodic: bool | Sequence[bool]
 
 
 class PhiFourLattice(Boltzmann):
@@ -65,23 +80,23 @@ class PhiFourLattice(Boltzmann):
     # The other conventions
 
     @classmethod
-    def from_hopping(cls, shape: Sequence[int], kappa: float, quartic: float, **settings: object) -> Self:
+    def from_hopping(cls, shape: Sequence[int], kappa: float, quartic: float, **settings: Unpack[Placement]) -> Self:
         """S = sum_x [ -2 kappa phi_x sum_axes phi_{x + axis} + (1 - 2 quartic) phi_x^2 + quartic phi_x^4 ], periodic.
 
         SCLD and underdamped diffusion bridges: shape (d/8, 8), kappa 0.3, quartic 0.022.
         """
         mass = 1 - 2 * quartic - 2 * len(tuple(shape)) * kappa
-        return cls(shape, mass, quartic, stiffness=positive(kappa, "kappa"), periodic=True, **settings)  # type: ignore[arg-type]
+        return cls(shape, mass, quartic, stiffness=positive(kappa, "kappa"), periodic=True, **settings)
 
     @classmethod
-    def from_wells(cls, shape: Sequence[int], stiffness: float, depth: float, **settings: object) -> Self:
+    def from_wells(cls, shape: Sequence[int], stiffness: float, depth: float, **settings: Unpack[Settings]) -> Self:
         """S = stiffness/2 sum_links (phi_x - phi_y)^2 + depth/4 sum_x [(1 - phi_x^2)^2 - 1], minima at -1 and +1.
 
         The action of `PhiFourChain` has stiffness = a N beta and depth = beta / (a N), the constant depth/4 a site
         more, and links to zeros beyond both ends.
         """
         half = positive(depth, "depth") / 2
-        return cls(shape, -half, half / 2, stiffness=positive(stiffness, "stiffness") / 2, **settings)  # type: ignore[arg-type]
+        return cls(shape, -half, half / 2, stiffness=positive(stiffness, "stiffness") / 2, **settings)
 
     def rescaled(self, scale: float) -> Self:
         """The law of psi = phi / scale; log_z of phi is log_z of psi + dim log(scale)."""

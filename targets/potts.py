@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from targets._graph import GraphTarget
 from targets._lattice import check_edges, check_shape, grid_colours, grid_edges
 from targets.arguments import as_double, check_integer, positive
+from targets.graph import GraphTarget
 from targets.transfer_matrix import Strip
 
 

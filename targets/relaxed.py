@@ -9,9 +9,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from targets._self_coupled import Shift, self_coupled
+from targets._self_coupled import CoupledSpins, Shift, self_coupled
 from targets.base import Target
-from targets.pairwise_mrf import PairwiseMRF
 
 
 class RelaxedMRF(Target):
@@ -36,7 +35,7 @@ class RelaxedMRF(Target):
 
     def __init__(
         self,
-        mrf: PairwiseMRF,
+        mrf: CoupledSpins,
         shift: Shift | None = None,
         *,
         coordinates: Literal["x", "w"] = "x",

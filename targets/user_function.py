@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,38 @@ _LEFT_TORCH = re.compile(r"converted to Python scalars|calling \.item\(\)|data-d
 _NUMPY_FOLDERS = tuple(
     f"{Path(np.__file__).parent.parent / name}{os.sep}" for name in ("numpy", "pandas", "scipy", "xarray")
 )
+
+
+def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one point, vectorised; vmap has no empty batches."""
+    vectorised = torch.func.vmap(fn)
+    return lambda x: vectorised(x) if len(x) else x.sum(-1)
+
+
+def over_values(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of named values at one point, over a leading batch axis of every one."""
+    over_dict = torch.func.vmap(lambda values: function(**values))
+
+    def call(**values: Tensor) -> Any:
+        empty = len(next(iter(values.values()))) == 0
+        if empty:
+            values = {key: value.new_zeros(1, *value.shape[1:]) for key, value in values.items()}
+        found = over_dict(values)
+        if not empty:
+            return found
+        return found[:0] if isinstance(found, Tensor) else {key: value[:0] for key, value in found.items()}
+
+    return call
+
+
+def copies(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Named values that a function may write into."""
+    return {key: value.clone() for key, value in values.items()}
+
+
+def shapes_of(values: Mapping[str, Tensor]) -> str:
+    """Names and shapes, for messages."""
+    return ", ".join(f"{key} {tuple(value.shape)}" for key, value in values.items())
 
 
 def evaluated(
@@ -153,6 +185,26 @@ def _check_place(value: Tensor, x: Tensor, argument: str) -> None:
             f"{argument}: returned a tensor on {value.device} for x on {x.device}, expected the device of x; "
             "move the data it closes over, or pass device= to the target"
         )
+
+
+def check_batch_axis(argument: str, density: Callable[[Tensor], Tensor], x: Tensor, *, batched: bool) -> None:
+    """ValueError where a density (n, dim) -> (n,) of a user's function takes another axis for the batch, or is random.
+
+    With the checks of torch.distributions on, which tell a user of data outside their support.
+    """
+    try:
+        with linear_algebra.failures_raised():
+            together = density(x)
+    except Exception as error:
+        if not linear_algebra.is_failure(error):
+            raise
+        together = linear_algebra.value_or_nan(density, x)
+        if bool(together.isnan().all()):  # at every point
+            raise
+    again = linear_algebra.value_or_nan(density, x)
+    apart = torch.cat([linear_algebra.value_or_nan(density, point[None]) for point in x])
+    advice = "Index scalars as mu[:, None], or use batched=False" if batched else "It is given one point"
+    check_evaluations(argument, together, again, apart, advice)
 
 
 def check_evaluations(argument: str, together: Tensor, again: Tensor, apart: Tensor, advice: str) -> None:

@@ -28,7 +28,6 @@ from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Gaussian, Target
 from targets.arguments import check_integer, positive
-from targets.counting import Counted, Tally
 from targets.sampling_warning import warn
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
@@ -93,9 +92,7 @@ class AnnealedLangevin:
         """The density whose score is followed at each level, and its h_i."""
         sigmas = self.sigmas(target)
         if self.kind == "noise":
-            tally = target.tally if isinstance(target, Counted) else Tally()
-            inner = target.inner if isinstance(target, Counted) else target
-            return [(Counted(inner.smoothed(s), tally), self.step_size * s**2) for s in sigmas]
+            return [(target.smoothed(s), self.step_size * s**2) for s in sigmas]
         first, last = sigmas[0], sigmas[-1]
         wide = Gaussian(centre(target), first)
         betas = [last**2 / s**2 for s in sigmas[:-1]] + [1.0]
@@ -202,22 +199,20 @@ class _Levels(Job):
 
 def widest(target: Target) -> float:
     """Twice the largest standard deviation, or distance of a mode from the modes' centre; ValueError where unknown."""
-    inner = target.inner if isinstance(target, Counted) else target
-    if "covariance" in inner.known:
-        return WIDE * float(torch.linalg.eigvalsh(inner.covariance.double())[-1].sqrt())
-    if "modes" in inner.known and len(inner.modes) > 1:
-        return WIDE * float((inner.modes - inner.modes.mean(0)).norm(dim=-1).max())
+    if "covariance" in target.known:
+        return WIDE * float(torch.linalg.eigvalsh(target.covariance.double())[-1].sqrt())
+    if "modes" in target.known and len(target.modes) > 1:
+        return WIDE * float((target.modes - target.modes.mean(0)).norm(dim=-1).max())
     raise ValueError(
-        f"sigma_max: {inner.name} states neither its covariance nor several modes; expected a number that reaches "
+        f"sigma_max: {target.name} states neither its covariance nor several modes; expected a number that reaches "
         "across it"
     )
 
 
 def centre(target: Target) -> Tensor:
     """The target's mean, else the centre of its modes, else the origin, (dim,)."""
-    inner = target.inner if isinstance(target, Counted) else target
-    if "mean" in inner.known:
-        return inner.mean
-    if "modes" in inner.known:
-        return inner.modes.mean(0)
-    return torch.zeros(inner.dim, dtype=inner.dtype, device=inner.device)
+    if "mean" in target.known:
+        return target.mean
+    if "modes" in target.known:
+        return target.modes.mean(0)
+    return torch.zeros(target.dim, dtype=target.dtype, device=target.device)

@@ -11,8 +11,10 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import Kernel, State
+from samplers.runs.state import StatefulTarget
 from targets import Target
 from targets.counting import Counted, Tally
+from targets.discrete import as_discrete
 
 
 class Path(ABC):
@@ -56,7 +58,7 @@ class BridgeState(State):
     target_score: Tensor | None
 
 
-class Bridge(Target):
+class Bridge(StatefulTarget):
     """log pi_b = (1 - b) log q + b log gamma."""
 
     def __init__(self, base: Target, target: Target, beta: float) -> None:
@@ -165,13 +167,13 @@ class DiscretePath(Path):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target.prior)
-        self.inner = target
+        self.target = as_discrete(Counted(target, self.tally))
 
     def at(self, beta: float) -> Target:
-        return Counted(self.inner.annealed(beta), self.tally)  # type: ignore[attr-defined]
+        return self.target.annealed(beta)
 
     def increments(self, state: State, beta: float) -> Callable[[float], Tensor]:
-        ratio = Counted(self.inner, self.tally).log_prob(state.x).double()
+        ratio = self.target.log_prob(state.x).double()
         uniform = float(self.base.log_prob(state.x[:1]))  # of the normalised law at b = 0, where gamma^0 is 1
 
         def log_density(b: float) -> Tensor:

@@ -18,7 +18,8 @@ from samplers.annealing.paths import Bridge, BridgeState
 from samplers.kernels import Kernel, State
 from samplers.runs.state import evaluate
 from targets import Target
-from targets.counting import Counted, Tally
+from targets.counting import counted_like
+from targets.discrete import as_discrete
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,11 @@ class DiscreteRungs(GeometricRungs):
     """pi_b = gamma^b on configurations: the geometric path from the uniform law, whose log-density is a constant."""
 
     def __init__(self, target: Target, betas: Sequence[float]) -> None:
-        self._tally = target.tally if isinstance(target, Counted) else Tally()
-        self._uniform = -target.dim * math.log(len(target.values))  # type: ignore[attr-defined]
-        super().__init__((target.inner if isinstance(target, Counted) else target).prior, target, betas)
+        self._uniform = -target.dim * math.log(len(as_discrete(target).values))
+        super().__init__(target.prior, target, betas)
 
     def _density(self, beta: float) -> Target:
-        return Counted(self.target.annealed(beta), self._tally)  # type: ignore[attr-defined]
+        return as_discrete(self.target).annealed(beta)
 
     def at_base(self, x: Tensor, scores: bool) -> State:
         return BridgeState(x, self._constant(x), None, self._constant(x), self.target.log_prob(x), None, None)
@@ -152,7 +152,6 @@ class FunctionRungs(Rungs):
         self, function: Callable[[float], Target], base: Target, target: Target, betas: Sequence[float]
     ) -> None:
         self._function = function
-        self._tally = target.tally if isinstance(target, Counted) else Tally()
         super().__init__(base, target, betas)
 
     def _density(self, beta: float) -> Target:
@@ -160,7 +159,7 @@ class FunctionRungs(Rungs):
             return self.target
         if beta == 0:
             return self.base
-        return Counted(self._function(beta).to(self.target.device, self.target.dtype), self._tally)
+        return counted_like(self.target, self._function(beta).to(self.target.device, self.target.dtype))
 
     def recall(self, k: int, x: Tensor, ends: Ends, kernel: Kernel, generator: Generator) -> State:
         return kernel.init(self.densities[k], x, generator)

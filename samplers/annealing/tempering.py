@@ -125,8 +125,6 @@ class Tempering(Kernel):
 
     def route(self, target: Target) -> tuple[Target | None, Callable[[float], Target] | None]:
         """The base, None where it is to be found, and b -> pi_b for other paths than the geometric one."""
-        if isinstance(target, Counted):
-            target = target.inner
         path = FunctionPath(self.path, target) if callable(self.path) else self.path
         if isinstance(path, (GeometricPath, DiscretePath)):
             return path.base, None
@@ -141,7 +139,7 @@ class Tempering(Kernel):
 
     def rungs(self, target: Target) -> Rungs:
         """The densities of all levels; made once for a target."""
-        key = (target, getattr(target, "tally", None))
+        key = (target, target.tally if isinstance(target, Counted) else None)
         kept = self.__dict__.get("_rungs")
         if kept is not None and all(a is b for a, b in zip(kept[0], key, strict=True)):
             return kept[1]

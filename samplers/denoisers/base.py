@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor
 
 from targets import Noise, Target
-from targets.counting import Counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +89,6 @@ class Denoiser(ABC):
     def describe(self) -> str:
         """A few words for reports."""
         return type(self).__name__
-
-
-def inner(target: Target) -> Target:
-    """The target itself, without its counter."""
-    return target.inner if isinstance(target, Counted) else target
-
-
-def count(target: Target, derived: Target) -> Target:
-    """A target derived from one that counts, which counts in the same tally."""
-    return Counted(derived, target.tally) if isinstance(target, Counted) else derived
 
 
 def score_of(y: Tensor, mean: Tensor, noise: Noise) -> Tensor:

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, count, inner
+from samplers.denoisers.base import Denoiser, Estimate
 from targets import Noise, Target
+from targets.counting import counted_like, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class ClosedForm(Denoiser):
     _kept: list[Any] = field(default_factory=list, init=False, repr=False)
 
     def check(self, target: Target, noise: Noise) -> None:
-        missing = {"smoothed", "sample_given"} - inner(target).known
+        missing = {"smoothed", "sample_given"} - target.known
         if missing:
             raise ValueError(
                 f"denoiser: {target.name} does not know its {' and its '.join(sorted(missing))} in closed form; "
@@ -33,10 +34,10 @@ class ClosedForm(Denoiser):
 
     def smoothed(self, target: Target, noise: Noise) -> Target:
         """The law of Y; the last one is kept."""
-        bare = inner(target)
+        bare = plain(target)
         if not (self._kept and self._kept[0] is bare and self._kept[1] is noise):
             self._kept[:] = [bare, noise, bare.smoothed(noise)]
-        return count(target, self._kept[2])
+        return counted_like(target, self._kept[2])
 
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
@@ -47,4 +48,4 @@ class ClosedForm(Denoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        return inner(target).sample_given(y, noise, generator=generator)
+        return target.sample_given(y, noise, generator=generator)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.denoisers.base import inner
 from targets import Target
 
 REACH = tuple(4.0**k for k in range(8))  # half-widths of the boxes that are looked at: 1 .. 16384
@@ -136,10 +135,9 @@ def _look(target: Target) -> tuple[Tensor, Tensor]:
         chosen = highest.indices[highest.values > -math.inf]
         found.append(x[chosen])
         steps.append(spacing[:1].expand(len(chosen)))
-    bare = inner(target)
     for name in ("modes", "mean"):
-        if name in bare.known:
-            places = getattr(bare, name).reshape(-1, dim).to(torch.float64)
+        if name in target.known:
+            places = getattr(target, name).reshape(-1, dim).to(torch.float64)
             found.append(places)
             steps.append(torch.full((len(places),), 0.1, dtype=torch.float64, device=target.device))
     return torch.cat(found), torch.cat(steps)

@@ -22,12 +22,13 @@ from samplers.annealing.paths import GeometricPath
 from samplers.annealing.pilot import PILOT, find_base
 from samplers.annealing.resampling import systematic
 from samplers.annealing.schedule import fixed_betas
-from samplers.denoisers.base import Denoiser, Estimate, inner, stein_corrected
+from samplers.denoisers.base import Denoiser, Estimate, stein_corrected
 from samplers.denoisers.inner_base import RowBase, RowPosterior
 from samplers.denoisers.inner_tuning import ByScores
 from samplers.kernels import HMC, Kernel, PreconditionedKernel
 from targets import Gaussian, Noise, Target
 from targets.arguments import check_integer
+from targets.counting import plain
 from targets.mixture_product import MixtureProduct
 
 SCHEDULE_ROWS = 128  # whose weights choose the next temperature
@@ -166,14 +167,14 @@ class InnerSMC(Denoiser):
     def _guide_of(self, target: Target, noise: Noise) -> Target | None:
         if self.guide != "pilot":
             return self.guide
-        bare = inner(target)
+        bare = plain(target)
         if not (self._kept and self._kept[0] is bare):
             generator = Generator(target.device).manual_seed(PILOT_SEED)
-            prior = bare.prior if "prior" in bare.known else None
+            prior = target.prior if "prior" in target.known else None
             try:
                 found = find_base(SMC(), target, prior, generator)
             except ValueError as error:
-                raise ValueError(f"guide: no pilot for {bare.name}, expected a mixture or None ({error})") from error
+                raise ValueError(f"guide: no pilot for {target.name}, expected a mixture or None ({error})") from error
             self._kept[:] = [bare, found.guide, found.log_z]
         guide = self._kept[1]
         if isinstance(guide, MixtureProduct) and noise.variances(target.dim) is None:  # it couples the blocks

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, inner
+from samplers.denoisers.base import Denoiser, Estimate
 from samplers.denoisers.network import DenoisingNetwork
 from samplers.denoisers.training import Plan, Training, on_draws, on_energy
 from samplers.draws import Cost
@@ -77,7 +77,7 @@ class Learned(Denoiser):
         if draws is not None and (draws.shape[1:] != (target.dim,) or len(draws) < 10):
             raise ValueError(f"draws: got shape {tuple(draws.shape)}, expected (n, {target.dim}) with n of at least 10")
         begun = time.perf_counter()
-        counted = Counted(inner(target))
+        counted = Counted(target)
         generator = Generator(target.device).manual_seed(seed)
         if draws is None and denoiser is None:
             from samplers.denoisers.automatic import Auto
@@ -96,7 +96,7 @@ class Learned(Denoiser):
                 x = draws.to(device=target.device, dtype=target.dtype)
             else:
                 assert denoiser is not None
-                x = positions(None, pool, inner(target), generator)
+                x = positions(None, pool, target, generator)
                 y = x + space.noise(high).sample_like(x, generator)
                 x = denoiser.draw(counted, y, space.noise(high), generator)
             u = space.inner(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from samplers.denoisers.automatic import Auto
-from samplers.denoisers.base import Denoiser, inner
+from samplers.denoisers.base import Denoiser
 from samplers.denoisers.closed_form import ClosedForm
 from samplers.denoisers.grid import NoGrid
 from samplers.denoisers.importance import Importance
@@ -21,8 +21,8 @@ def default_denoiser(target: Target, noise: Noise) -> Denoiser:
     if target.discrete:
         from samplers.denoisers.spins import default_spin_denoiser
 
-        return default_spin_denoiser(inner(target), noise)
-    if {"smoothed", "sample_given"} <= inner(target).known:
+        return default_spin_denoiser(target, noise)
+    if {"smoothed", "sample_given"} <= target.known:
         return ClosedForm()
     if target.dim <= 2:
         grid = Quadrature()

@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, inner
+from samplers.denoisers.base import Denoiser, Estimate
 from samplers.denoisers.grid import MOST, Grid, find_box, refine, tabulate
 from samplers.denoisers.laid import MORE, OPEN, POINTS, Laid, Turned, around
 from samplers.denoisers.lattice import Separable, Weights, whole
 from targets import Noise, Target
 from targets.arguments import as_double, check_integer, positive
-from targets.counting import Counted
+from targets.counting import Counted, charge, plain
 
 FINE = 2.5  # standard deviations of the noise over the spacing, from which on the grid serves
 ROWS = 1 << 22  # numbers held at once
@@ -121,7 +121,7 @@ class Quadrature(Denoiser):
         """Rows, their weights, and whether these are believed; what comes later replaces what came before."""
         grid = self._grid_for(space, variances)
         if isinstance(target, Counted):
-            target.tally.log_probs += space.unpaid
+            charge(target, log_probs=space.unpaid)
             space.unpaid = 0
         rows = torch.arange(len(z), device=z.device)
         if grid is not None:
@@ -147,7 +147,7 @@ class Quadrature(Denoiser):
 
     def _of(self, target: Target, noise: Noise) -> Laid:
         """The grids of this target along the axes of this noise, or new ones."""
-        bare = inner(target)
+        bare = plain(target)
         diagonal = noise.variances(bare.dim) is not None
         if self._kept and self._kept[0].target is bare and self._kept[0].suits(noise):
             return self._kept[0]

@@ -109,7 +109,7 @@ def find_space(
     if choice == "laplace" or (choice is None and target.dim > MOST_PILOT_DIM):
         return _around(laplace(target, generator), coordinates, "the Gaussian at a mode", target)
     with torch.no_grad():
-        base = find_base(SMC(), target, target.prior if "prior" in target.known else None, generator)
+        base = find_base(SMC(), target, None, generator)
     if not base.agreed:
         warn(
             f"the pilot's rounds did not agree on log Z: {target.name} has narrow or heavy-tailed parts that are hard "

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from samplers.draws.points import Points
 from samplers.draws.ties import ULPS, precision, tied
-from targets import Target
+from targets import DiscreteTarget
+from targets.discrete import as_discrete
 
 FALSE_ALARM = 1e-4  # of calling a coordinate stuck that only happened not to change
 LOOKED_AT = 1000  # draws of which the conditional probability of a change is computed
@@ -38,7 +39,7 @@ def still(draws: Points) -> Still:
     unmoved = _alike(draws.x)
     stuck = unmoved.clone()
     if draws.target is not None and draws.target.discrete:
-        stuck[unmoved] = ~_pinned(draws.target, x, unmoved.nonzero()[:, 0])
+        stuck[unmoved] = ~_pinned(as_discrete(draws.target), x, unmoved.nonzero()[:, 0])
     held = {(name, index) for name, value in draws.constrained.items() for index in _places(_alike(value))}
     if not bool(stuck.any()):
         return Still([_label(*one) for one in sorted(held)])
@@ -68,14 +69,14 @@ def _depending(draws: Points, point: Tensor, stuck: Tensor) -> set[tuple[str, tu
         return {(name, index) for name, mask in everywhere.items() for index in _places(mask)}
     other = point + torch.where(stuck, 0.5 + 0.25 * point.abs(), torch.zeros_like(point))
     if draws.target.discrete:
-        values = draws.target.values.to(point)  # type: ignore[attr-defined]
+        values = as_discrete(draws.target).values.to(point)
         other = torch.where(stuck, torch.where(point == values[0], values[1], values[0]), point)
     with torch.no_grad():
         pair = draws.target.constrain(torch.stack([point, other]))
     return {(name, index) for name, value in pair.items() for index in _places(value[0] != value[1])}
 
 
-def _pinned(target: Target, x: Tensor, sites: Tensor) -> Tensor:
+def _pinned(target: DiscreteTarget, x: Tensor, sites: Tensor) -> Tensor:
     """Which of the sites, that never change, the target holds there: (sites,) of true and false.
 
     The expected number of changes in as many independent draws is at most -log FALSE_ALARM: none is then no surprise.
@@ -84,9 +85,9 @@ def _pinned(target: Target, x: Tensor, sites: Tensor) -> Tensor:
     """
     n, most = len(x), -math.log(FALSE_ALARM)
     some = x[torch.linspace(0, n - 1, min(n, LOOKED_AT), device=x.device).long()]
-    values = target.values.to(x)  # type: ignore[attr-defined]
+    values = target.values.to(x)
     with torch.no_grad():
-        logits = target.conditional_logits(some, sites).double()  # type: ignore[attr-defined]
+        logits = target.conditional_logits(some, sites).double()
         here = some[:, sites, None] == values
         away = 1 - (logits.softmax(-1) * here).sum(-1).mean(0)
         pinned = n * away <= most

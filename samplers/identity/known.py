@@ -22,7 +22,7 @@ from samplers.identity import contents
 from samplers.identity.steps import Steps
 from targets import Target
 from targets.arguments import brief
-from targets.counting import Counted
+from targets.counting import plain
 
 POINTS = 4  # enough to know a density again by; all would be a copy of the chains
 ROUNDING = 64.0  # in eps of the dtype and the value's own size, at least 1: sums in another order, another CPU
@@ -67,11 +67,10 @@ class Known(Made):
 
 def known(density: Target, x: Tensor, method: str = "log_prob") -> Known:
     """What to know a density again by, from one evaluation at x (n, dim)."""
-    inner = density.inner if isinstance(density, Counted) else density
-    if len(x) == inner.dim:  # a function is tried point by point at its first batch of so many, and does more there
+    if len(x) == density.dim:  # a function is tried point by point at its first batch of so many, and does more there
         x = torch.cat([x, x[:1]])
     with torch.no_grad():
-        return watched(inner, x, method)[0]
+        return watched(plain(density), x, method)[0]
 
 
 def watched(density: Target, x: Tensor, method: str) -> tuple[Known, Any]:

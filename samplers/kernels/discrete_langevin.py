@@ -22,6 +22,7 @@ from samplers.kernels.metropolis import always, metropolis
 from samplers.runs.state import Info, State, evaluate
 from targets import Target
 from targets.arguments import positive
+from targets.discrete import as_discrete
 
 FLAT = 1e3
 
@@ -67,7 +68,7 @@ class DiscreteLangevin(Kernel):
         return evaluate(target, x, score=False)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        values: Tensor = target.values  # type: ignore[attr-defined]
+        values = as_discrete(target).values
         forward = self.log_proposal(target, state.x)
         chosen = _choices.category(forward, generator)
         proposal = evaluate(target, values[chosen], score=False)
@@ -80,8 +81,8 @@ class DiscreteLangevin(Kernel):
 
     def log_proposal(self, target: Target, x: Tensor) -> Tensor:
         """log q of each value at each site, (chains, dim, q)."""
-        values: Tensor = target.values  # type: ignore[attr-defined]
-        differences: Tensor = target.local_differences(x)  # type: ignore[attr-defined]
+        law = as_discrete(target)
+        values, differences = law.values, law.local_differences(x)
         distance = (values - x[..., None]).double().square()
         return (differences.double() / 2 - distance / (2 * self._scale(values))).log_softmax(-1)
 
@@ -111,7 +112,7 @@ class Tuning(DiscreteLangevin):
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         state, info = super().step(target, state, generator)
-        values: Tensor = target.values  # type: ignore[attr-defined]
+        values = as_discrete(target).values
         if self.step_size is not None and self.step_size > FLAT * float(values.max() - values.min()) ** 2:
             info = replace(info, acceptance_rate=info.acceptance_rate.clamp_max(self.acceptance))
         return state, info

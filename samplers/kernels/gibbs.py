@@ -15,7 +15,9 @@ from samplers.kernels import _choices
 from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import always
 from samplers.runs.state import Info, State, evaluate
-from targets import Target
+from targets import DiscreteTarget, Target
+from targets.discrete import as_discrete
+from targets.graph import GraphTarget
 
 SCANS = ("colours", "sequential", "random")
 
@@ -54,38 +56,36 @@ class Gibbs(Kernel):
         return evaluate(target, x, score=False)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        x = state.x.clone()
+        law, x = as_discrete(target), state.x.clone()
         if self.scan == "random":
-            self._visit_at_random(target, x, generator)
+            self._visit_at_random(law, x, generator)
         else:
-            for sites in self._schedule(target):
-                logits = target.conditional_logits(x, sites)  # type: ignore[attr-defined]
-                x.index_copy_(1, sites, _drawn(target, logits, generator))
-        return always(state, evaluate(target, x, score=False))
+            for sites in self._schedule(law):
+                x.index_copy_(1, sites, _drawn(law, law.conditional_logits(x, sites), generator))
+        return always(state, evaluate(law, x, score=False))
 
-    def _schedule(self, target: Target) -> tuple[Tensor, ...]:
+    def _schedule(self, target: DiscreteTarget) -> tuple[Tensor, ...]:
         if self.scan == "colours":
-            return target.colours  # type: ignore[attr-defined]
+            return target.colours
         return torch.arange(target.dim, device=target.device).split(1)
 
-    def _visit_at_random(self, target: Target, x: Tensor, generator: Generator) -> None:
+    def _visit_at_random(self, target: DiscreteTarget, x: Tensor, generator: Generator) -> None:
         visits = _choices.one_of(target.dim, (len(x), target.dim), generator, x.device)
         for sites in visits.mT:
             logits = logits_at_own_sites(target, x, sites)
             x.scatter_(1, sites[:, None], _drawn(target, logits, generator)[:, None])
 
 
-def _drawn(target: Target, logits: Tensor, generator: Generator) -> Tensor:
-    values: Tensor = target.values  # type: ignore[attr-defined]
-    return values[_choices.category(logits, generator)]
+def _drawn(target: DiscreteTarget, logits: Tensor, generator: Generator) -> Tensor:
+    return target.values[_choices.category(logits, generator)]
 
 
-def logits_at_own_sites(target: Target, x: Tensor, sites: Tensor) -> Tensor:
+def logits_at_own_sites(target: DiscreteTarget, x: Tensor, sites: Tensor) -> Tensor:
     """log p(x_i = value | the rest) up to a constant at one site i of each chain, sites (chains,) -> (chains, q)."""
-    values: Tensor = target.values  # type: ignore[attr-defined]
-    if hasattr(target, "neighbour_couplings"):
-        couplings, around = target.neighbour_couplings[sites], x.gather(1, target.neighbours[sites])  # type: ignore[attr-defined]
-        fields: Tensor = target.fields[sites]  # type: ignore[attr-defined]
+    values = target.values
+    if isinstance(target, GraphTarget):
+        couplings, around = target.neighbour_couplings[sites], x.gather(1, target.neighbours[sites])
+        fields = target.fields[sites]
         if fields.ndim == 2:
             return fields.scatter_add(1, around.long(), couplings)
         return (fields + (couplings * around).sum(-1))[:, None] * values

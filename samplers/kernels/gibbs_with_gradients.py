@@ -21,6 +21,7 @@ from samplers.kernels.metropolis import lazy, metropolis
 from samplers.runs.state import Info, State, evaluate
 from targets import Target
 from targets.arguments import check_integer
+from targets.discrete import as_discrete
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class GibbsWithGradients(Kernel):
 
     def flip(self, target: Target, state: State, log_q: Tensor, generator: Generator) -> tuple[State, Tensor, Info]:
         """One proposal and its test, with the proposal's law before and after."""
-        values: Tensor = target.values  # type: ignore[attr-defined]
+        values = as_discrete(target).values
         q = len(values)
         chosen = _choices.category(log_q, generator)[:, None]
         site = chosen // q
@@ -76,7 +77,7 @@ class GibbsWithGradients(Kernel):
 
     def log_proposal(self, target: Target, x: Tensor) -> Tensor:
         """log q of every change, site by site and value by value; -inf for no change. (chains, dim q)."""
-        values: Tensor = target.values  # type: ignore[attr-defined]
-        differences: Tensor = target.local_differences(x)  # type: ignore[attr-defined]
-        logits = torch.where(values == x[..., None], -torch.inf, differences.double() / 2)
+        law = as_discrete(target)
+        differences = law.local_differences(x).double()
+        logits = torch.where(law.values == x[..., None], -torch.inf, differences / 2)
         return logits.flatten(1).log_softmax(-1)

@@ -23,6 +23,7 @@ from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import always, lazy, metropolis
 from samplers.runs.state import Info, State, evaluate
 from targets import Target
+from targets.graph import GraphTarget
 
 _edges = WeakIdKeyDictionary()  # of a target's edges: what is made of them once
 _graphs = WeakIdKeyDictionary()  # of its couplings, which an annealed target has of its own
@@ -37,9 +38,9 @@ class Graph(NamedTuple):
     spins: bool
 
 
-def graph_of(target: Target) -> Graph:
+def graph_of(target: GraphTarget) -> Graph:
     """The graph of a target, kept as long as its couplings are."""
-    listed, couplings, spins = _listed_edges(target), _couplings(target), _spins(target)
+    listed, couplings, spins = target.edges, target.edge_couplings, _spins(target)
     if listed not in _edges:
         _edges[listed] = sorted_edges(listed, target.dim)
     edges, known = _edges[listed], _graphs.get(couplings)
@@ -66,15 +67,10 @@ class ClusterKernel(Kernel):
     def check_target(self, target: Target) -> None:
         """TypeError for a target without a graph, ValueError for a Potts model with negative couplings."""
         super().check_target(target)
-        missing = [name for name in ("edges", "edge_couplings", "fields") if not hasattr(target, name)]
-        if missing:
-            raise TypeError(
-                f"target: {target.name} states no {', '.join(missing)}, and {type(self).__name__} moves clusters of a "
-                "graph; expected a PairwiseMRF, Ising or Potts, or Gibbs as the kernel"
-            )
-        if not _spins(target) and bool((_couplings(target) < 0).any()):
+        graph = as_graph(target)
+        if not _spins(graph) and bool((graph.edge_couplings < 0).any()):
             raise ValueError(
-                f"target: {target.name} has a coupling of {float(_couplings(target).min()):.6g}, and clusters of a "
+                f"target: {target.name} has a coupling of {float(graph.edge_couplings.min()):.6g}, and clusters of a "
                 "Potts model need couplings of at least 0, which favour equal neighbours; expected Gibbs as the kernel"
             )
 
@@ -84,7 +80,7 @@ class ClusterKernel(Kernel):
 
     def graph(self, target: Target) -> Graph:
         """Edges and the law of their bonds."""
-        return graph_of(target)
+        return graph_of(as_graph(target))
 
     def clusters(self, target: Target, x: Tensor, generator: Generator) -> Tensor:
         """The cluster of every site once bonds are drawn: numbers in 0 .. n - 1 for each chain, (chains, n)."""
@@ -115,14 +111,16 @@ class SwendsenWang(ClusterKernel):
     def redrawn(self, target: Target, x: Tensor, labels: Tensor, generator: Generator) -> Tensor:
         """x with a new orientation or value of each cluster, (chains, n)."""
         logits = self.cluster_logits(target, x, labels)
-        chosen = _values(target)[_choices.category(logits, generator)].gather(1, labels)
-        return chosen * x if _spins(target) else chosen
+        graph = as_graph(target)
+        chosen = graph.values[_choices.category(logits, generator)].gather(1, labels)
+        return chosen * x if _spins(graph) else chosen
 
     def cluster_logits(self, target: Target, x: Tensor, labels: Tensor) -> Tensor:
         """Log-law of each cluster, (chains, clusters, 2 or q): of a turn by -1 or +1 in spins, of a value in Potts."""
-        fields = _fields(target).double()
-        chains, most, q = len(x), int(labels.max()) + 1, len(_values(target))
-        if not _spins(target):
+        graph = as_graph(target)
+        fields = graph.fields.double()
+        chains, most, q = len(x), int(labels.max()) + 1, len(graph.values)
+        if not _spins(graph):
             member = labels[..., None].expand(-1, -1, q)
             return fields.new_zeros(chains, most, q).scatter_add_(1, member, fields.expand(chains, -1, -1))
         total = fields.new_zeros(chains, most)
@@ -159,8 +157,9 @@ class Wolff(ClusterKernel):
 
     def changed(self, target: Target, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """What each site becomes if it is in the cluster, and what its field then gains, (chains, n) both."""
-        fields, values = _fields(target).double(), _values(target)
-        if _spins(target):
+        graph = as_graph(target)
+        fields, values = graph.fields.double(), graph.values
+        if _spins(graph):
             return -x, -2 * fields * x
         q, old = len(values), x.long()
         new = (old + 1 + _choices.one_of(q - 1, (len(x), 1), generator, x.device)) % q
@@ -169,24 +168,15 @@ class Wolff(ClusterKernel):
         return values[new], gain[..., 0]
 
 
-# What the target states; the driver hands it over wrapped, so that its class says nothing
+def as_graph(target: Target) -> GraphTarget:
+    """The target as what it is; TypeError for one without edges."""
+    if not isinstance(target, GraphTarget):
+        raise TypeError(
+            f"target: {target.name} states no edges, edge_couplings, fields, and clusters are those of a graph; "
+            "expected a PairwiseMRF, Ising or Potts, or Gibbs as the kernel"
+        )
+    return target
 
 
-def _listed_edges(target: Target) -> Tensor:
-    return target.edges  # type: ignore[attr-defined]
-
-
-def _couplings(target: Target) -> Tensor:
-    return target.edge_couplings  # type: ignore[attr-defined]
-
-
-def _fields(target: Target) -> Tensor:
-    return target.fields  # type: ignore[attr-defined]
-
-
-def _values(target: Target) -> Tensor:
-    return target.values  # type: ignore[attr-defined]
-
-
-def _spins(target: Target) -> bool:
-    return _fields(target).ndim == 1
+def _spins(graph: GraphTarget) -> bool:
+    return graph.fields.ndim == 1

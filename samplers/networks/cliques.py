@@ -161,12 +161,11 @@ class CliqueNetwork(NetworkSpec):
         two rounds; in x it holds the inverse of A, and what that brings from afar is seen in `score` alone.
         """
         if isinstance(target, PairwiseMRF):
-            mrf, fields = target, target.fields
-        elif isinstance(target, RelaxedMRF):
-            mrf, fields = target.mrf, torch.stack([target.mrf.fields, target.shift], -1)
-        else:
+            return cls(target.edges, target.edge_couplings, target.fields, width, rounds)
+        if not isinstance(target, RelaxedMRF):
             raise TypeError(f"target: got a {type(target).__name__}, expected a PairwiseMRF or its relaxed() density")
-        return cls(mrf.edges, mrf.edge_couplings, fields, width, rounds)
+        mrf = target.mrf
+        return cls(mrf.edges, mrf.edge_couplings, torch.stack([mrf.fields, target.shift], -1), width, rounds)
 
     def make(self, dim: int, generator: Generator) -> CliqueControl:
         """The network on the sites of the graph."""

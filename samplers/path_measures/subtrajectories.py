@@ -21,6 +21,7 @@ from samplers.annealing.paths import BridgeState
 from samplers.kernels import HMC, State
 from samplers.path_measures.base import PathMeasure, Points
 from samplers.path_measures.simulation import Paths, evaluate, simulate
+from samplers.runs.state import StatefulTarget
 from targets import Target
 from targets.base import differentiate
 
@@ -129,7 +130,7 @@ def _points(state: State) -> Points:
     return Points(state.x[None], state.log_prob[None], state.score[None])
 
 
-class Between(Target):
+class Between(StatefulTarget):
     """pi_k of a path measure, as a target: (1 - b_k) log prior + b_k log gamma (+ the flow)."""
 
     def __init__(self, measure: PathMeasure, target: Target, k: int) -> None:

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from samplers.draws import LogZ
 from targets import Target
+from targets.counting import charge
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +55,22 @@ class Findings:
     warnings: tuple[str, ...] = ()
 
 
-def evaluate(target: Target, x: Tensor, score: bool = True) -> State:
-    """The state at x: log-density and, unless not wanted, score from one evaluation.
+class StatefulTarget(Target):
+    """A density with more to remember at a point than its value and score, in a State of its own.
 
-    A target that has more to remember at a point (annealing: what both ends of the path say) makes its own state by
-    `evaluate_state`; the further fields move with the others.
+    Annealing: what both ends of the path say there. The further fields move with the others.
     """
-    own = getattr(target, "evaluate_state", None)
-    if own is not None:
-        return own(x, score)
+
+    def evaluate_state(self, x: Tensor, score: bool = True) -> State:
+        """The state at x, (chains, dim), with a score unless it is not wanted."""
+        raise NotImplementedError(f"{type(self).__name__} does not define evaluate_state")
+
+
+def evaluate(target: Target, x: Tensor, score: bool = True) -> State:
+    """The state at x: log-density and, unless not wanted, score from one evaluation."""
+    if isinstance(target, StatefulTarget):
+        charge(target, log_probs=len(x), scores=len(x) if score else 0)
+        return target.evaluate_state(x, score)
     if not score:
         return State(x, target.log_prob(x), None)
     return State(x, *target.log_prob_and_score(x))

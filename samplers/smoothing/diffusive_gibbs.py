@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import inner
 from samplers.denoisers.spins import MRFShaped
 from samplers.draws import Cost
 from samplers.kernels import MALA, Info, Kernel, State
@@ -90,11 +89,14 @@ class DiffusiveGibbs(Kernel):
     def check_target(self, target: Target) -> None:
         if not self.shaped:
             super().check_target(target)
-        elif not isinstance(inner(target), PairwiseMRF):
+        elif not isinstance(target, PairwiseMRF):
             raise TypeError(f"noise: 'mrf' is for a PairwiseMRF such as targets.Ising, got {target!r}")
 
     def placed(self, target: Target) -> Self:
-        return replace(self, noise=MRFNoise(inner(target))) if self.noise == "mrf" else self  # type: ignore[arg-type]
+        if self.noise != "mrf":
+            return self
+        assert isinstance(target, PairwiseMRF)
+        return replace(self, noise=MRFNoise(target))
 
     def prepare(self, target: Target, seed: int) -> tuple[Self, Cost]:
         if self.sigma is not None or self.shaped:

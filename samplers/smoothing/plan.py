@@ -16,7 +16,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from samplers.denoisers.base import inner
 from samplers.draws import Cost
 from samplers.smoothing.concavity import (
     joint_condition_number,
@@ -111,14 +110,13 @@ def plan(
         raise ValueError(f"jump: got {jump!r}, expected 'posterior' or 'mean'")
     if tolerance is not None and (jump != "mean" or not tolerance > 0):
         raise ValueError(f"tolerance: got {tolerance!r}, expected a positive distance, for jump='mean' alone")
-    bare = inner(target)
     if isinstance(noise, str):
         if noise == "mrf":
-            return _shaped(bare, jump, tolerance)
+            return _shaped(target, jump, tolerance)
         if noise != "isotropic":
             raise ValueError(f"noise: got {noise!r}, expected 'isotropic', 'mrf', a covariance or a targets.Noise")
-        return _isotropic(bare, jump, tolerance, seed)
-    return _given(bare, as_noise(noise, bare.dim), jump, tolerance, seed)
+        return _isotropic(target, jump, tolerance, seed)
+    return _given(target, as_noise(noise, target.dim), jump, tolerance, seed)
 
 
 def _spread(target: Target, whiten: Tensor | None, seed: int) -> Spread:

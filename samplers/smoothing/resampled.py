@@ -13,11 +13,11 @@ from typing import Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import count
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State, evaluate
 from samplers.smoothing.given import GivenMeasurements
 from targets import Noise, Target
 from targets.arguments import check_integer
+from targets.counting import counted_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class ResampledProposals(Kernel):
         noise, x = measured.noise, state.x
         y = measured.y.expand_as(x)
         fresh = y[:, None] + noise.sample_like(y[:, None].expand(-1, self.candidates - 1, -1), generator)
-        weights = count(target, measured.target).log_prob(fresh).double()
+        weights = counted_like(target, measured.target).log_prob(fresh).double()
         here = state.log_prob.double() + 0.5 * noise.square(x - y).double()
         undefined = weights.isnan() | (weights == torch.inf)
         weights = torch.cat([here[:, None], torch.where(undefined, -torch.inf, weights)], 1)
@@ -130,8 +130,7 @@ def noise_matrix(noise: Noise, target: Target) -> Tensor:
 
 
 def _measured(target: Target) -> GivenMeasurements:
-    """The posterior itself; TypeError for any other target."""
-    inner = getattr(target, "inner", target)
-    if not isinstance(inner, GivenMeasurements):
-        raise TypeError(f"target: got {target.name}, a {type(inner).__name__}, expected a GivenMeasurements: X given y")
-    return inner
+    """The posterior that it is; TypeError for any other target."""
+    if not isinstance(target, GivenMeasurements):
+        raise TypeError(f"target: got {target!r}, expected a GivenMeasurements: X given y")
+    return target

@@ -327,6 +327,19 @@ def test_importance_counts_log_densities_and_scores():
         assert (counted.log_probs, counted.scores) == (7 * 128, scores)
 
 
+def test_a_grid_is_paid_for_in_every_tally():
+    y, noise = measured(PLANE, IsotropicNoise(1.0), 7), IsotropicNoise(1.0)
+    inside = Counted(PLANE)
+    outside = Counted(inside)
+    denoiser = Quadrature()
+    denoiser.estimate(outside, y, noise)
+    assert outside.tally == inside.tally
+    first = outside.log_probs
+    assert first > 0
+    denoiser.estimate(Counted(PLANE, outside.tally), y, noise)
+    assert outside.log_probs == first
+
+
 def test_rows_are_answered_in_parts_that_fit(monkeypatch):
     monkeypatch.setattr("samplers.denoisers.importance.ROWS", 128 * 2 * 3)
     sizes = []

@@ -8,7 +8,7 @@ from every_outcome import Forced, outcomes_of
 import targets
 from samplers import MALA
 from samplers.denoisers import default_denoiser
-from samplers.denoisers.base import UntrustedEstimate, inner
+from samplers.denoisers.base import UntrustedEstimate
 from samplers.denoisers.spins import (
     TAP,
     BeliefPropagation,
@@ -684,15 +684,14 @@ class JumpsByHalf(MRFShaped):
     """sigmoid(h) in place of sigmoid(2h): spins -1 and +1 taken for 0 and 1."""
 
     def draw(self, target, y, noise, generator, memory=None):
-        return independent_spins(0.5 * (noise.solve(y) + inner(target).fields), generator)
+        return independent_spins(0.5 * (noise.solve(y) + target.fields), generator)
 
 
 class WalksWithoutFields(MRFShaped):
     """phi and mean of the model without its fields."""
 
     def estimate(self, target, y, noise, generator=None, memory=None):
-        bare = inner(target)
-        return super().estimate(targets.PairwiseMRF(bare.couplings_matrix()), y, noise)
+        return super().estimate(targets.PairwiseMRF(target.couplings_matrix()), y, noise)
 
 
 class WalksInTheSquare(MRFShaped):

@@ -1,6 +1,6 @@
 """Denoisers of spins: what is known of s when y = s + noise has been measured."""
 
-from samplers.denoisers.base import Denoiser, inner
+from samplers.denoisers.base import Denoiser
 from samplers.denoisers.spins.belief_propagation import BeliefPropagation
 from samplers.denoisers.spins.enumeration import Enumeration
 from samplers.denoisers.spins.fixed_points import TAP, MeanField
@@ -27,14 +27,13 @@ LITTLE_WORK = 2**18
 
 def default_spin_denoiser(target: Target, noise: Noise) -> Denoiser:
     """The closed form where there is one, sums over all configurations where they are cheap, else short Gibbs runs."""
-    spins = inner(target)
-    if not isinstance(spins, PairwiseMRF):
+    if not isinstance(target, PairwiseMRF):
         raise TypeError(f"target: got {target.name}, expected spins, a PairwiseMRF or an Ising model")
     if serves(target, noise):
         return MRFShaped()
-    if spins.dim <= FEW_SPINS:
+    if target.dim <= FEW_SPINS:
         return Enumeration()
-    strip = SpinPosterior.of(spins, noise).model._strip
+    strip = SpinPosterior.of(target, noise).model._strip
     if strip is not None and work(strip) <= LITTLE_WORK:
         return TransferMatrix()
     return GibbsMeans()

@@ -9,9 +9,10 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers.base import Estimate
-from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, charge, parts
+from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, parts
 from samplers.kernels import _choices
 from targets import Noise, Target
+from targets.counting import charge
 
 MOST_SPINS = 16
 
@@ -38,7 +39,7 @@ class Enumeration(SpinDenoiser):
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
         posterior = self.posterior(target, noise)
-        charge(target, len(y), len(y))
+        charge(target, log_probs=len(y), scores=len(y))
         states, base = _states(posterior)
         tilt = posterior.tilt(y.double())
         mean, log_z = torch.empty_like(tilt), torch.empty_like(tilt[:, 0])
@@ -51,7 +52,7 @@ class Enumeration(SpinDenoiser):
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
         posterior = self.posterior(target, noise)
-        charge(target, 0, len(y))
+        charge(target, log_probs=len(y))
         states, base = _states(posterior)
         tilt, drawn = posterior.tilt(y.double()), torch.empty_like(y)
         for part in parts(len(y), len(states)):

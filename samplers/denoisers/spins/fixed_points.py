@@ -15,9 +15,10 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers.base import Estimate
-from samplers.denoisers.spins.posterior import SpinDenoiser, charge, independent_spins, log_two_cosh
+from samplers.denoisers.spins.posterior import SpinDenoiser, independent_spins, log_two_cosh
 from targets import Noise, PairwiseMRF, Target
 from targets.arguments import check_integer, positive
+from targets.counting import charge
 
 EVERY = 8  # iterations between looks at which rows have converged
 
@@ -68,7 +69,7 @@ class FixedPoint(SpinDenoiser):
         posterior = self.posterior(target, noise)
         model, tilt = posterior.model.to(dtype=torch.float64), posterior.tilt(y.double())
         effective, log_z, converged, products = self.solve(model, tilt + model.fields)
-        charge(target, products * len(y), len(y))
+        charge(target, log_probs=len(y), scores=products * len(y))
         return Estimate(
             effective.tanh().to(y.dtype),
             posterior.log_density(y, tilt, log_z),
@@ -81,7 +82,7 @@ class FixedPoint(SpinDenoiser):
         posterior = self.posterior(target, noise)
         model = posterior.model.to(dtype=torch.float64)
         effective, _, _, products = self.solve(model, posterior.tilt(y.double()) + model.fields)
-        charge(target, products * len(y))
+        charge(target, scores=products * len(y))
         start = independent_spins(effective, generator).to(y.dtype)
         return posterior.sweeps(start, y, target, self.sweeps, generator)
 

@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Estimate, count
+from samplers.denoisers.base import Estimate
 from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, independent_spins
 from targets import Noise, Target
 from targets.arguments import check_integer
+from targets.counting import counted_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class GibbsMeans(SpinDenoiser):
             raise ValueError(f"generator: got None, and {self.describe()} draws spins; expected a torch.Generator")
         posterior = self.posterior(target, noise)
         tilt = posterior.tilt(y).repeat_interleave(self.particles, 0)
-        counted = count(target, posterior.model)
+        counted = counted_like(target, posterior.model)
         if memory is None:
             x = self._first(posterior, y.repeat_interleave(self.particles, 0), target, generator)
         else:

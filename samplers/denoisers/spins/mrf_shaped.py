@@ -10,9 +10,10 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Estimate, inner
-from samplers.denoisers.spins.posterior import SpinDenoiser, charge, independent_spins, log_two_cosh
+from samplers.denoisers.base import Estimate
+from samplers.denoisers.spins.posterior import SpinDenoiser, independent_spins, log_two_cosh
 from targets import MRFNoise, Noise, PairwiseMRF, Target
+from targets.counting import charge
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class MRFShaped(SpinDenoiser):
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
         posterior = self.posterior(target, noise)
-        charge(target, len(y), len(y))
+        charge(target, log_probs=len(y), scores=len(y))
         tilt = posterior.tilt(y)
         fields = tilt + posterior.model.fields
         return Estimate(fields.tanh(), posterior.log_density(y, tilt, log_two_cosh(fields).double().sum(-1)))
@@ -47,15 +48,14 @@ class MRFShaped(SpinDenoiser):
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
         posterior = self.posterior(target, noise)
-        charge(target, 0, len(y))
+        charge(target, log_probs=len(y))
         return independent_spins(posterior.tilt(y) + posterior.model.fields, generator)
 
 
 def serves(target: Target, noise: Noise) -> bool:
     """Whether couplings cancel: noise of the model's shape, or of any diagonal where there are no couplings."""
-    spins = inner(target)
-    if not isinstance(spins, PairwiseMRF):
+    if not isinstance(target, PairwiseMRF):
         return False
     if isinstance(noise, MRFNoise):
-        return noise.scale == 1 and noise.dim == spins.dim and noise.matches(spins)
-    return not len(spins.edges) and noise.variances(spins.dim) is not None
+        return noise.scale == 1 and noise.dim == target.dim and noise.matches(target)
+    return not len(target.edges) and noise.variances(target.dim) is not None

@@ -15,10 +15,10 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, count, inner
+from samplers.denoisers.base import Denoiser
 from samplers.kernels import _choices
 from targets import MRFNoise, Noise, PairwiseMRF, Target
-from targets.counting import Counted
+from targets.counting import counted_like, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +58,14 @@ class SpinPosterior:
 
     # Heat baths
 
-    def sweep(self, x: Tensor, tilt: Tensor, counted: Target, generator: Generator) -> tuple[Tensor, Tensor]:
+    def sweep(self, x: Tensor, tilt: Tensor, counted: PairwiseMRF, generator: Generator) -> tuple[Tensor, Tensor]:
         """Every site drawn given the others, and the mean that each was drawn with, both (rows, dim).
 
         The means, tanh of local fields, average to E[s | y] as the draws do, with less noise.
         """
         x, means = x.clone(), torch.empty_like(x)
         for sites in self.model.colours:
-            logits = counted.conditional_logits(x, sites)  # type: ignore[attr-defined]
+            logits = counted.conditional_logits(x, sites)
             local = 0.5 * (logits[..., 1] - logits[..., 0]) + tilt.index_select(-1, sites)
             x.index_copy_(-1, sites, independent_spins(local, generator))
             means.index_copy_(-1, sites, local.tanh())
@@ -73,7 +73,7 @@ class SpinPosterior:
 
     def sweeps(self, x: Tensor, y: Tensor, target: Target, number: int, generator: Generator) -> Tensor:
         """Rows of spins after a number of sweeps at their measurements."""
-        tilt, counted = self.tilt(y), count(target, self.model)
+        tilt, counted = self.tilt(y), counted_like(target, self.model)
         for _ in range(number):
             x, _ = self.sweep(x, tilt, counted, generator)
         return x
@@ -82,13 +82,6 @@ class SpinPosterior:
 def independent_spins(fields: Tensor, generator: Generator) -> Tensor:
     """Independent spins in given fields, P(s = 1) = sigmoid(2 h)."""
     return torch.where(_choices.coin((2 * fields.double()).sigmoid(), generator), 1.0, -1.0).to(fields.dtype)
-
-
-def charge(target: Target, scores: int, log_probs: int = 0) -> None:
-    """Count work that is worth so many scores and log-densities of the target."""
-    if isinstance(target, Counted):
-        target.tally.scores += scores
-        target.tally.log_probs += log_probs
 
 
 def log_two_cosh(x: Tensor) -> Tensor:
@@ -110,7 +103,7 @@ class SpinDenoiser(Denoiser):
     _kept: list[Any] = field(default_factory=list, init=False, repr=False)
 
     def check(self, target: Target, noise: Noise) -> None:
-        if not isinstance(inner(target), PairwiseMRF):
+        if not isinstance(target, PairwiseMRF):
             raise TypeError(
                 f"denoiser: {type(self).__name__} is for spins, got {target.name}; expected a PairwiseMRF or an Ising "
                 "model, or another denoiser"
@@ -119,7 +112,7 @@ class SpinDenoiser(Denoiser):
 
     def posterior(self, target: Target, noise: Noise) -> SpinPosterior:
         """The law of the spins given measurements with this noise; TypeError or ValueError where there is none."""
-        bare = inner(target)
+        bare = plain(target)
         if not (self._kept and self._kept[0] is bare and self._kept[1] is noise):
             self.check(target, noise)
             assert isinstance(bare, PairwiseMRF)

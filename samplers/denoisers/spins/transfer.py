@@ -14,10 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Estimate, inner
-from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, charge, parts
+from samplers.denoisers.base import Estimate
+from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, parts
 from samplers.kernels import _choices
 from targets import Noise, PairwiseMRF, Target
+from targets.counting import charge
 from targets.transfer_matrix import MOST_SPREAD, Strip
 
 
@@ -37,9 +38,8 @@ class TransferMatrix(SpinDenoiser):
 
     def check(self, target: Target, noise: Noise) -> None:
         super().check(target, noise)
-        spins = inner(target)
-        assert isinstance(spins, PairwiseMRF)
-        if SpinPosterior.of(spins, noise).model._strip is None:
+        assert isinstance(target, PairwiseMRF)
+        if SpinPosterior.of(target, noise).model._strip is None:
             raise ValueError(
                 f"denoiser: {target.name} with {noise} is no lattice of at most 12 rows, 10 on a torus, of couplings "
                 "that the transfer matrix can hold; expected another denoiser, such as GibbsMeans"
@@ -50,7 +50,7 @@ class TransferMatrix(SpinDenoiser):
     ) -> Estimate:
         posterior = self.posterior(target, noise)
         strip = _strip(posterior, y.device)
-        charge(target, len(y), len(y))
+        charge(target, log_probs=len(y), scores=len(y))
         tilt = posterior.tilt(y.double())
         mean, log_z = torch.empty_like(tilt), torch.empty_like(tilt[:, 0])
         for part in parts(len(y), _numbers(strip)):
@@ -69,7 +69,7 @@ class TransferMatrix(SpinDenoiser):
     ) -> Tensor:
         posterior = self.posterior(target, noise)
         strip = _strip(posterior, y.device)
-        charge(target, 0, len(y))
+        charge(target, log_probs=len(y))
         tilt, drawn = posterior.tilt(y.double()), torch.empty_like(y)
         for part in parts(len(y), _numbers(strip)):
             spins = 2.0 * _draws(strip, _tilted(strip, tilt[part]), generator) - 1
