@@ -15,8 +15,7 @@ from samplers import Draws
 from samplers.annealing.cloud import Cloud
 from samplers.diffusion import SubTrajectoryBalance
 from samplers.diffusion.controlled_langevin import LangevinMeasure
-from samplers.path_measures import simulation
-from samplers.path_measures import subtrajectories as pieces
+from samplers.path_measures import simulation, subtrajectories as pieces
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.prior import GaussianPrior
 from samplers.path_measures.simulation import increments, simulate

@@ -1,5 +1,6 @@
 """Heavy packages load when they are used."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,15 @@ MODULES = (
 def test_public_names_exist(module):
     imported = __import__(module, fromlist=["__all__"])
     assert all(hasattr(imported, name) for name in imported.__all__)
+
+
+def test_type_checkers_see_the_names_of_the_one_list():
+    """The block that mypy and editors read states each name of PLACES at its place, and exports it."""
+    import samplers
+
+    (block,) = (node for node in ast.parse(Path(samplers.__file__).read_text()).body if isinstance(node, ast.If))
+    seen = {node.module: {(alias.name, alias.asname) for alias in node.names} for node in block.body}
+    assert seen == {module: {(name, name) for name in names.split()} for module, names in samplers.PLACES.items()}
 
 
 @pytest.mark.parametrize(
