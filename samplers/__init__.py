@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from samplers.names import PLACES
-
 if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each exported by its `as`
     from samplers.annealing import (
         AIS as AIS,
@@ -67,6 +65,20 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
     )
     from samplers.version import __version__ as __version__
 
+# The one list of public names, by the module that each is imported from when it is first used. `__all__`, the lazy
+# attributes and the command's names of samplers follow from it; a test holds the block above equal to it
+PLACES = {
+    "samplers.annealing": "AIS AnnealedLangevin ParallelTempering SMC",
+    "samplers.compare": "Comparison compare",
+    "samplers.diffusion": "CMCD DDS DIS MCD PIS SCLD load",
+    "samplers.draws": "Cost Draws LogZ SamplingWarning",
+    "samplers.draws.certificate": "Certificate",
+    "samplers.kernels": "DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA RandomWalkMetropolis "
+    "RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",
+    "samplers.particles": "Blob GFSD GFSF SVGD",
+    "samplers.smoothing": "DiffusiveGibbs JointMultimeasurement SLIPS SequentialMultimeasurement WalkJump",
+    "samplers.version": "__version__",
+}
 _MODULES = {name: module for module, names in PLACES.items() for name in names.split()}
 
 __all__ = sorted(_MODULES)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from samplers import annealing, diffusion, kernels, particles, peers, smoothing
+import samplers
+from samplers import peers
 from samplers.diffusion.method import LearnedSampler
 from samplers.draws import Sampler
-from samplers.names import PLACES
 from targets import Target, benchmark, benchmarks
 
 SHORT = {
@@ -27,9 +27,9 @@ SHORT = {
 def _by_name() -> dict[str, Callable[..., Sampler]]:
     """Every public sampler that can be made without arguments: AnnealedLangevin is annealed-langevin."""
     found: dict[str, Callable[..., Sampler]] = {}
-    for room in (annealing, diffusion, kernels, particles, peers, smoothing):
-        for name in room.__all__ if room is peers else PLACES[room.__name__].split():
-            kind = getattr(room, name)
+    for package in (samplers, peers):
+        for name in package.__all__:
+            kind = getattr(package, name)
             if not isinstance(kind, type) or not hasattr(kind, "sample") or inspect.isabstract(kind):
                 continue
             if all(argument.default is not argument.empty for argument in inspect.signature(kind).parameters.values()):

@@ -63,6 +63,13 @@ BIASED = {
 ALL = EXACT | BIASED
 
 
+# tuned by warmup to their target_acceptance
+TUNED = {"random walk": RandomWalkMetropolis(), "MALA": MALA(), "HMC": HMC()}
+
+# at step sizes for scales of about one: these come in from light tails too, and bear a scale of a fiftieth
+ROBUST = {"random walk": RandomWalkMetropolis(1.0)}
+
+
 def skewed():
     """N(0, 1) beside log-Exponential: symmetric mistakes cancel on symmetric targets, not here."""
     return targets.Product(

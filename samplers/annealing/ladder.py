@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.mass_matrix import weighted_covariance
 from samplers.adaptation.warmup import Warmup
 from samplers.annealing.annealer import Run
 from samplers.annealing.cloud import take
@@ -23,7 +24,7 @@ from samplers.annealing.resampling import multinomial
 from samplers.annealing.smc import SMC
 from samplers.annealing.swaps import swap
 from samplers.annealing.tails import reaching
-from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY, weighted_covariance
+from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY
 from samplers.draws import Cost
 from samplers.kernels import HMC, Kernel, RegionalHMC
 from samplers.kernels.noncentring import NonCentring

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
 from samplers.diffusion import distributed
 from samplers.diffusion.gradient import accumulate, through_paths
@@ -246,7 +247,7 @@ class Run:
             keep=True,
         )
         for j, rate in enumerate(cloud.acceptance):
-            self.move_steps[j] *= math.exp(MOVE_GAIN * (rate - MOVE_ACCEPTANCE))
+            self.move_steps[j] *= math.exp(robbins_monro(rate, MOVE_ACCEPTANCE, MOVE_GAIN))
         losses = [accumulate(self.measure, paths, self.objective, self.log_z, scale)[0] for paths in cloud.paths]
         return math.fsum(losses), cloud.log_w
 
