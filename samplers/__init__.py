@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
         HMC as HMC,
         MALA as MALA,
         ULA as ULA,
+        Barker as Barker,
         DiscreteLangevin as DiscreteLangevin,
         Gibbs as Gibbs,
         GibbsWithGradients as GibbsWithGradients,
@@ -73,7 +74,7 @@ PLACES = {
     "samplers.diffusion": "CMCD DDS DIS MCD PIS SCLD load",
     "samplers.draws": "Cost Draws LogZ SamplingWarning",
     "samplers.draws.certificate": "Certificate",
-    "samplers.kernels": "DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA RandomWalkMetropolis "
+    "samplers.kernels": "Barker DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA RandomWalkMetropolis "
     "RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",
     "samplers.particles": "Blob GFSD GFSF SVGD",
     "samplers.smoothing": "DiffusiveGibbs JointMultimeasurement SLIPS SequentialMultimeasurement WalkJump",
