@@ -8,133 +8,81 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
-    from samplers.compare import Comparison, compare
-    from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, load
-    from samplers.draws import Cost, Draws, LogZ, SamplingWarning
-    from samplers.draws.certificate import Certificate
-    from samplers.kernels import (
-        HMC,
-        MALA,
-        ULA,
-        DiscreteLangevin,
-        Gibbs,
-        GibbsWithGradients,
-        Kernel,
-        RandomWalkMetropolis,
-        RiemannianLangevin,
-        State,
-        SwendsenWang,
-        UnderdampedLangevin,
-        Wolff,
+if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each exported by its `as`
+    from samplers.annealing import (
+        AIS as AIS,
+        SMC as SMC,
+        AnnealedLangevin as AnnealedLangevin,
+        ParallelTempering as ParallelTempering,
     )
-    from samplers.particles import GFSD, GFSF, SVGD, Blob
-    from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, SequentialMultimeasurement, WalkJump
-    from samplers.version import __version__
+    from samplers.compare import (
+        Comparison as Comparison,
+        compare as compare,
+    )
+    from samplers.diffusion import (
+        CMCD as CMCD,
+        DDS as DDS,
+        DIS as DIS,
+        MCD as MCD,
+        PIS as PIS,
+        SCLD as SCLD,
+        load as load,
+    )
+    from samplers.draws import (
+        Cost as Cost,
+        Draws as Draws,
+        LogZ as LogZ,
+        SamplingWarning as SamplingWarning,
+    )
+    from samplers.draws.certificate import Certificate as Certificate
+    from samplers.kernels import (
+        HMC as HMC,
+        MALA as MALA,
+        ULA as ULA,
+        Barker as Barker,
+        DiscreteLangevin as DiscreteLangevin,
+        Gibbs as Gibbs,
+        GibbsWithGradients as GibbsWithGradients,
+        Kernel as Kernel,
+        RandomWalkMetropolis as RandomWalkMetropolis,
+        RiemannianLangevin as RiemannianLangevin,
+        State as State,
+        SwendsenWang as SwendsenWang,
+        UnderdampedLangevin as UnderdampedLangevin,
+        Wolff as Wolff,
+    )
+    from samplers.particles import (
+        GFSD as GFSD,
+        GFSF as GFSF,
+        SVGD as SVGD,
+        Blob as Blob,
+    )
+    from samplers.smoothing import (
+        SLIPS as SLIPS,
+        DiffusiveGibbs as DiffusiveGibbs,
+        JointMultimeasurement as JointMultimeasurement,
+        SequentialMultimeasurement as SequentialMultimeasurement,
+        WalkJump as WalkJump,
+    )
+    from samplers.version import __version__ as __version__
 
-_PLACES = {
-    "samplers.annealing": (
-        "AIS",
-        "SMC",
-        "AnnealedLangevin",
-        "ParallelTempering",
-    ),
-    "samplers.draws.certificate": ("Certificate",),
-    "samplers.compare": (
-        "Comparison",
-        "compare",
-    ),
-    "samplers.diffusion": (
-        "CMCD",
-        "DDS",
-        "DIS",
-        "MCD",
-        "PIS",
-        "SCLD",
-        "load",
-    ),
-    "samplers.draws": (
-        "Cost",
-        "Draws",
-        "LogZ",
-        "SamplingWarning",
-    ),
-    "samplers.kernels": (
-        "HMC",
-        "MALA",
-        "ULA",
-        "DiscreteLangevin",
-        "Gibbs",
-        "GibbsWithGradients",
-        "Kernel",
-        "RandomWalkMetropolis",
-        "RiemannianLangevin",
-        "State",
-        "SwendsenWang",
-        "UnderdampedLangevin",
-        "Wolff",
-    ),
-    "samplers.particles": (
-        "GFSD",
-        "GFSF",
-        "SVGD",
-        "Blob",
-    ),
-    "samplers.smoothing": (
-        "SLIPS",
-        "DiffusiveGibbs",
-        "JointMultimeasurement",
-        "SequentialMultimeasurement",
-        "WalkJump",
-    ),
-    "samplers.version": ("__version__",),
+# The one list of public names, by the module that each is imported from when it is first used. `__all__`, the lazy
+# attributes and the command's names of samplers follow from it; a test holds the block above equal to it
+PLACES = {
+    "samplers.annealing": "AIS AnnealedLangevin ParallelTempering SMC",
+    "samplers.compare": "Comparison compare",
+    "samplers.diffusion": "CMCD DDS DIS MCD PIS SCLD load",
+    "samplers.draws": "Cost Draws LogZ SamplingWarning",
+    "samplers.draws.certificate": "Certificate",
+    "samplers.kernels": "Barker DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA RandomWalkMetropolis "
+    "RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",
+    "samplers.particles": "Blob GFSD GFSF SVGD",
+    "samplers.smoothing": "DiffusiveGibbs JointMultimeasurement SLIPS SequentialMultimeasurement WalkJump",
+    "samplers.version": "__version__",
 }
-_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+_MODULES = {name: module for module, names in PLACES.items() for name in names.split()}
 
-__all__ = [
-    "AIS",
-    "CMCD",
-    "DDS",
-    "DIS",
-    "GFSD",
-    "GFSF",
-    "HMC",
-    "MALA",
-    "MCD",
-    "PIS",
-    "SCLD",
-    "SLIPS",
-    "SMC",
-    "SVGD",
-    "ULA",
-    "AnnealedLangevin",
-    "Blob",
-    "Certificate",
-    "Comparison",
-    "Cost",
-    "DiffusiveGibbs",
-    "DiscreteLangevin",
-    "Draws",
-    "Gibbs",
-    "GibbsWithGradients",
-    "JointMultimeasurement",
-    "Kernel",
-    "LogZ",
-    "ParallelTempering",
-    "RandomWalkMetropolis",
-    "RiemannianLangevin",
-    "SamplingWarning",
-    "SequentialMultimeasurement",
-    "State",
-    "SwendsenWang",
-    "UnderdampedLangevin",
-    "WalkJump",
-    "Wolff",
-    "__version__",
-    "compare",
-    "load",
-]
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,65 +5,39 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.util
+import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from samplers.annealing import AIS, SMC, AnnealedLangevin, ParallelTempering
-from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, LearnedSampler
+import samplers
+from samplers import peers
+from samplers.diffusion import LearnedSampler
 from samplers.draws import Sampler
-from samplers.kernels import (
-    HMC,
-    MALA,
-    ULA,
-    DiscreteLangevin,
-    Gibbs,
-    GibbsWithGradients,
-    RandomWalkMetropolis,
-    SwendsenWang,
-    UnderdampedLangevin,
-    Wolff,
-)
-from samplers.particles import GFSD, GFSF, SVGD, Blob
-from samplers.peers import BlackjaxNUTS, BlackjaxTemperedSMC, Emcee, NumpyroNUTS
-from samplers.smoothing import SLIPS, DiffusiveGibbs, JointMultimeasurement, SequentialMultimeasurement, WalkJump
 from targets import Target, benchmark, benchmarks
 
-SAMPLERS: dict[str, Callable[..., Sampler]] = {
-    "ais": AIS,
-    "annealed-langevin": AnnealedLangevin,
-    "blackjax-nuts": BlackjaxNUTS,
-    "blackjax-smc": BlackjaxTemperedSMC,
-    "blob": Blob,
-    "cmcd": CMCD,
-    "dds": DDS,
-    "diffusive-gibbs": DiffusiveGibbs,
-    "dis": DIS,
-    "discrete-langevin": DiscreteLangevin,
-    "emcee": Emcee,
-    "gfsd": GFSD,
-    "gfsf": GFSF,
-    "gibbs": Gibbs,
-    "gibbs-with-gradients": GibbsWithGradients,
-    "hmc": HMC,
-    "joint-multimeasurement": JointMultimeasurement,
-    "mala": MALA,
-    "mcd": MCD,
-    "numpyro-nuts": NumpyroNUTS,
-    "parallel-tempering": ParallelTempering,
-    "pis": PIS,
-    "random-walk": RandomWalkMetropolis,
-    "scld": SCLD,
-    "sequential-multimeasurement": SequentialMultimeasurement,
-    "slips": SLIPS,
-    "smc": SMC,
-    "svgd": SVGD,
-    "swendsen-wang": SwendsenWang,
-    "ula": ULA,
-    "underdamped": UnderdampedLangevin,
-    "walk-jump": WalkJump,
-    "wolff": Wolff,
+SHORT = {
+    "BlackjaxTemperedSMC": "blackjax-smc",
+    "RandomWalkMetropolis": "random-walk",
+    "UnderdampedLangevin": "underdamped",
 }
+
+
+def _by_name() -> dict[str, Callable[..., Sampler]]:
+    """Every public sampler that can be made without arguments: AnnealedLangevin is annealed-langevin."""
+    found: dict[str, Callable[..., Sampler]] = {}
+    for package in (samplers, peers):
+        for name in package.__all__:
+            kind = getattr(package, name)
+            if not isinstance(kind, type) or not hasattr(kind, "sample") or inspect.isabstract(kind):
+                continue
+            if all(argument.default is not argument.empty for argument in inspect.signature(kind).parameters.values()):
+                found[SHORT.get(name) or re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()] = kind
+    return dict(sorted(found.items()))
+
+
+SAMPLERS = _by_name()
 
 
 def sampler(name: str, settings: list[str] | None = None) -> Sampler:

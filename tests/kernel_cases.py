@@ -3,7 +3,7 @@
 import torch
 
 import targets
-from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
+from samplers import HMC, MALA, ULA, Barker, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
 from samplers.kernels import RegionalHMC
 from samplers.kernels.noncentring import NonCentring
 
@@ -43,6 +43,8 @@ EXACT = {
     "MALA": MALA(0.3),
     "MALA, diagonal": MALA(0.3, torch.tensor([0.5, 2.0], dtype=torch.float64)),
     "MALA, dense": MALA(0.3, MASS),
+    "Barker": Barker(1.0),
+    "Barker, dense": Barker(1.0, MASS),
     "HMC": HMC(0.5, "identity", steps=4),
     "HMC, jittered and dense": HMC(0.5, MASS, trajectory_length=2.0),
     "HMC by regions, diagonal": RegionalHMC(0.7, steps=3, regions=DIAGONAL_REGIONS),
@@ -61,6 +63,13 @@ BIASED = {
 }
 
 ALL = EXACT | BIASED
+
+
+# tuned by warmup to their target_acceptance
+TUNED = {"random walk": RandomWalkMetropolis(), "MALA": MALA(), "Barker": Barker(), "HMC": HMC()}
+
+# at step sizes for scales of about one: these come in from light tails too, and bear a scale of a fiftieth
+ROBUST = {"random walk": RandomWalkMetropolis(1.0), "Barker": Barker(1.0)}
 
 
 def skewed():

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from kernel_cases import DIAGONAL_REGIONS, funnel_coordinates
+from torch.nn.functional import logsigmoid
 
 import targets
-from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin
+from samplers import HMC, MALA, ULA, Barker, RandomWalkMetropolis, RiemannianLangevin
 from samplers.kernels import Info, RegionalHMC, State, evaluate, metropolis, noise_like
 from samplers.kernels.metropolis import select
 from samplers.kernels.noncentring import NonCentring
@@ -111,6 +112,53 @@ class MALAWrongTemperature(MALAWithoutHastings):
         backward = -((state.x - proposal.x - h * proposal.score) ** 2).sum(-1) / (2 * h)
         half = 0.5 * (proposal.log_prob - state.log_prob)  # the temperature that a plain noise would have
         return metropolis(state, proposal, half + backward - forward, generator)
+
+
+class BarkerBug(Barker):
+    """On skewed targets the identity is the mass matrix, so that z is x."""
+
+    def step(self, target, state, generator):
+        noise = self.h * noise_like(state.x, generator)
+        uniform = torch.rand(noise.shape, generator=generator, dtype=torch.float64)
+        move = torch.where(uniform < self.plus(noise * state.score), noise, -noise)
+        proposal = evaluate(target, state.x + move)
+        log_ratio = proposal.log_prob - state.log_prob
+        log_ratio = log_ratio + self.log_q(move, state.score, proposal.score).sum(-1)
+        return metropolis(state, proposal, log_ratio, generator)
+
+    def plus(self, pull):
+        return pull.sigmoid()
+
+    def log_q(self, move, before, after):
+        return logsigmoid(-move * after) - logsigmoid(move * before)
+
+
+class BarkerWithoutHastings(BarkerBug):
+    """The ratio of the densities alone, as if both sides were proposed alike."""
+
+    def log_q(self, move, before, after):
+        return torch.zeros_like(move)
+
+
+class BarkerWrongSign(BarkerBug):
+    """The way back as if it had the direction of the way there."""
+
+    def log_q(self, move, before, after):
+        return logsigmoid(move * after) - logsigmoid(move * before)
+
+
+class BarkerStaleScore(BarkerBug):
+    """The way back weighed by the score where it ends."""
+
+    def log_q(self, move, before, after):
+        return logsigmoid(-move * before) - logsigmoid(move * before)
+
+
+class BarkerProbitSide(BarkerBug):
+    """The side chosen by a normal distribution function, which no ratio here knows of."""
+
+    def plus(self, pull):
+        return torch.special.ndtr(pull)
 
 
 class HMCBug(HMC):
@@ -251,6 +299,10 @@ KERNELS = {
     "MALA with a score clipped on one side": MALAClippedScore(0.3),
     "MALA at the wrong temperature": MALAWrongTemperature(0.3),
     "ULA in place of MALA": ULA(0.3),
+    "Barker without the Hastings term": BarkerWithoutHastings(1.0),
+    "Barker with the sign of the score turned on the way back": BarkerWrongSign(1.0),
+    "Barker with the score of the start on the way back": BarkerStaleScore(1.0),
+    "Barker with another law of the side than its ratio's": BarkerProbitSide(1.0),
     "HMC without kinetic energy": _hmc(HMCWithoutKinetic),
     "HMC with an extra half kick": _hmc(HMCExtraHalfKick),
     "HMC with a missing half kick": _hmc(HMCMissingHalfKick),

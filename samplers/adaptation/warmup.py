@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.adaptation import pathfinder, smaller_steps
+from samplers.adaptation.left_open import LeftOpen
+from samplers.adaptation.mass_matrix import is_dense, is_positive_definite, usable
+from samplers.adaptation.step_size import DualAveraging
+from samplers.adaptation.trajectory_length import TrajectoryLength
 from samplers.draws.moments import RunningMoments
 from samplers.runs.starts import finite_starts
 from samplers.runs.state import State
 from targets import Target
 
-MOST_DENSE_DIM = 500
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
 ASKED_EVERY = 5  # steps of dual averaging, at most: whether smaller steps help
-ROWS_PER_DIM = 20  # pooled rows a dimension before a dense matrix is trusted
+ROWS_PER_DIM = 20  # of pooled chains, before a dense matrix is trusted
 
 
 class Warmup:
@@ -41,18 +44,13 @@ class Warmup:
     jumps = False
 
     def __init__(self, kernel: Any, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
-        self.kernel = kernel  # any Kernel: which of its fields there are to tune is asked here
+        self.kernel = kernel
         self._steps, self._dim, self._device, self._dtype = steps, dim, device, dtype
-        names = {field.name for field in fields(kernel)}
-        self._tunes_step = "step_size" in names and kernel.step_size is None and kernel.target_acceptance is not None
-        mass = getattr(kernel, "inverse_mass_matrix", "identity")
-        if mass == "auto" and kernel.step_size is not None:
-            mass = "identity"  # a step size that was given is in the units of x
-        self._mass = mass if isinstance(mass, str) and mass != "identity" else None
-        self._tunes_length = "trajectory_length" in names and kernel.trajectory_length is None and kernel.steps is None
+        left = LeftOpen.of(kernel)
+        self._mass = left.mass
         self._most_steps = getattr(kernel, "max_steps", None)
-        self._step = DualAveraging(dim**-0.25, kernel.target_acceptance) if self._tunes_step else None
-        self._length = TrajectoryLength() if self._tunes_length else None
+        self._step = DualAveraging(dim**-0.25, kernel.target_acceptance) if left.step_size else None
+        self._length = TrajectoryLength() if left.trajectory_length else None
         self._next_asked = math.inf  # the largest step size of which it is still to be asked whether smaller ones help
         self._least_step = 0.0
         self._moments = self._fresh_moments()
@@ -60,7 +58,7 @@ class Warmup:
         self._apply()
 
     def _fresh_moments(self) -> RunningMoments:
-        dense = self._mass == "dense" or (self._mass == "auto" and self._dim <= MOST_DENSE_DIM)
+        dense = is_dense(self._mass, self._dim, math.inf, ROWS_PER_DIM)  # as far as is known at the window's start
         return RunningMoments(self._dim, self._device, dense=dense)
 
     def uphill(self, target: Target, state: State, generator: Generator) -> Tensor | None:
@@ -78,7 +76,7 @@ class Warmup:
 
     def begin(self, matrix: Tensor) -> None:
         """Take a first guess of the target's covariance, (dim, dim)."""
-        if self._mass is None or int(torch.linalg.cholesky_ex(matrix)[1]) != 0:
+        if self._mass is None or not is_positive_definite(matrix):
             return
         dense = self._mass != "diagonal"
         self.kernel = replace(self.kernel, inverse_mass_matrix=matrix if dense else matrix.diagonal().clone())
@@ -143,15 +141,8 @@ class Warmup:
 
     def _estimate(self) -> Tensor | None:
         """The window's covariance, dense or diagonal as asked for and as the rows allow; None where nothing moved."""
-        variance = self._moments.variance
-        if not bool((variance > 0).all() & variance.isfinite().all()):
-            return None
-        enough = self._moments.count >= ROWS_PER_DIM * self._dim
-        if self._mass == "dense" or (self._mass == "auto" and self._dim <= MOST_DENSE_DIM and enough):
-            matrix = self._moments.covariance.to(self._dtype)
-            if int(torch.linalg.cholesky_ex(matrix)[1]) == 0:
-                return matrix
-        return variance.to(self._dtype)
+        dense = is_dense(self._mass, self._dim, self._moments.count, ROWS_PER_DIM)
+        return usable((self._moments.covariance if dense else self._moments.variance).to(self._dtype))
 
     def _apply(self, early: bool = True) -> None:
         changes: dict[str, Any] = {}
@@ -213,80 +204,3 @@ def window_ends(steps: int) -> frozenset[int]:
     if ends:
         ends[-1] = last  # the last window takes in what is left
     return frozenset(ends)
-
-
-class DualAveraging:
-    """log e follows mu - sqrt(t)/gamma * mean(target - acceptance), and settles at its weighted average."""
-
-    gamma, t0, kappa = 0.05, 10.0, 0.75
-
-    def __init__(self, start: float, target: float) -> None:
-        self.target = target
-        self.restart(start)
-
-    def restart(self, start: float | None = None) -> None:
-        """Forget the acceptances; explore from the present step size, or from `start`."""
-        if start is not None:
-            self.log_value = self.log_average = math.log(start)
-        self.mu = self.log_value + math.log(2.0)
-        self.t, self.error = 0, 0.0
-
-    def update(self, acceptance: float) -> None:
-        """Take in the acceptance of one step."""
-        self.t += 1
-        weight = 1 / (self.t + self.t0)
-        self.error = (1 - weight) * self.error + weight * (self.target - acceptance)
-        self.log_value = self.mu - math.sqrt(self.t) / self.gamma * self.error
-        share = self.t**-self.kappa
-        self.log_average = share * self.log_value + (1 - share) * self.log_average
-
-    def settle(self) -> None:
-        """Freeze at the average."""
-        self.log_value = self.log_average
-
-    @property
-    def value(self) -> float:
-        """The step size to use now."""
-        return math.exp(self.log_value)
-
-
-class TrajectoryLength:
-    """Ascent on ChEES = E[(|z' - E z'|^2 - |z - E z|^2)^2] / 4 over the log of the trajectory length."""
-
-    rate, decay = 0.025, 0.95
-
-    def __init__(self) -> None:
-        self.log_value = self.log_average = math.log(2.0)
-        self.square, self.t = 0.0, 0
-
-    def update(self, before: Tensor, after: Tensor, info: Any) -> None:
-        """Take in where trajectories began and ended, (chains, dim) in whitened coordinates."""
-        momentum, weight = info.momentum, info.acceptance_rate
-        usable = after.isfinite().all(-1) & (weight > 0)
-        if len(after) < 2 or not bool(usable.any()):
-            return
-        weight = torch.where(usable, weight, 0.0)
-        after = torch.where(usable[:, None], after, before).double()
-        momentum = torch.where(usable[:, None], momentum, 0.0).double()
-        before = before.double()
-        centre = (weight[:, None] * after).sum(0) / weight.sum()
-        start, end = before - before.mean(0), after - centre
-        change = end.square().sum(-1) - start.square().sum(-1)
-        slope = info.length * change * (end * momentum).sum(-1)
-        gradient = float((weight * slope).sum() / weight.sum())
-        self.t += 1
-        self.square = self.decay * self.square + (1 - self.decay) * gradient**2
-        scale = math.sqrt(self.square / (1 - self.decay**self.t))
-        if scale > 0:
-            self.log_value += self.rate * gradient / scale
-        share = (self.t + 1) ** -0.75
-        self.log_average = share * self.log_value + (1 - share) * self.log_average
-
-    def settle(self) -> None:
-        """Freeze at the average."""
-        self.log_value = self.log_average
-
-    @property
-    def value(self) -> float:
-        """The trajectory length to use now."""
-        return math.exp(self.log_value)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Generator
 
+from samplers.adaptation.mass_matrix import weighted_covariance
 from samplers.adaptation.warmup import Warmup
 from samplers.annealing.tempering import Tempering
-from samplers.annealing.tuning import weighted_covariance
 from samplers.kernels import State
 from targets import Target
 

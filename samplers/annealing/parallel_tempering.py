@@ -98,6 +98,6 @@ class ParallelTempering(Tempering):
 
 def _described(kernel: Kernel) -> str:
     """The kernel's name and fields, tensors by their shape."""
-    values = {field.name: getattr(kernel, field.name) for field in fields(kernel)}  # type: ignore[arg-type]
+    values = {field.name: getattr(kernel, field.name) for field in fields(kernel)}
     shown = {name: f"tensor{tuple(v.shape)}" if isinstance(v, Tensor) else repr(v) for name, v in values.items()}
     return f"{type(kernel).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.left_open import LeftOpen
+from samplers.adaptation.mass_matrix import is_dense, usable, weighted_covariance
+from samplers.adaptation.step_size import RobbinsMonro
 from samplers.annealing.cloud import Cloud, take
 from samplers.kernels import HMC, Kernel, RegionalHMC
 from samplers.kernels.noncentring import NonCentring
 from targets import GaussianMixture, Target
 
-MOST_DENSE_DIM = 500
 POINTS_PER_DIM = 10  # effective particles a dimension before a dense matrix is trusted
 TRAJECTORY = 2.0  # in units of the cloud's spread; the jitter takes a uniform share of it
 MOST_LEAPFROGS = 32
@@ -40,24 +42,23 @@ class Tuner:
         self.regions = regions
         if regions is not None and type(kernel) is HMC and kernel.inverse_mass_matrix == "auto":
             kernel = _by_region(kernel, regions, coordinates)
-        self._given = kernel
-        names = {field.name for field in fields(kernel)}  # type: ignore[arg-type]
-        self._steps = "step_size" in names and kernel.step_size is None and kernel.target_acceptance is not None  # type: ignore[attr-defined]
-        mass = getattr(kernel, "inverse_mass_matrix", "identity")
-        if mass == "auto" and not self._steps:
-            mass = "identity"  # a step size that was given is in the units of x
-        if isinstance(kernel, RegionalHMC):
-            mass = "identity"
-        self._mass = mass if isinstance(mass, str) and mass != "identity" else None
-        self._lengths = "trajectory_length" in names and kernel.trajectory_length is None and kernel.steps is None  # type: ignore[attr-defined]
-        self.log_step = -0.25 * math.log(dim)
-        self.tried = not self._steps
+        left = LeftOpen.of(kernel)
+        self._given: Any = kernel
+        # a kernel without an acceptance to aim at keeps its default step, which is in the units of x
+        kept = left.mass == "auto" and not left.step_size
+        self._mass = None if kept or isinstance(kernel, RegionalHMC) else left.mass
+        self._lengths = left.trajectory_length
+        self.step = None
+        if left.step_size:
+            assert kernel.target_acceptance is not None
+            self.step = RobbinsMonro(-0.25 * math.log(dim), kernel.target_acceptance, GAIN)
+        self.tried = self.step is None
 
     @staticmethod
     def needed(kernel: Kernel) -> bool:
         """Whether the kernel leaves anything open."""
-        step, mass = getattr(kernel, "step_size", 0.0), getattr(kernel, "inverse_mass_matrix", "identity")
-        return (step is None and kernel.target_acceptance is not None) or mass in ("dense", "diagonal")
+        left = LeftOpen.of(kernel)
+        return left.step_size or left.mass in ("dense", "diagonal")
 
     def kernel(self, cloud: Cloud, target: Target, generator: Generator) -> Kernel:
         """The kernel for the cloud's present temperature."""
@@ -68,42 +69,45 @@ class Tuner:
                 changes["inverse_mass_matrix"] = matrix
         if self._lengths:
             changes["trajectory_length"] = TRAJECTORY
-            changes["max_steps"] = min(MOST_LEAPFROGS, self._given.max_steps)  # type: ignore[attr-defined]
-        if self._steps:
-            changes["step_size"] = math.exp(self.log_step)
-        kernel = replace(self._given, **changes)  # type: ignore[type-var]
-        if not self.tried:
-            self.tried = True
-            self._try(kernel, cloud, target, generator)
-            kernel = replace(kernel, step_size=math.exp(self.log_step))  # type: ignore[type-var]
-        return kernel
+            changes["max_steps"] = min(MOST_LEAPFROGS, self._given.max_steps)
+        if self.step is not None:
+            changes["step_size"] = self.step.value
+        kernel: Any = replace(self._given, **changes)
+        if self.step is None or self.tried:
+            return kernel
+        self.tried = True
+        self._try(kernel, cloud, target, generator)
+        return replace(kernel, step_size=self.step.value)
 
     def learn(self, acceptance: float) -> None:
         """Take in the mean acceptance of the moves at one temperature."""
-        if self._steps:
-            assert self._given.target_acceptance is not None
-            self.log_step += GAIN * (acceptance - self._given.target_acceptance)
+        if self.step is not None:
+            self.step.update(acceptance)
 
     def _try(self, kernel: Any, cloud: Cloud, target: Target, generator: Generator) -> None:
+        assert self.step is not None
         points = cloud.log_weights.numel()
         some = take(cloud.state, torch.arange(0, points, max(1, points // TRIAL_POINTS), device=cloud.eves.device))
         for _ in range(TRIALS):
             _, info = kernel.step(target, some, generator)
-            self.learn(float(info.acceptance_rate.mean()))
-            kernel = replace(kernel, step_size=math.exp(self.log_step))
+            self.step.update(float(info.acceptance_rate.mean()))
+            kernel = replace(kernel, step_size=self.step.value)
 
     def _covariance(self, cloud: Cloud) -> Tensor | None:
         x = cloud.state.x
         weights = cloud.log_weights.exp().reshape(-1) / len(cloud.log_weights)
-        dim, effective = x.shape[1], float(cloud.ess.sum())
-        dense = self._mass == "dense" or (
-            self._mass == "auto" and dim <= MOST_DENSE_DIM and effective >= POINTS_PER_DIM * dim
-        )
-        matrix = weighted_covariance(x, weights, dense).to(x.dtype)
-        if dense and int(torch.linalg.cholesky_ex(matrix)[1]) == 0:
-            return matrix
-        variance = matrix.diagonal() if dense else matrix
-        return variance if bool((variance > 0).all() & variance.isfinite().all()) else None
+        dense = is_dense(self._mass, x.shape[1], float(cloud.ess.sum()), POINTS_PER_DIM)
+        return usable(weighted_covariance(x, weights, dense).to(x.dtype))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All there is to continue."""
+        return {"log_step": None if self.step is None else self.step.log_value, "tried": self.tried}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self.tried = saved["tried"]
+        if self.step is not None:
+            self.step.log_value = saved["log_step"]
 
 
 def _by_region(kernel: HMC, regions: GaussianMixture, coordinates: NonCentring | None) -> HMC:
@@ -117,10 +121,3 @@ def _by_region(kernel: HMC, regions: GaussianMixture, coordinates: NonCentring |
         regions=regions,
         coordinates=coordinates,
     )
-
-
-def weighted_covariance(x: Tensor, weights: Tensor, dense: bool) -> Tensor:
-    """Covariance (dim, dim), or variances (dim,), of points (n, dim) under weights (n,) of sum one."""
-    points = x.double()
-    centred = points - weights @ points
-    return centred.mT @ (weights[:, None] * centred) if dense else weights @ centred.square()

@@ -74,7 +74,7 @@ class Walk(Job):
             "cloud": cloud.kept(),
             "worst_weights": run.worst_weights,
             "kernels": [{name: getattr(k, name) for name in TUNED if hasattr(k, name)} for k in run.kernels],
-            "tuner": [run.tuner.log_step, run.tuner.tried],
+            "tuner": run.tuner.state_dict(),
             "lists": {name: list(getattr(run, name)) for name in LISTS},
             "numbers": {name: getattr(run, name) for name in NUMBERS},
         }
@@ -87,10 +87,10 @@ class Walk(Job):
         run.worst_weights = saved["worst_weights"].to(device)
         given = run.sampler.kernel
         run.kernels = [
-            given[k].placed(run.target) if isinstance(given, tuple) else replace(run.given, **tuned).placed(run.target)  # type: ignore[type-var]
+            given[k].placed(run.target) if isinstance(given, tuple) else replace(run.given, **tuned).placed(run.target)
             for k, tuned in enumerate(saved["kernels"])
         ]
-        run.tuner.log_step, run.tuner.tried = saved["tuner"]
+        run.tuner.load_state_dict(saved["tuner"])
         for name, value in (saved["lists"] | saved["numbers"]).items():
             setattr(run, name, value)
 
@@ -98,7 +98,7 @@ class Walk(Job):
 def _parameters(kernel: Kernel) -> dict[str, Any]:
     """The name of a kernel and its fields, as far as they are numbers and words; of a matrix a digest."""
     found: dict[str, Any] = {"name": type(kernel).__name__}
-    for field in fields(kernel):  # type: ignore[arg-type]
+    for field in fields(kernel):
         value = getattr(kernel, field.name)
         if isinstance(value, torch.Tensor):
             found[field.name] = of_array(value)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
 from samplers.annealing.mixture_fit import Fit, expectation_maximisation
 from samplers.kernels import RegionalHMC
@@ -101,7 +102,7 @@ def _moved(x: Tensor, mixture: GaussianMixture, target: Target, generator: Gener
     for _ in range(MOVES):
         kernel = RegionalHMC(step_size=step, steps=LEAPFROGS, regions=mixture)
         state, info = kernel.step(target, state, generator)
-        step *= math.exp(float(info.acceptance_rate.mean()) - ACCEPTANCE)
+        step *= math.exp(robbins_monro(float(info.acceptance_rate.mean()), ACCEPTANCE))
     return state.x
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.step_size import robbins_monro
 from samplers.kernels import MALA
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.simulation import simulate_backward
@@ -86,7 +87,7 @@ class Buffer:
         state = kernel.init(target, self.draw(self.settings.search_points, generator), generator)
         for _ in range(self.settings.search_steps):
             state, info = kernel.step(target, state, generator)
-            self.step_size *= math.exp(GAIN * (float(info.acceptance_rate.mean()) - ACCEPTANCE))
+            self.step_size *= math.exp(robbins_monro(float(info.acceptance_rate.mean()), ACCEPTANCE, GAIN))
             kernel = MALA(step_size=self.step_size)
         self.add(state.x, simulate_backward(measure, target, state.x, generator).log_weights)
 

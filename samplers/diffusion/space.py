@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing import SMC
 from samplers.annealing.mixture_fit import fit_gaussian
 from samplers.annealing.pilot import find_base
@@ -185,7 +186,7 @@ def check_width(space: Space, target: Counted, generator: Generator) -> None:
     step = FIRST_STEP
     for _ in range(CHAIN_STEPS):
         state, info = HMC(step_size=step, steps=LEAPFROGS).step(seen, state, generator)
-        step *= math.exp(info.acceptance_rate.mean().item() - 0.8)
+        step *= math.exp(robbins_monro(info.acceptance_rate.mean().item(), 0.8))
     outside = float((state.x.abs() > NARROW * max(edge, 1.0) / 4).any(-1).double().mean())
     if outside > MOST_OUTSIDE:
         warn(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
 from samplers.diffusion import distributed
 from samplers.diffusion.objectives import ForwardKL, Objective
@@ -240,7 +241,7 @@ class Run:
             keep=True,
         )
         for j, rate in enumerate(ensemble.acceptance):
-            self.move_steps[j] *= math.exp(MOVE_GAIN * (rate - MOVE_ACCEPTANCE))
+            self.move_steps[j] *= math.exp(robbins_monro(rate, MOVE_ACCEPTANCE, MOVE_GAIN))
         losses = [self.objective.gradient(self.measure, paths, self.log_z, scale)[0] for paths in ensemble.paths]
         return math.fsum(losses), ensemble.log_w
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation.step_size import robbins_monro
 from samplers.kernels import HMC
 from targets import Target
 
@@ -31,7 +32,7 @@ class Witnesses:
         kernel = HMC(step_size=self.step_size, steps=LEAPFROGS)
         with torch.no_grad():
             state, info = kernel.step(target, kernel.init(target, self.u[index], generator), generator)
-        self.step_size *= math.exp(GAIN * (float(info.acceptance_rate.mean()) - ACCEPTANCE))
+        self.step_size *= math.exp(robbins_monro(float(info.acceptance_rate.mean()), ACCEPTANCE, GAIN))
         self.u[index] = state.x
         return state.x
 

@@ -1,5 +1,6 @@
 """Markov kernels, one a file."""
 
+from samplers.kernels.barker import Barker
 from samplers.kernels.base import Kernel
 from samplers.kernels.discrete_langevin import DiscreteLangevin
 from samplers.kernels.gibbs import Gibbs
@@ -20,6 +21,7 @@ __all__ = [
     "HMC",
     "MALA",
     "ULA",
+    "Barker",
     "DiscreteLangevin",
     "Gibbs",
     "GibbsWithGradients",

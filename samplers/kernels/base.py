@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -19,19 +20,36 @@ from samplers.runs.transition import Adaptation, Transition
 from targets import Target
 
 
+@dataclass(frozen=True, eq=False)
 class Kernel(Transition):
     """A Markov kernel on (chains, dim): a frozen dataclass of hyper-parameters and two pure functions.
 
-    `exact`: the target is the invariant law. `order`: where it is not, the power of the step size in the bias.
-    `reversible`: detailed balance holds with respect to that law. The tests read these declarations.
+    `exact`, `reversible`, `order` and `target_acceptance` are declared by every kernel, as class variables or, where
+    they follow from its hyper-parameters, as properties. The tests and warmup read them.
     `discrete`: it moves among the configurations of a DiscreteTarget, others move in R^dim.
     """
 
-    reversible: ClassVar[bool]
-    exact: ClassVar[bool]
-    order: ClassVar[int | None] = None
     discrete: ClassVar[bool] = False
-    target_acceptance: ClassVar[float | None] = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the target is the invariant law."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare `exact`")
+
+    @property
+    def reversible(self) -> bool:
+        """Whether detailed balance holds with respect to the invariant law."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare `reversible`")
+
+    @property
+    def order(self) -> int | None:
+        """The power of the step size in the bias, where the target is not the invariant law."""
+        return None
+
+    @property
+    def target_acceptance(self) -> float | None:
+        """The acceptance that warmup tunes the step size to; None leaves it alone."""
+        return None
 
     def frozen(self, generator: Generator) -> Kernel:
         """This kernel with the randomness that all chains of a batch share in a step drawn once and fixed.

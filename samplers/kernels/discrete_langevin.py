@@ -54,12 +54,12 @@ class DiscreteLangevin(Kernel):
             object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
 
     @property
-    def reversible(self) -> bool:  # type: ignore[override]
+    def reversible(self) -> bool:
         """Detailed balance with respect to the target holds with the Metropolis test only."""
         return self.adjusted
 
     @property
-    def exact(self) -> bool:  # type: ignore[override]
+    def exact(self) -> bool:
         """The target is invariant with the Metropolis test only."""
         return self.adjusted
 
@@ -106,7 +106,7 @@ class Tuning(DiscreteLangevin):
     acceptance: float = 0.574
 
     @property
-    def target_acceptance(self) -> float:  # type: ignore[override]
+    def target_acceptance(self) -> float:
         """The acceptance that the step size is tuned to."""
         return self.acceptance
 

@@ -47,7 +47,7 @@ class Gibbs(Kernel):
             raise ValueError(f"scan: got {self.scan!r}, expected one of {SCANS}")
 
     @property
-    def reversible(self) -> bool:  # type: ignore[override]
+    def reversible(self) -> bool:
         """Detailed balance holds for whole steps of the random scan only."""
         return self.scan == "random"
 

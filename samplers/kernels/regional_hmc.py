@@ -86,7 +86,7 @@ class RegionalHMC(HMC):
     goes by one (the neck of a funnel) no mixture of a few components follows it, and non-centred coordinates do.
     """
 
-    regions: GaussianMixture = field(default=None)  # type: ignore[assignment]
+    regions: GaussianMixture = field(kw_only=True)
     coordinates: NonCentring | None = None
 
     reversible: ClassVar[bool] = True

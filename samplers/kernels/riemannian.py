@@ -62,17 +62,17 @@ class RiemannianLangevin(Kernel):
             object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
 
     @property
-    def reversible(self) -> bool:  # type: ignore[override]
+    def reversible(self) -> bool:
         """Detailed balance holds with the Metropolis test only."""
         return self.adjusted
 
     @property
-    def exact(self) -> bool:  # type: ignore[override]
+    def exact(self) -> bool:
         """The target is invariant with the Metropolis test only."""
         return self.adjusted
 
     @property
-    def order(self) -> int | None:  # type: ignore[override]
+    def order(self) -> int | None:
         """Order of the bias in the step size without the test."""
         return None if self.adjusted else 1
 

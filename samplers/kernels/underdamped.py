@@ -26,6 +26,8 @@ from targets.arguments import positive
 class UnderdampedState(State):
     """Position x and velocity (chains, dim); log_prob and score are those at the middle of the step that led to x."""
 
+    at_x: ClassVar[bool] = False
+
     velocity: Tensor
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -17,8 +17,11 @@ from targets.counting import charge
 class State:
     """A batch of chains: x (chains, dim), with log_prob (chains,) and score (chains, dim) cached at x.
 
-    score is None for kernels that use none. Fields are replaced with `dataclasses.replace`.
+    score is None for kernels that use none. Fields are replaced with `dataclasses.replace`. A state whose log_prob and
+    score belong to another point, such as the middle of the step that led to x, says so by `at_x = False`.
     """
+
+    at_x: ClassVar[bool] = True
 
     x: Tensor
     log_prob: Tensor

@@ -42,12 +42,15 @@ class Adaptation(Protocol):
 class Transition(ABC):
     """A Markov transition of (chains, dim): two pure functions, and how a run begins and ends with it.
 
-    needs_score: whether it moves by the score. usual_divergences: share of steps that may diverge without a warning,
-    where other moves reach what these do not.
+    usual_divergences: share of steps that may diverge without a warning, where other moves reach what these do not.
     """
 
-    needs_score: ClassVar[bool] = True
     usual_divergences: ClassVar[float] = 0.0
+
+    @property
+    def needs_score(self) -> bool:
+        """Whether it moves by the score."""
+        return True
 
     @abstractmethod
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:

@@ -77,7 +77,7 @@ class DiffusiveGibbs(Kernel):
             object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
 
     @property
-    def reversible(self) -> bool:  # type: ignore[override]
+    def reversible(self) -> bool:
         """Whether it satisfies detailed balance."""
         return self.shaped or self.candidates == 0 or self.steps == 0
 

@@ -73,13 +73,13 @@ class MeasurementWalk(Kernel):
     # Declarations
 
     @property
-    def exact(self) -> bool:  # type: ignore[override]
+    def exact(self) -> bool:
         """Whether the target is the invariant law."""
         walker = self.kernel is None or self.kernel.exact
         return isinstance(self.denoiser, Denoiser) and self.denoiser.exact and walker and self.jump == "posterior"
 
     @property
-    def reversible(self) -> bool:  # type: ignore[override]
+    def reversible(self) -> bool:
         """Whether x now and x a step before are exchangeable."""
         return self.exact and (self.kernel is None or self.kernel.reversible)
 

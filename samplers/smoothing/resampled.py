@@ -48,22 +48,22 @@ class ResampledProposals(Kernel):
             raise TypeError(f"local: got {type(self.local).__name__}, expected a kernel such as samplers.MALA()")
 
     @property
-    def reversible(self) -> bool:  # type: ignore[override]
+    def reversible(self) -> bool:
         """A choice followed by local steps, run backwards, is local steps followed by a choice."""
         return self.local is None
 
     @property
-    def exact(self) -> bool:  # type: ignore[override]
+    def exact(self) -> bool:
         """Whether the local steps are."""
         return self.local is None or self.local.exact
 
     @property
-    def order(self) -> int | None:  # type: ignore[override]
+    def order(self) -> int | None:
         """That of the local steps."""
         return None if self.local is None else self.local.order
 
     @property
-    def needs_score(self) -> bool:  # type: ignore[override]
+    def needs_score(self) -> bool:
         """Whether the local steps do."""
         return self.local is not None and self.local.needs_score
 

@@ -78,16 +78,25 @@ def features(target: Target, generator: Generator) -> dict[str, Callable[[Tensor
     """Functions of x whose laws are compared."""
     named: dict[str, Callable[[Tensor], Tensor]] = {"log_prob": target.log_prob}
     if target.dim <= MOST_COORDINATES:
-        for i in range(target.dim):
-            named[f"x[{i}]"] = lambda x, i=i: x[:, i]  # type: ignore[misc]
-        for i in range(target.dim - 1):
-            named[f"x[{i}] x[{i + 1}]"] = lambda x, i=i: x[:, i] * x[:, i + 1]  # type: ignore[misc]
+        named |= {f"x[{i}]": _coordinate(i) for i in range(target.dim)}
+        named |= {f"x[{i}] x[{i + 1}]": _neighbours(i) for i in range(target.dim - 1)}
         return named
-    named |= {"x[0]": lambda x: x[:, 0], "x[-1]": lambda x: x[:, -1], "|x|": lambda x: x.norm(dim=-1)}
+    named |= {"x[0]": _coordinate(0), "x[-1]": _coordinate(-1), "|x|": lambda x: x.norm(dim=-1)}
     directions = torch.randn(3, target.dim, generator=generator, dtype=target.dtype, device=target.device)
-    for k, direction in enumerate(directions):
-        named[f"random direction {k}"] = lambda x, direction=direction: x @ direction  # type: ignore[misc]
+    named |= {f"random direction {k}": _along(direction) for k, direction in enumerate(directions)}
     return named
+
+
+def _coordinate(i: int) -> Callable[[Tensor], Tensor]:
+    return lambda x: x[:, i]
+
+
+def _neighbours(i: int) -> Callable[[Tensor], Tensor]:
+    return lambda x: x[:, i] * x[:, i + 1]
+
+
+def _along(direction: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda x: x @ direction
 
 
 @torch.no_grad()

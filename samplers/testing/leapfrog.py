@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -70,10 +71,12 @@ def check_leapfrog(kernel: HMC, target: Target, *, seed: int = 0, points: int = 
     return LeapfrogReport(return_error, log_volume, order)
 
 
-def _log_volume(flow: object, x: Tensor, p: Tensor, width: float = 1e-5) -> float:
+def _log_volume(
+    flow: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, p: Tensor, width: float = 1e-5
+) -> float:
     both = torch.cat([x, p])
     shifts = width * torch.eye(len(both), dtype=both.dtype, device=both.device)
     ahead, behind = both + shifts, both - shifts
     dim = len(x)
-    ends = [torch.cat(flow(z[:, :dim], z[:, dim:]), -1) for z in (ahead, behind)]  # type: ignore[operator]
+    ends = [torch.cat(flow(z[:, :dim], z[:, dim:]), -1) for z in (ahead, behind)]
     return float(torch.linalg.slogdet((ends[0] - ends[1]) / (2 * width))[1])

@@ -10,9 +10,7 @@ from samplers.annealing import GeometricPath
 from samplers.annealing.mixture_fit import fit_gaussian, fit_mixture, halves
 from samplers.annealing.noncentred import NonCentredDensity
 from samplers.annealing.paths import PriorPath
-from samplers.annealing.pilot import base, find_base
-from samplers.annealing.pilot import found as particles
-from samplers.annealing.pilot import rounds as pilot
+from samplers.annealing.pilot import base, find_base, found as particles, rounds as pilot
 from samplers.kernels import RegionalHMC
 from samplers.kernels.noncentring import NonCentring
 from samplers.scouts.reach import reach

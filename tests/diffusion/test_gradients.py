@@ -28,10 +28,10 @@ from samplers.diffusion import (
     Training,
     TrajectoryBalance,
     VarGrad,
+    adjoint as adjoint_module,
     gradient,
     reference,
 )
-from samplers.diffusion import adjoint as adjoint_module
 from samplers.diffusion.adjoint import adjoint
 from samplers.diffusion.controlled_langevin import LangevinMeasure
 from samplers.diffusion.gradient import accumulate

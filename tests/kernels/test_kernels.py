@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from kernel_cases import ALL, BIASED, EXACT, skewed
+from kernel_cases import ALL, BIASED, EXACT, ROBUST, skewed
 
 import targets
 from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
@@ -28,6 +28,22 @@ def test_reversible_kernels_are_reversible(name):
 def test_kernels_move_and_come_in_from_afar(name):
     correlated = targets.Gaussian(torch.zeros(2).double(), covariance=torch.tensor([[1.0, 0.6], [0.6, 1.0]]).double())
     check_moves(ALL[name], correlated, seed=3, steps=300)
+
+
+HARD = {
+    "a tail as light as exp(-exp(x))": (targets.LogExponential(1, dtype=torch.float64), 6.0),
+    "a scale of a fiftieth": (targets.Gaussian(torch.zeros(2).double(), torch.tensor([1.0, 0.02]).double()), 2.0),
+}
+
+
+@pytest.mark.parametrize("where", HARD)
+def test_robust_kernels_move_where_mala_does_not(where):
+    """MALA overshoots: what it proposes there cannot be the start of a way back, so that it stays for ever."""
+    target, distance = HARD[where]
+    for kernel in ROBUST.values():
+        check_moves(kernel, target, seed=11, chains=300, steps=2_000, distance=distance)
+    with pytest.raises(AssertionError, match="have not moved in 2000 steps"):
+        check_moves(MALA(0.5), target, seed=11, chains=300, steps=2_000, distance=distance)
 
 
 @pytest.mark.parametrize("name", BIASED)

@@ -138,35 +138,6 @@ def test_cost_counts_points():
     assert RandomWalkMetropolis(0.3).sample(skewed(), chains=4, draws=10, warmup=0).cost.score == 0
 
 
-# What warmup finds
-
-
-def test_warmup_leaves_alone_what_is_given():
-    mass = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    kernel = HMC(0.37, mass, trajectory_length=1.7).sample(skewed(), **SMALL).kernel
-    assert (kernel.step_size, kernel.trajectory_length) == (0.37, 1.7)
-    assert torch.equal(kernel.inverse_mass_matrix, mass)
-    fixed = ULA(0.05).sample(skewed(), **SMALL).kernel
-    assert (fixed.step_size, fixed.factor) == (0.05, None)  # a step size that is given is in the units of x
-
-
-@pytest.mark.parametrize(("word", "ndim"), [("diagonal", 1), ("dense", 2), ("auto", 2)])
-def test_warmup_finds_the_mass_matrix_of_a_gaussian(word, ndim):
-    covariance = torch.tensor([[4.0, 1.0], [1.0, 0.5]], dtype=torch.float64)
-    target = targets.Gaussian(torch.zeros(2).double(), covariance=covariance)
-    found = HMC(inverse_mass_matrix=word).sample(target, chains=64, draws=2, warmup=300).kernel.inverse_mass_matrix
-    assert found.ndim == ndim
-    expected = covariance if ndim == 2 else covariance.diagonal()
-    # the last window pools 64 chains over more than 50 steps; ten per cent is ten standard errors at least
-    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
-
-
-@pytest.mark.parametrize(("kind", "rate"), [(RandomWalkMetropolis, 0.234), (MALA, 0.574), (HMC, 0.9)])
-def test_warmup_reaches_the_target_acceptance(kind, rate):
-    draws = kind().sample(targets.Gaussian(torch.zeros(10).double()), chains=64, draws=200, warmup=400)
-    assert abs(float(draws.stats["acceptance_rate"].mean()) - rate) < 0.08
-
-
 @pytest.mark.parametrize("keep", ["draws", "moments"])
 def test_kernels_are_frozen_after_warmup(keep):
     """Draws after warmup are those of the tuned kernel run by hand."""

@@ -5,8 +5,7 @@ import math
 import pytest
 import seeded_bugs
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from kernel_cases import EXACT, diagonal_metric, skewed
 
 import targets

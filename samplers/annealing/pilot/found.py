@@ -63,6 +63,6 @@ def _settled(run: Run, generator: Generator) -> tuple[Tensor, Tensor]:
         if run.tuner.regions is None:
             shrink = SHRINK[k % len(SHRINK)]
             lengths = {name: getattr(kernel, name, None) for name in ("step_size", "trajectory_length")}
-            kernel = replace(kernel, **{name: shrink * v for name, v in lengths.items() if v is not None})  # type: ignore[type-var]
+            kernel = replace(kernel, **{name: shrink * v for name, v in lengths.items() if v is not None})
         cloud.state, _ = kernel.step(density, cloud.state, generator)
     return cloud.state.x, cloud.state.log_prob.double()
