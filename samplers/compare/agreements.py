@@ -16,7 +16,7 @@ import torch
 
 from samplers.compare.limits import limit
 from samplers.compare.names import label
-from samplers.compare.shape import EVENTS, Shares, furthest, shares, thresholds
+from samplers.compare.shape import EVENTS, Shares, largest_discrepancy, shares, thresholds
 from samplers.diagnostics import Agreement, agreement
 from samplers.diagnostics.agreement import HIGHEST_R_HAT, PARTS
 from samplers.draws import Draws
@@ -163,7 +163,7 @@ def differences(found: Mapping[str, Mapping[str, Shares]]) -> list[Difference]:
     worst = []
     for pair in itertools.combinations(found, 2):
         a, b = found[pair[0]], found[pair[1]]
-        one = furthest(a, b, lambda x, y: torch.hypot(x.error, y.error))
+        one = largest_discrepancy(a, b, lambda x, y: torch.hypot(x.error, y.error))
         if one.variable:
             values = float(a[one.variable].share[one.index]), float(b[one.variable].share[one.index])
             where, scalar = EVENTS[one.index[0]].where, label(one.variable, one.index[1:])

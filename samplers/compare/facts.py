@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator
 
-from samplers.compare.names import as_file, label
+from samplers.compare.names import as_file, scalars
 from samplers.compare.truth import Truth
 from samplers.draws import Draws
 from targets import Target
@@ -49,19 +50,19 @@ class Facts:
         lp = None
         if "sample" in target.known:
             x = target.sample(EXACT, generator=Generator(target.device).manual_seed(SEED))
-            exact = scalars(Draws(x[None], target=target))
+            drawn = Draws(x[None], target=target)
+            exact = {name: value[0] for name, value in islice(scalars(drawn.constrained), SCALARS)}
             lp = target.log_prob(x).double().cpu().numpy()
         weights = target.mode_weights.tolist() if "mode_weights" in target.known else []
-        moments: dict[str, tuple[float, float]] = {}
+        known = {} if truth is None else truth.moments
+        means, sds = (scalars({name: getattr(one, of) for name, one in known.items()}, 0) for of in ("mean", "sd"))
+        moments = {name: (float(mean), float(sd)) for (name, mean), (_, sd) in zip(means, sds, strict=True)}
         plane, remarks = None, list(notes)
         if target.dim == 2 and not target.discrete:
             try:
                 plane = _plane(target, draws)
             except Exception as error:  # it refuses points outside its support, say
                 remarks.append(f"there is no picture of the density: {type(error).__name__}: {error}")
-        for variable, one in ({} if truth is None else truth.moments).items():
-            for index in np.ndindex(*one.mean.shape):
-                moments[label(variable, index)] = float(one.mean[index]), float(one.sd[index])
         return cls(
             name,
             target.dim,
@@ -100,18 +101,6 @@ class Facts:
             lp = arrays.get("lp")
             plane = (arrays["plane_x"], arrays["plane_y"], arrays["plane"]) if "plane" in arrays else None
         return cls(**plain, exact=exact, exact_lp=lp, plane=plane)
-
-
-def scalars(draws: Draws) -> dict[str, np.ndarray]:
-    """The first SCALARS scalar variables, {name: (chains * draws,)}, chain after chain."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in draws.constrained.items():
-        array = value.detach().cpu().double().numpy()
-        for index in np.ndindex(*array.shape[2:]):
-            if len(found) == SCALARS:
-                return found
-            found[label(name, index)] = array[(..., *index)].reshape(-1)
-    return found
 
 
 def _plane(target: Target, draws: Iterable[Draws]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from samplers.compare.limits import Row, number
+from samplers.compare.rows import Row, answers, by, counted, has, number
 
 MEAN_SIZE = math.sqrt(2 / math.pi)  # of a standard normal number, and the deviation of its size
 SPREAD_OF_SIZE = math.sqrt(1 - MEAN_SIZE**2)
@@ -81,7 +81,7 @@ QUANTITIES = {
 
 
 @dataclass(frozen=True)
-class Beside:
+class AgainstPublished:
     """A published figure and our best: of which sampler, over how many runs, with the standard error of it.
 
     The best of several samplers is a lucky one: where ours is not ahead by two of its standard errors, it is level.
@@ -108,25 +108,24 @@ class Beside:
 
     def __str__(self) -> str:
         one = self.published
-        title, runs = QUANTITIES[one.quantity].title, f"{self.runs} run{'s' if self.runs > 1 else ''}"
-        ours, theirs = f"{self.sampler} {self.here}, {runs}", f"{one.method} {one.value:g}"
+        ours, theirs = f"{self.sampler} {self.here}, {counted(self.runs, 'run')}", f"{one.method} {one.value:g}"
+        title = QUANTITIES[one.quantity].title
         return f"{one.target}, {title}: {ours}; {theirs} ({one.variant}; {one.source}): {self.place.upper()}"
 
 
-def beside(rows: Sequence[Row], published: Iterable[Published], *, peers: Collection[str] = ()) -> list[Beside]:
+def against_published(
+    rows: Sequence[Row], published: Iterable[Published], *, peers: Collection[str] = ()
+) -> list[AgainstPublished]:
     """Each published figure beside the best of our samplers; figures that no row has an answer to are left out, and
     rows of peers, which are not ours. The standard error is that between seeds, of one run what it states itself; with
     that of the truth, where a long run has found it. Answers without one are left out too. Best is what is so with its
     standard error against it: of two that seem right the surer one.
     """
-    rows = [row for row in rows if row["sampler"] not in peers]
+    able = [row for row in answers(rows) if row["sampler"] not in peers and not row.get("not_finite")]
     found = []
     for one in published:
         quantity = QUANTITIES[one.quantity]
-        own: dict[str, list[Row]] = {}
-        for row in rows:
-            if row["target"] == one.target and not row["error"] and not row.get("not_finite"):
-                own.setdefault(row["sampler"], []).append(row)
+        own = by("sampler", (row for row in able if row["target"] == one.target))
         ours = [_ours(one, quantity, sampler, runs) for sampler, runs in own.items()]
         known = [candidate for candidate in ours if not math.isnan(candidate.value + candidate.error)]
         if known:
@@ -135,13 +134,13 @@ def beside(rows: Sequence[Row], published: Iterable[Published], *, peers: Collec
     return found
 
 
-def _ours(one: Published, quantity: Quantity, sampler: str, runs: Sequence[Row]) -> Beside:
+def _ours(one: Published, quantity: Quantity, sampler: str, runs: Sequence[Row]) -> AgainstPublished:
     values = [quantity.of(row, one.truth) for row in runs]
     if not all(map(math.isfinite, values)):
-        return Beside(one, sampler, math.nan, math.nan, len(values))
+        return AgainstPublished(one, sampler, math.nan, math.nan, len(values))
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else quantity.error(runs[0])
-    truth_error = one.truth_error if math.isnan(number(runs[0], "log_z_true")) else 0.0
-    return Beside(one, sampler, quantity.over(values), math.hypot(error, truth_error), len(values))
+    truth_error = 0.0 if has(runs[0], "log_z_true") else one.truth_error
+    return AgainstPublished(one, sampler, quantity.over(values), math.hypot(error, truth_error), len(values))
 
 
 def to_records(published: Iterable[Published]) -> list[dict[str, Any]]:

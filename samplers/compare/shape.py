@@ -141,7 +141,7 @@ def in_standard_errors(a: Tensor, b: Tensor, error: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Furthest:
+class Discrepancy:
     """Where two sets of shares differ by the most standard errors, NaN where none is known, and among how many tests.
 
     index: the event, then that of the scalar.
@@ -153,22 +153,22 @@ class Furthest:
     tests: int
 
 
-def furthest(
+def largest_discrepancy(
     here: Mapping[str, Shares], there: Mapping[str, Shares], error: Callable[[Shares, Shares], Tensor]
-) -> Furthest:
+) -> Discrepancy:
     """Over the variables that both have; error: the standard error of the difference of two shares."""
-    worst, tests = Furthest(math.nan, "", (), 0), 0
+    worst, tests = Discrepancy(math.nan, "", (), 0), 0
     for name in (name for name in here if name in there):
         z = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
         for index in np.ndindex(*z.shape):
             value = float(z[index])
             tests += not math.isnan(value)
             if value > worst.standard_errors or (math.isnan(worst.standard_errors) and not math.isnan(value)):
-                worst = Furthest(value, name, index, 0)
+                worst = Discrepancy(value, name, index, 0)
     return replace(worst, tests=tests)
 
 
-def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> tuple[Furthest, str]:
+def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> tuple[Discrepancy, str]:
     """Own shares beside the true ones: where they are furthest apart, and in words.
 
     effective: the ESS of the draws. Where it gives the true share a larger error than the draws give theirs, that one
@@ -179,7 +179,7 @@ def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: fl
         at_truth = (there.share * (1 - there.share) / max(effective, 1.0)).sqrt()
         return torch.hypot(torch.maximum(here.error, at_truth), there.error)
 
-    found = furthest(own, truth, error)
+    found = largest_discrepancy(own, truth, error)
     if not found.variable:
         return found, ""
     here, there = (float(shares[found.variable].share[found.index]) for shares in (own, truth))

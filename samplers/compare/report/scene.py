@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from samplers.compare.budget import evaluations
 from samplers.compare.facts import SCALARS, Facts
-from samplers.compare.names import label
+from samplers.compare.names import scalars
 from samplers.compare.report.convergence import Curve, curve
 from samplers.compare.report.style import Look
+from samplers.compare.results import Results
+from samplers.compare.rows import Row, answers, by
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
-
-if TYPE_CHECKING:
-    from samplers.compare.comparison import Comparison
 
 Values = Mapping[str, np.ndarray]
 MOST_CHAINS, LONGEST, PICKED, A_BIT = 16, 500, 1000, 0.03
@@ -36,7 +34,7 @@ class Run:
 
     sampler: str
     look: Look
-    row: Mapping[str, Any]
+    row: Row
     values: Values
     weights: np.ndarray | None
     log_density: np.ndarray | None
@@ -112,17 +110,15 @@ def _middle(exact: np.ndarray) -> tuple[float, float]:
     return (low, high) if high - low < HEAVY * (most - least) else tuple(np.quantile(exact, (0.02, 0.98)))
 
 
-def scene_of(comparison: Comparison, target: str, looks: Mapping[str, Look]) -> Scene:
+def scene_of(results: Results, target: str, looks: Mapping[str, Look]) -> Scene:
     """Read the draws of a target, one sampler after another; what is drawn of them is at most SCALARS scalars."""
-    rows = [row for row in comparison.rows if row["target"] == target and not row["error"]]
-    facts = comparison.facts[target]
-    runs, kept = [], set(comparison.draws)
-    for sampler in dict.fromkeys(row["sampler"] for row in rows):
-        own = [row for row in rows if row["sampler"] == sampler and (target, sampler, row["seed"]) in kept]
+    rows = [row for row in answers(results.rows) if (target, row["sampler"], row["seed"]) in results.draws]
+    facts, runs = results.facts[target], []
+    for sampler, own in by("sampler", (row for row in rows if row["target"] == target)).items():
         made = None
         curves = []
         for row in own:
-            draws = comparison.draws[target, sampler, row["seed"]]
+            draws = results.draws[target, sampler, row["seed"]]
             if draws.x.shape[1] == 0:
                 continue
             values = _values(draws, {row["mean_error_at"], row["sd_error_at"]})
@@ -141,14 +137,8 @@ def scene_of(comparison: Comparison, target: str, looks: Mapping[str, Look]) -> 
 
 def _values(draws: Draws, wanted: set[str]) -> Values:
     """The first SCALARS scalars, and those wanted."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in draws.constrained_points.items():
-        array = value.detach().cpu().numpy()
-        for index in np.ndindex(*array.shape[2:]):
-            scalar = label(name, index)
-            if len(found) < SCALARS or scalar in wanted:
-                found[scalar] = array[(..., *index)].astype(np.float64)
-    return found
+    every = enumerate(scalars(draws.constrained_points))
+    return {name: value for place, (name, value) in every if place < SCALARS or name in wanted}
 
 
 def _weights(draws: Draws) -> np.ndarray | None:
