@@ -28,11 +28,6 @@ LAST = 99
 WAYS = {"high": "more is better", "low": "less is better", "zero": "best near zero", "truth": "best near its truth"}
 
 
-def _tells_none(row: Row) -> float:
-    del row
-    return 0.0
-
-
 @dataclass(frozen=True)
 class Column:
     """What is known of a column.
@@ -59,7 +54,7 @@ class Column:
     truth: str = ""
     floor: str = ""
     enough: float = -math.inf
-    error: Callable[[Row], float] = _tells_none
+    error: Callable[[Row], float] = lambda _: 0.0
     proportional: bool = False
     of_answer: bool = False
     of_worst: str = ""
@@ -97,9 +92,8 @@ class Column:
         return found if math.isfinite(found) else 0.0
 
 
-def _one(row: Row) -> float:
+def _one(_: Row) -> float:
     """Of what is in standard errors."""
-    del row
     return 1.0
 
 
@@ -115,130 +109,81 @@ def _distance(name: str, title: str, help: str, beside: str = "floor") -> Iterat
     def error(row: Row) -> float:  # the largest of four is about one deviation above the mean
         return number(row, highest) - number(row, floor)
 
-    form = "{:.3g}"
+    form, exact = "{:.3g}", {"floor": (floor, "floor", "mean of exact draws")}
+    exact["highest"] = highest, "exact at most", "largest of four sets of exact draws"
     yield Column(name, title, DISTANCES, form, help, "low", floor=floor, error=error, of_answer=True, brief=False)
-    if beside == "floor":
-        yield Column(floor, "floor", DISTANCES, form, "mean of exact draws", brief=False)
-    else:
-        yield Column(highest, "exact at most", DISTANCES, form, "largest of four sets of exact draws", brief=False)
+    own, its_title, its_help = exact[beside]
+    yield Column(own, its_title, DISTANCES, form, its_help, brief=False)
 
 
 _COLUMNS = (
     Column("target", "target", "", "{}", room=0),
     Column("sampler", "sampler", "", "{}", room=0),
     Column("seed", "seed", "", "{:d}", room=0),
-    Column(
-        "r_hat", "R-hat", MIXING, "{:.3f}",
-        f"largest over variables; above {HIGHEST_R_HAT} the chains do not agree",
-        "low", enough=HIGHEST_R_HAT, limits=(limits.R_HAT,), room=2,
-    ),
-    Column(
-        "ess_bulk", "ESS", MIXING, "{:.0f}", "least bulk ESS over variables; of weights where there are some",
-        "high", proportional=True, limits=(limits.ESS,), room=3,
-    ),
-    Column(
-        "ess_tail", "tail ESS", MIXING, "{:.0f}", "least tail ESS over variables",
-        "high", proportional=True, brief=False,
-    ),
-    Column(
-        "autocorrelation", "draws / ESS", MIXING, "{:.1f}", "draws that an effective one takes",
-        "low", proportional=True, brief=False,
-    ),
+    Column("r_hat", "R-hat", MIXING, "{:.3f}", f"largest over variables; above {HIGHEST_R_HAT} the chains do not agree",
+           "low", enough=HIGHEST_R_HAT, limits=(limits.R_HAT,), room=2),
+    Column("ess_bulk", "ESS", MIXING, "{:.0f}", "least bulk ESS over variables; of weights where there are some",
+           "high", proportional=True, limits=(limits.ESS,), room=3),
+    Column("ess_bulk_at", "slowest", MIXING, "{}", "variable with the least bulk ESS", brief=False),
+    Column("ess_tail", "tail ESS", MIXING, "{:.0f}", "least tail ESS over variables",
+           "high", proportional=True, brief=False),
+    Column("autocorrelation", "draws / ESS", MIXING, "{:.1f}", "draws that an effective one takes",
+           "low", proportional=True, brief=False),
     Column("acceptance", "acceptance", MIXING, "{:.2f}", "mean acceptance probability", brief=False),
-    Column(
-        "mode_r_hat", "R-hat of modes", MIXING, "{:.3f}", "largest R-hat of being in a mode",
-        "low", enough=HIGHEST_R_HAT, limits=(limits.MODE_R_HAT,), room=8,
-    ),
+    Column("mode_r_hat", "R-hat of modes", MIXING, "{:.3f}", "largest R-hat of being in a mode",
+           "low", enough=HIGHEST_R_HAT, limits=(limits.MODE_R_HAT,), room=8),
     Column("mode_ess", "ESS of modes", MIXING, "{:.0f}", "least ESS of being in a mode", "high", proportional=True),
-    Column(
-        "ess_per_1000_evaluations", "ESS / 1000 ev.", COST, "{:.2f}", "ESS per 1000 evaluations of the target",
-        "high", proportional=True, room=13,
-    ),
-    Column(
-        "ess_per_second", "ESS / s", COST, "{:.0f}", "ESS per second, warmup and training included",
-        "high", proportional=True,
-    ),
-    Column(
-        "mean_error_se", "mean off by (s.e.)", ERRORS, "{:.1f}", "largest error of a mean in standard errors",
-        "low", error=_one, of_answer=True, limits=(limits.MEAN,), room=12,
-    ),
-    Column(
-        "mean_error_sd", "mean off by (sd)", ERRORS, "{:.3f}", "the same in standard deviations",
-        "zero", error=_as_in("mean_error_sd", "mean_error_se"), of_answer=True, brief=False,
-    ),
-    Column(
-        "sd_error_se", "sd off by (s.e.)", ERRORS, "{:.1f}",
-        "largest error of a deviation in standard errors; without variables whose tails are so heavy that exact draws "
-        "do not tell it",
-        "low", error=_one, of_answer=True,
-    ),
-    Column(
-        "sd_error", "sd off by", ERRORS, "{:+.1%}", "the same, relative",
-        "zero", error=_as_in("sd_error", "sd_error_se"), of_answer=True,
-    ),
-    Column(
-        "shape_error_se", "shape off by (s.e.)", ERRORS, "{:.1f}",
-        "largest error, in standard errors, of the share of draws below, between and above quantiles; no heavy tail "
-        "spoils it",
-        "low", error=_one, of_answer=True, limits=(limits.SHAPE,), room=4,
-    ),
+    Column("ess_per_1000_evaluations", "ESS / 1000 ev.", COST, "{:.2f}", "ESS per 1000 evaluations of the target",
+           "high", proportional=True, room=13),
+    Column("ess_per_second", "ESS / s", COST, "{:.0f}", "ESS per second, warmup and training included",
+           "high", proportional=True),
+    Column("mean_error_se", "mean off by (s.e.)", ERRORS, "{:.1f}", "largest error of a mean in standard errors",
+           "low", error=_one, of_answer=True, limits=(limits.MEAN,), room=12),
+    Column("mean_error_sd", "mean off by (sd)", ERRORS, "{:.3f}", "the same in standard deviations",
+           "zero", error=_as_in("mean_error_sd", "mean_error_se"), of_answer=True, brief=False),
+    Column("sd_error_se", "sd off by (s.e.)", ERRORS, "{:.1f}",
+           "largest error of a deviation in standard errors; without variables whose tails are so heavy that exact "
+           "draws do not tell it", "low", error=_one, of_answer=True),
+    Column("sd_error", "sd off by", ERRORS, "{:+.1%}", "the same, relative",
+           "zero", error=_as_in("sd_error", "sd_error_se"), of_answer=True),
+    Column("shape_error_se", "shape off by (s.e.)", ERRORS, "{:.1f}",
+           "largest error, in standard errors, of the share of draws below, between and above quantiles; no heavy tail "
+           "spoils it", "low", error=_one, of_answer=True, limits=(limits.SHAPE,), room=4),
     Column("truth", "against", ERRORS, "{}", "where the truth comes from"),
-    Column(
-        "worst_mode", "worst mode", ERRORS, "{:.3f}", "weight of the mode that is most wrong",
-        of_worst="mode_error_se", limits=(limits.MODE,), room=6,
-    ),
-    Column(
-        "worst_mode_true", "its truth", ERRORS, "{:.3f}", "the true weight of that mode",
-        of_worst="mode_error_se", room=6,
-    ),
-    Column(
-        "weight_ess", "ESS of weights", EVIDENCE, "{:.1%}", "effective share of weighted draws",
-        "high", proportional=True, limits=(limits.WEIGHT_ESS,), brief=False,
-    ),
-    Column(
-        "pareto_k", "k-hat", EVIDENCE, "{:.2f}",
-        f"Pareto k-hat of the weights; above {HIGHEST_PARETO_K} not to be trusted",
-        "low", enough=HIGHEST_PARETO_K, limits=(limits.PARETO_K,), lowest="equal", room=10,
-    ),
-    Column(
-        "log_z", "log Z", EVIDENCE, "{:.3f}", "estimate of the log of the normalising constant",
-        "truth", truth="log_z_true", error=lambda row: number(row, "log_z_se"), of_answer=True,
-        limits=(limits.LOG_Z, limits.LOG_Z_WITHOUT_ERROR), room=5,
-    ),
+    Column("worst_mode", "worst mode", ERRORS, "{:.3f}", "weight of the mode that is most wrong",
+           of_worst="mode_error_se", limits=(limits.MODE,), room=6),
+    Column("worst_mode_true", "its truth", ERRORS, "{:.3f}", "the true weight of that mode",
+           of_worst="mode_error_se", room=6),
+    Column("weight_ess", "ESS of weights", EVIDENCE, "{:.1%}", "effective share of weighted draws",
+           "high", proportional=True, limits=(limits.WEIGHT_ESS,), brief=False),
+    Column("pareto_k", "k-hat", EVIDENCE, "{:.2f}",
+           f"Pareto k-hat of the weights; above {HIGHEST_PARETO_K} not to be trusted",
+           "low", enough=HIGHEST_PARETO_K, limits=(limits.PARETO_K,), lowest="equal", room=10),
+    Column("log_z", "log Z", EVIDENCE, "{:.3f}", "estimate of the log of the normalising constant",
+           "truth", truth="log_z_true", error=lambda row: number(row, "log_z_se"), of_answer=True,
+           limits=(limits.LOG_Z, limits.LOG_Z_WITHOUT_ERROR), room=5),
     Column("log_z_se", "s.e.", EVIDENCE, "{:.3f}", "its standard error", "low", proportional=True, room=5),
     Column("log_z_true", "its truth", EVIDENCE, "{:.3f}", "the exact log Z", room=5),
-    Column(
-        "log_z_low", "at least", EVIDENCE, "{:.3f}", "log Z is above it in 97 of 100 cases, by the certificate",
-        brief=False,
-    ),
-    Column(
-        "log_z_high", "at most", EVIDENCE, "{:.3f}", "and below this, with what was missed and what may be hidden",
-        brief=False,
-    ),
-    Column(
-        "missed", "missed", EVIDENCE, "{:.1%}", "mass that scouts found and the draws lack, over Z by the draws",
-        "low", enough=MOST_MISSED, limits=(limits.MISSED,),
-    ),
+    Column("log_z_low", "at least", EVIDENCE, "{:.3f}", "log Z is above it in 97 of 100 cases, by the certificate",
+           brief=False),
+    Column("log_z_high", "at most", EVIDENCE, "{:.3f}",
+           "and below this, with what was missed and what may be hidden", brief=False),
+    Column("missed", "missed", EVIDENCE, "{:.1%}", "mass that scouts found and the draws lack, over Z by the draws",
+           "low", enough=MOST_MISSED, limits=(limits.MISSED,)),
     Column("elbo", "ELBO", EVIDENCE, "{:.3f}", "lower bound on log Z", "high", of_answer=True, brief=False),
-    Column(
-        "eubo", "EUBO", EVIDENCE, "{:.3f}",
-        "upper bound on log Z; of learned samplers, from the pilot's points run backwards",
-        "low", of_answer=True, brief=False,
-    ),
+    Column("eubo", "EUBO", EVIDENCE, "{:.3f}",
+           "upper bound on log Z; of learned samplers, from the pilot's points run backwards",
+           "low", of_answer=True, brief=False),
     *_distance("sliced_w2", "sliced W2", "beside it, of as many exact draws"),
     *_distance("w2", "W2", "exact transport; beside it, of as many exact draws"),
     *_distance("sinkhorn", "Sinkhorn", "divergence; beside it, of as many exact draws"),
     *_distance("mmd", "MMD²", "unbiased; exact draws have mean zero", beside="highest"),
     *_distance("sliced_ks", "sliced KS", "beside it, of as many exact draws"),
     *_distance("ksd", "KSD²", "blind to the weights of modes that are far apart", beside="highest"),
-    Column(
-        "divergences", "div.", MIXING, "{:.0f}", "proposals rejected as not finite",
-        "low", limits=(limits.DIVERGENCES,), room=11,
-    ),
-    Column(
-        "evaluations", "evaluations", COST, "{:,.0f}", "of the target, the larger of log-densities and scores",
-        brief=False,
-    ),
+    Column("divergences", "div.", MIXING, "{:.0f}", "proposals rejected as not finite",
+           "low", limits=(limits.DIVERGENCES,), room=11),
+    Column("evaluations", "evaluations", COST, "{:,.0f}", "of the target, the larger of log-densities and scores",
+           brief=False),
     Column("budget_share", "of budget", COST, "{:.0%}", "share of the budget that was used", brief=False),
     Column("seconds", "s", COST, "{:.1f}", "seconds of the run", "low", proportional=True, room=9),
     Column("error", "error", "", "{}", room=1),

@@ -117,51 +117,41 @@ def _log_z_error(row: Row) -> float:
     return abs(_off_by(row)) / error if error > 0 else math.nan
 
 
-R_HAT = Limit(
-    _value("r_hat"),
-    r_hat_limit,
-    lambda row: f"its chains do not agree with one another (R-hat {row['r_hat']:.3f})",
-)
+R_HAT = Limit(_value("r_hat"), r_hat_limit, "its chains do not agree with one another (R-hat {r_hat:.3f})".format_map)
 MODE_R_HAT = Limit(_value("mode_r_hat"), r_hat_limit, _between_modes)
 ESS = Limit(
     lambda row: -number(row, "ess_bulk"),
-    lambda row: -LEAST_ESS,
-    lambda row: f"few effective draws (ESS {row['ess_bulk']:.0f}, below {LEAST_ESS:.0f})",
+    lambda _: -LEAST_ESS,
+    f"few effective draws (ESS {{ess_bulk:.0f}}, below {LEAST_ESS:.0f})".format_map,
 )
 PARETO_K = Limit(
     _value("pareto_k"),
-    lambda row: HIGHEST_PARETO_K,
-    lambda row: (
-        "its weights have tails too heavy to be trusted, as if their variance were infinite "
-        f"(k-hat {row['pareto_k']:.2f}, at most {HIGHEST_PARETO_K})"
-    ),
+    lambda _: HIGHEST_PARETO_K,
+    "its weights have tails too heavy to be trusted, as if their variance were infinite "
+    f"(k-hat {{pareto_k:.2f}}, at most {HIGHEST_PARETO_K})".format_map,
 )
 WEIGHT_ESS = Limit(
     lambda row: -number(row, "weight_ess"),
-    lambda row: -LOW_WEIGHT_ESS,
-    lambda row: f"only {row['weight_ess']:.1%} of its weighted draws are effective",
+    lambda _: -LOW_WEIGHT_ESS,
+    "only {weight_ess:.1%} of its weighted draws are effective".format_map,
 )
 DIVERGENCES = Limit(_divergences, _divergences_limit, _many_diverged)
 SHAPE = Limit(
     _value("shape_error_se"),
     _of_many(lambda row: row["shape_tests"]),
-    lambda row: f"{row['shape_error']} ({row['shape_error_se']:.1f} standard errors)",
+    "{shape_error} ({shape_error_se:.1f} standard errors)".format_map,
 )
 MEAN = Limit(
     _mean_alone,
     _of_many(lambda row: row["variables"]),
-    lambda row: (
-        f"its mean of {row['mean_error_at']} is off by {row['mean_error_se']:.1f} standard errors, "
-        f"{row['mean_error_sd']:.2g} of a standard deviation"
-    ),
+    "its mean of {mean_error_at} is off by {mean_error_se:.1f} standard errors, {mean_error_sd:.2g} of a standard "
+    "deviation".format_map,
 )
 MODE = Limit(
     _value("mode_error_se"),
     _of_many(lambda row: len(row.get("mode_weights", ()))),
-    lambda row: (
-        f"it gives a mode of weight {row['worst_mode_true']:.3f} the weight {row['worst_mode']:.3f} "
-        f"({row['mode_error_se']:.1f} standard errors)"
-    ),
+    "it gives a mode of weight {worst_mode_true:.3f} the weight {worst_mode:.3f} ({mode_error_se:.1f} standard "
+    "errors)".format_map,
 )
 LOG_Z = Limit(
     _log_z_error,
@@ -170,11 +160,11 @@ LOG_Z = Limit(
 )
 LOG_Z_WITHOUT_ERROR = Limit(
     lambda row: math.nan if number(row, "log_z_se") > 0 else abs(_off_by(row)),
-    lambda row: NATS,
+    lambda _: NATS,
     lambda row: f"its log Z is off by {_off_by(row):+.3f}, and it states no error",
 )
 MISSED = Limit(
     _value("missed"),
-    lambda row: MOST_MISSED,
-    lambda row: f"scouts found mass that its draws lack, {row['missed']:.1%} of Z by the draws",
+    lambda _: MOST_MISSED,
+    "scouts found mass that its draws lack, {missed:.1%} of Z by the draws".format_map,
 )

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from samplers.compare.names import label
 from samplers.draws import Draws, estimates
+from samplers.draws.moments import ROWS
 from samplers.draws.ties import ULPS, precision, slack, tied
 from samplers.draws.weighted import families_of, mean_and_error
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST = 200_000  # draws that quantiles are taken of
-ROWS = 65536
 LOG_DENSITY = "target_log_prob"
 
 
@@ -92,18 +92,23 @@ def _quantiles(value: Tensor) -> Tensor:
 
 def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
     """Of every variable. The ESS is that of the event in chains; of weighted draws see `samplers.draws.weighted`."""
-    found = {}
     inside = {name: _events(value.cpu(), at[name]) for name, value in scalars(draws).items() if name in at}
     if draws.log_weights is not None:
-        weights, families = draws.log_weights.double().reshape(-1).softmax(0).cpu(), families_of(draws)
-        for name, events in inside.items():
-            found[name] = Shares(*mean_and_error(weights, events.flatten(1, 2).movedim(0, 1), families))
-        return found
+        weights, families = weights_of(draws), families_of(draws)
+        every = {name: events.flatten(1, 2).movedim(0, 1) for name, events in inside.items()}
+        return {name: Shares(*mean_and_error(weights, events, families)) for name, events in every.items()}
+    found = {}
     for name, events in inside.items():
         share = events.mean((1, 2))
-        ess = _effective(events)
-        found[name] = Shares(share, (share * (1 - share) / ess).sqrt())
+        found[name] = Shares(share, (share * (1 - share) / _effective(events)).sqrt())
     return found
+
+
+def weights_of(draws: Draws) -> Tensor:
+    """Normalised, (chains * draws,) on the CPU."""
+    if draws.log_weights is None:
+        return torch.full((draws.x[..., 0].numel(),), 1 / draws.x[..., 0].numel(), dtype=torch.float64)
+    return draws.log_weights.double().reshape(-1).softmax(0).cpu()
 
 
 def _events(value: Tensor, at: Tensor) -> Tensor:
@@ -117,14 +122,8 @@ def _events(value: Tensor, at: Tensor) -> Tensor:
     def below(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(tied(a, b, every), 0.5, (a < b).double())
 
-    return torch.stack(
-        [
-            below(value, low),
-            below(value, middle),
-            below(value, quarter) + below(three_quarters, value),
-            below(high, value),
-        ]
-    )
+    outside = below(value, quarter) + below(three_quarters, value)
+    return torch.stack([below(value, low), below(value, middle), outside, below(high, value)])
 
 
 def _effective(events: Tensor) -> Tensor:

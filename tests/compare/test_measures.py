@@ -64,6 +64,15 @@ def test_costs():
     assert math.isnan(measures.mixing(free)["ess_per_second"])  # no time, and no division by it
 
 
+def test_the_slowest_variable_is_named():
+    x = torch.randn(4, 300, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[..., 1] = x[..., 1].cumsum(1)
+    found = measures.mixing(Draws(x, target=targets.Gaussian(torch.zeros(3, dtype=torch.float64))))
+    assert found["ess_bulk_at"] == "x[1]"
+    assert found["ess_bulk"] < 50
+    assert measures.mixing(weighted())["ess_bulk_at"] == ""  # whose ESS is that of the weights
+
+
 def test_errors_are_in_standard_errors():
     target = targets.benchmark("gmm9-unequal", dtype=torch.float64)
     draws, truth = drawn(target), known_truth(target)

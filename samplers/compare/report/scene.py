@@ -16,6 +16,7 @@ from samplers.compare.report.convergence import Curve, curve
 from samplers.compare.report.style import Look
 from samplers.compare.results import Results
 from samplers.compare.rows import Row, answers, by
+from samplers.compare.shape import weights_of
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
 
 Values = Mapping[str, np.ndarray]
@@ -144,8 +145,7 @@ def _values(draws: Draws, wanted: set[str]) -> Values:
 def _weights(draws: Draws) -> np.ndarray | None:
     if draws.log_weights is None or bool((draws.log_weights == draws.log_weights.reshape(-1)[0]).all()):
         return None
-    flat = draws.log_weights.double().cpu()
-    return flat.reshape(-1).softmax(0).reshape(flat.shape).numpy()
+    return weights_of(draws).reshape(draws.log_weights.shape).numpy()
 
 
 def _ess(values: np.ndarray) -> float:
