@@ -14,14 +14,14 @@ from typing import Any, Literal
 from samplers.annealing.evidence import HIGHEST_PARETO_K
 from samplers.compare import limits
 from samplers.compare.limits import Limit
-from samplers.compare.rows import Row, has, number
+from samplers.compare.rows import Row, has, number, value
 from samplers.draws.certificate import MOST_MISSED
 from samplers.draws.summary import HIGHEST_R_HAT
 
 MIXING, ERRORS, DISTANCES = "Mixing", "Errors", "Distances"
 EVIDENCE, COST = "Weights and log Z", "Cost"
 TOPICS = (MIXING, ERRORS, DISTANCES, EVIDENCE, COST)  # in the order of the page
-DASH = "-"
+DASH, MINUS = "-", "\N{MINUS SIGN}"
 LAST = 99
 
 # which end of the scale is better, in words
@@ -73,6 +73,10 @@ class Column:
         if value is None or value != value or value == "":
             return DASH
         return self.lowest if self.lowest and value == -math.inf else self.form.format(value)
+
+    def typeset(self, value: Any) -> str:
+        """The same for the page and its figures."""
+        return self.show(value).replace("inf", "∞").replace("-", MINUS)
 
     def score(self, row: Row) -> float:
         """The value of a row as one of which less is better, NaN where it is not known."""
@@ -160,7 +164,7 @@ _COLUMNS = (
            f"Pareto k-hat of the weights; above {HIGHEST_PARETO_K} not to be trusted",
            "low", enough=HIGHEST_PARETO_K, limits=(limits.PARETO_K,), lowest="equal", room=10),
     Column("log_z", "log Z", EVIDENCE, "{:.3f}", "estimate of the log of the normalising constant",
-           "truth", truth="log_z_true", error=lambda row: number(row, "log_z_se"), of_answer=True,
+           "truth", truth="log_z_true", error=value("log_z_se"), of_answer=True,
            limits=(limits.LOG_Z, limits.LOG_Z_WITHOUT_ERROR), room=5),
     Column("log_z_se", "s.e.", EVIDENCE, "{:.3f}", "its standard error", "low", proportional=True, room=5),
     Column("log_z_true", "its truth", EVIDENCE, "{:.3f}", "the exact log Z", room=5),

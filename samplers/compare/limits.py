@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from samplers.annealing.evidence import HIGHEST_PARETO_K
-from samplers.compare.rows import Row, has, number
+from samplers.compare.rows import Row, has, log_z_off_by, number, value
 from samplers.draws.certificate import MOST_MISSED
 from samplers.draws.summary import HIGHEST_R_HAT, LEAST_ESS
 
@@ -83,10 +83,6 @@ def _of_many(tests: Callable[[Row], int]) -> Callable[[Row], float]:
     return lambda row: (1 if number(row, "ess_bulk") >= FEW else 2) * limit(tests(row))
 
 
-def _value(name: str) -> Callable[[Row], float]:
-    return lambda row: number(row, name)
-
-
 def _divergences(row: Row) -> float:
     return number(row, "divergences") / max(number(row, "draws"), 1)
 
@@ -107,25 +103,21 @@ def _mean_alone(row: Row) -> float:
     return math.nan if has(row, "shape_error_se") else number(row, "mean_error_se")
 
 
-def _off_by(row: Row) -> float:
-    return number(row, "log_z") - number(row, "log_z_true")
-
-
 def _log_z_error(row: Row) -> float:
     """In standard errors, NaN where none is stated."""
     error = number(row, "log_z_se")
-    return abs(_off_by(row)) / error if error > 0 else math.nan
+    return abs(log_z_off_by(row)) / error if error > 0 else math.nan
 
 
-R_HAT = Limit(_value("r_hat"), r_hat_limit, "its chains do not agree with one another (R-hat {r_hat:.3f})".format_map)
-MODE_R_HAT = Limit(_value("mode_r_hat"), r_hat_limit, _between_modes)
+R_HAT = Limit(value("r_hat"), r_hat_limit, "its chains do not agree with one another (R-hat {r_hat:.3f})".format_map)
+MODE_R_HAT = Limit(value("mode_r_hat"), r_hat_limit, _between_modes)
 ESS = Limit(
     lambda row: -number(row, "ess_bulk"),
     lambda _: -LEAST_ESS,
     f"few effective draws (ESS {{ess_bulk:.0f}}, below {LEAST_ESS:.0f})".format_map,
 )
 PARETO_K = Limit(
-    _value("pareto_k"),
+    value("pareto_k"),
     lambda _: HIGHEST_PARETO_K,
     "its weights have tails too heavy to be trusted, as if their variance were infinite "
     f"(k-hat {{pareto_k:.2f}}, at most {HIGHEST_PARETO_K})".format_map,
@@ -137,7 +129,7 @@ WEIGHT_ESS = Limit(
 )
 DIVERGENCES = Limit(_divergences, _divergences_limit, _many_diverged)
 SHAPE = Limit(
-    _value("shape_error_se"),
+    value("shape_error_se"),
     _of_many(lambda row: row["shape_tests"]),
     "{shape_error} ({shape_error_se:.1f} standard errors)".format_map,
 )
@@ -148,7 +140,7 @@ MEAN = Limit(
     "deviation".format_map,
 )
 MODE = Limit(
-    _value("mode_error_se"),
+    value("mode_error_se"),
     _of_many(lambda row: len(row.get("mode_weights", ()))),
     "it gives a mode of weight {worst_mode_true:.3f} the weight {worst_mode:.3f} ({mode_error_se:.1f} standard "
     "errors)".format_map,
@@ -156,15 +148,15 @@ MODE = Limit(
 LOG_Z = Limit(
     _log_z_error,
     log_z_limit,
-    lambda row: f"its log Z is off by {_off_by(row):+.3f}, {_log_z_error(row):.1f} times its stated error",
+    lambda row: f"its log Z is off by {log_z_off_by(row):+.3f}, {_log_z_error(row):.1f} times its stated error",
 )
 LOG_Z_WITHOUT_ERROR = Limit(
-    lambda row: math.nan if number(row, "log_z_se") > 0 else abs(_off_by(row)),
+    lambda row: math.nan if number(row, "log_z_se") > 0 else abs(log_z_off_by(row)),
     lambda _: NATS,
-    lambda row: f"its log Z is off by {_off_by(row):+.3f}, and it states no error",
+    lambda row: f"its log Z is off by {log_z_off_by(row):+.3f}, and it states no error",
 )
 MISSED = Limit(
-    _value("missed"),
+    value("missed"),
     lambda _: MOST_MISSED,
     "scouts found mass that its draws lack, {missed:.1%} of Z by the draws".format_map,
 )

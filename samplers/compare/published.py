@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from samplers.compare.rows import Row, answers, by, counted, has, number
+from samplers.compare.columns import COLUMNS
+from samplers.compare.rows import Row, answers, by, counted, has, log_z_off_by, number, value
 
 MEAN_SIZE = math.sqrt(2 / math.pi)  # of a standard normal number, and the deviation of its size
 SPREAD_OF_SIZE = math.sqrt(1 - MEAN_SIZE**2)
@@ -43,35 +44,29 @@ class Quantity:
     """
 
     title: str
-    of: Callable[[Row, float | None], float]
+    of: Callable[[Row], float]
     error: Callable[[Row], float]
     over: Callable[[Sequence[float]], float] = fmean
     more_is_better: bool = False
 
 
-def _deviation(row: Row, truth: float | None) -> float:
-    known = row["log_z_true"]
-    return row["log_z"] - (truth if truth is not None and math.isnan(known) else known)
-
-
-def _typical_error(row: Row, truth: float | None) -> float:
+def _typical_error(row: Row) -> float:
     """The error of a run or, where that is larger, what its standard error leads to in the mean: luck is no skill."""
-    far, stated = abs(_deviation(row, truth)), MEAN_SIZE * number(row, "log_z_se")
+    far, stated = abs(log_z_off_by(row)), MEAN_SIZE * number(row, "log_z_se")
     return stated if stated > far else far
 
 
-def _mode_error(row: Row, truth: float | None = None) -> float:
-    del truth
-    return abs(row["worst_mode"] - row["worst_mode_true"])
+def _mode_error(row: Row) -> float:
+    return abs(number(row, "worst_mode") - number(row, "worst_mode_true"))
 
 
 QUANTITIES = {
     "log_z_error": Quantity(
         "mean size of the error of log Z", _typical_error, lambda row: SPREAD_OF_SIZE * number(row, "log_z_se")
     ),
-    "log_z_bias": Quantity("error of the mean of log Z", _deviation, lambda row: number(row, "log_z_se"), _size),
-    "elbo": Quantity("ELBO", lambda row, _: row["elbo"], lambda row: number(row, "elbo_se"), more_is_better=True),
-    "mmd": Quantity("MMD², unbiased", lambda row, _: row["mmd"], lambda row: row["mmd_highest"] - row["mmd_floor"]),
+    "log_z_bias": Quantity("error of the mean of log Z", log_z_off_by, value("log_z_se"), _size),
+    "elbo": Quantity("ELBO", value("elbo"), value("elbo_se"), more_is_better=True),
+    "mmd": Quantity("MMD², unbiased", value("mmd"), COLUMNS["mmd"].error),
     "mode_error": Quantity(
         "error of the weight of the worst mode",
         _mode_error,
@@ -135,11 +130,13 @@ def against_published(
 
 
 def _ours(one: Published, quantity: Quantity, sampler: str, runs: Sequence[Row]) -> AgainstPublished:
-    values = [quantity.of(row, one.truth) for row in runs]
+    truth_error = 0.0
+    if one.truth is not None and not has(runs[0], "log_z_true"):
+        runs, truth_error = [{**run, "log_z_true": one.truth} for run in runs], one.truth_error
+    values = [quantity.of(row) for row in runs]
     if not all(map(math.isfinite, values)):
         return AgainstPublished(one, sampler, math.nan, math.nan, len(values))
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else quantity.error(runs[0])
-    truth_error = 0.0 if has(runs[0], "log_z_true") else one.truth_error
     return AgainstPublished(one, sampler, quantity.over(values), math.hypot(error, truth_error), len(values))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -15,9 +15,19 @@ def number(row: Row, name: str) -> float:
     return math.nan if value is None or value == "" else float(value)
 
 
+def value(name: str) -> Callable[[Row], float]:
+    """`number` as a function of the row."""
+    return lambda row: number(row, name)
+
+
 def has(row: Row, name: str) -> bool:
     """Whether a row has a measure, infinite or not."""
     return not math.isnan(number(row, name))
+
+
+def log_z_off_by(row: Row) -> float:
+    """The error of log Z, NaN where its truth is not known."""
+    return number(row, "log_z") - number(row, "log_z_true")
 
 
 def by(name: str, rows: Iterable[Row]) -> dict[Any, list[Row]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -156,15 +156,13 @@ def largest_discrepancy(
     here: Mapping[str, Shares], there: Mapping[str, Shares], error: Callable[[Shares, Shares], Tensor]
 ) -> Discrepancy:
     """Over the variables that both have; error: the standard error of the difference of two shares."""
-    worst, tests = Discrepancy(math.nan, "", (), 0), 0
+    known = []
     for name in (name for name in here if name in there):
         z = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
-        for index in np.ndindex(*z.shape):
-            value = float(z[index])
-            tests += not math.isnan(value)
-            if value > worst.standard_errors or (math.isnan(worst.standard_errors) and not math.isnan(value)):
-                worst = Discrepancy(value, name, index, 0)
-    return replace(worst, tests=tests)
+        every = ((float(z[index]), name, index) for index in np.ndindex(*z.shape))
+        known += [one for one in every if not math.isnan(one[0])]
+    worst = max(known, key=lambda one: one[0], default=(math.nan, "", ()))
+    return Discrepancy(*worst, len(known))
 
 
 def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> tuple[Discrepancy, str]:

@@ -41,10 +41,8 @@ def page(
         script=loader.get_source(environment, "sort.js")[0],
         title=f"{counted(len(samplers), 'sampler')} on {counted(len(targets), 'target')}",
         summary=_summary(results, samplers),
-        versions=results.grid.get("versions", {}),
+        results=results,
         targets=targets,
-        facts=results.facts,
-        verdicts=results.verdicts,
         topics=topics(columns),
         columns=COLUMNS,
         ways=WAYS,
@@ -52,13 +50,10 @@ def page(
         standings=standings(rows, columns, results.verdicts),
         singles=single_runs(rows, columns) if several else {},
         several=several,
-        beside=results.beside,
         quantities=QUANTITIES,
         pictures=pictures,
         files=files,
         links=links,
-        said=[row for row in rows if row.get("warnings")],
-        certificates=[row for row in rows if row.get("certificate")],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,6 +52,11 @@ class Run:
             total = self.weights.reshape(-1).cumsum()
             which = np.searchsorted(total, (np.arange(count) + 0.5) / count * total[-1])
         return [values[which] for values in flat]
+
+
+def named(runs: Iterable[Run]) -> str:
+    """Their samplers."""
+    return ", ".join(run.sampler for run in runs)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from samplers.compare.columns import COLUMNS, DASH, Column
+from samplers.compare.columns import COLUMNS, DASH, MINUS, Column
 from samplers.compare.report.best import best
 from samplers.compare.rows import Row, answers, by, has
 from samplers.compare.verdict import Verdict
-
-MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -90,22 +88,17 @@ def entry(name: str, runs: Sequence[Row], *, best: bool = False) -> Entry:
         size = float(np.mean(np.abs(values)))
         signs = {np.sign(value) for value in values if value != 0}
         sign = "+" if signs == {1.0} else MINUS if signs == {-1.0} else ""
-        return Entry(sign + shown(column, size).lstrip("+"), _spread(column, np.abs(values)), size, best, wrong)
+        return Entry(sign + column.typeset(size).lstrip("+"), _spread(column, np.abs(values)), size, best, wrong)
     mean = float(np.mean(values))
     order = mean if math.isfinite(mean) else math.copysign(1e300, mean)
-    return Entry(shown(column, mean), _spread(column, values), order, best, wrong)
-
-
-def shown(column: Column, value: float) -> str:
-    """A number as it stands on the page."""
-    return column.show(value).replace("inf", "∞").replace("-", MINUS)
+    return Entry(column.typeset(mean), _spread(column, values), order, best, wrong)
 
 
 def _spread(column: Column, values: Any) -> str:
     """The standard deviation between seeds, where there is any."""
     if len(set(values)) < 2 or not np.isfinite(values).all():
         return ""
-    return "± " + shown(column, float(np.std(values, ddof=1))).lstrip("+")
+    return "± " + column.typeset(float(np.std(values, ddof=1))).lstrip("+")
 
 
 def _error(runs: Sequence[Row]) -> str:
