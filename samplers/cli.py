@@ -10,7 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from samplers.draws import Draws
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from samplers.draws import SamplingWarning
 
         options = _parser().parse_args(arguments)
-        warnings.showwarning = _say  # type: ignore[assignment]
+        warnings.showwarning = _say
         warnings.simplefilter("always", SamplingWarning)
         status = int(options.run(options) or 0)
         sys.stdout.flush()  # where a reader that has gone away is found out
@@ -252,7 +252,14 @@ def _report(options: argparse.Namespace) -> None:
     print(f"\n{options.folder / 'index.html'} is the page")
 
 
-def _say(message: Warning | str, category: type[Warning], *rest: object) -> None:
+def _say(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     from samplers.draws import SamplingWarning
 
     if issubclass(category, SamplingWarning):

@@ -16,10 +16,11 @@ import torch
 
 from samplers.compare.limits import limit
 from samplers.compare.names import label
-from samplers.compare.shape import EVENTS, Shares, furthest, shares, thresholds
+from samplers.compare.shape import EVENTS, Shares, largest_discrepancy, shares, thresholds
 from samplers.diagnostics import Agreement, agreement
-from samplers.diagnostics.agreement import HIGHEST_R_HAT, PARTS
+from samplers.diagnostics.agreement import PARTS
 from samplers.draws import Draws
+from samplers.draws.summary import HIGHEST_R_HAT
 
 MOST_CHAINS, LONGEST = 16, 400  # of each sampler for R-hat, which needs no more to see a shift
 
@@ -112,22 +113,18 @@ def together(
 
     targets: None, or those to look at.
     """
-    keys: dict[str, list[tuple[str, str, int]]] = {}
-    for key in (key for key in draws if targets is None or key[0] in targets):
-        keys.setdefault(key[0], []).append(key)
     found = {}
-    for target, own in keys.items():
-        chains: dict[str, list[Draws]] = {}
-        weighted: dict[str, list[Draws]] = {}
-        for key in own:
+    for target in dict.fromkeys(key[0] for key in draws if targets is None or key[0] in targets):
+        runs: dict[str, list[Draws]] = {}
+        for key in (key for key in draws if key[0] == target):
             one = draws[key]
             if one.x.shape[1] >= 2 * PARTS:
-                weighted.setdefault(key[1], []).append(one)
-                chains.setdefault(key[1], []).append(one.unweighted())
-        if len(chains) > 1:
-            between = agreement({sampler: pooled(runs) for sampler, runs in chains.items()})
-            at = thresholds([run for runs in chains.values() for run in runs])
-            every = {sampler: _mean([shares(run, at) for run in runs]) for sampler, runs in weighted.items()}
+                runs.setdefault(key[1], []).append(one)
+        if len(runs) > 1:
+            chains = {sampler: [one.unweighted() for one in own] for sampler, own in runs.items()}
+            between = agreement({sampler: pooled(own) for sampler, own in chains.items()})
+            at = thresholds([one for own in chains.values() for one in own])
+            every = {sampler: _mean([shares(one, at) for one in own]) for sampler, own in runs.items()}
             found[target] = Together(between, differences(every))
     return found
 
@@ -163,7 +160,7 @@ def differences(found: Mapping[str, Mapping[str, Shares]]) -> list[Difference]:
     worst = []
     for pair in itertools.combinations(found, 2):
         a, b = found[pair[0]], found[pair[1]]
-        one = furthest(a, b, lambda x, y: torch.hypot(x.error, y.error))
+        one = largest_discrepancy(a, b, lambda x, y: torch.hypot(x.error, y.error))
         if one.variable:
             values = float(a[one.variable].share[one.index]), float(b[one.variable].share[one.index])
             where, scalar = EVENTS[one.index[0]].where, label(one.variable, one.index[1:])

@@ -31,9 +31,9 @@ class Outcome:
     files: dict[str, bytes] = field(default_factory=dict)
 
 
-def run_apart(job: bytes, *, timeout: float | None = None, threads: int = 1) -> Outcome:
+def run_apart(job: bytes, *, timeout: float | None = None, threads: int = 1, servers: Servers | None = None) -> Outcome:
     """Run a pickled cell (`samplers.compare.cell`) in a process of its own; its failure is an outcome."""
-    return Servers().run(job, timeout=timeout, threads=threads)
+    return (servers or Servers()).run(job, timeout=timeout, threads=threads)
 
 
 class Server:

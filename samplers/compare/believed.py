@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samplers.compare.limits import Row, number
+from samplers.compare.rows import Row, counted, joined, number
 from samplers.draws.certificate import STANDARD_ERRORS
 
 COVERED = 0.95
@@ -56,11 +56,10 @@ class Believed:
 
     def __str__(self) -> str:
         runs = [f"{name} ({count} runs)" if count > 1 else name for name, count in self.samplers.items()]
-        by = f"{', '.join(runs[:-1])} and {runs[-1]}" if len(runs) > 1 else runs[0]
         many = "one estimate" if self.estimates == 1 else f"{self.estimates} independent estimates"
-        many += f", by {by}"
+        many += f", by {joined(runs)}"
         if len(self.samplers) > 1:
-            many += f": {self.witnesses} witness{'es' if self.witnesses > 1 else ''}"
+            many += f": {counted(self.witnesses, 'witness')}"
         if math.isnan(self.lower):
             return f"log Z to believe: {self.value:.4g}, of unknown error, from {many}"
         half = 0.5 * (self.upper - self.lower)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from samplers.compare.facts import Facts
-from samplers.compare.limits import Row, number
+from samplers.compare.rows import Row, joined, number
 
 NEXT = ("a sampler of another kind", "points from elsewhere (witnesses=, init=)", "more seeds")
 
@@ -81,9 +81,3 @@ def _unproven(good: list[str], facts: Facts, witnesses: Mapping[str, str], point
     else:
         counted = f"they are {len(shared)} witnesses"
     return f"{joined(good)} agree with one another, which is no proof: {nothing}, and {counted}; {then}"
-
-
-def joined(names: Iterable[str]) -> str:
-    """a, b and c."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator
 
-from samplers.compare.names import as_file, label
+from samplers.compare.names import as_file, scalars
 from samplers.compare.truth import Truth
 from samplers.draws import Draws
 from targets import Target
@@ -45,36 +46,26 @@ class Facts:
     @classmethod
     def gather(cls, name: str, target: Target, truth: Truth | None, notes: list[str], draws: Iterable[Draws]) -> Facts:
         """All of it; `draws` are those that the plane's picture must hold."""
-        exact: dict[str, np.ndarray] = {}
-        lp = None
+        known: dict[str, Any] = {"notes": list(notes)}
+        if "log_z" in target.known:
+            known["log_z"] = float(target.log_z)
+        if "mode_weights" in target.known:
+            known["mode_weights"] = target.mode_weights.tolist()
+        if truth is not None:
+            moments = {name: torch.stack([one.mean, one.sd]) for name, one in truth.moments.items()}
+            known["moments"] = {name: tuple(value.tolist()) for name, value in scalars(moments, 1)}
+            known["source"] = truth.source
         if "sample" in target.known:
             x = target.sample(EXACT, generator=Generator(target.device).manual_seed(SEED))
-            exact = scalars(Draws(x[None], target=target))
-            lp = target.log_prob(x).double().cpu().numpy()
-        weights = target.mode_weights.tolist() if "mode_weights" in target.known else []
-        moments: dict[str, tuple[float, float]] = {}
-        plane, remarks = None, list(notes)
+            drawn = Draws(x[None], target=target).constrained
+            known["exact"] = {name: value[0] for name, value in islice(scalars(drawn), SCALARS)}
+            known["exact_lp"] = target.log_prob(x).double().cpu().numpy()
         if target.dim == 2 and not target.discrete:
             try:
-                plane = _plane(target, draws)
+                known["plane"] = _plane(target, draws)
             except Exception as error:  # it refuses points outside its support, say
-                remarks.append(f"there is no picture of the density: {type(error).__name__}: {error}")
-        for variable, one in ({} if truth is None else truth.moments).items():
-            for index in np.ndindex(*one.mean.shape):
-                moments[label(variable, index)] = float(one.mean[index]), float(one.sd[index])
-        return cls(
-            name,
-            target.dim,
-            target.discrete,
-            float(target.log_z) if "log_z" in target.known else math.nan,
-            weights,
-            moments,
-            "" if truth is None else truth.source,
-            remarks,
-            exact,
-            lp,
-            plane,
-        )
+                known["notes"].append(f"there is no picture of the density: {type(error).__name__}: {error}")
+        return cls(name, target.dim, target.discrete, **known)
 
     def save(self, folder: Path) -> None:
         """Write them to two files in a folder."""
@@ -102,27 +93,11 @@ class Facts:
         return cls(**plain, exact=exact, exact_lp=lp, plane=plane)
 
 
-def scalars(draws: Draws) -> dict[str, np.ndarray]:
-    """The first SCALARS scalar variables, {name: (chains * draws,)}, chain after chain."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in draws.constrained.items():
-        array = value.detach().cpu().double().numpy()
-        for index in np.ndindex(*array.shape[2:]):
-            if len(found) == SCALARS:
-                return found
-            found[label(name, index)] = array[(..., *index)].reshape(-1)
-    return found
-
-
 def _plane(target: Target, draws: Iterable[Draws]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    low, high = [], []
-    for one in draws:
-        flat = one.x.reshape(-1, 2).double().cpu().numpy()
-        low.append(np.quantile(flat, 0.001, axis=0))
-        high.append(np.quantile(flat, 0.999, axis=0))
-    if not low:
+    ranges = [np.quantile(one.x.reshape(-1, 2).double().cpu().numpy(), (0.001, 0.999), axis=0) for one in draws]
+    if not ranges:
         return None
-    a, b = np.min(low, 0), np.max(high, 0)
+    a, b = np.min(ranges, 0)[0], np.max(ranges, 0)[1]
     a, b = a - MARGIN * (b - a), b + MARGIN * (b - a)
     x, y = np.linspace(a[0], b[0], GRID), np.linspace(a[1], b[1], GRID)
     points = torch.as_tensor(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))

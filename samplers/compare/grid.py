@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,14 @@ from samplers.runs.progress import Progress
 from targets import Target
 from targets.arguments import check_integer, positive
 
+Choice = Sampler | tuple[Sampler, Mapping[str, Any]]  # alone, or with options of its own
 REFERENCE = "reference"  # the name of the long runs that stand for a truth
 REFERENCE_SEED, LONGER = 2**31, 4
 
 
-@dataclass(frozen=True)
-class Options:
-    """A sampler with options for its `sample` that are its own, such as iterations=200."""
-
-    sampler: Sampler
-    options: Mapping[str, Any]
-
-
 def compare(
     targets: Mapping[str, Target],
-    samplers: Mapping[str, Sampler | tuple[Sampler, Mapping[str, Any]]],
+    samplers: Mapping[str, Choice],
     *,
     seeds: int | Iterable[int] = 1,
     init: Mapping[str, Any] | None = None,
@@ -106,7 +100,7 @@ def compare(
 
 def make_cells(
     targets: Mapping[str, Target],
-    samplers: Mapping[str, Sampler | tuple[Sampler, Mapping[str, Any]]],
+    samplers: Mapping[str, Choice],
     *,
     seeds: int | Iterable[int] = 1,
     init: Mapping[str, Any] | None = None,
@@ -117,13 +111,15 @@ def make_cells(
     """The cells of a grid; the arguments are those of `compare`."""
     chosen = _check(targets, samplers, init)
     seeds = _seeds(seeds)
+    taken_by_any = {name for sampler, _ in chosen.values() for name in _taken(sampler, options)}
+    for_nobody = {name: value for name, value in options.items() if name not in taken_by_any}  # each one's error
     cells = []
     for target_name, target in targets.items():
         start = {"init": init[target_name]} if init and target_name in init else {}
-        for sampler_name, one in chosen.items():
-            given = _given(one, chosen, options) | _taken(one.sampler, start) | dict(one.options)
+        for name, (sampler, own) in chosen.items():
+            given = for_nobody | _taken(sampler, {**options, **start}) | dict(own)
             cells += [
-                Cell(target_name, sampler_name, seed, target, one.sampler, given, budget or Budget(), None, distances)
+                Cell(target_name, name, seed, target, sampler, given, budget or Budget(), None, distances)
                 for seed in seeds
             ]
     return cells
@@ -138,7 +134,7 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
     return found
 
 
-def _check(targets: Any, samplers: Any, init: Any) -> dict[str, Options]:
+def _check(targets: Any, samplers: Any, init: Any) -> dict[str, tuple[Sampler, Mapping[str, Any]]]:
     """The samplers with their own options; errors name what came."""
     for what, given in (("targets", targets), ("samplers", samplers)):
         for name in given:
@@ -153,7 +149,7 @@ def _check(targets: Any, samplers: Any, init: Any) -> dict[str, Options]:
         if isinstance(sampler, type) or not callable(getattr(sampler, "sample", None)):
             came = f"the class {sampler.__name__}" if isinstance(sampler, type) else type(sampler).__name__
             raise TypeError(f"samplers: {name!r} is {came}, expected an object with a method sample(target, ...)")
-        chosen[name] = Options(sampler, own)
+        chosen[name] = sampler, own
     for what, given in (("targets", targets), ("samplers", samplers)):
         if not given:
             raise ValueError(f"{what}: got none, expected at least one by name")
@@ -168,13 +164,6 @@ def _taken(sampler: Sampler, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that this sampler's `sample` knows."""
     known = taken_by(sampler)
     return {name: value for name, value in options.items() if name in known}
-
-
-def _given(one: Options, chosen: Mapping[str, Options], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the options for all, those that this one takes or nobody takes, which is then its error."""
-    others = {name for other in chosen.values() for name in _taken(other.sampler, options)}
-    own = _taken(one.sampler, options)
-    return {name: value for name, value in options.items() if name not in others or name in own}
 
 
 @dataclass(frozen=True)
@@ -240,25 +229,26 @@ class Grid:
 
     def _all(self, store: Store, cells: Sequence[Cell], what: str) -> list[dict[str, Any]]:
         """The rows of the cells, run where they are not there yet."""
-        rows = {cell.key: self._found(store, cell) for cell in cells}
+        rows = {cell.key: store.row(cell, fresh=self.fresh, retry=self.retry) for cell in cells}
         missing = [cell for cell in cells if rows[cell.key] is None]
         for cell in {(cell.target_name, cell.sampler_name): cell for cell in missing}.values():
             to_job(cell)  # an error now, before hours of others
         bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cell")
         servers = apart.Servers()
         executor = self.executor or ThreadPoolExecutor(self.workers)
+        run = partial(apart.run_apart, timeout=self.timeout, threads=self.threads)
         futures: dict[Future[apart.Outcome], Cell] = {}
         try:
             for cell in missing:
                 if self.executor is None:  # made into bytes when its turn comes
-                    future = executor.submit(self._here, servers, cell)
+                    future = executor.submit(lambda cell: run(to_job(cell), servers=servers), cell)
                 else:
-                    future = executor.submit(apart.run_apart, to_job(cell), timeout=self.timeout, threads=self.threads)
+                    future = executor.submit(run, to_job(cell))
                 futures[future] = cell
             for future in as_completed(list(futures)):
                 cell = futures.pop(future)
                 rows[cell.key] = store.keep(cell, _outcome(future))
-                bar.advance(lambda cell=cell: f"{cell.sampler_name} on {cell.target_name} done")  # type: ignore[misc]
+                bar.advance(partial("{} on {} done".format, cell.sampler_name, cell.target_name))
         except BaseException:
             for future in futures:
                 future.cancel()
@@ -270,16 +260,6 @@ class Grid:
                 executor.shutdown(cancel_futures=True)
                 apart.close_idle(but=1)
         return [row for row in rows.values() if row is not None]
-
-    def _here(self, servers: apart.Servers, cell: Cell) -> apart.Outcome:
-        return servers.run(to_job(cell), timeout=self.timeout, threads=self.threads)
-
-    def _found(self, store: Store, cell: Cell) -> dict[str, Any] | None:
-        row = store.row(cell, fresh=self.fresh)
-        if row is not None and row["error"] and self.retry:
-            store.drop(cell)
-            return None
-        return row
 
 
 def _outcome(future: Future[apart.Outcome]) -> apart.Outcome:

@@ -14,9 +14,9 @@ from samplers.draws import Draws
 from samplers.identity import Made, alike, made_alike, made_otherwise, of_evaluation
 from samplers.identity.contents import digest, opaque, words
 from samplers.identity.known import CANCELLING, POINTS, ROUNDING
-from targets import Target
+from targets import DiscreteTarget, Target
 
-__all__ = ["close", "density", "differences", "digest", "made", "request", "unseen", "where_drawn"]
+__all__ = ["close", "differences", "digest", "made", "request", "unseen", "where_drawn"]
 
 PROBES = 6
 SCALES = (0.5, 1.0, 4.0)
@@ -98,19 +98,16 @@ def close(a: Sequence[float] | str, b: Sequence[float] | str, slack: float = 1.0
     return not len(one) or alike(one, other, slack * ROUNDING * a[1])
 
 
-def density(target: Target) -> list[float] | str:
-    """The dimension, the eps of the dtype, and the log-density at a few fixed points near and far; or its error."""
-    return made(target)["density"]
-
-
 def made(target: Target) -> dict[str, Any]:
-    """`density`, what it is made of and what it does with these points and how it names them; for JSON."""
+    """Of a density, for JSON: the dimension, the eps of the dtype and the log-density at a few fixed points near and
+    far, or its error; what it is made of; what it does with these points and how it names them.
+    """
     known = [float(target.dim), torch.finfo(target.dtype).eps]
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(len(SCALES), PROBES, target.dim, generator=generator, dtype=torch.float64)
     x = (x * torch.tensor(SCALES, dtype=torch.float64)[:, None, None]).reshape(-1, target.dim)
-    if target.discrete:
-        x = target.values.cpu()[(x > 0).long()]  # type: ignore[attr-defined]
+    if isinstance(target, DiscreteTarget):
+        x = target.values.cpu()[(x > 0).long()]
     with torch.no_grad():
         found, values = of_evaluation(target, x.to(target.device, target.dtype), also="constrain")
     # where it failed, it will fail in its cell, and say why; until then it is known by its error

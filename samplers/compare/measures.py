@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,14 @@ from torch import Tensor
 from samplers.compare.budget import evaluations
 from samplers.compare.distances import distances as distances_of
 from samplers.compare.names import label
-from samplers.compare.shape import in_standard_errors, misfit, shares
+from samplers.compare.shape import in_standard_errors, misfit, shares, weights_of
 from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
-from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
+from samplers.draws import INDEPENDENT, PARTICLES, Draws, LogZ, estimates
+from samplers.draws.moments import ROWS
 from samplers.draws.still import Still, still
 from samplers.draws.weighted import families_of, mean_and_error
 from targets import Target
-
-ROWS = 65536
 
 
 def all_of(draws: Draws, truth: Truth | None, *, distances: bool) -> dict[str, Any]:
@@ -41,31 +40,35 @@ def all_of(draws: Draws, truth: Truth | None, *, distances: bool) -> dict[str, A
 def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     """Largest R-hat and least bulk and tail ESS over all variables, ESS by cost, autocorrelation, divergences.
 
-    Of weighted draws the ESS is that of the weights: draws resampled from few would look independent.
-    autocorrelation: draws an effective one takes. acceptance: the mean over chains and draws. constants, stuck:
-    the scalars that all draws agree on, by construction and though they should move (`samplers.draws.still`).
-    usual_divergences: the share of the draws up to which divergences are no fault of the sampler.
+    Of weighted draws the ESS is that of the weights: draws resampled from few would look independent. ess_bulk_at: the
+    scalar with the least bulk ESS. autocorrelation: draws an effective one takes. acceptance: the mean over chains and
+    draws. constants, stuck: the scalars that all draws agree on, by construction and though they should move
+    (`samplers.draws.still`). usual_divergences: the share of the draws up to which divergences are no fault of the
+    sampler.
     """
+    chains, count = draws.x.shape[0], draws.x.shape[0] * draws.x.shape[1]
     values = draws.constrained if known else {}
-    several = draws.x.shape[0] > 1 and known
-    if not known:
-        ess = tail = math.nan
-    elif draws.weight_ess is not None:
+    ess, tail, r_hat, slowest = math.nan, math.nan, math.nan, ""
+    if known and draws.weight_ess is not None:
         ess = tail = draws.weight_ess
-    else:
-        ess, tail = (_extreme(estimates.ess(values, method), np.nanmin) for method in ("bulk", "tail"))
+    elif known:
+        ess, slowest = _least(estimates.ess(values, "bulk"))
+        tail, _ = _least(estimates.ess(values, "tail"))
+    if known and chains > 1:
+        # of spins the folded ranks, which see spreads, are all the same
+        method = "split" if draws.target is not None and draws.target.discrete else "rank"
+        r_hat = -_least({name: -value for name, value in estimates.r_hat(values, method).items()})[0]
     held = still(draws.unweighted()) if known else Still()
-    # of spins the folded ranks, which see spreads, are all the same
-    method = "split" if draws.target is not None and draws.target.discrete else "rank"
     spent = evaluations(draws.cost)
     acceptance = draws.stats.get("acceptance_rate")
     return {
-        "draws": draws.x.shape[0] * draws.x.shape[1],
-        "chains": draws.x.shape[0],
-        "r_hat": _extreme(estimates.r_hat(values, method), np.nanmax) if several else math.nan,
+        "draws": count,
+        "chains": chains,
+        "r_hat": r_hat,
         "ess_bulk": ess,
+        "ess_bulk_at": slowest,
         "ess_tail": tail,
-        "autocorrelation": draws.x.shape[0] * draws.x.shape[1] / ess if several and ess > 0 else math.nan,
+        "autocorrelation": count / ess if chains > 1 and ess > 0 else math.nan,
         "ess_per_1000_evaluations": 1000 * ess / spent if spent else math.nan,
         "ess_per_second": ess / draws.cost.seconds if draws.cost.seconds else math.nan,
         "acceptance": math.nan if acceptance is None else float(acceptance.double().mean()),
@@ -91,25 +94,22 @@ def evidence(draws: Draws) -> dict[str, float]:
     elbo, eubo: the bounds of learned samplers (elbo_se: its standard error), and those of a frozen or bidirectional
     annealing run.
     """
-    target, found = draws.target, draws.log_z
-    k = draws.pareto_k
-    estimates = None if found is None else found.estimates
+    found = LogZ(math.nan, math.nan) if draws.log_z is None else draws.log_z
+    truth = None  # to hold an estimate against
+    if draws.log_z is not None and draws.target is not None and "log_z" in draws.target.known:
+        truth = draws.target.log_z
     measured = {
         "weight_ess": weight_ess(draws),
-        "pareto_k": math.nan if k is None else k,
-        "log_z_replicates": 1 if estimates is None else len(estimates),
-    }
-    if found is None:
-        return measured | dict.fromkeys(("log_z", "log_z_se", "log_z_true", "elbo", "elbo_se", "eubo"), math.nan)
-    lower, upper = (draws.attrs.get(name, bound) for name, bound in (("elbo", found.lower), ("eubo", found.upper)))
-    return measured | {
+        "pareto_k": draws.pareto_k,
+        "log_z_replicates": 1 if found.estimates is None else len(found.estimates),
         "log_z": found.value,
         "log_z_se": found.standard_error,
-        "log_z_true": target.log_z if target is not None and "log_z" in target.known else math.nan,
-        "elbo": math.nan if lower is None else lower,
-        "elbo_se": draws.attrs.get("elbo_standard_error", math.nan),
-        "eubo": math.nan if upper is None else upper,
+        "log_z_true": truth,
+        "elbo": draws.attrs.get("elbo", found.lower),
+        "elbo_se": draws.attrs.get("elbo_standard_error"),
+        "eubo": draws.attrs.get("eubo", found.upper),
     }
+    return {name: math.nan if value is None else value for name, value in measured.items()}
 
 
 def certified(draws: Draws) -> dict[str, Any]:
@@ -126,9 +126,12 @@ def certified(draws: Draws) -> dict[str, Any]:
     }
 
 
-def _extreme(found: Mapping[str, np.ndarray], reduce: Any) -> float:
-    values = np.concatenate([array.ravel() for array in found.values()])
-    return math.nan if np.isnan(values).all() else float(reduce(values))
+def _least(found: Mapping[str, np.ndarray]) -> tuple[float, str]:
+    """The least over scalars, and of which; NaN where none is known."""
+    every = {label(name, i): float(value[i]) for name, value in found.items() for i in np.ndindex(*value.shape)}
+    known = {name: value for name, value in every.items() if not math.isnan(value)}
+    at = min(known, key=lambda name: known[name], default="")
+    return known.get(at, math.nan), at
 
 
 def errors(draws: Draws, truth: Truth | None, ess: float = math.inf) -> dict[str, Any]:
@@ -137,12 +140,10 @@ def errors(draws: Draws, truth: Truth | None, ess: float = math.inf) -> dict[str
     no smaller than that of `ess` exact draws: draws that lack a heavy tail do not know what they lack. Where even exact
     draws do not tell a deviation (`Truth.sd_noise` infinite) it is left out.
     """
-    names = ("mean_error_se", "sd_error_se", "mean_error_sd", "sd_error")
-    nothing: dict[str, Any] = dict.fromkeys(names, math.nan) | {"mean_error_at": "", "sd_error_at": ""}
-    if truth is None:
-        return nothing
-    worst_mean, worst_sd = (-1.0, 0.0, ""), (-1.0, 0.0, "")
-    for name, own in mean_and_sd(draws).items():
+    means: list[tuple[float, float, str]] = []
+    deviations: list[tuple[float, float, str]] = []
+    truth = truth or Truth({}, "", {})
+    for name, own in mean_and_sd(draws).items() if truth.moments else ():
         if name not in truth.moments:
             continue
         exact, slack = truth.moments[name], truth.errors[name]
@@ -152,18 +153,21 @@ def errors(draws: Draws, truth: Truth | None, ess: float = math.inf) -> dict[str
         wide_error = torch.hypot(torch.maximum(own.sd_error, noise), slack.sd_error)
         wide_se = torch.where(noise.isinf(), torch.nan, in_standard_errors(own.sd, exact.sd, wide_error))
         for i in np.ndindex(*far.shape):
-            if float(far_se[i]) > worst_mean[0]:  # never where the error is not known
-                worst_mean = float(far_se[i]), float(far[i]), label(name, i)
-            if float(wide_se[i]) > worst_sd[0]:
-                worst_sd = float(wide_se[i]), float(wide[i]), label(name, i)
-    if not worst_mean[2]:
-        return nothing
-    means = {"mean_error_se": worst_mean[0], "mean_error_sd": worst_mean[1], "mean_error_at": worst_mean[2]}
-    if not worst_sd[2] or (
-        draws.target is not None and draws.target.discrete
-    ):  # whose deviations are functions of their means
-        return nothing | means
-    return means | {"sd_error_se": worst_sd[0], "sd_error": worst_sd[1], "sd_error_at": worst_sd[2]}
+            means.append((float(far_se[i]), float(far[i]), label(name, i)))
+            deviations.append((float(wide_se[i]), float(wide[i]), label(name, i)))
+    if draws.target is not None and draws.target.discrete:
+        deviations = []  # are functions of the means
+    (mean_se, mean, mean_at), (sd_se, sd, sd_at) = _worst(means), _worst(deviations)
+    return {
+        "mean_error_se": mean_se, "mean_error_sd": mean, "mean_error_at": mean_at,
+        "sd_error_se": sd_se, "sd_error": sd, "sd_error_at": sd_at,
+    }  # fmt: skip
+
+
+def _worst(errors: Iterable[tuple[float, float, str]]) -> tuple[float, float, str]:
+    """The one that is largest in standard errors, of those that have one."""
+    known = [one for one in errors if not math.isnan(one[0])]
+    return max(known, key=lambda one: one[0], default=(math.nan, math.nan, ""))
 
 
 def shape(draws: Draws, truth: Truth | None, ess: float) -> dict[str, Any]:
@@ -206,23 +210,18 @@ def between_modes(draws: Draws) -> dict[str, Any]:
     }
 
 
-def _mode_errors(draws: Draws, target: Target) -> Tensor:
-    """The standard errors of the modes' shares of weighted draws, which particles of one family do not share in."""
-    families = families_of(draws)
-    assert draws.log_weights is not None
-    weights = draws.log_weights.reshape(-1).double().softmax(0)
-    inside = torch.cat(
-        [target.mode_probabilities(x).double().cpu() for x in draws.x.reshape(-1, target.dim).split(ROWS)]
-    )
-    return mean_and_error(weights.cpu(), inside, families)[1]
-
-
 def mode_weights(draws: Draws, target: Target) -> Tensor:
     """Share of each mode over all draws by their weights, (modes,)."""
-    flat = draws.x.reshape(-1, target.dim)
-    if draws.log_weights is None:
-        weights = torch.full((len(flat),), 1 / len(flat), dtype=torch.float64, device=flat.device)
-    else:
-        weights = draws.log_weights.reshape(-1).double().softmax(0)
-    parts = zip(flat.split(ROWS), weights.split(ROWS), strict=True)
-    return sum(w @ target.mode_probabilities(x).double() for x, w in parts).cpu()
+    parts = zip(_mode_probabilities(draws, target), weights_of(draws).split(ROWS), strict=True)
+    return sum((w @ inside for inside, w in parts), torch.zeros((), dtype=torch.float64))
+
+
+def _mode_errors(draws: Draws, target: Target) -> Tensor:
+    """The standard errors of the modes' shares of weighted draws, which particles of one family do not share in."""
+    inside = torch.cat(list(_mode_probabilities(draws, target)))
+    return mean_and_error(weights_of(draws), inside, families_of(draws))[1]
+
+
+def _mode_probabilities(draws: Draws, target: Target) -> Iterator[Tensor]:
+    """That each draw belongs to each mode, (ROWS, modes) at a time."""
+    return (target.mode_probabilities(x).double().cpu() for x in draws.x.reshape(-1, target.dim).split(ROWS))

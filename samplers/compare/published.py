@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from samplers.compare.limits import Row, number
+from samplers.compare.columns import COLUMNS
+from samplers.compare.rows import Row, answers, by, counted, has, log_z_off_by, number, value
 
 MEAN_SIZE = math.sqrt(2 / math.pi)  # of a standard normal number, and the deviation of its size
 SPREAD_OF_SIZE = math.sqrt(1 - MEAN_SIZE**2)
@@ -43,35 +44,29 @@ class Quantity:
     """
 
     title: str
-    of: Callable[[Row, float | None], float]
+    of: Callable[[Row], float]
     error: Callable[[Row], float]
     over: Callable[[Sequence[float]], float] = fmean
     more_is_better: bool = False
 
 
-def _deviation(row: Row, truth: float | None) -> float:
-    known = row["log_z_true"]
-    return row["log_z"] - (truth if truth is not None and math.isnan(known) else known)
-
-
-def _typical_error(row: Row, truth: float | None) -> float:
+def _typical_error(row: Row) -> float:
     """The error of a run or, where that is larger, what its standard error leads to in the mean: luck is no skill."""
-    far, stated = abs(_deviation(row, truth)), MEAN_SIZE * number(row, "log_z_se")
+    far, stated = abs(log_z_off_by(row)), MEAN_SIZE * number(row, "log_z_se")
     return stated if stated > far else far
 
 
-def _mode_error(row: Row, truth: float | None = None) -> float:
-    del truth
-    return abs(row["worst_mode"] - row["worst_mode_true"])
+def _mode_error(row: Row) -> float:
+    return abs(number(row, "worst_mode") - number(row, "worst_mode_true"))
 
 
 QUANTITIES = {
     "log_z_error": Quantity(
         "mean size of the error of log Z", _typical_error, lambda row: SPREAD_OF_SIZE * number(row, "log_z_se")
     ),
-    "log_z_bias": Quantity("error of the mean of log Z", _deviation, lambda row: number(row, "log_z_se"), _size),
-    "elbo": Quantity("ELBO", lambda row, _: row["elbo"], lambda row: number(row, "elbo_se"), more_is_better=True),
-    "mmd": Quantity("MMD², unbiased", lambda row, _: row["mmd"], lambda row: row["mmd_highest"] - row["mmd_floor"]),
+    "log_z_bias": Quantity("error of the mean of log Z", log_z_off_by, value("log_z_se"), _size),
+    "elbo": Quantity("ELBO", value("elbo"), value("elbo_se"), more_is_better=True),
+    "mmd": Quantity("MMD², unbiased", value("mmd"), COLUMNS["mmd"].error),
     "mode_error": Quantity(
         "error of the weight of the worst mode",
         _mode_error,
@@ -81,7 +76,7 @@ QUANTITIES = {
 
 
 @dataclass(frozen=True)
-class Beside:
+class AgainstPublished:
     """A published figure and our best: of which sampler, over how many runs, with the standard error of it.
 
     The best of several samplers is a lucky one: where ours is not ahead by two of its standard errors, it is level.
@@ -108,25 +103,24 @@ class Beside:
 
     def __str__(self) -> str:
         one = self.published
-        title, runs = QUANTITIES[one.quantity].title, f"{self.runs} run{'s' if self.runs > 1 else ''}"
-        ours, theirs = f"{self.sampler} {self.here}, {runs}", f"{one.method} {one.value:g}"
+        ours, theirs = f"{self.sampler} {self.here}, {counted(self.runs, 'run')}", f"{one.method} {one.value:g}"
+        title = QUANTITIES[one.quantity].title
         return f"{one.target}, {title}: {ours}; {theirs} ({one.variant}; {one.source}): {self.place.upper()}"
 
 
-def beside(rows: Sequence[Row], published: Iterable[Published], *, peers: Collection[str] = ()) -> list[Beside]:
+def against_published(
+    rows: Sequence[Row], published: Iterable[Published], *, peers: Collection[str] = ()
+) -> list[AgainstPublished]:
     """Each published figure beside the best of our samplers; figures that no row has an answer to are left out, and
     rows of peers, which are not ours. The standard error is that between seeds, of one run what it states itself; with
     that of the truth, where a long run has found it. Answers without one are left out too. Best is what is so with its
     standard error against it: of two that seem right the surer one.
     """
-    rows = [row for row in rows if row["sampler"] not in peers]
+    able = [row for row in answers(rows) if row["sampler"] not in peers and not row.get("not_finite")]
     found = []
     for one in published:
         quantity = QUANTITIES[one.quantity]
-        own: dict[str, list[Row]] = {}
-        for row in rows:
-            if row["target"] == one.target and not row["error"] and not row.get("not_finite"):
-                own.setdefault(row["sampler"], []).append(row)
+        own = by("sampler", (row for row in able if row["target"] == one.target))
         ours = [_ours(one, quantity, sampler, runs) for sampler, runs in own.items()]
         known = [candidate for candidate in ours if not math.isnan(candidate.value + candidate.error)]
         if known:
@@ -135,13 +129,15 @@ def beside(rows: Sequence[Row], published: Iterable[Published], *, peers: Collec
     return found
 
 
-def _ours(one: Published, quantity: Quantity, sampler: str, runs: Sequence[Row]) -> Beside:
-    values = [quantity.of(row, one.truth) for row in runs]
+def _ours(one: Published, quantity: Quantity, sampler: str, runs: Sequence[Row]) -> AgainstPublished:
+    truth_error = 0.0
+    if one.truth is not None and not has(runs[0], "log_z_true"):
+        runs, truth_error = [{**run, "log_z_true": one.truth} for run in runs], one.truth_error
+    values = [quantity.of(row) for row in runs]
     if not all(map(math.isfinite, values)):
-        return Beside(one, sampler, math.nan, math.nan, len(values))
+        return AgainstPublished(one, sampler, math.nan, math.nan, len(values))
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else quantity.error(runs[0])
-    truth_error = one.truth_error if math.isnan(number(runs[0], "log_z_true")) else 0.0
-    return Beside(one, sampler, quantity.over(values), math.hypot(error, truth_error), len(values))
+    return AgainstPublished(one, sampler, quantity.over(values), math.hypot(error, truth_error), len(values))
 
 
 def to_records(published: Iterable[Published]) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,22 +111,20 @@ def _spawned(job: Mapping[str, Any], replies: int) -> str:
     del replies  # is not inherited
     folder, timeout = job["folder"], job["timeout"]
     with open(Path(folder) / OUTPUT, "w") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from samplers.compare.server import _run; _run({folder!r})"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=job["environment"] | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
-            cwd=job["cwd"],
-        )
-        until = None if timeout is None else time.monotonic() + timeout
-        while child.poll() is None and (until is None or time.monotonic() < until):
-            time.sleep(0.02)
-        late = child.poll() is None
-        if late:
-            child.kill()
-            child.wait()
-    return _words(None if late else child.returncode, timeout)
+        try:
+            code: int | None = subprocess.run(
+                [sys.executable, "-P", "-c", f"from samplers.compare.server import _run; _run({folder!r})"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=job["environment"] | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+                cwd=job["cwd"],
+                timeout=timeout,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:  # and killed
+            code = None
+    return _words(code, timeout)
 
 
 def _run(folder: str | Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from samplers.compare.names import label
 from samplers.draws import Draws, estimates
+from samplers.draws.moments import ROWS
 from samplers.draws.ties import ULPS, precision, slack, tied
 from samplers.draws.weighted import families_of, mean_and_error
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST = 200_000  # draws that quantiles are taken of
-ROWS = 65536
 LOG_DENSITY = "target_log_prob"
 
 
@@ -92,18 +92,23 @@ def _quantiles(value: Tensor) -> Tensor:
 
 def shares(draws: Draws, at: Thresholds) -> dict[str, Shares]:
     """Of every variable. The ESS is that of the event in chains; of weighted draws see `samplers.draws.weighted`."""
-    found = {}
     inside = {name: _events(value.cpu(), at[name]) for name, value in scalars(draws).items() if name in at}
     if draws.log_weights is not None:
-        weights, families = draws.log_weights.double().reshape(-1).softmax(0).cpu(), families_of(draws)
-        for name, events in inside.items():
-            found[name] = Shares(*mean_and_error(weights, events.flatten(1, 2).movedim(0, 1), families))
-        return found
+        weights, families = weights_of(draws), families_of(draws)
+        every = {name: events.flatten(1, 2).movedim(0, 1) for name, events in inside.items()}
+        return {name: Shares(*mean_and_error(weights, events, families)) for name, events in every.items()}
+    found = {}
     for name, events in inside.items():
         share = events.mean((1, 2))
-        ess = _effective(events)
-        found[name] = Shares(share, (share * (1 - share) / ess).sqrt())
+        found[name] = Shares(share, (share * (1 - share) / _effective(events)).sqrt())
     return found
+
+
+def weights_of(draws: Draws) -> Tensor:
+    """Normalised, (chains * draws,) on the CPU."""
+    if draws.log_weights is None:
+        return torch.full((draws.x[..., 0].numel(),), 1 / draws.x[..., 0].numel(), dtype=torch.float64)
+    return draws.log_weights.double().reshape(-1).softmax(0).cpu()
 
 
 def _events(value: Tensor, at: Tensor) -> Tensor:
@@ -117,14 +122,8 @@ def _events(value: Tensor, at: Tensor) -> Tensor:
     def below(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(tied(a, b, every), 0.5, (a < b).double())
 
-    return torch.stack(
-        [
-            below(value, low),
-            below(value, middle),
-            below(value, quarter) + below(three_quarters, value),
-            below(high, value),
-        ]
-    )
+    outside = below(value, quarter) + below(three_quarters, value)
+    return torch.stack([below(value, low), below(value, middle), outside, below(high, value)])
 
 
 def _effective(events: Tensor) -> Tensor:
@@ -141,7 +140,7 @@ def in_standard_errors(a: Tensor, b: Tensor, error: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Furthest:
+class Discrepancy:
     """Where two sets of shares differ by the most standard errors, NaN where none is known, and among how many tests.
 
     index: the event, then that of the scalar.
@@ -153,22 +152,20 @@ class Furthest:
     tests: int
 
 
-def furthest(
+def largest_discrepancy(
     here: Mapping[str, Shares], there: Mapping[str, Shares], error: Callable[[Shares, Shares], Tensor]
-) -> Furthest:
+) -> Discrepancy:
     """Over the variables that both have; error: the standard error of the difference of two shares."""
-    worst, tests = Furthest(math.nan, "", (), 0), 0
+    known = []
     for name in (name for name in here if name in there):
         z = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
-        for index in np.ndindex(*z.shape):
-            value = float(z[index])
-            tests += not math.isnan(value)
-            if value > worst.standard_errors or (math.isnan(worst.standard_errors) and not math.isnan(value)):
-                worst = Furthest(value, name, index, 0)
-    return replace(worst, tests=tests)
+        every = ((float(z[index]), name, index) for index in np.ndindex(*z.shape))
+        known += [one for one in every if not math.isnan(one[0])]
+    worst = max(known, key=lambda one: one[0], default=(math.nan, "", ()))
+    return Discrepancy(*worst, len(known))
 
 
-def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> tuple[Furthest, str]:
+def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> tuple[Discrepancy, str]:
     """Own shares beside the true ones: where they are furthest apart, and in words.
 
     effective: the ESS of the draws. Where it gives the true share a larger error than the draws give theirs, that one
@@ -179,7 +176,7 @@ def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: fl
         at_truth = (there.share * (1 - there.share) / max(effective, 1.0)).sqrt()
         return torch.hypot(torch.maximum(here.error, at_truth), there.error)
 
-    found = furthest(own, truth, error)
+    found = largest_discrepancy(own, truth, error)
     if not found.variable:
         return found, ""
     here, there = (float(shares[found.variable].share[found.index]) for shares in (own, truth))

@@ -21,7 +21,6 @@ from samplers.compare.apart import Outcome
 from samplers.compare.cell import DRAWS, Cell
 from samplers.compare.names import as_file
 from samplers.draws.places import folder_place
-from targets import Target
 
 Key = tuple[str, str, int]
 
@@ -47,10 +46,10 @@ class Store:
         """Where a cell's draws are, if it has any."""
         return self.path(key).with_suffix(".nc")
 
-    def row(self, cell: Cell, *, fresh: bool = False) -> dict[str, Any] | None:
+    def row(self, cell: Cell, *, fresh: bool = False, retry: bool = False) -> dict[str, Any] | None:
         """The row of a cell that was done before, and measured as now; ValueError where it was another run.
 
-        fresh: forget it where it was another run.
+        fresh: forget it where it was another run; retry: where it failed.
         """
         path = self.path(cell.key)
         try:
@@ -62,15 +61,15 @@ class Store:
             points = torch.tensor(asked["where drawn"]["points"], dtype=torch.float64)
             now["where drawn"] = identity.at_points(cell.target, points)
         different = identity.differences(asked, now)
-        if different and fresh:
-            self.drop(cell)
-            return None
-        if different:
+        if different and not fresh:
             raise ValueError(
                 f"folder: {self.folder} holds another run of {cell.sampler_name} on {cell.target_name} with seed "
                 f"{cell.seed}: {'; '.join(different)}. Take another folder, or fresh=True to run anew "
                 "what differs"
             )
+        if different or (saved["row"]["error"] and retry):
+            self.drop(cell)
+            return None
         if any(asked.get(name) != now[name] for name in identity.MEASURED):
             return None
         return dict(saved["row"])
@@ -90,12 +89,9 @@ class Store:
         return row
 
     def _request(self, cell: Cell) -> dict[str, Any]:
-        return identity.request(cell, self._density(cell.target))
-
-    def _density(self, target: Target) -> dict[str, Any]:
-        if id(target) not in self._densities:
-            self._densities[id(target)] = identity.made(target)
-        return self._densities[id(target)]
+        if id(cell.target) not in self._densities:
+            self._densities[id(cell.target)] = identity.made(cell.target)
+        return identity.request(cell, self._densities[id(cell.target)])
 
     def drop(self, cell: Cell) -> None:
         """Forget a cell."""

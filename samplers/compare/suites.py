@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Generator, Tensor
 from samplers.annealing import AIS, SMC, ParallelTempering
 from samplers.compare.cell import Cell
 from samplers.compare.comparison import Comparison
-from samplers.compare.grid import Grid, make_cells
+from samplers.compare.grid import Choice, Grid, make_cells
 from samplers.compare.published import Published, to_records
 from samplers.compare.published_figures import PUBLISHED
 from samplers.diffusion import CMCD, DDS, SCLD
@@ -29,7 +30,6 @@ from samplers.peers import BlackjaxNUTS, BlackjaxTemperedSMC, Emcee, NumpyroNUTS
 from samplers.smoothing import DiffusiveGibbs, WalkJump
 from targets import Ising, Target, benchmark
 
-Choice = Sampler | tuple[Sampler, Mapping[str, Any]]  # alone, or with options of its own
 Start = Callable[[int, Generator], Tensor]
 
 
@@ -115,7 +115,7 @@ def installed_peers(targets: Mapping[str, Target]) -> dict[str, Choice]:
 
 
 def _named(*names: str) -> dict[str, Callable[[], Target]]:
-    return {name: lambda name=name: benchmark(name) for name in names}  # type: ignore[misc]
+    return {name: partial(benchmark, name) for name in names}
 
 
 def wide(scale: float, dim: int) -> Start:
@@ -123,25 +123,27 @@ def wide(scale: float, dim: int) -> Start:
     return lambda n, generator: scale * torch.randn(n, dim, generator=generator)
 
 
+LANGEVIN: dict[str, Choice] = {"ULA": ULA(), "MALA": MALA(), "HMC": HMC()}
+ANNEALED: dict[str, Choice] = {"AIS": AIS(), "SMC": SMC()}
+
+
+def _learned(iterations: int, **methods: Sampler) -> dict[str, Choice]:
+    return {name: (method, {"iterations": iterations}) for name, method in methods.items()}
+
+
 def _quick() -> Suite:
+    mixture: dict[str, Choice] = {"ULA": ULA(), "HMC": HMC(), "tempering": ParallelTempering(), "SMC": SMC()}
+    funnel: dict[str, Choice] = {
+        "HMC": (HMC(), {"draws": 300, "warmup": 200}),
+        "tempering": ParallelTempering(),
+        "SMC": SMC(),
+    }
     return Suite(
         "a hierarchical model, a regression, a funnel and nine modes, in minutes",
         (
-            Block(_named("eight-schools", "sonar"), {"ULA": ULA(), "MALA": MALA(), "HMC": HMC(), "SMC": SMC()}),
-            Block(
-                _named("funnel10-std3"),
-                {"HMC": (HMC(), {"draws": 300, "warmup": 200}), "tempering": ParallelTempering(), "SMC": SMC()},
-            ),
-            Block(
-                _named("gmm9"),
-                {
-                    "ULA": ULA(),
-                    "HMC": HMC(),
-                    "tempering": ParallelTempering(),
-                    "SMC": SMC(),
-                    "CMCD": (CMCD(), {"iterations": 40}),
-                },
-            ),
+            Block(_named("eight-schools", "sonar"), LANGEVIN | {"SMC": SMC()}),
+            Block(_named("funnel10-std3"), funnel),
+            Block(_named("gmm9"), mixture | _learned(40, CMCD=CMCD())),
         ),
         {"chains": 32, "draws": 1000, "warmup": 300},
         {"gmm9": wide(6.0, 2)},
@@ -150,25 +152,16 @@ def _quick() -> Suite:
 
 
 def _standard() -> Suite:
-    everywhere: dict[str, Choice] = {
-        "HMC": HMC(),
-        "tempering": ParallelTempering(),
-        "AIS": AIS(),
-        "SMC": SMC(),
-        "DiGS": DiffusiveGibbs(),
-        "DDS": (DDS(), {"iterations": 200}),
-        "CMCD": (CMCD(), {"iterations": 200}),
-    }
+    everywhere: dict[str, Choice] = {"HMC": HMC(), "tempering": ParallelTempering()}
+    everywhere |= ANNEALED | {"DiGS": DiffusiveGibbs()} | _learned(200, DDS=DDS(), CMCD=CMCD())
+    wells: dict[str, Choice] = {"HMC": HMC(), **ANNEALED, "SCLD": (SCLD(), {"iterations": 300, "draws": 20_000})}
     return Suite(
         "what papers compare on: mixtures, a funnel, wells, rings",
         (
             # walk-jump where the smoothed score has a closed form: by inner chains a step costs some 50,000 evaluations
-            Block(_named("gmm9", "gmm40-fab", "two-modes-d32"), {**everywhere, "walk-jump": WalkJump()}),
+            Block(_named("gmm9", "gmm40-fab", "two-modes-d32"), everywhere | {"walk-jump": WalkJump()}),
             Block(_named("funnel10-std3", "many-well5-delta4", "rings4-slips"), everywhere),
-            Block(
-                _named("many-well32-fab"),
-                {"HMC": HMC(), "AIS": AIS(), "SMC": SMC(), "SCLD": (SCLD(), {"iterations": 300, "draws": 20_000})},
-            ),
+            Block(_named("many-well32-fab"), wells),
         ),
         {"chains": 64},
         {"gmm9": wide(6.0, 2), "gmm40-fab": wide(40.0, 2), "many-well5-delta4": wide(2.0, 5)},
@@ -176,51 +169,27 @@ def _standard() -> Suite:
 
 
 def _bayes() -> Suite:
+    posteriors = _named("eight-schools", "sonar", "ionosphere", "credit-unit-prior")
     return Suite(
         "posteriors: hierarchical models and regressions",
-        (
-            Block(
-                _named("eight-schools", "sonar", "ionosphere", "credit-unit-prior"),
-                {
-                    "ULA": ULA(),
-                    "MALA": MALA(),
-                    "HMC": HMC(),
-                    "AIS": AIS(),
-                    "SMC": SMC(),
-                    "CMCD": (CMCD(), {"iterations": 60}),
-                },
-            ),
-        ),
+        (Block(posteriors, LANGEVIN | ANNEALED | _learned(60, CMCD=CMCD())),),
         {"chains": 64},
-        {},
-        ("sonar", "ionosphere", "credit-unit-prior"),
+        references=("sonar", "ionosphere", "credit-unit-prior"),
     )
 
 
 def _spins() -> Suite:
-    couplings = (0.3, 0.4407, 0.55)
+    models = {f"ising8-{coupling}": partial(Ising, (8, 8), coupling=coupling) for coupling in (0.3, 0.4407, 0.55)}
+    moves: dict[str, Choice] = {
+        "Gibbs": Gibbs(),
+        "with gradients": GibbsWithGradients(),
+        "Swendsen-Wang": SwendsenWang(),
+    }
     return Suite(
         "Ising models on an 8 x 8 torus below, at and above the critical coupling, with exact log Z",
-        (
-            Block(
-                {f"ising8-{coupling}": lambda c=coupling: Ising((8, 8), coupling=c) for coupling in couplings},  # type: ignore[misc]
-                {
-                    "Gibbs": Gibbs(),
-                    "with gradients": GibbsWithGradients(),
-                    "Swendsen-Wang": SwendsenWang(),
-                    "Wolff": Wolff(),
-                    "AIS": AIS(),
-                    "SMC": SMC(),
-                },
-            ),
-        ),
+        (Block(models, moves | {"Wolff": Wolff()} | ANNEALED),),
         {"chains": 64},
     )
 
 
-SUITES: dict[str, Callable[[], Suite]] = {
-    "quick": _quick,
-    "standard": _standard,
-    "bayes": _bayes,
-    "spins": _spins,
-}
+SUITES: dict[str, Callable[[], Suite]] = {"quick": _quick, "standard": _standard, "bayes": _bayes, "spins": _spins}

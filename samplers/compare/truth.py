@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from samplers.compare.shape import Shares, Thresholds, shares, thresholds, with_log_density
+from samplers.compare.shape import Shares, Thresholds, shares, thresholds, weights_of, with_log_density
 from samplers.draws import Draws, estimates
 from samplers.draws.weighted import families_of, mean_and_error
 from targets import Moments, Target
@@ -83,7 +83,7 @@ def mean_and_sd(draws: Draws) -> dict[str, Estimated]:
     deviation is the one of the variance over twice the deviation.
     """
     if draws.log_weights is not None:
-        weights, families = draws.log_weights.double().reshape(-1).softmax(0).cpu(), families_of(draws)
+        weights, families = weights_of(draws), families_of(draws)
         return {name: _weighted(value, weights, families) for name, value in draws.constrained_points.items()}
     errors = [estimates.mcse(draws.constrained, method) for method in ("mean", "sd")]
     found = {}

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.compare.rows import counted
 from samplers.draws import Draws
 from samplers.draws.certificate import MOST_MISSED
 from samplers.scouts.certify import certify
@@ -72,7 +73,7 @@ class Examined:
 
     def remark(self, samplers: Iterable[str]) -> str:
         """On the witnesses themselves."""
-        many = "1 witness" if self.points == 1 else f"{self.points} witnesses"
+        many = counted(self.points, "witness")
         if self.error:
             return f"nothing could be measured around the {many}: {self.error}"
         free = not self.missed and not any(self.cautions(name) for name in samplers)

@@ -10,6 +10,7 @@ import torch
 
 from samplers.draws import Draws
 from samplers.peers.base import Peer, say
+from samplers.peers.tempering import Tempering
 from targets import Target
 from targets.arguments import check_integer, positive
 
@@ -71,14 +72,12 @@ class BlackjaxTemperedSMC(Peer):
         seconds hold compilation. `stats` are those of the last moves. Warns (SamplingWarning) about moves that
         diverged.
         """
-        from samplers.peers.tempering import Tempering
-
         del progress
         self.check(target, checkpoint)
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         with torch.no_grad():
-            run = Tempering(self, target.to(device, dtype), draws, seed)
+            run = Tempering(self, target.to(device, dtype), draws, seed, **self.hyperparameters())
             found = run.draws()
         say(run.complaints())
         return found

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,12 +18,10 @@ from samplers.annealing.pilot import PILOT, find_base
 from samplers.annealing.schedule import MOST_TEMPERATURES
 from samplers.annealing.smc import SMC
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
+from samplers.peers.base import Peer
 from samplers.peers.bridge import Bridge, as_tensor, from_numpy, key, to_numpy
 from targets import Target
 from targets.counting import Counted
-
-if TYPE_CHECKING:
-    from samplers.peers.blackjax_smc import BlackjaxTemperedSMC
 
 
 class Ratio(Target):
@@ -76,22 +74,35 @@ class Cloud:
         self.divergences += int(info["divergences"])
 
 
+@dataclass(eq=False)
 class Tempering:
-    """All replicates, from one base by one compiled step."""
+    """All replicates of n particles each, from one base by one compiled step; `peer` is whose run it is, and the fields
+    from `base` on are explained there.
+    """
 
-    def __init__(self, sampler: BlackjaxTemperedSMC, target: Target, n: int, seed: int) -> None:
-        self.sampler, self.target, self.n, self.seed = sampler, target, n, seed
+    peer: Peer
+    target: Target
+    n: int
+    seed: int
+    base: Target | Literal["pilot"] | None
+    moves: int
+    leapfrogs: int
+    step_size: float
+    target_ess: float
+    replicates: int
+
+    def __post_init__(self) -> None:
         self.began, self.pilot = time.perf_counter(), dict[str, str]()
-        self.base, self.likelihood, self.counted = self._ends()
-        self.prior_bridge, self.bridge = Bridge(self.base), Bridge(self.likelihood)
+        self.start, self.likelihood, self.counted = self._ends()
+        self.prior_bridge, self.bridge = Bridge(self.start), Bridge(self.likelihood)
         generator = self._generator()
         with self.bridge.precision():
             import jax
 
             first, step = self._algorithm()
-            starts = [self.base.sample(n, generator=generator) for _ in range(sampler.replicates)]
+            starts = [self.start.sample(self.n, generator=generator) for _ in range(self.replicates)]
             states = [first(to_numpy(start, self.bridge.dtype)) for start in starts]
-            keys = jax.random.split(key(seed), sampler.replicates)
+            keys = jax.random.split(key(self.seed), self.replicates)
             run = self.bridge.compile(step, keys[0], states[0])
             self.clouds = [self._through(run, *pair) for pair in zip(keys, states, strict=True)]
 
@@ -100,15 +111,15 @@ class Tempering:
 
     def _ends(self) -> tuple[Target, Target, Counted]:
         """q, p / q, and that in the latter whose evaluations count."""
-        sampler, target = self.sampler, self.target
-        if sampler.base is None and target.has_likelihood:
+        target = self.target
+        if self.base is None and target.has_likelihood:
             likelihood = Counted(Likelihood(target))
             return target.prior, likelihood, likelihood
         counted = Counted(target)
         prior = target.prior if "prior" in target.known else None
-        if isinstance(sampler.base, Target):
-            base = sampler.base.to(target.device, target.dtype)
-        elif sampler.base is None and prior is not None:
+        if isinstance(self.base, Target):
+            base = self.base.to(target.device, target.dtype)
+        elif self.base is None and prior is not None:
             base = prior
         else:
             base = find_base(SMC(), counted, prior, self._generator(3_000_017)).density
@@ -123,14 +134,12 @@ class Tempering:
         from blackjax.smc import extend_params, resampling
         from blackjax.smc.tuning.from_particles import particles_stds
 
-        sampler = self.sampler
-
         def parameters(particles: Any) -> Any:
             return extend_params(
                 {
-                    "step_size": jnp.asarray(sampler.step_size, self.bridge.dtype),
+                    "step_size": jnp.asarray(self.step_size, self.bridge.dtype),
                     "inverse_mass_matrix": particles_stds(particles) ** 2,
-                    "num_integration_steps": jnp.asarray(sampler.leapfrogs),
+                    "num_integration_steps": jnp.asarray(self.leapfrogs),
                 }
             )
 
@@ -144,8 +153,8 @@ class Tempering:
                 resampling.systematic,
                 mcmc_parameter_update_fn=lambda key, state, info: parameters(state.particles),
                 initial_parameter_value=parameters(particles),
-                num_mcmc_steps=sampler.moves,
-                target_ess=sampler.target_ess,
+                num_mcmc_steps=self.moves,
+                target_ess=self.target_ess,
             )
 
         def first(particles: Any) -> Any:
@@ -172,7 +181,7 @@ class Tempering:
         """From the base to the target."""
         import jax
 
-        cloud = Cloud(self.base.log_z)
+        cloud = Cloud(self.start.log_z)
         while cloud.betas[-1] < 1:
             keys, now = jax.random.split(keys)
             state, info = run(now, state)
@@ -180,15 +189,15 @@ class Tempering:
                 raise self.prior_bridge.error
             cloud.take_in({name: np.asarray(value) for name, value in info.items()}, self.target)
         found = state.sampler_state
-        cloud.x = from_numpy(found.particles, self.base)
-        cloud.log_weights = as_tensor(found.weights, self.base).double().log()
-        cloud.stats = {name: as_tensor(info[name], self.base) for name in ("acceptance_rate", "diverging")}
+        cloud.x = from_numpy(found.particles, self.start)
+        cloud.log_weights = as_tensor(found.weights, self.start).double().log()
+        cloud.stats = {name: as_tensor(info[name], self.start) for name in ("acceptance_rate", "diverging")}
         return cloud
 
     def complaints(self) -> list[str]:
         """What a reader must know."""
         count = sum(cloud.divergences for cloud in self.clouds)
-        moves = self.n * self.sampler.moves * sum(len(cloud.ess) for cloud in self.clouds)
+        moves = self.n * self.moves * sum(len(cloud.ess) for cloud in self.clouds)
         return [f"{count} of {moves} moves diverged: a non-finite density or a large energy error"] if count else []
 
     def draws(self) -> Draws:
@@ -196,7 +205,7 @@ class Tempering:
         clouds, log_z = self.clouds, torch.tensor([cloud.log_z for cloud in self.clouds], dtype=torch.float64)
         found = {
             "kind": INDEPENDENT,
-            "base": self.base.name,
+            "base": self.start.name,
             "draws": self.n,
             "seed": self.seed,
             **{name: [getattr(cloud, name) for cloud in clouds] for name in ("betas", "ess", "acceptance")},
@@ -210,8 +219,8 @@ class Tempering:
             log_z=_estimate(log_z),
             cost=Cost(self.counted.log_probs, self.counted.scores, time.perf_counter() - self.began),
             target=self.target,
-            kernel=self.sampler,
-            attrs=self.sampler.record(self.target) | found | self.pilot,
+            kernel=self.peer,
+            attrs=self.peer.record(self.target) | found | self.pilot,
             divergences=torch.tensor([sum(cloud.divergences for cloud in clouds)]),
         )
 

@@ -10,7 +10,16 @@ import targets
 from samplers import Cost, Draws
 from samplers.compare import measures
 from samplers.compare.distances import NAMES, distances
-from samplers.compare.shape import LEVELS, Shares, furthest, in_standard_errors, in_words, misfit, shares, thresholds
+from samplers.compare.shape import (
+    LEVELS,
+    Shares,
+    in_standard_errors,
+    in_words,
+    largest_discrepancy,
+    misfit,
+    shares,
+    thresholds,
+)
 from samplers.compare.truth import known_truth, mean_and_sd, truth_from
 
 
@@ -53,6 +62,15 @@ def test_costs():
     assert measures.mixing(moved, known=False)["usual_divergences"] == samplers.ParallelTempering.usual_divergences > 0
     free = Draws(torch.randn(4, 50, 1, generator=torch.Generator().manual_seed(0)))
     assert math.isnan(measures.mixing(free)["ess_per_second"])  # no time, and no division by it
+
+
+def test_the_slowest_variable_is_named():
+    x = torch.randn(4, 300, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[..., 1] = x[..., 1].cumsum(1)
+    found = measures.mixing(Draws(x, target=targets.Gaussian(torch.zeros(3, dtype=torch.float64))))
+    assert found["ess_bulk_at"] == "x[1]"
+    assert found["ess_bulk"] < 50
+    assert measures.mixing(weighted())["ess_bulk_at"] == ""  # whose ESS is that of the weights
 
 
 def test_errors_are_in_standard_errors():
@@ -171,11 +189,11 @@ def test_an_error_that_is_not_known_is_no_agreement():
     assert in_standard_errors(half, other, torch.full((2,), math.nan))[1].isnan()
     unknown = {"x": Shares(other, torch.full((2,), math.nan))}
     known = {"x": Shares(torch.tensor([0.4, 0.4]), torch.tensor([0.1, 0.1]))}
-    nothing = furthest(unknown, known, lambda a, b: torch.hypot(a.error, b.error))
+    nothing = largest_discrepancy(unknown, known, lambda a, b: torch.hypot(a.error, b.error))
     assert math.isnan(nothing.standard_errors)
     assert (nothing.variable, nothing.tests) == ("", 0)
     some = {"x": Shares(other, torch.tensor([math.nan, 0.1]))}
-    one = furthest(some, known, lambda a, b: torch.hypot(a.error, b.error))
+    one = largest_discrepancy(some, known, lambda a, b: torch.hypot(a.error, b.error))
     assert (one.index, one.tests) == ((1,), 1)
     assert one.standard_errors == pytest.approx(0.5 / math.hypot(0.1, 0.1))
 

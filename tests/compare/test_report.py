@@ -15,15 +15,14 @@ import torch
 import targets
 from samplers import Draws
 from samplers.compare import Comparison
+from samplers.compare.columns import COLUMNS, TOPICS, topics
+from samplers.compare.distances import distances
 from samplers.compare.report.best import best
 from samplers.compare.report.convergence import curve
-from samplers.compare.report.faults import fault
 from samplers.compare.report.figures.autocorrelation import correlations
 from samplers.compare.report.html import page as page_of
 from samplers.compare.report.standings import entry
 from samplers.compare.report.style import power, wrapped
-from samplers.compare.report.topics import NEVER, TOPICS
-from samplers.compare.table import COLUMNS
 
 EVIL = "<script>alert(1)</script>"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -291,15 +290,20 @@ def test_entries():
     assert entry("r_hat", runs("r_hat", math.nan)).text == "\N{EN DASH}"
     assert entry("mode_r_hat", runs("mode_r_hat", math.inf)).text == "∞"
     assert entry("pareto_k", runs("pareto_k", -math.inf)).text == "equal"
-    worst = [ROW | {"worst_mode": 0.1, "mode_error_se": 1.0}, ROW | {"worst_mode": 0.3, "mode_error_se": 9.0}]
+    one = ROW | {"worst_mode_true": 0.5}
+    worst = [one | {"worst_mode": 0.1, "mode_error_se": 1.0}, one | {"worst_mode": 0.3, "mode_error_se": 9.0}]
     assert entry("worst_mode", worst).text == "0.300"
 
 
 def test_faults():
+    def fault(name, given):
+        return entry(name, given).fault
+
     assert "do not agree" in fault("r_hat", runs("r_hat", 1.0, 1.5))
     assert fault("r_hat", runs("r_hat", 1.01, math.nan)) == ""
-    assert "heavy tails" in fault("pareto_k", runs("pareto_k", 0.8))
+    assert "tails too heavy" in fault("pareto_k", runs("pareto_k", 0.8))
     assert "5.0 times" in fault("log_z", runs("log_z", 0.5))
+    assert "it states no error" in fault("log_z", runs("log_z", 2.0, log_z_se=math.nan))
     assert "few effective" in fault("ess_bulk", runs("ess_bulk", 399.0))
     assert fault("seconds", runs("seconds", 1e9)) == ""
 
@@ -323,9 +327,32 @@ def test_autocorrelation_is_about_the_mean_of_all_chains():
     assert correlations(x + 100 * np.arange(4)[:, None])[50] > 0.99  # chains that stay apart
 
 
-def test_every_column_has_a_topic():
-    placed = {name for own in TOPICS.values() for name in own}
-    assert placed | set(NEVER) == set(COLUMNS)
+def test_every_column_has_a_title_and_a_topic():
+    """Those that name a line stand before it, `error` in its place."""
+    without = [name for name, column in COLUMNS.items() if not column.topic]
+    assert without == ["target", "sampler", "seed", "error"]
+    assert {column.topic for column in COLUMNS.values()} == {"", *TOPICS}
+    for name, column in COLUMNS.items():
+        assert column.name == name
+        assert column.title
+        assert column.help or not column.topic, f"{name} does not say what it means"
+        assert column.show(math.nan) == "-"
+        assert column.words or column.show(3) != "-"
+        if column.truth:
+            assert column.truth in COLUMNS
+    overview, *placed = topics({name: column for name, column in COLUMNS.items() if column.topic}).values()
+    assert sorted(name for own in placed for name in own) == sorted(COLUMNS.keys() - set(without))
+    assert set(overview) < set(COLUMNS)
+
+
+def test_every_measure_that_a_column_reads_is_measured(result):
+    """All that is known of a column is in one place: nothing else names a measure that it reads but the measures."""
+    rows = [row for row in result.rows if not row["error"]]
+    measured = set().union(*rows) | set(distances(result.draws[result.rows[0]["target"], "good", 0], 0.0))
+    for name, column in COLUMNS.items():
+        assert name in measured
+        for read in (column.truth, column.floor, column.of_worst):
+            assert not read or read in measured, f"{name} reads {read}, which nobody measures"
 
 
 def test_labels():

@@ -10,7 +10,7 @@ from compare_cases import Exact
 import targets
 from samplers import HMC, MALA, SMC
 from samplers.compare import run_suite, suites
-from samplers.compare.published import QUANTITIES, Published, beside, from_records, to_records
+from samplers.compare.published import QUANTITIES, Published, against_published, from_records, to_records
 from samplers.compare.suites import SUITES, Block, Suite, installed_peers, suite
 
 
@@ -119,7 +119,7 @@ def test_the_best_of_ours_stands_beside_theirs():
         Published("a", "elbo", -1.6, "m", "v", "s"),
         Published("c", "elbo", -1.6, "m", "v", "s"),
     ]
-    error, elbo = beside(rows, theirs)  # of c there is nothing to say
+    error, elbo = against_published(rows, theirs)  # of c there is nothing to say
     assert error.error == pytest.approx(0.01 * math.sqrt(1 - 2 / math.pi))
     assert (error.sampler, error.value, error.runs, error.place) == ("two", pytest.approx(0.15), 1, "behind")
     assert (elbo.sampler, elbo.value, elbo.runs, elbo.place) == ("one", -1.5, 2, "level")
@@ -130,44 +130,46 @@ def test_the_best_of_ours_stands_beside_theirs():
 
 def test_a_truth_from_a_long_run():
     unknown = row("a", "one", log_z=-108.0, log_z_true=math.nan)
-    (one,) = beside([unknown], [Published("a", "log_z_bias", 0.1, "m", "v", "s", truth=-108.39)])
+    (one,) = against_published([unknown], [Published("a", "log_z_bias", 0.1, "m", "v", "s", truth=-108.39)])
     assert one.value == pytest.approx(0.39)
     assert (one.error, one.place) == (0.01, "behind")
     unsure = Published("a", "log_z_bias", 0.1, "m", "v", "s", truth=-108.39, truth_error=0.2)
-    (one,) = beside([unknown], [unsure])
+    (one,) = against_published([unknown], [unsure])
     assert (one.error, one.place) == (pytest.approx(math.hypot(0.01, 0.2)), "level")
     known = row("a", "one", log_z=-108.0, log_z_true=-108.1)
-    (one,) = beside([known], [unsure])
+    (one,) = against_published([known], [unsure])
     assert (one.value, one.error) == (pytest.approx(0.1), 0.01)
 
 
 def test_a_lucky_run_is_no_small_error():
     """Off by 0.001 with a standard error of 0.1: the typical error is 0.08, while the bias may be nothing."""
     rows = [row("a", "one", log_z=0.001, log_z_se=0.1)]
-    error, bias = beside(rows, [Published("a", kind, 0.01, "m", "v", "s") for kind in ("log_z_error", "log_z_bias")])
+    error, bias = against_published(
+        rows, [Published("a", kind, 0.01, "m", "v", "s") for kind in ("log_z_error", "log_z_bias")]
+    )
     assert (error.value, error.error) == (pytest.approx(0.1 * math.sqrt(2 / math.pi)), pytest.approx(0.0603, rel=1e-3))
     assert (bias.value, bias.error, bias.place) == (0.001, 0.1, "level")
     rows.append(row("a", "surer", log_z=0.004, log_z_se=0.001))
-    assert [one.sampler for one in beside(rows, [error.published, bias.published])] == ["surer", "surer"]
+    assert [one.sampler for one in against_published(rows, [error.published, bias.published])] == ["surer", "surer"]
     several = [row("a", "one", log_z=value, log_z_se=0.01) for value in (0.3, -0.2)]
-    (bias,) = beside(several, [bias.published])
+    (bias,) = against_published(several, [bias.published])
     assert (bias.value, bias.error) == (pytest.approx(0.05), pytest.approx(0.25))
-    assert beside([row("a", "one", log_z_se=math.nan)], [error.published, bias.published]) == []
+    assert against_published([row("a", "one", log_z_se=math.nan)], [error.published, bias.published]) == []
 
 
 def test_peers_are_not_ours():
     rows = [row("a", "one", log_z=0.3), row("a", "a peer", log_z=0.1)]
     theirs = [Published("a", "log_z_error", 0.2, "m", "v", "s")]
-    assert [one.sampler for one in beside(rows, theirs)] == ["a peer"]
-    assert [one.sampler for one in beside(rows, theirs, peers=["a peer"])] == ["one"]
+    assert [one.sampler for one in against_published(rows, theirs)] == ["a peer"]
+    assert [one.sampler for one in against_published(rows, theirs, peers=["a peer"])] == ["one"]
 
 
 def test_the_error_of_a_bound():
     rows = [row("a", "one", elbo=-1.0, elbo_se=0.1)]
     theirs = [Published("a", "elbo", value, "m", "v", "s") for value in (-1.3, -1.1, -0.7)]
-    assert [one.place for one in beside(rows, theirs)] == ["ahead", "level", "behind"]
-    assert {one.here for one in beside(rows, theirs)} == {"-1.00 +- 0.10"}
-    exact = beside([row("a", "one", elbo=-108.65128, elbo_se=0.0)], theirs[:1])
+    assert [one.place for one in against_published(rows, theirs)] == ["ahead", "level", "behind"]
+    assert {one.here for one in against_published(rows, theirs)} == {"-1.00 +- 0.10"}
+    exact = against_published([row("a", "one", elbo=-108.65128, elbo_se=0.0)], theirs[:1])
     assert [one.here for one in exact] == ["-108.6513 +- 0.0000"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from samplers.compare.names import as_file
@@ -13,31 +12,30 @@ from samplers.compare.report.figures.picture import Picture
 from samplers.compare.report.html import page
 from samplers.compare.report.scene import scene_of
 from samplers.compare.report.style import looks
+from samplers.compare.results import Results
+from samplers.compare.rows import by
 from samplers.compare.store import Key, Store
-
-if TYPE_CHECKING:
-    from samplers.compare.comparison import Comparison
 
 __all__ = ["write_report"]
 
 FIGURES = "figures"
 
 
-def write_report(comparison: Comparison, folder: Path) -> Path:
+def write_report(results: Results, folder: Path) -> Path:
     """Write index.html, figures/TARGET-FIGURE.png, table.csv, and the draws as cells/TARGET/SAMPLER/SEED.nc; returns
     the folder. The page holds its figures itself. In the folder of the comparison the draws stay where they are.
     """
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    comparison.table.to_csv(folder / "table.csv", index=False)
-    links = {key: quote(_draws(comparison.store, key, folder)) for key in comparison.draws}
-    seen = looks(list(dict.fromkeys(row["sampler"] for row in comparison.rows)))
+    results.table.to_csv(folder / "table.csv", index=False)
+    links = {key: quote(_draws(results.store, key, folder)) for key in results.draws}
+    seen = looks(list(by("sampler", results.rows)))
     shown: dict[str, list[Picture]] = {}
-    for target in comparison.grid["targets"]:
-        shown[target] = pictures(scene_of(comparison, target, seen))
+    for target in results.grid["targets"]:
+        shown[target] = pictures(scene_of(results, target, seen))
         for one in shown[target]:
             (folder / _file(target, one)).write_bytes(one.png)
     files = {(target, one.kind): quote(_file(target, one)) for target, own in shown.items() for one in own}
-    (folder / "index.html").write_text(page(comparison, shown, files, links), encoding="utf-8")
+    (folder / "index.html").write_text(page(results, shown, files, links), encoding="utf-8")
     return folder
 
 

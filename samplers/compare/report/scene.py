@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from samplers.compare.budget import evaluations
 from samplers.compare.facts import SCALARS, Facts
-from samplers.compare.names import label
+from samplers.compare.names import scalars
 from samplers.compare.report.convergence import Curve, curve
 from samplers.compare.report.style import Look
+from samplers.compare.results import Results
+from samplers.compare.rows import Row, answers, by
+from samplers.compare.shape import weights_of
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
-
-if TYPE_CHECKING:
-    from samplers.compare.comparison import Comparison
 
 Values = Mapping[str, np.ndarray]
 MOST_CHAINS, LONGEST, PICKED, A_BIT = 16, 500, 1000, 0.03
@@ -36,7 +35,7 @@ class Run:
 
     sampler: str
     look: Look
-    row: Mapping[str, Any]
+    row: Row
     values: Values
     weights: np.ndarray | None
     log_density: np.ndarray | None
@@ -53,6 +52,11 @@ class Run:
             total = self.weights.reshape(-1).cumsum()
             which = np.searchsorted(total, (np.arange(count) + 0.5) / count * total[-1])
         return [values[which] for values in flat]
+
+
+def named(runs: Iterable[Run]) -> str:
+    """Their samplers."""
+    return ", ".join(run.sampler for run in runs)
 
 
 @dataclass(frozen=True)
@@ -112,17 +116,15 @@ def _middle(exact: np.ndarray) -> tuple[float, float]:
     return (low, high) if high - low < HEAVY * (most - least) else tuple(np.quantile(exact, (0.02, 0.98)))
 
 
-def scene_of(comparison: Comparison, target: str, looks: Mapping[str, Look]) -> Scene:
+def scene_of(results: Results, target: str, looks: Mapping[str, Look]) -> Scene:
     """Read the draws of a target, one sampler after another; what is drawn of them is at most SCALARS scalars."""
-    rows = [row for row in comparison.rows if row["target"] == target and not row["error"]]
-    facts = comparison.facts[target]
-    runs, kept = [], set(comparison.draws)
-    for sampler in dict.fromkeys(row["sampler"] for row in rows):
-        own = [row for row in rows if row["sampler"] == sampler and (target, sampler, row["seed"]) in kept]
+    rows = [row for row in answers(results.rows) if (target, row["sampler"], row["seed"]) in results.draws]
+    facts, runs = results.facts[target], []
+    for sampler, own in by("sampler", (row for row in rows if row["target"] == target)).items():
         made = None
         curves = []
         for row in own:
-            draws = comparison.draws[target, sampler, row["seed"]]
+            draws = results.draws[target, sampler, row["seed"]]
             if draws.x.shape[1] == 0:
                 continue
             values = _values(draws, {row["mean_error_at"], row["sd_error_at"]})
@@ -141,21 +143,14 @@ def scene_of(comparison: Comparison, target: str, looks: Mapping[str, Look]) -> 
 
 def _values(draws: Draws, wanted: set[str]) -> Values:
     """The first SCALARS scalars, and those wanted."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in draws.constrained_points.items():
-        array = value.detach().cpu().numpy()
-        for index in np.ndindex(*array.shape[2:]):
-            scalar = label(name, index)
-            if len(found) < SCALARS or scalar in wanted:
-                found[scalar] = array[(..., *index)].astype(np.float64)
-    return found
+    every = enumerate(scalars(draws.constrained_points))
+    return {name: value for place, (name, value) in every if place < SCALARS or name in wanted}
 
 
 def _weights(draws: Draws) -> np.ndarray | None:
     if draws.log_weights is None or bool((draws.log_weights == draws.log_weights.reshape(-1)[0]).all()):
         return None
-    flat = draws.log_weights.double().cpu()
-    return flat.reshape(-1).softmax(0).reshape(flat.shape).numpy()
+    return weights_of(draws).reshape(draws.log_weights.shape).numpy()
 
 
 def _ess(values: np.ndarray) -> float:

@@ -9,14 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from samplers.compare.limits import Row, number
-from samplers.compare.report.best import SIGNED, best
-from samplers.compare.report.faults import fault
-from samplers.compare.table import COLUMNS, Column
+from samplers.compare.columns import COLUMNS, DASH, MINUS, Column
+from samplers.compare.report.best import best
+from samplers.compare.rows import Row, answers, by, has
 from samplers.compare.verdict import Verdict
-
-MINUS = "\N{MINUS SIGN}"
-OF_THE_WORST = ("worst_mode", "worst_mode_true")  # which differs from seed to seed
 
 
 @dataclass(frozen=True)
@@ -44,72 +40,65 @@ def standings(
     rows: Sequence[Row], columns: Mapping[str, Column], verdicts: Mapping[str, Verdict]
 ) -> dict[str, list[Line]]:
     """By target, in the order of the rows."""
-    found = {}
-    for target in dict.fromkeys(row["target"] for row in rows):
-        by_sampler: dict[str, list[Row]] = {}
-        for row in rows:
-            if row["target"] == target:
-                by_sampler.setdefault(row["sampler"], []).append(row)
-        runs = {name: [row for row in own if not row["error"]] for name, own in by_sampler.items()}
-        faultless = {name for name, said in verdicts[target].faults.items() if not said}
-        judged = {name: own for name, own in runs.items() if own}
-        marked = {name: best(name, judged, faultless) for name in columns}
-        found[target] = [
-            Line(
-                sampler,
-                {name: entry(name, runs[sampler], best=sampler in marked[name]) for name in columns},
-                runs[sampler],
-                _error(own),
-            )
-            for sampler, own in by_sampler.items()
-        ]
-    return found
+    return {target: _lines(own, columns, verdicts[target]) for target, own in by("target", rows).items()}
+
+
+def _lines(rows: Sequence[Row], columns: Mapping[str, Column], verdict: Verdict) -> list[Line]:
+    every = by("sampler", rows)
+    runs = {name: answers(own) for name, own in every.items()}
+    faultless = {name for name, said in verdict.faults.items() if not said}
+    judged = {name: own for name, own in runs.items() if own}
+    marked = {name: best(name, judged, faultless) for name in columns}
+    return [
+        Line(
+            sampler,
+            {name: entry(name, runs[sampler], best=sampler in marked[name]) for name in columns},
+            runs[sampler],
+            _error(own),
+        )
+        for sampler, own in every.items()
+    ]
 
 
 def single_runs(rows: Sequence[Row], columns: Mapping[str, Column]) -> dict[str, list[Line]]:
     """By target, a line for each run, without marks for the best."""
-    found: dict[str, list[Line]] = {}
-    for row in rows:
-        runs = [] if row["error"] else [row]
-        entries = {name: entry(name, runs) for name in columns}
-        line = Line(f"{row['sampler']}, seed {row['seed']}", entries, runs, row["error"])
-        found.setdefault(row["target"], []).append(line)
-    return found
+    return {target: [_single(row, columns) for row in own] for target, own in by("target", rows).items()}
+
+
+def _single(row: Row, columns: Mapping[str, Column]) -> Line:
+    runs = answers([row])
+    entries = {name: entry(name, runs) for name in columns}
+    return Line(f"{row['sampler']}, seed {row['seed']}", entries, runs, row["error"])
 
 
 def entry(name: str, runs: Sequence[Row], *, best: bool = False) -> Entry:
     """The value of a column over runs: mean and spread; of errors with a sign the mean size, signed if all agree."""
     column = COLUMNS[name]
-    values = [row[name] for row in runs if row.get(name) is not None and row[name] == row[name] and row[name] != ""]
+    values = [row[name] for row in runs if column.show(row.get(name)) != DASH]
     if not values:
         return Entry("\N{EN DASH}")
-    if isinstance(values[0], str):
+    if column.words:
         text = ", ".join(dict.fromkeys(values))
         return Entry(text, order=text)
-    if name in OF_THE_WORST:
-        judged = [row for row in runs if not math.isnan(number(row, "mode_error_se"))]
-        values = [max(judged, key=lambda row: row["mode_error_se"])[name]] if judged else values
-    wrong = fault(name, runs)
-    if name in SIGNED:
+    wrong = "; ".join(said for limit in column.limits for said in limit.said(runs))
+    worst = [row for row in runs if has(row, column.of_worst)]
+    if worst:
+        values = [max(worst, key=lambda row: row[column.of_worst])[name]]
+    if column.best == "zero":
         size = float(np.mean(np.abs(values)))
         signs = {np.sign(value) for value in values if value != 0}
         sign = "+" if signs == {1.0} else MINUS if signs == {-1.0} else ""
-        return Entry(sign + shown(column, size).lstrip("+"), _spread(column, np.abs(values)), size, best, wrong)
+        return Entry(sign + column.typeset(size).lstrip("+"), _spread(column, np.abs(values)), size, best, wrong)
     mean = float(np.mean(values))
     order = mean if math.isfinite(mean) else math.copysign(1e300, mean)
-    return Entry(shown(column, mean), _spread(column, values), order, best, wrong)
-
-
-def shown(column: Column, value: float) -> str:
-    """A number as it stands on the page."""
-    return column.show(value).replace("inf", "∞").replace("-", MINUS)
+    return Entry(column.typeset(mean), _spread(column, values), order, best, wrong)
 
 
 def _spread(column: Column, values: Any) -> str:
     """The standard deviation between seeds, where there is any."""
     if len(set(values)) < 2 or not np.isfinite(values).all():
         return ""
-    return "± " + shown(column, float(np.std(values, ddof=1))).lstrip("+")
+    return "± " + column.typeset(float(np.std(values, ddof=1))).lstrip("+")
 
 
 def _error(runs: Sequence[Row]) -> str:

@@ -106,11 +106,6 @@ def wrapped(name: str, width: int = 18) -> str:
     return "\n".join(textwrap.wrap(name, width, break_long_words=True)) or name
 
 
-def heading(name: str, columns: int) -> str:
-    """A name over one of so many panels side by side."""
-    return wrapped(name, 52 // columns)
-
-
 def legend(figure: Any, entries: Mapping[str, Any], most: int = 3) -> None:
     """Below the axes, in as many columns as the longest name leaves room for."""
     longest = max(map(len, entries))
@@ -144,17 +139,23 @@ def power(value: float) -> str:
     return raised if digits == "1" else f"{digits}·{raised}"
 
 
-def across(count: int) -> int:
-    """Columns for so many panels, without one that is left over."""
-    return count if count < 4 else 2 if count == 4 else 3
+def small_multiples(
+    names: Sequence[str], height: float, *, square: bool = False, sharey: bool = True
+) -> tuple[Any, list[Any]]:
+    """A figure of small axes side by side with shared scales, a name over each, and none that is left over.
 
-
-def panels(figure: Any, count: int, across: int, *, sharey: bool = True) -> list[Any]:
-    """Small axes side by side with shared scales; those left over are empty."""
-    rows = -(-count // across)
-    axes = figure.subplots(rows, across, squeeze=False, sharex=True, sharey=sharey).ravel()
-    for ax in axes[count:]:
-        ax.set_visible(False)
-    for i, ax in enumerate(axes[:count]):
-        ax.tick_params(labelbottom=i + across >= count)
-    return list(axes[:count])
+    height: of a row in inches; square: of one as wide as the figure, narrower ones are lower.
+    """
+    columns = len(names) if len(names) < 4 else 2 if len(names) == 4 else 3
+    rows = -(-len(names) // columns)
+    titles = [wrapped(name, 52 // columns) for name in names]
+    if square:
+        height = height / max(columns, 2) + 0.22 * max(title.count("\n") for title in titles) + 0.18
+    figure = new_figure(height * rows + 0.4)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey).ravel()
+    for i, ax in enumerate(axes):
+        ax.set_visible(i < len(names))
+        ax.tick_params(labelbottom=i + columns >= len(names))
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title)
+    return figure, list(axes[: len(names)])

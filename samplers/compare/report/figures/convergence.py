@@ -8,7 +8,7 @@ import numpy as np
 
 from samplers.compare.report.convergence import Curve
 from samplers.compare.report.figures.picture import Picture
-from samplers.compare.report.scene import Scene
+from samplers.compare.report.scene import Scene, named
 from samplers.compare.report.style import MUTED, legend, log_scale, new_figure, png
 
 
@@ -38,7 +38,7 @@ def convergence(scene: Scene) -> Picture | None:
         "Root mean square over variables and seeds of the error of the mean. Lines: chains as they grow, after the "
         "evaluations of their warmup; single markers: draws that come at once. Grey: the slope of the square root law."
         + (f" What warmup cost is not known of {', '.join(unknown)}, and counted as none." if unknown else ""),
-        f"Error of the mean against evaluations for {', '.join(run.sampler for run in found)}.",
+        f"Error of the mean against evaluations for {named(found)}.",
         png(figure),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from samplers.compare.report.figures.picture import Picture
-from samplers.compare.report.figures.rows import Column, histogram_rows
-from samplers.compare.report.scene import Scene, span
+from samplers.compare.report.figures.rows import Marginal, histogram_rows
+from samplers.compare.report.scene import Scene, named, span
 
 
 def energy(scene: Scene) -> Picture | None:
@@ -14,7 +14,7 @@ def energy(scene: Scene) -> Picture | None:
         return None
     kept = [run.log_density for run in runs if run.log_density is not None]
     exact = scene.facts.exact_lp
-    column = Column("log density, unnormalised", span(kept, exact), exact, [run.log_density for run in runs])
+    column = Marginal("log density, unnormalised", span(kept, exact), exact, [run.log_density for run in runs])
     without = [run.sampler for run in scene.runs if run.log_density is None]
     return Picture(
         "energy",
@@ -22,6 +22,6 @@ def energy(scene: Scene) -> Picture | None:
         ("Grey: log density of exact draws. " if exact is not None else "Log density of the draws. ")
         + "A sampler too far right stays near the peaks, one too far left is too hot."
         + (f" Not kept by {', '.join(without)}." if without else ""),
-        f"Histograms of the log density of draws for {', '.join(run.sampler for run in runs)}.",
+        f"Histograms of the log density of draws for {named(runs)}.",
         histogram_rows(runs, [column]),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from samplers.compare.report.figures.picture import Picture
-from samplers.compare.report.figures.rows import Column, histogram_rows
-from samplers.compare.report.scene import Scene
+from samplers.compare.report.figures.rows import Marginal, histogram_rows
+from samplers.compare.report.scene import Scene, named
 
 MOST = 4
 
@@ -14,7 +14,7 @@ def marginals(scene: Scene) -> Picture | None:
     order = list(scene.runs[0].values)
     names = sorted(scene.variables[:MOST], key=order.index)
     columns = [
-        Column(name, scene.span(name), scene.facts.exact.get(name), [run.values[name] for run in scene.runs])
+        Marginal(name, scene.span(name), scene.facts.exact.get(name), [run.values[name] for run in scene.runs])
         for name in names
     ]
     known = all(column.exact is not None for column in columns)
@@ -26,6 +26,6 @@ def marginals(scene: Scene) -> Picture | None:
         ("Grey: exact. Line: the sampler. " if known else "Nothing exact is known to draw behind them. ")
         + "Rows of a column have one scale; peaks may be cut off."
         + which,
-        f"Histograms of {', '.join(names)} for {', '.join(run.sampler for run in scene.runs)}.",
+        f"Histograms of {', '.join(names)} for {named(scene.runs)}.",
         histogram_rows(scene.runs, columns),
     )

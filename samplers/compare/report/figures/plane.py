@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from samplers.compare.report.figures.picture import Picture
-from samplers.compare.report.scene import Scene
-from samplers.compare.report.style import INK, MUTED, TRUTH, across, heading, new_figure, panels, png
+from samplers.compare.report.scene import Scene, named
+from samplers.compare.report.style import INK, MUTED, TRUTH, png, small_multiples
 
 POINTS, HEIGHT = 800, 4.2  # of a panel as high as the figure is wide
 LEVELS = [-8, -5, -3, -1.5, -0.5, 0]  # of log p - max log p
 BLUE = "#0b5394"
+EXACT = "exact draws"
 
 
 def plane(scene: Scene) -> Picture | None:
@@ -24,7 +25,7 @@ def plane(scene: Scene) -> Picture | None:
     names = list(scene.runs[0].values)
     shown = [(run.sampler, run.picked(POINTS, *names)) for run in scene.runs]
     if all(name in scene.facts.exact for name in names):
-        shown.insert(0, ("exact draws", [scene.facts.exact[name][:POINTS] for name in names]))
+        shown.insert(0, (EXACT, [scene.facts.exact[name][:POINTS] for name in names]))
 
     def density(ax: Any) -> None:
         ax.contourf(x, y, value, levels=LEVELS, cmap="Greys", vmin=-9, vmax=16)
@@ -34,7 +35,7 @@ def plane(scene: Scene) -> Picture | None:
         "Density and draws",
         f"Grey: the exact density, lines at {', '.join(f'{-level:g}' for level in LEVELS[:-1])} below the largest log "
         f"density. Dots: {POINTS} draws, by weight where there are weights. Empty grey is mass that a sampler misses.",
-        f"Exact density of {scene.facts.name} with draws of {_samplers(scene)}.",
+        f"Exact density of {scene.facts.name} with draws of {named(scene.runs)}.",
         _small_multiples(shown, names, density, (x[0], x[-1]), (y[0], y[-1])),
     )
 
@@ -57,13 +58,9 @@ def pairs(scene: Scene) -> Picture | None:
         f"Draws of {names[0]} and {names[1]}",
         f"The two variables on which the samplers are furthest {'off' if known else 'apart'}. "
         + (f"Grey: exact draws. Blue: {POINTS} draws." if known else f"{POINTS} draws of each."),
-        f"Scatter of {names[0]} against {names[1]} for {_samplers(scene)}.",
+        f"Scatter of {names[0]} against {names[1]} for {named(scene.runs)}.",
         _small_multiples(shown, names, truth, scene.span(names[0]), scene.span(names[1])),
     )
-
-
-def _samplers(scene: Scene) -> str:
-    return ", ".join(run.sampler for run in scene.runs)
 
 
 def _small_multiples(
@@ -73,17 +70,11 @@ def _small_multiples(
     along: tuple[float, float],
     up: tuple[float, float],
 ) -> bytes:
-    columns = across(len(shown))
-    rows = -(-len(shown) // columns)
-    titles = [heading(name, columns) for name, _ in shown]
-    figure = new_figure(
-        (HEIGHT / max(columns, 2) + 0.22 * max(text.count("\n") for text in titles) + 0.18) * rows + 0.4
-    )
-    axes = panels(figure, len(shown), columns)
-    for ax, title, (_, points) in zip(axes, titles, shown, strict=True):
+    figure, axes = small_multiples([name for name, _ in shown], HEIGHT, square=True)
+    for ax, (name, points) in zip(axes, shown, strict=True):
         background(ax)
         ax.plot(*points, ".", color=BLUE, markersize=2.3, alpha=0.6, markeredgewidth=0)
-        ax.set_title(title, color=MUTED if title == "exact draws" else INK)
+        ax.title.set_color(MUTED if name == EXACT else INK)
         ax.set_xlim(*along)
         ax.set_ylim(*up)
     figure.supxlabel(names[0], fontsize=8.5)

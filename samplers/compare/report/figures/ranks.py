@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from samplers.compare.report.figures.picture import Picture
-from samplers.compare.report.scene import Scene
-from samplers.compare.report.style import MUTED, across, heading, new_figure, panels, png
+from samplers.compare.report.scene import Scene, named
+from samplers.compare.report.style import MUTED, png, small_multiples
 
 CHAINS, BINS = 4, 16
 APART = 0.6  # height of the line of a flat histogram, where chains are one apart
@@ -20,20 +20,18 @@ def ranks(scene: Scene) -> Picture | None:
     runs = [run for run in scene.chains if len(run.values[scene.slowest]) > 1]
     if not runs:
         return None
-    columns = across(len(runs))
-    figure = new_figure(1.5 * -(-len(runs) // columns) + 0.4)
-    for ax, run in zip(panels(figure, len(runs), columns, sharey=False), runs, strict=True):
+    figure, axes = small_multiples([run.sampler for run in runs], 1.5, sharey=False)
+    for ax, run in zip(axes, runs, strict=True):
         values = run.values[scene.slowest]
         which = np.linspace(0, len(values) - 1, min(CHAINS, len(values))).round().astype(int)
         _plot(ax, values[which])
-        ax.set_title(heading(run.sampler, columns))
     figure.supxlabel(f"rank of {scene.slowest} among these chains, from least to largest", fontsize=8.5)
     return Picture(
         "ranks",
         f"Rank plots of {scene.slowest}",
         f"The variable that mixes worst, in {CHAINS} chains of each sampler, spread over all. Flat: a chain visits "
         "all parts alike; slopes and gaps: it does not.",
-        f"Rank plots of {scene.slowest} for {', '.join(run.sampler for run in runs)}.",
+        f"Rank plots of {scene.slowest} for {named(runs)}.",
         png(figure),
     )
 

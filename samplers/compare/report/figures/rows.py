@@ -15,7 +15,7 @@ BINS, HEIGHT, HIGHEST = 36, 0.42, 1.8  # highest: of a peak in the picture, in h
 
 
 @dataclass(frozen=True)
-class Column:
+class Marginal:
     """One variable: its range, exact draws if there are any, and the values of each run, None where it has none."""
 
     title: str
@@ -24,7 +24,7 @@ class Column:
     values: Sequence[np.ndarray | None]
 
 
-def histogram_rows(runs: list[Run], columns: list[Column]) -> bytes:
+def histogram_rows(runs: list[Run], columns: list[Marginal]) -> bytes:
     """Rows are samplers, columns variables; the scale of a column is the same in every row."""
     names = [wrapped(run.sampler) for run in runs]
     heights = [HEIGHT * max(1.0, 0.35 * (name.count("\n") + 1)) for name in names]
