@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, count, inner
+from samplers.denoisers.base import Estimate, Finding, count, inner
 from targets import Noise, Target
+from targets.counting import Counted
 
 
 @dataclass(frozen=True, eq=False)
-class ClosedForm(Denoiser):
+class ClosedForm(Finding[Target]):
     """E[X | y] = y + C grad log q(y) with q = target.smoothed(noise), and exact draws of X given y. Nothing is random.
 
     ValueError for a target that does not know its smoothing.
@@ -20,8 +21,6 @@ class ClosedForm(Denoiser):
 
     exact: ClassVar[bool] = True
     density: ClassVar[bool] = True
-
-    _kept: list[Any] = field(default_factory=list, init=False, repr=False)
 
     def check(self, target: Target, noise: Noise) -> None:
         missing = {"smoothed", "sample_given"} - inner(target).known
@@ -31,17 +30,14 @@ class ClosedForm(Denoiser):
                 "expected a Gaussian or a mixture of Gaussians, or another denoiser"
             )
 
-    def smoothed(self, target: Target, noise: Noise) -> Target:
-        """The law of Y; the last one is kept."""
-        bare = inner(target)
-        if not (self._kept and self._kept[0] is bare and self._kept[1] is noise):
-            self._kept[:] = [bare, noise, bare.smoothed(noise)]
-        return count(target, self._kept[2])
+    def find(self, target: Counted, noise: Noise) -> Target:
+        """The law of Y."""
+        return target.inner.smoothed(noise)
 
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        log_density, score = self.smoothed(target, noise).log_prob_and_score(y)
+        log_density, score = count(target, self.found(target, noise)).log_prob_and_score(y)
         return Estimate(y + noise.times(score), log_density)
 
     def draw(

@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.denoisers.automatic import Auto
 from samplers.denoisers.base import Denoiser, Estimate, inner
 from samplers.denoisers.network import DenoisingNetwork
 from samplers.denoisers.training import Plan, Training, on_draws, on_energy
@@ -80,11 +81,9 @@ class Learned(Denoiser):
         counted = Counted(inner(target))
         generator = Generator(target.device).manual_seed(seed)
         if draws is None and denoiser is None:
-            from samplers.denoisers.automatic import Auto
-
             denoiser = Auto()
         space = _Space(shape, target)
-        asked = denoiser
+        asked = None if denoiser is None else denoiser.bind(counted, space.noise(high))
 
         def ask(u: Tensor, sigma: float) -> Estimate:
             assert asked is not None
@@ -95,10 +94,10 @@ class Learned(Denoiser):
             if draws is not None:
                 x = draws.to(device=target.device, dtype=target.dtype)
             else:
-                assert denoiser is not None
+                assert asked is not None
                 x = positions(None, pool, inner(target), generator)
                 y = x + space.noise(high).sample_like(x, generator)
-                x = denoiser.draw(counted, y, space.noise(high), generator)
+                x = asked.draw(counted, y, space.noise(high), generator)
             u = space.inner(x)
         network = DenoisingNetwork(
             u.mean(0), torch.cov(u.mT.double()).reshape(target.dim, -1), low, high, generator, width, blocks

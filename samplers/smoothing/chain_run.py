@@ -5,244 +5,186 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from torch import Generator, Tensor
 
 from samplers.annealing.pilot import PILOT
-from samplers.denoisers import Denoiser, as_denoiser
-from samplers.denoisers.base import Estimate
+from samplers.denoisers import Auto, Denoiser, InnerSMC, as_denoiser
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.identity import POINTS, known
-from samplers.kernels import PreconditionedKernel
 from samplers.runs import checkpoint as checkpoints
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.progress import Progress
 from samplers.runs.starts import Init
-from samplers.runs.state import State
-from samplers.smoothing.jump import jumped
-from samplers.smoothing.measurement_chain import MeasurementChain, cost_of, starts
-from samplers.smoothing.measurements import Measured, Noisy
-from samplers.smoothing.walk import walker
+from samplers.smoothing.carriers import Carrier, Walks
+from samplers.smoothing.chain import Chain
+from samplers.smoothing.measurements import Asked, Noisy
+from samplers.smoothing.weights import Weights
 from samplers.version import versions
-from targets import Noise, Target
+from targets import Target
 from targets.counting import Counted, Tally
-
-FIRST = 8  # times as many steps at the first level, where the law is widest
 
 
 class ChainRun:
-    """All that a run depends on: the level, the running means, the denoiser's memory, the generator, the counters."""
+    """All that a run depends on: level, running means (n, dim), their carrier, the denoiser, generator and counters."""
 
     def __init__(
-        self,
-        sampler: MeasurementChain,
-        target: Target,
-        n: int,
-        init: Init,
-        seed: int,
-        checkpoint: FilePath | None,
+        self, chain: Chain, target: Target, n: int, init: Init, seed: int, checkpoint: Path | None = None
     ) -> None:
-        self.given, self.n, self.seed, self.checkpoint = sampler, n, seed, checkpoint
         self.began = time.perf_counter()
-        self.sampler, self.plan = sampler.prepared(target, seed, init)
-        spent = cost_of(self.plan)
+        self.given, self.n, self.init, self.seed, self.checkpoint = chain, n, init, seed, checkpoint
+        self.chain, self.found = chain.prepared(target, seed, init)
+        spent = Cost() if self.found is None else self.found.cost
         self.target = Counted(target, Tally(spent.log_prob, spent.score))
-        self.noise = self.sampler.noise_for(target)
-        self.noises = self.sampler.levels(self.noise)
-        self.denoiser = self._chosen().fresh()
-        self.denoiser.prepare(self.target, self.noises[0])  # now, so that a run that is continued counts it once
-        self.kernel = walker(self.sampler.kernel, self.noise, target.dim, 1, self.denoiser)
-        if isinstance(self.kernel, PreconditionedKernel):
-            self.kernel = self.kernel.placed(target)
         self.generator = Generator(target.device).manual_seed(seed)
-        self.init = init
-        self.level = self.points = self.fallbacks = self.divergences = 0
-        self.acceptance: list[float] = []
+        self.noise = self.chain.noise_for(target)
+        self.noises = self.chain.levels(self.noise)
+        # bound now, so that a run that is continued counts once what is found for the target
+        self.denoiser = self._chosen().bind(self.target, self.noises[0])
+        self.asked = Asked()
+        self.carrier = self._carrier()
+        self.level, self.seconds = 0, 0.0
         self.mean: Tensor | None = None
-        self.memory: Tensor | None = None
-        self.seconds = 0.0
         self.known: dict[str, Any] | None = None
 
     def _chosen(self) -> Denoiser:
-        """The denoiser that is given, or the one that fits."""
-        return as_denoiser(self.sampler.denoiser, self.target, self.noises[0])
+        """The denoiser that is given, or the one that fits; Auto keeps no particles, by which weights are made."""
+        found = as_denoiser(self.chain.denoiser, self.target, self.noises[0])
+        piloted = self.chain.weighs and self.chain.denoiser == "auto" and isinstance(found, Auto)
+        return InnerSMC() if piloted else found
 
-    # The levels
+    def _carrier(self) -> Carrier:
+        law = self.law(1)
+        if not self.chain.weighs:
+            return Walks(self.chain, law, self.init, self.found)
+        base = self.chain.base_for(self.found, self.target.inner)
+        return Weights(base, law, self.chain.jump)
 
-    def measured(self, noise: Noise) -> Noisy:
-        """The law of one measurement with that noise."""
-        return Noisy(self.target, noise, denoiser=self.denoiser, generator=self.generator, memory=self.memory)
+    def law(self, level: int) -> Noisy:
+        """That of the running mean at a level, counted from 1."""
+        noise = self.noises[level - 1]
+        return Noisy(self.target, noise, denoiser=self.denoiser, generator=self.generator, asked=self.asked)
 
-    def take(self, law: Measured) -> None:
-        """Keep a law's memory, and count what it has denoised."""
-        self.memory = law.memory
-        self.points += law.points
-        self.fallbacks += law.fallbacks
+    # The job: its steps, what it is known by, what it gives
 
-    def denoised(self) -> Estimate:
-        """What the denoiser says of the present means."""
+    def step(self) -> None:
+        """To the next level."""
+        if self.mean is None:
+            x = self.carrier.starts(self.n, self.target.inner, self.generator)
+            if self.checkpoint is not None:
+                self.known = self.saved["known"] = known(self.target, x[:POINTS]).state_dict()
+            self.mean = self.carrier.first(x, self.law(1))
+        else:
+            self.mean = self.carrier.advance(self.level, self.mean, self.law(self.level))
+        self.level += 1
+
+    def header(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be continued."""
+        return {
+            "sampler": type(self.given).__name__,
+            "hyperparameters": self.chain.hyperparameters(),
+            "draws": self.n,
+            "seed": self.seed,
+            **checkpoints.of_target(self.target.inner),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The run as it is after its last whole level."""
+        return {
+            "mean": self.mean,
+            "known": self.known,
+            "level": self.level,
+            "asked": dict(vars(self.asked)),
+            "carrier": None if self.mean is None else self.carrier.state_dict(),
+            "seconds": self.seconds,
+            "generator": self.generator.get_state(),
+            "tally": asdict(self.target.tally),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from there."""
+        self.known = saved["known"]
+        if saved["mean"] is None:
+            return
+        device = self.target.device
+        self.mean = mean = saved["mean"].to(device)
+        self.level, self.seconds = saved["level"], saved["seconds"]
+        for name, value in saved["asked"].items():
+            setattr(self.asked, name, value.to(device) if isinstance(value, Tensor) else value)
+        self.carrier.load_state_dict(saved["carrier"], mean)
+        self.generator.set_state(saved["generator"].cpu())
+        vars(self.target.tally).update(saved["tally"])
+
+    def result(self, seconds: float) -> Draws:
+        """The draws, from the means at the last level; seconds: of the run before them."""
         assert self.mean is not None
-        law = self.measured(self.noises[self.level - 1])
-        found = law.denoise(self.mean, law.noise)
-        self.take(law)
-        return found
-
-    def walk(self, law: Measured, y: Tensor, steps: int, kernel: Any = None) -> Tensor:
-        """Where the walk on that law leads from y, (n, dim)."""
-        kernel = self.kernel if kernel is None else kernel
-        state: State = kernel.init(law, y, self.generator)
-        rates = []
-        for _ in range(steps):
-            state, info = kernel.step(law, state, self.generator)
-            rates.append(float(info.acceptance_rate.mean()))
-            self.divergences += int(info.diverging.sum())
-        if rates:
-            self.acceptance.append(sum(rates) / len(rates))
-        self.take(law)
-        return state.x
-
-    def _first(self) -> Tensor:
-        sampler, target = self.sampler, self.target.inner
-        x = starts(self.init, self.n, target, self.plan, self.generator)
-        self.remember(x)
-        y = x + self.noises[0].sample_like(x, self.generator)
-        steps = FIRST * sampler.steps if sampler.first_steps is None else sampler.first_steps
-        kernel = walker(sampler.kernel, self.noises[0], target.dim, 1, self.denoiser).placed(target)
-        return self.walk(self.measured(self.noises[0]), y, steps, kernel)
-
-    def next_level(self) -> Tensor:
-        """The running means with one measurement more, (n, dim)."""
-        return self.sampler.advance(self)
-
-    def jump(self) -> Tensor:
-        """The draws, (n, dim), from the last running means."""
-        assert self.mean is not None
-        law = self.measured(self.noises[-1])
-        x = jumped(self.sampler.jump, law, self.mean, law.noise, self.generator)
-        self.take(law)
-        return x
-
-    def finish(self, progress: bool | None) -> Draws:
-        """All levels that are left, and the jump."""
-        began, label = self.began, f"{type(self.given).__name__} on {self.target.name}"
-        self._restore()
-        self._mark()
-        earlier = self.seconds
-        bar = Progress(len(self.noises), self.level, progress, label)
-        try:
-            with deferred_interrupt() as pressed:
-                while self.level < len(self.noises):
-                    if pressed.is_set():
-                        raise KeyboardInterrupt(f"interrupted after level {self.level} of {len(self.noises)}")
-                    self.mean = self._first() if self.level == 0 else self.next_level()
-                    self.level += 1
-                    self.seconds = earlier + time.perf_counter() - began
-                    self._mark()
-                    self._save()
-                    bar.advance(lambda: f"level {self.level}, denoised {self.points:.3g}, fallbacks {self.fallbacks}")
-        except BaseException:
-            checkpoints.save_quietly(self._save)
-            raise
-        finally:
-            bar.close()
-        return self._result(earlier)
-
-    def _result(self, earlier: float) -> Draws:
-        x = self.jump()
+        began = time.perf_counter()
+        x = self.carrier.jump(self.mean, self.law(self.level))
         log_prob = self.target.log_prob(x)
-        seconds = earlier + time.perf_counter() - self.began
-        cost = Cost(self.target.log_probs, self.target.scores, seconds)
+        cost = Cost(self.target.log_probs, self.target.scores, seconds + time.perf_counter() - began)
         attrs = {
-            **self._header(),
+            **self.header(),
             "kind": INDEPENDENT,
-            "kernel": checkpoints.plain(self.kernel.hyperparameters()),
-            "acceptance": self.acceptance,
-            "divergences": self.divergences,
-            "plan": None if self.plan is None else str(self.plan),
+            "plan": None if self.found is None else str(self.found),
             "smoothing": {
                 "noise": repr(self.noise),
                 "measurements": len(self.noises),
                 "denoiser": self.denoiser.describe(),
-                "points": self.points,
-                "fallbacks": self.fallbacks,
+                "points": self.asked.points,
+                "fallbacks": self.asked.fallbacks,
             },
             "versions": versions(),
             **self._pilot(),
         }
-        return Draws(x[None], stats={"lp": log_prob[None]}, cost=cost, target=self.target.inner, attrs=attrs)
+        draws = Draws(x[None], stats={"lp": log_prob[None]}, cost=cost, target=self.target.inner, attrs=attrs)
+        return self.carrier.finished(draws)
 
     def _pilot(self) -> dict[str, str]:
         """Whether the starts, the base or the denoiser come from an annealing pilot."""
-        planned = self.plan is not None and self.plan.spread.draws is not None
+        planned = self.found is not None and self.found.spread.draws is not None
         if planned and self.given.starts_planned(self.target.inner, self.init):
             return {"pilot": PILOT}
         return {"pilot": self.denoiser.pilot} if self.denoiser.pilot else {}
 
     def complaints(self) -> Iterator[str]:
         """What a reader must know."""
-        if self.divergences:
-            yield (
-                f"{self.divergences} steps of the walk led to a point without finite density or score and were not "
-                "taken: the step size is too large, or the denoiser failed there"
-            )
+        return self.carrier.complaints()
 
-    # Checkpoints
+    def says(self) -> str:
+        """Beside the progress bar."""
+        return f"level {self.level}, denoised {self.asked.points:.3g}, fallbacks {self.asked.fallbacks}"
 
-    def _header(self) -> dict[str, Any]:
-        """What must agree for a checkpoint to be continued."""
-        target = self.target.inner
-        return {
-            "sampler": type(self.given).__name__,
-            "hyperparameters": self.sampler.hyperparameters(),
-            "draws": self.n,
-            "seed": self.seed,
-            **checkpoints.of_target(target),
-        }
+    # The loop
 
-    def remember(self, x: Tensor) -> None:
-        """What to know the target again by, at the first of the points x (n, dim)."""
-        if self.checkpoint is not None:
-            self.known = self.content["known"] = known(self.target, x[:POINTS]).state_dict()
-
-    def _mark(self) -> None:
-        """Remember what to go back to when the level that begins fails halfway."""
-        if self.checkpoint is not None:
-            self.content = self._content()
+    def finish(self, progress: bool | None) -> Draws:
+        """All levels that are left, and the jump; what fails within a level goes back to its beginning when saved."""
+        path, began = self.checkpoint, self.began
+        if path is not None and path.exists():
+            saved = checkpoints.load(path, self.header())
+            checkpoints.check_density(path, self.target.inner, saved["known"])
+            self.load_state_dict(saved)
+        self.saved = self.state_dict()
+        earlier, total = self.seconds, len(self.noises)
+        bar = Progress(total, self.level, progress, f"{type(self.given).__name__} on {self.target.name}")
+        try:
+            with deferred_interrupt() as pressed:
+                while self.level < total:
+                    if pressed.is_set():
+                        raise KeyboardInterrupt(f"interrupted after level {self.level} of {total}")
+                    self.step()
+                    self.seconds = earlier + time.perf_counter() - began
+                    self.saved = self.state_dict()
+                    self._save()
+                    bar.advance(self.says)
+        except BaseException:
+            checkpoints.save_quietly(self._save)
+            raise
+        finally:
+            bar.close()
+        return self.result(earlier + time.perf_counter() - began)
 
     def _save(self) -> None:
-        """Write the run as it is after its last whole level."""
         if self.checkpoint is not None and self.known is not None:
-            checkpoints.save(self.checkpoint, self.content)
-
-    def _content(self) -> dict[str, Any]:
-        return {
-            "header": self._header(),
-            "mean": self.mean,
-            "known": self.known,
-            "memory": self.memory,
-            "counters": [self.level, self.points, self.fallbacks, self.divergences],
-            "acceptance": self.acceptance,
-            "seconds": self.seconds,
-            "generator": self.generator.get_state(),
-            "tally": asdict(self.target.tally),
-        }
-
-    def _restore(self) -> None:
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return
-        saved = checkpoints.load(self.checkpoint, self._header())
-        self.known = saved["known"]
-        checkpoints.check_density(self.checkpoint, self.target.inner, self.known)
-        if saved["mean"] is not None:
-            self._read(saved)
-
-    def _read(self, saved: dict[str, Any]) -> None:
-        device = self.target.device
-        self.mean = saved["mean"].to(device)
-        self.memory = None if saved["memory"] is None else saved["memory"].to(device)
-        self.level, self.points, self.fallbacks, self.divergences = saved["counters"]
-        self.acceptance, self.seconds = saved["acceptance"], saved["seconds"]
-        self.generator.set_state(saved["generator"].cpu())
-        self.target.tally.__dict__.update(saved["tally"])
+            checkpoints.save(self.checkpoint, {"header": self.header(), **self.saved})

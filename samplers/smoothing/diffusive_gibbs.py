@@ -12,15 +12,16 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import inner
 from samplers.denoisers.spins import MRFShaped
 from samplers.draws import Cost
 from samplers.kernels import MALA, Info, Kernel, State
 from samplers.kernels.metropolis import always
 from samplers.runs.state import evaluate
 from samplers.smoothing.given import GivenMeasurements
+from samplers.smoothing.noise import random_field
+from samplers.smoothing.plan import plan
 from samplers.smoothing.resampled import ResampledProposals
-from targets import PairwiseMRF, Target
+from targets import Target
 from targets.arguments import check_integer, positive
 from targets.mrf_noise import MRFNoise
 
@@ -90,17 +91,15 @@ class DiffusiveGibbs(Kernel):
     def check_target(self, target: Target) -> None:
         if not self.shaped:
             super().check_target(target)
-        elif not isinstance(inner(target), PairwiseMRF):
-            raise TypeError(f"noise: 'mrf' is for a PairwiseMRF such as targets.Ising, got {target!r}")
+        else:
+            random_field(target)
 
     def placed(self, target: Target) -> Self:
-        return replace(self, noise=MRFNoise(inner(target))) if self.noise == "mrf" else self  # type: ignore[arg-type]
+        return replace(self, noise=MRFNoise(random_field(target))) if self.noise == "mrf" else self
 
     def prepare(self, target: Target, seed: int) -> tuple[Self, Cost]:
         if self.sigma is not None or self.shaped:
             return self, Cost()
-        from samplers.smoothing.plan import plan
-
         choice = plan(target, seed=seed)
         ratio = SPAN ** (-1 / (LEVELS - 1))
         return replace(self, sigma=tuple(choice.sigma * ratio**k for k in range(LEVELS))), choice.cost
@@ -120,7 +119,7 @@ class DiffusiveGibbs(Kernel):
     def _sigma(self, generator: Generator) -> float:
         if self.sigma is None:
             raise ValueError("sigma: left to `sample`, which finds it; give it to use init and step alone")
-        levels: tuple[float, ...] = self.sigma  # type: ignore[assignment]
+        levels = [self.sigma] if isinstance(self.sigma, (int, float)) else self.sigma
         if len(levels) == 1:
             return levels[0]
         return levels[int(torch.randint(len(levels), (), generator=generator, device=generator.device))]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from samplers.denoisers.base import inner
 from samplers.draws import Cost
@@ -29,7 +29,7 @@ from samplers.smoothing.concavity import (
 from samplers.smoothing.jump import Jump
 from samplers.smoothing.pilot import from_draws
 from samplers.smoothing.spread import Spread, in_closed_form, of_spins
-from targets import Noise, PairwiseMRF, Target
+from targets import Gaussian, Noise, PairwiseMRF, Target
 from targets.discrete import DiscreteTarget
 from targets.mrf_noise import MRFNoise
 from targets.noise import IsotropicNoise, as_noise
@@ -70,6 +70,18 @@ class Plan:
     def cost(self) -> Cost:
         """Evaluations that finding the spread took."""
         return self.spread.cost
+
+    def gaussian(self, target: Target) -> Gaussian:
+        """That of this centre and covariance, on the target's device and in its dtype."""
+        covariance = self.covariance.to(device=target.device, dtype=torch.float64)
+        return Gaussian(self.center.to(covariance), covariance=covariance).to(dtype=target.dtype)
+
+    def starts(self, n: int, target: Target, generator: Generator) -> Tensor:
+        """Where chains start, (n, dim): draws of the pilot run, or of that Gaussian where there was none."""
+        if self.spread.draws is None:
+            return self.gaussian(target).sample(n, generator=generator)
+        which = torch.randint(len(self.spread.draws), (n,), generator=generator, device=target.device)
+        return self.spread.draws.to(device=target.device, dtype=target.dtype)[which]
 
     @property
     def text(self) -> str:

@@ -241,22 +241,20 @@ def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_a_stopped_run_goes_on_to_the_same_bits(sampler, tmp_path, monkeypatch):
     from samplers.smoothing.chain_run import ChainRun
-    from samplers.smoothing.weighted_run import WeightedRun
 
     target, path = mixture(), tmp_path / "run"
     whole = sampler.sample(target, draws=32, seed=3)
-    kind = WeightedRun if getattr(sampler, "weighted", False) else ChainRun
-    original = kind.next_level
+    original = ChainRun.step
 
     def crash(self):
         if self.level == 3:
             raise RuntimeError("power cut")
         return original(self)
 
-    monkeypatch.setattr(kind, "next_level", crash)
+    monkeypatch.setattr(ChainRun, "step", crash)
     with pytest.raises(RuntimeError, match="power cut"):
         sampler.sample(target, draws=32, seed=3, checkpoint=path)
-    monkeypatch.setattr(kind, "next_level", original)
+    monkeypatch.setattr(ChainRun, "step", original)
     again = sampler.sample(target, draws=32, seed=3, checkpoint=path)
     assert torch.equal(whole.x, again.x)
     assert whole.cost.score == again.cost.score
@@ -274,10 +272,11 @@ def test_memory_does_not_grow_with_the_measurements():
     from samplers.smoothing.chain_run import ChainRun
 
     run = ChainRun(
-        SequentialMultimeasurement(sigma=2.0, m=50, steps=1), mixture(), 8, lambda n, g: torch.zeros(n, 2), 0, None
+        SequentialMultimeasurement(sigma=2.0, m=50, steps=1), mixture(), 8, lambda n, g: torch.zeros(n, 2), 0
     )
     run.finish(False)
-    tensors = [v for v in vars(run).values() if isinstance(v, torch.Tensor)]
+    held = [*vars(run).values(), *vars(run.asked).values(), *vars(run.carrier).values()]
+    tensors = [v for v in held if isinstance(v, torch.Tensor)]
     assert [tuple(t.shape) for t in tensors] == [(8, 2)]
 
 

@@ -65,7 +65,7 @@ class FixedPoint(SpinDenoiser):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         model, tilt = posterior.model.to(dtype=torch.float64), posterior.tilt(y.double())
         effective, log_z, converged, products = self.solve(model, tilt + model.fields)
         charge(target, products * len(y), len(y))
@@ -78,7 +78,7 @@ class FixedPoint(SpinDenoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         model = posterior.model.to(dtype=torch.float64)
         effective, _, _, products = self.solve(model, posterior.tilt(y.double()) + model.fields)
         charge(target, products * len(y))

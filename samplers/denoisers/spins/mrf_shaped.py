@@ -37,7 +37,7 @@ class MRFShaped(SpinDenoiser):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         charge(target, len(y), len(y))
         tilt = posterior.tilt(y)
         fields = tilt + posterior.model.fields
@@ -46,7 +46,7 @@ class MRFShaped(SpinDenoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         charge(target, 0, len(y))
         return independent_spins(posterior.tilt(y) + posterior.model.fields, generator)
 

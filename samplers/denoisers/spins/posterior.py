@@ -9,13 +9,13 @@ them. phi(y) = log Z_{J'}(b + P y) - (y'P y + tr P) / 2 - log normaliser of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, count, inner
+from samplers.denoisers.base import Finding, count, inner
 from samplers.kernels import _choices
 from targets import MRFNoise, Noise, PairwiseMRF, Target
 from targets.counting import Counted
@@ -104,10 +104,8 @@ def parts(n: int, numbers_a_row: int, most: int = 2**24) -> Iterator[slice]:
 
 
 @dataclass(frozen=True, eq=False)
-class SpinDenoiser(Denoiser):
-    """What denoisers of spins share. The posterior of the last target and noise is kept."""
-
-    _kept: list[Any] = field(default_factory=list, init=False, repr=False)
+class SpinDenoiser(Finding[SpinPosterior]):
+    """What denoisers of spins share: the law of the spins given a measurement."""
 
     def check(self, target: Target, noise: Noise) -> None:
         if not isinstance(inner(target), PairwiseMRF):
@@ -117,11 +115,6 @@ class SpinDenoiser(Denoiser):
             )
         noise.check(target.dim)
 
-    def posterior(self, target: Target, noise: Noise) -> SpinPosterior:
-        """The law of the spins given measurements with this noise; TypeError or ValueError where there is none."""
-        bare = inner(target)
-        if not (self._kept and self._kept[0] is bare and self._kept[1] is noise):
-            self.check(target, noise)
-            assert isinstance(bare, PairwiseMRF)
-            self._kept[:] = [bare, noise, SpinPosterior.of(bare, noise)]
-        return self._kept[2]
+    def find(self, target: Counted, noise: Noise) -> SpinPosterior:
+        assert isinstance(target.inner, PairwiseMRF)
+        return SpinPosterior.of(target.inner, noise)
