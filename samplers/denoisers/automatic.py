@@ -92,7 +92,7 @@ class Auto(Finding[Pair]):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
     ) -> Estimate:
-        return self._answer(target, y, noise, generator, drawn=False).estimate()
+        return self._answer(target, y, noise, generator, drawn=False).whole
 
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
@@ -103,7 +103,7 @@ class Auto(Finding[Pair]):
         """Estimates for all rows, and draws where wanted."""
         n, pair = len(y), self.found(target, noise)
         pair.first = pair.first.bind(target, noise)
-        whole = _Answers(y, self.density)
+        answers = _Answers(y, self.density)
 
         def doubted(rows: Tensor) -> Tensor:
             """The first denoiser's answers to some rows are noted; those rows that it does not trust come back."""
@@ -121,7 +121,9 @@ class Auto(Finding[Pair]):
                 assert generator is not None
                 draws = torch.zeros_like(some)
                 draws[trusted] = pair.first.draw(target, some[trusted], noise, generator)
-            whole.put(rows, found, draws)
+            answers.put(rows, found)
+            if draws is not None:
+                answers.x[rows] = draws
             return rows[~trusted]
 
         tried = torch.arange(0, n, max(1, -(-n // TRIED)), device=y.device)
@@ -136,37 +138,40 @@ class Auto(Finding[Pair]):
             pair.then = pair.then.bind(target, noise)
             if drawn:
                 assert generator is not None
-                whole.put(second, None, pair.then.draw(target, y[second], noise, generator))
+                answers.x[second] = pair.then.draw(target, y[second], noise, generator)
             else:
-                whole.put(second, pair.then.estimate(target, y[second], noise, generator), None)
-            whole.fallback[second] = True
+                answers.put(second, pair.then.estimate(target, y[second], noise, generator))
+            answers.fallback[second] = True
         level = round(noise.log_det(target.dim), 9)
         pair.by_first |= {level} if len(second) < n else set()
         pair.by_second |= {level} if len(second) else set()
-        return whole
+        return answers
 
 
 class _Answers:
-    """Estimates of all rows, put together from those of some; what was exact has no error and infinite ess."""
+    """Estimates of all rows, and draws x, put together from those of some."""
 
     def __init__(self, y: Tensor, density: bool) -> None:
-        self.mean, self.error, self.x = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
-        self.log_density = torch.zeros_like(y[:, 0]) if density else None
-        self.ess = torch.full((len(y),), torch.inf, dtype=torch.float64, device=y.device)
-        self.trusted = torch.ones(len(y), dtype=torch.bool, device=y.device)
-        self.fallback = torch.zeros_like(self.trusted)
+        self.x, certain = torch.zeros_like(y), torch.ones(len(y), dtype=torch.bool, device=y.device)
+        self.fallback = ~certain
+        self.whole = Estimate(
+            torch.zeros_like(y),
+            torch.zeros_like(y[:, 0]) if density else None,
+            torch.zeros_like(y),
+            torch.full((len(y),), torch.inf, dtype=torch.float64, device=y.device),
+            trusted=certain,
+            fallback=self.fallback,
+        )
 
-    def put(self, rows: Tensor, found: Estimate | None, draws: Tensor | None) -> None:
-        if draws is not None:
-            self.x[rows] = draws
-        if found is None:
-            return
-        self.mean[rows] = found.mean
-        if self.log_density is not None and found.log_density is not None:
-            self.log_density[rows] = found.log_density
-        self.error[rows] = torch.zeros_like(found.mean) if found.error is None else found.error
-        self.ess[rows] = torch.inf if found.ess is None else found.ess.to(torch.float64)
-        self.trusted[rows] = True if found.trusted is None else found.trusted
-
-    def estimate(self) -> Estimate:
-        return Estimate(self.mean, self.log_density, self.error, self.ess, trusted=self.trusted, fallback=self.fallback)
+    def put(self, rows: Tensor, found: Estimate) -> None:
+        """What was exact has no error, infinite ess, and is trusted."""
+        for name, exactly in (
+            ("mean", 0.0),
+            ("log_density", 0.0),
+            ("error", 0.0),
+            ("ess", torch.inf),
+            ("trusted", True),
+        ):
+            values, some = getattr(self.whole, name), getattr(found, name)
+            if values is not None:
+                values[rows] = exactly if some is None else some.to(values.dtype)

@@ -13,12 +13,15 @@ from torch import Generator, Tensor
 from samplers.denoisers.automatic import Auto
 from samplers.denoisers.base import Denoiser, Estimate, inner
 from samplers.denoisers.network import DenoisingNetwork
-from samplers.denoisers.training import Plan, Training, on_draws, on_energy
+from samplers.denoisers.training import Training, on_draws, on_energy
 from samplers.draws import Cost
 from samplers.runs.starts import positions
 from targets import CorrelatedNoise, IsotropicNoise, Noise, Target
 from targets.arguments import as_double, check_integer, cholesky, positive
 from targets.counting import Counted
+
+SIZES = ("low", "high", "width", "blocks")  # of the network, in files
+FOUND = ("shape", "validation_loss", "own_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ class Learned(Denoiser):
         for name, value in (("iterations", iterations), ("batch", batch), ("width", width), ("blocks", blocks),
                             ("rounds", rounds), ("pool", pool), ("levels", levels)):  # fmt: skip
             check_integer(value, name)
-        plan = Plan(iterations, batch, positive(lr, "lr"))
+        lr = positive(lr, "lr")
         if target.discrete:
             raise TypeError(f"target: {target.name} is discrete; expected a density on R^{target.dim}")
         if draws is not None and (draws.shape[1:] != (target.dim,) or len(draws) < 10):
@@ -102,7 +105,7 @@ class Learned(Denoiser):
         network = DenoisingNetwork(
             u.mean(0), torch.cov(u.mT.double()).reshape(target.dim, -1), low, high, generator, width, blocks
         )
-        training = Training(network, plan, generator)
+        training = Training(network, iterations, batch, lr, generator)
         own = None
         if denoiser is None:
             loss = on_draws(training, u)
@@ -147,35 +150,18 @@ class Learned(Denoiser):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as tensors and plain values for torch.save; `Learned.from_state_dict` makes it again."""
-        network = self.network
-        return {
-            "network": network.state_dict(),
-            "low": network.low,
-            "high": network.high,
-            "width": network.width,
-            "blocks": network.depth,
-            "shape": self.shape,
-            "validation_loss": self.validation_loss,
-            "own_error": self.own_error,
-            "cost": asdict(self.cost),
-        }
+        found = {name: getattr(self, name) for name in FOUND}
+        return {"network": self.network.state_dict(), **self.network.sizes, **found, "cost": asdict(self.cost)}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """The denoiser that `state_dict` was taken of."""
         mean = state["network"]["mean"]
-        network = DenoisingNetwork(
-            mean,
-            torch.eye(len(mean), device=mean.device),
-            state["low"],
-            state["high"],
-            Generator(mean.device).manual_seed(0),
-            state["width"],
-            state["blocks"],
-        )
+        sizes, generator = {name: state[name] for name in SIZES}, Generator(mean.device).manual_seed(0)
+        network = DenoisingNetwork(mean, torch.eye(len(mean), device=mean.device), generator=generator, **sizes)
         network.load_state_dict(state["network"])
-        cost = Cost(**state["cost"])
-        return cls(network.requires_grad_(False), state["shape"], state["validation_loss"], state["own_error"], cost)
+        found = {name: state[name] for name in FOUND}
+        return cls(network.requires_grad_(False), cost=Cost(**state["cost"]), **found)
 
 
 class _Space:

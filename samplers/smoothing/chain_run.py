@@ -18,9 +18,9 @@ from samplers.runs import checkpoint as checkpoints
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.progress import Progress
 from samplers.runs.starts import Init
-from samplers.smoothing.carriers import Carrier, Walks
 from samplers.smoothing.chain import Chain
 from samplers.smoothing.measurements import Asked, Noisy
+from samplers.smoothing.walks import Walks
 from samplers.smoothing.weights import Weights
 from samplers.version import versions
 from targets import Target
@@ -55,7 +55,7 @@ class ChainRun:
         piloted = self.chain.weighs and self.chain.denoiser == "auto" and isinstance(found, Auto)
         return InnerSMC() if piloted else found
 
-    def _carrier(self) -> Carrier:
+    def _carrier(self) -> Walks | Weights:
         law = self.law(1)
         if not self.chain.weighs:
             return Walks(self.chain, law, self.init, self.found)

@@ -160,18 +160,10 @@ def independent_parts(target: Target, x: Tensor, hessian: Tensor, generator: Gen
 
 def _connected(linked: Tensor) -> list[Tensor]:
     """The connected sets of a graph (dim, dim)."""
-    parts, left = [], torch.ones(len(linked), dtype=torch.bool)
-    while bool(left.any()):
-        inside = torch.zeros_like(left)
-        inside[left.nonzero()[0, 0]] = True
-        while True:
-            wider = inside | linked[inside].any(0)
-            if bool((wider == inside).all()):
-                break
-            inside = wider
-        left &= ~inside
-        parts.append(inside.nonzero()[:, 0])
-    return parts
+    from scipy.sparse.csgraph import connected_components
+
+    count, labels = connected_components(linked.numpy(), directed=False)
+    return [torch.from_numpy(labels == k).nonzero()[:, 0] for k in range(count)]
 
 
 def _moments(target: Target, x: Tensor) -> tuple[Tensor, Tensor]:

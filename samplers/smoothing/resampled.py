@@ -13,10 +13,11 @@ from typing import Self
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import count
+from samplers.denoisers.base import count, inner
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State, evaluate
 from samplers.smoothing.given import GivenMeasurements
-from targets import Noise, Target
+from samplers.smoothing.walk import covariance_of
+from targets import Target
 from targets.arguments import check_integer
 
 
@@ -76,7 +77,12 @@ class ResampledProposals(Kernel):
         if local is None:
             return self
         if isinstance(local, PreconditionedKernel) and local.inverse_mass_matrix == "auto":
-            local = replace(local, inverse_mass_matrix=noise_matrix(measured.noise, target))
+            local = replace(
+                local,
+                inverse_mass_matrix=covariance_of(measured.noise, target.dim, 1).to(
+                    device=target.device, dtype=target.dtype
+                ),
+            )
         return replace(self, local=local.placed(target))
 
     def frozen(self, generator: Generator) -> Kernel:
@@ -122,16 +128,9 @@ class ResampledProposals(Kernel):
         return moved, Info(1 - shares[:, 0], undefined.any(1))
 
 
-def noise_matrix(noise: Noise, target: Target) -> Tensor:
-    """C in the target's dtype and on its device, (dim,) where it is diagonal, else (dim, dim)."""
-    variances = noise.variances(target.dim)
-    matrix = noise.covariance(target.dim) if variances is None else variances
-    return matrix.to(device=target.device, dtype=target.dtype)
-
-
 def _measured(target: Target) -> GivenMeasurements:
     """The posterior itself; TypeError for any other target."""
-    inner = getattr(target, "inner", target)
-    if not isinstance(inner, GivenMeasurements):
-        raise TypeError(f"target: got {target.name}, a {type(inner).__name__}, expected a GivenMeasurements: X given y")
-    return inner
+    bare = inner(target)
+    if not isinstance(bare, GivenMeasurements):
+        raise TypeError(f"target: got {target.name}, a {type(bare).__name__}, expected a GivenMeasurements: X given y")
+    return bare

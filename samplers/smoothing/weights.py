@@ -23,7 +23,6 @@ from samplers.annealing import evidence
 from samplers.annealing.cloud import Cloud
 from samplers.draws import Draws, largest_pareto_k
 from samplers.runs.state import State
-from samplers.smoothing.carriers import Carrier
 from samplers.smoothing.jump import Jump, jumped
 from samplers.smoothing.measurements import Noisy
 from targets import Target
@@ -39,8 +38,11 @@ class ChainState(State):
     memory: Tensor | None = None
 
 
-class Weights(Carrier):
-    """Particles that carry a chain of measurements each, with weights; base: the law of X that the first come from."""
+class Weights:
+    """Particles that carry a chain of measurements each, with weights; its methods are those of `Walks`.
+
+    base: the law of X that the first measurements come from.
+    """
 
     cloud: Cloud
     worst_ess = 1.0

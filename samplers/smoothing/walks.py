@@ -1,8 +1,11 @@
-"""What brings the running means of many chains of measurements from level to level: walks, or weights."""
+"""Chains of measurements that walk: the running means of all, (n, dim), from level to level.
+
+The run keeps the means; `law` is that of a mean at the level where they are. Weights (`samplers.smoothing.weights`)
+have the same methods.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,43 +25,7 @@ from targets import Target
 FIRST = 8  # times as many steps at the first level, where the law is widest
 
 
-class Carrier(ABC):
-    """The running means, (n, dim), themselves are the run's; `law` is that of a mean at the level where they are."""
-
-    @abstractmethod
-    def starts(self, n: int, target: Target, generator: Generator) -> Tensor:
-        """Where chains begin, (n, dim)."""
-
-    @abstractmethod
-    def first(self, x: Tensor, law: Noisy) -> Tensor:
-        """From there to the first level."""
-
-    @abstractmethod
-    def advance(self, level: int, mean: Tensor, law: Noisy) -> Tensor:
-        """From a level, counted from 1, to the next."""
-
-    @abstractmethod
-    def jump(self, mean: Tensor, law: Noisy) -> Tensor:
-        """The draws, (n, dim), from the last level."""
-
-    @abstractmethod
-    def finished(self, draws: Draws) -> Draws:
-        """The draws with what is known of them here."""
-
-    @abstractmethod
-    def complaints(self) -> Iterator[str]:
-        """What a reader must know."""
-
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """All that a continued run needs."""
-
-    @abstractmethod
-    def load_state_dict(self, saved: dict[str, Any], mean: Tensor) -> None:
-        """Continue from there, with these running means."""
-
-
-class Walks(Carrier):
+class Walks:
     """Each level's measurement walks; with an exact denoiser and long walks the draws are those of the target."""
 
     def __init__(self, chain: Chain, law: Noisy, init: Init, found: Plan | None) -> None:
@@ -68,15 +35,18 @@ class Walks(Carrier):
         self.divergences = 0
 
     def starts(self, n: int, target: Target, generator: Generator) -> Tensor:
+        """Where chains begin, (n, dim)."""
         if self.init is not None or self.found is None:
             return positions(self.init, n, target, generator)
         return self.found.starts(n, target, generator)
 
     def first(self, x: Tensor, law: Noisy) -> Tensor:
+        """From there to the first level."""
         y = x + law.noise.sample_like(x, law.generator)
         return self.walk(law, y, FIRST * self.chain.steps if self.chain.first_steps is None else self.chain.first_steps)
 
     def advance(self, level: int, mean: Tensor, law: Noisy) -> Tensor:
+        """From a level, counted from 1, to the next."""
         return self.chain.advance(level, mean, law, self.noise, self.walk)
 
     def walk(self, law: Measured, y: Tensor, steps: int) -> Tensor:
@@ -92,9 +62,11 @@ class Walks(Carrier):
         return state.x
 
     def jump(self, mean: Tensor, law: Noisy) -> Tensor:
+        """The draws, (n, dim), from the last level."""
         return jumped(self.chain.jump, law, mean)
 
     def finished(self, draws: Draws) -> Draws:
+        """The draws with what is known of them here."""
         draws.attrs |= {
             "kernel": plain(self.kernel.hyperparameters()),
             "acceptance": self.acceptance,
@@ -103,6 +75,7 @@ class Walks(Carrier):
         return draws
 
     def complaints(self) -> Iterator[str]:
+        """What a reader must know."""
         if self.divergences:
             yield (
                 f"{self.divergences} steps of the walk led to a point without finite density or score and were not "
@@ -110,7 +83,9 @@ class Walks(Carrier):
             )
 
     def state_dict(self) -> dict[str, Any]:
+        """All that a continued run needs."""
         return {"acceptance": list(self.acceptance), "divergences": self.divergences}
 
     def load_state_dict(self, saved: dict[str, Any], mean: Tensor) -> None:
+        """Continue from there, with these running means."""
         self.acceptance, self.divergences = saved["acceptance"], saved["divergences"]
