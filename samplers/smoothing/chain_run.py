@@ -19,7 +19,7 @@ from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.progress import Progress
 from samplers.runs.starts import Init
 from samplers.smoothing.chain import Chain
-from samplers.smoothing.measurements import Asked, Noisy
+from samplers.smoothing.measurements import Asked, Noisy, record
 from samplers.smoothing.walks import Walks
 from samplers.smoothing.weights import Weights
 from samplers.version import versions
@@ -128,25 +128,14 @@ class ChainRun:
             **self.header(),
             "kind": INDEPENDENT,
             "plan": None if self.found is None else str(self.found),
-            "smoothing": {
-                "noise": repr(self.noise),
-                "measurements": len(self.noises),
-                "denoiser": self.denoiser.describe(),
-                "points": self.asked.points,
-                "fallbacks": self.asked.fallbacks,
-            },
             "versions": versions(),
-            **self._pilot(),
+            **record(self.noise, len(self.noises), self.denoiser, self.asked.points, self.asked.fallbacks),
         }
+        piloted = self.found is not None and self.found.spread.draws is not None
+        if piloted and self.given.starts_planned(self.target.inner, self.init):
+            attrs["pilot"] = PILOT  # of the starts, or of the base
         draws = Draws(x[None], stats={"lp": log_prob[None]}, cost=cost, target=self.target.inner, attrs=attrs)
         return self.carrier.finished(draws)
-
-    def _pilot(self) -> dict[str, str]:
-        """Whether the starts, the base or the denoiser come from an annealing pilot."""
-        planned = self.found is not None and self.found.spread.draws is not None
-        if planned and self.given.starts_planned(self.target.inner, self.init):
-            return {"pilot": PILOT}
-        return {"pilot": self.denoiser.pilot} if self.denoiser.pilot else {}
 
     def complaints(self) -> Iterator[str]:
         """What a reader must know."""

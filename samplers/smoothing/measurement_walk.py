@@ -21,7 +21,7 @@ from samplers.kernels.base import check_kernel
 from samplers.runs.checks import check_target
 from samplers.runs.state import Findings
 from samplers.smoothing.jump import Jump, check_jump, jumped
-from samplers.smoothing.measurements import Asked, JointMeasurements
+from samplers.smoothing.measurements import Asked, JointMeasurements, record
 from samplers.smoothing.noise import check_noise, noise_of, plain, random_field
 from samplers.smoothing.plan import Plan, plan
 from samplers.smoothing.walk import continued, walker
@@ -176,16 +176,9 @@ class MeasurementWalk(Kernel):
     def findings(self, target: Target, state: State) -> Findings:
         assert isinstance(state, WalkState)
         assert isinstance(self.denoiser, Denoiser)
+        assert isinstance(self.noise, Noise)
         points, fallbacks = int(state.points.sum()), int(state.fallbacks.sum())
-        described = {
-            "noise": repr(self.noise),
-            "measurements": self.measurements,
-            "denoiser": self.denoiser.describe(),
-            "points": points,
-            "fallbacks": fallbacks,
-        }
-        pilot = {"pilot": self.denoiser.pilot} if self.denoiser.pilot else {}
-        return Findings({"smoothing": described, **pilot})
+        return Findings(record(self.noise, self.measurements, self.denoiser, points, fallbacks))
 
     def hyperparameters(self) -> dict[str, Any]:
         return {field.name: plain(getattr(self, field.name)) for field in fields(self)}

@@ -15,6 +15,7 @@ The constant of the joint density is that of m - 1 independent normalised Gaussi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -139,6 +140,13 @@ def _doubt(found: Estimate) -> str:
     if found.ess is None:
         return "it has not converged, or left its range); give it more iterations"
     return f"worst effective number of draws {float(found.ess.min()):.3g}); give it more draws"
+
+
+def record(noise: Noise, m: int, denoiser: Denoiser, points: int, fallbacks: int) -> dict[str, Any]:
+    """What the attributes of draws say of their measurements."""
+    described = {"noise": repr(noise), "measurements": m, "denoiser": denoiser.describe()}
+    smoothing = described | {"points": points, "fallbacks": fallbacks}
+    return {"smoothing": smoothing} | ({"pilot": denoiser.pilot} if denoiser.pilot else {})
 
 
 def density_of(found: Estimate) -> Tensor:

@@ -144,16 +144,15 @@ class _Planner:
         least, bound = spread.concave_from, threshold(spread.radius, spread.tau)
         balanced = math.sqrt(math.sqrt(float(torch.linalg.eigvalsh(spread.covariance)[-1])) * spread.finest)
         sigma = max(least, balanced)
-        better = f"sigma = {sigma:.4g}, the geometric mean of the largest and the smallest standard deviation, "
+        middle = "the geometric mean of the largest and the smallest standard deviation"
         if least == 0:
-            which = (
-                f"; Y is log-concave whatever the noise; {better}at which neither the condition number of Y nor m is "
-            )
-            which += "large."
+            which = f"; Y is log-concave whatever the noise; sigma = {sigma:.4g} is {middle}, at which neither the "
+            which += "condition number of Y nor m is large."
         else:
             which = f", so Y = X + sigma * noise is log-concave from sigma = {bound:.4g} on"
             which += f", and as far as draws tell already from {least:.4g} on" if spread.probed else ""
-            which += ", which is taken." if sigma == least else f"; {better}is better conditioned."
+            better = f"; sigma = {sigma:.4g}, {middle}, is better conditioned."
+            which += ", which is taken." if sigma == least else better
         m, why = self._measurements(sigma, spread)
         sentences = [f"{spread.origin}{which}", why, _conditioning(spread, sigma, m)]
         return self._made(sigma, m, IsotropicNoise(sigma), spread, sentences)
