@@ -41,7 +41,7 @@ class GridCache:
         bare, dim, axes, density = target.inner, target.dim, None, target
         if noise.variances(dim) is None:
             axes = torch.linalg.eigh(noise.covariance(dim).to(bare.device)).eigenvectors
-            density = Counted(Turned(bare, axes), target.tally)
+            density = Counted(Rotated(bare, axes), target.tally)
         if box is None:
             box = find_box(density)
         elif axes is not None:
@@ -66,8 +66,8 @@ class GridCache:
         """Whether the noise is diagonal along these axes."""
         if self.axes is None or noise.variances(self.dim) is not None:
             return self.axes is None and noise.variances(self.dim) is not None
-        turned = self._turned(noise)
-        return bool((turned - torch.diag(turned.diagonal())).abs().max() < 1e-12 * turned.diagonal().min())
+        rotated = self._rotated(noise)
+        return bool((rotated - torch.diag(rotated.diagonal())).abs().max() < 1e-12 * rotated.diagonal().min())
 
     def grid_for(self, variances: Tensor) -> Grid | None:
         """The coarsest grid fine enough for the noise, a finer one than before where needed; None for local ones."""
@@ -88,7 +88,7 @@ class GridCache:
 
     # Coordinates along the axes, two of them in float64: a missing second one is 0, with variance 1
 
-    def _turned(self, noise: Noise) -> Tensor:
+    def _rotated(self, noise: Noise) -> Tensor:
         covariance = noise.covariance(self.dim).to(self.box[0])
         return covariance if self.axes is None else self.axes.mT @ covariance @ self.axes
 
@@ -96,7 +96,7 @@ class GridCache:
         """Measurements and variances along the axes, (n, 2) and (2,)."""
         z = y.to(torch.float64) if self.axes is None else y.to(torch.float64) @ self.axes
         pad, missing = torch.nn.functional.pad, (0, 2 - self.dim)
-        return pad(z, missing), pad(self._turned(noise).diagonal(), missing, value=1.0)
+        return pad(z, missing), pad(self._rotated(noise).diagonal(), missing, value=1.0)
 
     def original(self, z: Tensor) -> Tensor:
         """From (..., 2) along the axes to (..., dim)."""
@@ -108,7 +108,7 @@ class GridCache:
         return target.log_prob(self.original(z).to(target.dtype)).to(torch.float64)
 
 
-class Turned(Target):
+class Rotated(Target):
     """A density in the coordinates z = x A along other axes."""
 
     def __init__(self, target: Target, axes: Tensor) -> None:

@@ -85,13 +85,13 @@ class Learned(Denoiser):
         generator = Generator(target.device).manual_seed(seed)
         if draws is None and denoiser is None:
             denoiser = Auto()
-        space = _Space(shape, target)
-        asked = None if denoiser is None else denoiser.bind(counted, space.noise(high))
+        whitening = _Whitening(shape, target)
+        asked = None if denoiser is None else denoiser.bind(counted, whitening.noise(high))
 
         def ask(u: Tensor, sigma: float) -> Estimate:
             assert asked is not None
-            found = asked.estimate(counted, space.outer(u), space.noise(sigma), generator)
-            return replace(found, mean=space.inner(found.mean), error=space.inner_error(found.error))
+            found = asked.estimate(counted, whitening.outer(u), whitening.noise(sigma), generator)
+            return replace(found, mean=whitening.inner(found.mean), error=whitening.inner_error(found.error))
 
         with torch.no_grad():
             if draws is not None:
@@ -99,9 +99,9 @@ class Learned(Denoiser):
             else:
                 assert asked is not None
                 x = positions(None, pool, inner(target), generator)
-                y = x + space.noise(high).sample_like(x, generator)
-                x = asked.draw(counted, y, space.noise(high), generator)
-            u = space.inner(x)
+                y = x + whitening.noise(high).sample_like(x, generator)
+                x = asked.draw(counted, y, whitening.noise(high), generator)
+            u = whitening.inner(x)
         network = DenoisingNetwork(
             u.mean(0), torch.cov(u.mT.double()).reshape(target.dim, -1), low, high, generator, width, blocks
         )
@@ -120,22 +120,22 @@ class Learned(Denoiser):
         noise.check(target.dim)
         if len(self.network.mean) != target.dim:
             raise ValueError(f"target: got dimension {target.dim}, expected the network's {len(self.network.mean)}")
-        _Space(self.shape, target).level(noise, target.dim)
+        _Whitening(self.shape, target).level(noise, target.dim)
 
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        space = _Space(self.shape, target)
+        whitening = _Whitening(self.shape, target)
         low, high = self.network.low, self.network.high
-        sigma = space.level(noise, target.dim)
+        sigma = whitening.level(noise, target.dim)
         if not low * (1 - 1e-6) <= sigma <= high * (1 + 1e-6):
             raise ValueError(
                 f"noise: got a standard deviation of {sigma:.6g}, expected one between {low:.6g} and {high:.6g}, "
                 "where the network was trained"
             )
         with torch.no_grad():
-            u = space.inner(y)
-            return Estimate(space.outer(self.network(u, torch.full_like(u[:, 0], sigma))))
+            u = whitening.inner(y)
+            return Estimate(whitening.outer(self.network(u, torch.full_like(u[:, 0], sigma))))
 
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
@@ -164,7 +164,7 @@ class Learned(Denoiser):
         return cls(network.requires_grad_(False), cost=Cost(**state["cost"]), **found)
 
 
-class _Space:
+class _Whitening:
     """Coordinates u = L^-1 x in which noise of covariance sigma^2 L L' is isotropic; u = x where no shape is given."""
 
     def __init__(self, shape: Tensor | None, target: Target) -> None:

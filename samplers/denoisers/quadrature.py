@@ -71,16 +71,16 @@ class Quadrature(Finding[GridCache]):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        space = self.found(target, noise)
-        z, variances = space.measured(y, noise)
+        cache = self.found(target, noise)
+        z, variances = cache.measured(y, noise)
         mean = torch.empty_like(z)
         log_density = torch.empty_like(z[:, 0])
         trusted = torch.ones(len(y), dtype=torch.bool, device=y.device)
-        for rows, weights, believed in parts(target, space, z, variances):
+        for rows, weights, believed in parts(target, cache, z, variances):
             mean[rows], log_density[rows], trusted[rows] = weights.mean, weights.total, believed
         trusted |= ~y.isfinite().all(-1)  # such a measurement has no estimate, and no better one elsewhere
         log_density -= noise.log_normaliser(target.dim)
-        found = Estimate(space.original(mean).to(y), log_density.to(y))
+        found = Estimate(cache.original(mean).to(y), log_density.to(y))
         if bool(trusted.all()):
             return found
         return replace(found, trusted=trusted, ess=torch.where(trusted, torch.inf, 0.0).to(torch.float64))
@@ -88,13 +88,13 @@ class Quadrature(Finding[GridCache]):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        space = self.found(target, noise)
-        z, variances = space.measured(y, noise)
+        cache = self.found(target, noise)
+        z, variances = cache.measured(y, noise)
         drawn = torch.empty_like(z)
-        for rows, weights, _ in parts(target, space, z, variances):
+        for rows, weights, _ in parts(target, cache, z, variances):
             places, log_q = weights.propose(self.moves + 1, generator)
             away = places - z[rows, None]
-            ratio = space.log_gamma(target, places) - 0.5 * (away.square() / variances).sum(-1) - log_q
+            ratio = cache.log_gamma(target, places) - 0.5 * (away.square() / variances).sum(-1) - log_q
             uniform = torch.rand(ratio.shape, generator=generator, dtype=torch.float64, device=y.device)
             current, value = places[:, 0], ratio[:, 0]
             for step in range(1, self.moves + 1):
@@ -102,7 +102,7 @@ class Quadrature(Finding[GridCache]):
                 current = torch.where(accepted[:, None], places[:, step], current)
                 value = torch.where(accepted, ratio[:, step], value)
             drawn[rows] = current
-        return space.original(drawn).to(y)
+        return cache.original(drawn).to(y)
 
     def find(self, target: Counted, noise: Noise) -> GridCache:
         return GridCache.find(target, noise, self._box(target), self.points, self.tolerance)

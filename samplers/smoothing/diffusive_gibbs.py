@@ -57,7 +57,7 @@ class DiffusiveGibbs(Kernel):
     step_size: float | None = None
     noise: Literal["isotropic", "mrf"] | MRFNoise = "isotropic"
 
-    needs_score: ClassVar[bool] = False  # it finds other modes by itself; warmup seeks no way uphill
+    needs_score: ClassVar[bool] = False  # it finds other modes by itself: no Pathfinder start
     exact: ClassVar[bool] = True
     target_acceptance: ClassVar[float] = 0.574
 

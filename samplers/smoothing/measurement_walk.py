@@ -56,7 +56,7 @@ class MeasurementWalk(Kernel):
     denoiser: Denoiser | str = "auto"
     jump: Jump = "posterior"
 
-    needs_score: ClassVar[bool] = False  # starts get noise; warmup seeks no way uphill from there
+    needs_score: ClassVar[bool] = False  # starts get noise: no Pathfinder start
 
     def __post_init__(self) -> None:
         check_jump(self.jump)

@@ -217,11 +217,11 @@ def test_the_proposal_is_nearly_the_posterior_where_the_noise_is_as_small_as_a_g
     target = targets.LogDensity(lambda x: -1e-6 * x.square().sum(-1), 2, dtype=F64)
     denoiser = Quadrature(low=-10, high=10, points=101, tolerance=1e9)
     y, noise = torch.rand(2000, 2, dtype=F64, generator=torch.Generator().manual_seed(0)), IsotropicNoise(0.5)
-    space = denoiser.found(target, noise)
-    z, variances = space.measured(y, noise)
-    ((_, weights, _),) = parts(target, space, z, variances)
+    cache = denoiser.found(target, noise)
+    z, variances = cache.measured(y, noise)
+    ((_, weights, _),) = parts(target, cache, z, variances)
     x, log_q = weights.propose(50, torch.Generator().manual_seed(1))
-    log_p = space.log_gamma(target, x) - 0.5 * ((x - z[:, None]).square() / variances).sum(-1)
+    log_p = cache.log_gamma(target, x) - 0.5 * ((x - z[:, None]).square() / variances).sum(-1)
     # the total of the interpolated weights is that of the weights themselves
     assert (log_p - log_q).exp().max() < 1.2
 
