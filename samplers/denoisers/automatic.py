@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate
+from samplers.denoisers.base import Denoiser, Estimate, Finding, Held
 from samplers.denoisers.importance import Importance
+from samplers.denoisers.inner_smc import InnerSMC
 from targets import Noise, Target
 from targets.arguments import not_negative
+from targets.counting import Counted
 
 TRIED = 64  # measurements, by which it is judged whether the first is worth asking about the others
 HOPELESS = 0.5
 
 
 @dataclass
-class _Level:
-    """At one level of the noise: measurements answered by the first denoiser, and by the second."""
+class Pair:
+    """Both denoisers, each bound when it is first asked, and the noise levels at which each has answered."""
 
-    first: int = 0
-    second: int = 0
+    first: Denoiser
+    then: Denoiser
+    by_first: set[float] = field(default_factory=set)
+    by_second: set[float] = field(default_factory=set)
 
 
 @dataclass(frozen=True, eq=False)
-class Auto(Denoiser):
+class Auto(Finding[Pair]):
     """`first` answers the measurements at which it trusts itself, `then` the others; fallback marks these.
 
     first: Importance() unless given; then: InnerSMC() unless given. floor: effective draws below which the first is
@@ -42,10 +44,6 @@ class Auto(Denoiser):
     then: Denoiser | None = None
     floor: float | None = None
 
-    persistent: ClassVar[bool] = False
-
-    _levels: dict[float, _Level] = field(default_factory=dict, init=False, repr=False)
-
     def __post_init__(self) -> None:
         for name in ("first", "then"):
             value = getattr(self, name)
@@ -55,137 +53,125 @@ class Auto(Denoiser):
             not_negative(self.floor, "floor")
 
     @property
-    def density(self) -> bool:  # type: ignore[override]
-        """Whether both give phi(y)."""
-        return self._asked.density and self._other.density
+    def pair(self) -> Pair:
+        """Both, as they are bound."""
+        return self._held.found if self._held is not None else Pair(self.first or Importance(), self.then or InnerSMC())
 
-    @cached_property
-    def _asked(self) -> Denoiser:
-        return Importance() if self.first is None else self.first
-
-    @cached_property
-    def _other(self) -> Denoiser:
-        if self.then is not None:
-            return self.then
-        from samplers.denoisers.inner_smc import InnerSMC
-
-        return InnerSMC()
+    @property
+    def density(self) -> bool:
+        return self.pair.first.density and self.pair.then.density
 
     @property
     def pilot(self) -> str:
-        return self._asked.pilot or self._other.pilot
+        return self.pair.first.pilot or self.pair.then.pilot
 
     @property
     def pilot_log_z(self) -> tuple[float, float] | None:
-        return self._asked.pilot_log_z or self._other.pilot_log_z
-
-    def fresh(self) -> Auto:
-        return Auto(self.first and self.first.fresh(), self.then and self.then.fresh(), self.floor)
+        return self.pair.first.pilot_log_z or self.pair.then.pilot_log_z
 
     def check(self, target: Target, noise: Noise) -> None:
-        self._asked.check(target, noise)
-        self._other.check(target, noise)
+        self.pair.first.check(target, noise)
+        self.pair.then.check(target, noise)
+
+    def find(self, target: Counted, noise: Noise) -> Pair:
+        return replace(self.pair, by_first=set(), by_second=set())
+
+    def serves(self, held: Held[Pair], noise: Noise) -> bool:
+        return True
 
     def describe(self) -> str:
-        first, second = self._asked.describe(), self._other.describe()
-        levels = list(self._levels.values())
-        alone = sum(level.second == 0 for level in levels)
-        never = sum(level.first == 0 for level in levels)
-        if not levels:
+        pair = self.pair
+        first, second = pair.first.describe(), pair.then.describe()
+        if not (pair.by_first or pair.by_second):
             return f"{first}, else {second}"
-        counts = {first: alone, f"{first} and {second}": len(levels) - alone - never, second: never}
+        both = len(pair.by_first & pair.by_second)
+        alone, never = len(pair.by_first) - both, len(pair.by_second) - both
+        counts = {first: alone, f"{first} and {second}": both, second: never}
         return ", ".join(f"{name} at {n} noise level{'s' * (n > 1)}" for name, n in counts.items() if n)
 
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
     ) -> Estimate:
-        return self._answer(target, y, noise, generator, drawn=False)[0]
+        return self._answer(target, y, noise, generator, drawn=False).whole
 
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        return self._answer(target, y, noise, generator, drawn=True)[1]
+        return self._answer(target, y, noise, generator, drawn=True).x
 
-    def _answer(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, drawn: bool
-    ) -> tuple[Estimate, Tensor]:
-        """Estimates for all rows, and draws where wanted (else zeros)."""
-        n = len(y)
-        whole = _Answers(y, self.density)
+    def _answer(self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, drawn: bool) -> _Answers:
+        """Estimates for all rows, and draws where wanted."""
+        n, pair = len(y), self.found(target, noise)
+        pair.first = pair.first.bind(target, noise)
+        answers = _Answers(y, self.density)
+
+        def doubted(rows: Tensor) -> Tensor:
+            """The first denoiser's answers to some rows are noted; those rows that it does not trust come back."""
+            some = y[rows]
+            draws = None
+            if drawn and isinstance(pair.first, Importance):  # both from the same candidates
+                assert generator is not None
+                found, draws = replace(pair.first, form="stein").estimate_and_draw(target, some, noise, generator)
+            else:
+                found = pair.first.estimate(target, some, noise, generator)
+            trusted = torch.ones_like(rows, dtype=torch.bool) if found.trusted is None else found.trusted
+            if self.floor is not None and found.ess is not None:
+                trusted = trusted & ~(found.ess < self.floor)
+            if drawn and draws is None and bool(trusted.any()):
+                assert generator is not None
+                draws = torch.zeros_like(some)
+                draws[trusted] = pair.first.draw(target, some[trusted], noise, generator)
+            answers.put(rows, found)
+            if draws is not None:
+                answers.x[rows] = draws
+            return rows[~trusted]
+
         tried = torch.arange(0, n, max(1, -(-n // TRIED)), device=y.device)
         rest = torch.ones(n, dtype=torch.bool, device=y.device)
         rest[tried] = False
-        doubtful = self._ask(target, y, tried, noise, generator, drawn, whole)
-        others = rest.nonzero()[:, 0]
-        if len(doubtful) > HOPELESS * len(tried):
+        second, others = doubted(tried), rest.nonzero()[:, 0]
+        if len(second) > HOPELESS * len(tried):
             second = torch.arange(n, device=y.device)
         elif len(others):
-            second = torch.cat([doubtful, self._ask(target, y, others, noise, generator, drawn, whole)])
-        else:
-            second = doubtful
+            second = torch.cat([second, doubted(others)])
         if len(second):
-            found = self._other.estimate(target, y[second], noise, generator) if not drawn else None
-            draws = None
+            pair.then = pair.then.bind(target, noise)
             if drawn:
                 assert generator is not None
-                draws = self._other.draw(target, y[second], noise, generator)
-            whole.put(second, found, draws)
-            whole.fallback[second] = True
-        level = self._levels.setdefault(round(noise.log_det(target.dim), 9), _Level())
-        level.first += n - len(second)
-        level.second += len(second)
-        return whole.estimate(), whole.x
-
-    def _ask(
-        self,
-        target: Target,
-        y: Tensor,
-        rows: Tensor,
-        noise: Noise,
-        generator: Generator | None,
-        drawn: bool,
-        whole: _Answers,
-    ) -> Tensor:
-        """The first denoiser's answers to some rows are noted; those rows that it does not trust come back."""
-        some = y[rows]
-        draws = None
-        if drawn and isinstance(self._asked, Importance):  # both from the same candidates
-            assert generator is not None
-            found, draws = replace(self._asked, form="stein").estimate_and_draw(target, some, noise, generator)
-        else:
-            found = self._asked.estimate(target, some, noise, generator)
-        trusted = torch.ones_like(rows, dtype=torch.bool) if found.trusted is None else found.trusted
-        if self.floor is not None and found.ess is not None:
-            trusted = trusted & ~(found.ess < self.floor)
-        if drawn and draws is None and bool(trusted.any()):
-            assert generator is not None
-            draws = torch.zeros_like(some)
-            draws[trusted] = self._asked.draw(target, some[trusted], noise, generator)
-        whole.put(rows, found, draws)
-        return rows[~trusted]
+                answers.x[second] = pair.then.draw(target, y[second], noise, generator)
+            else:
+                answers.put(second, pair.then.estimate(target, y[second], noise, generator))
+            answers.fallback[second] = True
+        level = round(noise.log_det(target.dim), 9)
+        pair.by_first |= {level} if len(second) < n else set()
+        pair.by_second |= {level} if len(second) else set()
+        return answers
 
 
 class _Answers:
-    """Estimates of all rows, put together from those of some; what was exact has no error and infinite ess."""
+    """Estimates of all rows, and draws x, put together from those of some."""
 
     def __init__(self, y: Tensor, density: bool) -> None:
-        self.mean, self.error, self.x = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
-        self.log_density = torch.zeros_like(y[:, 0]) if density else None
-        self.ess = torch.full((len(y),), torch.inf, dtype=torch.float64, device=y.device)
-        self.trusted = torch.ones(len(y), dtype=torch.bool, device=y.device)
-        self.fallback = torch.zeros_like(self.trusted)
+        self.x, certain = torch.zeros_like(y), torch.ones(len(y), dtype=torch.bool, device=y.device)
+        self.fallback = ~certain
+        self.whole = Estimate(
+            torch.zeros_like(y),
+            torch.zeros_like(y[:, 0]) if density else None,
+            torch.zeros_like(y),
+            torch.full((len(y),), torch.inf, dtype=torch.float64, device=y.device),
+            trusted=certain,
+            fallback=self.fallback,
+        )
 
-    def put(self, rows: Tensor, found: Estimate | None, draws: Tensor | None) -> None:
-        if draws is not None:
-            self.x[rows] = draws
-        if found is None:
-            return
-        self.mean[rows] = found.mean
-        if self.log_density is not None and found.log_density is not None:
-            self.log_density[rows] = found.log_density
-        self.error[rows] = torch.zeros_like(found.mean) if found.error is None else found.error
-        self.ess[rows] = torch.inf if found.ess is None else found.ess.to(torch.float64)
-        self.trusted[rows] = True if found.trusted is None else found.trusted
-
-    def estimate(self) -> Estimate:
-        return Estimate(self.mean, self.log_density, self.error, self.ess, trusted=self.trusted, fallback=self.fallback)
+    def put(self, rows: Tensor, found: Estimate) -> None:
+        """What was exact has no error, infinite ess, and is trusted."""
+        for name, exactly in (
+            ("mean", 0.0),
+            ("log_density", 0.0),
+            ("error", 0.0),
+            ("ess", torch.inf),
+            ("trusted", True),
+        ):
+            values, some = getattr(self.whole, name), getattr(found, name)
+            if values is not None:
+                values[rows] = exactly if some is None else some.to(values.dtype)

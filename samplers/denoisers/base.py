@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, is_dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
 from targets import Noise, Target
+from targets.counting import Counted, Tally, plain
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +47,19 @@ class Denoiser(ABC):
 
     exact: mean and log-density are exact, and the score of Y is P (E[X | y] - y), by Tweedie's formula.
     density: it gives phi(y). persistent: it takes and returns a memory.
+    A denoiser does not change. What it finds once for a target (a grid, a pilot run) belongs to the one that `bind`
+    gives; one that is not bound finds it anew in every call.
     All randomness comes from the generator that is passed in. Evaluations are counted in the tally of a `Counted`
     target: an exact smoothed score counts as one score.
     """
 
     exact: ClassVar[bool] = False
-    density: ClassVar[bool] = False
     persistent: ClassVar[bool] = False
+
+    @property
+    def density(self) -> bool:
+        """Whether it gives phi(y)."""
+        return False
 
     @abstractmethod
     def estimate(
@@ -67,18 +77,14 @@ class Denoiser(ABC):
         """ValueError or TypeError for a target or noise that this denoiser cannot serve."""
         del target, noise
 
-    def prepare(self, target: Target, noise: Noise) -> object:
-        """Find now what is found once for a target, such as a grid; else the first estimate finds it."""
-        del target, noise
-        return None
-
-    def fresh(self) -> Self:
-        """This denoiser without what it has found for targets, so that the cost of a run is that of the whole run."""
-        return replace(self) if is_dataclass(self) else self
+    def bind(self, target: Target, noise: Noise) -> Self:
+        """This denoiser for that target and noise, checked, with what it finds once for them; itself where bound so."""
+        self.check(target, noise)
+        return self
 
     @property
     def pilot(self) -> str:
-        """The name of the pilot that it starts from (`samplers.annealing.pilot`), empty without one."""
+        """The name of the pilot that a bound one starts from (`samplers.annealing.pilot`), empty without one."""
         return ""
 
     @property
@@ -91,9 +97,52 @@ class Denoiser(ABC):
         return type(self).__name__
 
 
-def score_of(y: Tensor, mean: Tensor, noise: Noise) -> Tensor:
-    """Tweedie's formula: grad log q(y) = P (E[X | y] - y)."""
-    return noise.solve(mean - y)
+@dataclass(frozen=True, eq=False)
+class Held(Generic[Found]):
+    """What was found for a target and noise; spent: evaluations it took that no counter of the target has seen yet."""
+
+    target: Target
+    noise: Noise
+    found: Found
+    spent: Tally
+
+
+class Finding(Denoiser, Generic[Found]):
+    """A denoiser that finds something once for a target and noise."""
+
+    _held: Held[Found] | None = None
+
+    @abstractmethod
+    def find(self, target: Counted, noise: Noise) -> Found:
+        """What is to be found, with evaluations of that counted target alone."""
+
+    def serves(self, held: Held[Found], noise: Noise) -> bool:
+        """Whether what was found for a target at some noise also serves it at this one."""
+        return held.noise is noise
+
+    def bind(self, target: Target, noise: Noise) -> Self:
+        bare, bound, held = plain(target), self, self._held
+        if held is None or held.target is not bare or not self.serves(held, noise):
+            self.check(target, noise)
+            counted, bound = Counted(bare), copy.copy(self)
+            held = Held(bare, noise, self.find(counted, noise), counted.tally)
+            object.__setattr__(bound, "_held", held)
+        settle(target, held.spent)
+        return bound
+
+    def found(self, target: Target, noise: Noise) -> Found:
+        """What `bind` holds, or has found now."""
+        held = self.bind(target, noise)._held
+        assert held is not None
+        return held.found
+
+
+def settle(target: Target, spent: Tally) -> None:
+    """Evaluations that were made before anybody counted are on the account of who counts first."""
+    if isinstance(target, Counted):
+        target.tally.log_probs += spent.log_probs
+        target.tally.scores += spent.scores
+        spent.clear()
 
 
 def blend(covariance: Tensor, variance: Tensor, noise: Noise) -> Tensor:

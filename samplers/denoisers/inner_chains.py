@@ -99,7 +99,7 @@ class InnerChains(Denoiser):
             tuner = ByScores(given, target.dim, ACCEPTANCE if isinstance(given, MALA) else None)
         kernel: Kernel = given
         state = given.init(posterior, start.reshape(-1, target.dim), generator)
-        sums = Sums.empty(state, shape)
+        sums = Sums(state, shape)
         thrown = steps // 2
         shrink = (1.0,) if memory is not None else SHRINK
         for t in range(steps):
@@ -116,44 +116,29 @@ class InnerChains(Denoiser):
         return state.x.reshape(shape), sums
 
 
-@dataclass
 class Sums:
-    """Of the states of n rows of chains, less where they stood at first: x, z, and their squares; (n, chains, dim)."""
+    """Over the states of n rows of chains, x less where they stood at first: of x, z, x x, x z, z z, (n, chains, dim).
 
-    origin: Tensor
-    count: int
-    x: Tensor
-    z: Tensor
-    xx: Tensor
-    xz: Tensor
-    zz: Tensor
-    scored: bool
+    Squares are taken from the mean of a row's chains, so that they do not cancel. z is 0 for kernels without a score.
+    """
 
-    @classmethod
-    def empty(cls, state: State, shape: tuple[int, int, int]) -> Sums:
-        """Nothing yet; squares are taken from the mean of a row's chains, so that they do not cancel."""
-        origin = state.x.reshape(shape).mean(1, keepdim=True)
-        zero = torch.zeros(shape, dtype=torch.float64, device=origin.device)
-        x, z, xx, xz, zz = (zero.clone() for _ in range(5))
-        return cls(origin, 0, x, z, xx, xz, zz, state.score is not None)
+    def __init__(self, state: State, shape: tuple[int, int, int]) -> None:
+        self.origin = state.x.reshape(shape).mean(1, keepdim=True)
+        self.count, self.shape = 0, shape
+        self.sums = torch.zeros(5, *shape, dtype=torch.float64, device=state.x.device)
 
     def add(self, state: State) -> None:
         """One more state of each chain."""
-        x = (state.x.reshape(self.x.shape) - self.origin).double()
+        x = (state.x.reshape(self.shape) - self.origin).double()
+        z = torch.zeros_like(x) if state.score is None else state.score.reshape(self.shape).double()
         self.count += 1
-        self.x += x
-        self.xx += x.square()
-        if self.scored:
-            assert state.score is not None
-            z = state.score.reshape(self.x.shape).double()
-            self.z += z
-            self.xz += x * z
-            self.zz += z.square()
+        for total, value in zip(self.sums, (x, z, x.square(), x * z, z.square()), strict=True):
+            total += value
 
     def estimate(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (n, dim), its standard error (n, dim), and the effective number of draws (n,)."""
-        chains = self.x.shape[1]
-        x, z = self.x / self.count, self.z / self.count
+        chains = self.shape[1]
+        (x, z), (xx, xz, zz) = self.sums[:2] / self.count, self.sums[2:]
 
         def within(products: Tensor, a: Tensor, b: Tensor) -> Tensor:
             """The sum over all rows of covariances of all states of a row, (dim,)."""
@@ -161,9 +146,9 @@ class Sums:
 
         # one slope for all rows, from all chains: z has no bound, and a chain that has stood still where it is large
         # then makes the slope small, not the correction large
-        slope = blend(-within(self.xz, x, z), within(self.zz, z, z), noise)
+        slope = blend(-within(xz, x, z), within(zz, z, z), noise)
         corrected = x + slope * z
-        total = self.xx.mean(1) / self.count - x.mean(1).square()
+        total = xx.mean(1) / self.count - x.mean(1).square()
         error = (corrected.var(1) / chains).sqrt()
         plain = x.var(1) / chains
         ratio = total.sum(-1) / plain.sum(-1)

@@ -10,25 +10,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.annealing import SMC
-from samplers.annealing.annealer import Run
+from samplers.annealing.cloud import Cloud
 from samplers.annealing.paths import GeometricPath
 from samplers.annealing.pilot import PILOT, find_base
 from samplers.annealing.resampling import systematic
 from samplers.annealing.schedule import fixed_betas
-from samplers.denoisers.base import Denoiser, Estimate, stein_corrected
+from samplers.annealing.tuning import Tuner
+from samplers.denoisers.base import Estimate, Finding, Held, stein_corrected
 from samplers.denoisers.inner_base import RowBase, RowPosterior
 from samplers.denoisers.inner_tuning import ByScores
 from samplers.kernels import HMC, Kernel, PreconditionedKernel
 from targets import Gaussian, Noise, Target
 from targets.arguments import check_integer
-from targets.counting import plain
+from targets.counting import Counted
 from targets.mixture_product import MixtureProduct
 
 SCHEDULE_ROWS = 128  # whose weights choose the next temperature
@@ -41,7 +42,15 @@ PILOT_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
-class InnerSMC(Denoiser):
+class Guide:
+    """The law that particles start from, None for the noise alone; log_z: what the pilot that found it says of that."""
+
+    law: Target | None
+    log_z: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class InnerSMC(Finding[Guide]):
     """E[X | y], phi(y) and draws of X given y from `particles` particles of SMC for each y.
 
     guide: where the particles start. A target near the true one that knows its smoothing and its draws given y (a
@@ -76,8 +85,6 @@ class InnerSMC(Denoiser):
 
     density: ClassVar[bool] = True
 
-    _kept: list[Any] = field(default_factory=list, init=False, repr=False)
-
     def __post_init__(self) -> None:
         for name, least in (("particles", 4), ("moves", 1)):
             check_integer(getattr(self, name), name, least)
@@ -107,116 +114,84 @@ class InnerSMC(Denoiser):
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
     ) -> Estimate:
         assert generator is not None
-        run = self.run(target, y, noise, generator)
-        cloud, shape = run.cloud, (len(y), self.particles, target.dim)
-        x, state = cloud.state.x.reshape(shape), cloud.state
+        cloud, least_ess = self.run(target, y, noise, generator)
+        state, shape = cloud.state, (len(y), self.particles, target.dim)
+        x = state.x.reshape(shape)
         scores = noise.solve(x - y[:, None])  # as if X had no score given y: the plain mean, for kernels without one
         if state.score is not None:
             scores = scores + state.score.reshape(shape)
         families = cloud.eves if self.guide is not None else cloud.eves // 2  # pairs on opposite sides are one
         mean, error = stein_corrected(x, y, scores, noise, cloud.log_weights, families)
-        weights = cloud.log_weights.exp()
-        share = cloud.family_share()
-        spread = (weights.to(x)[..., None] * (x - (weights.to(x)[..., None] * x).sum(1, keepdim=True)).square()).sum(1)
+        weights, share = cloud.log_weights.exp(), cloud.family_share()
+        here = weights.to(x)[..., None]
+        variance = (here * (x - (here * x).sum(1, keepdim=True)).square()).sum(1)
         alone = (share > 1 - 1 / self.particles)[:, None]
-        error = torch.where(alone, spread.sqrt(), error / (1 - share).clamp_min(1e-12).sqrt().to(x)[:, None])
+        error = torch.where(alone, variance.sqrt(), error / (1 - share).clamp_min(1e-12).sqrt().to(x)[:, None])
         chosen = systematic(weights, self.particles, generator)
         points = x.gather(1, chosen[..., None].expand(shape))
-        return Estimate(
-            mean, cloud.log_z.to(y.dtype), error, 1 / share, memory=points, trusted=run.least_ess >= self.floor
-        )
+        trusted = least_ess >= self.floor
+        return Estimate(mean, cloud.log_z.to(y.dtype), error, 1 / share, memory=points, trusted=trusted)
 
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        run = self.run(target, y, noise, generator)
-        chosen = torch.multinomial(run.cloud.log_weights.exp(), 1, generator=generator)
-        x = run.cloud.state.x.reshape(len(y), self.particles, target.dim)
+        cloud, _ = self.run(target, y, noise, generator)
+        chosen = torch.multinomial(cloud.log_weights.exp(), 1, generator=generator)
+        x = cloud.state.x.reshape(len(y), self.particles, target.dim)
         return x[torch.arange(len(y), device=y.device), chosen[:, 0]]
 
     @torch.no_grad()
-    def run(self, target: Target, y: Tensor, noise: Noise, generator: Generator) -> RowRun:
-        """The particles of every row, (n * particles, dim) row after row, at X given y with their weights."""
-        kernel = HMC(steps=3) if self.kernel is None else self.kernel
-        path = GeometricPath(
-            RowBase(y, noise, self._guide_of(target, noise), self.particles), RowPosterior(target, y, noise)
-        )
-        smc = SMC(
-            kernel,
-            betas=self.betas,
-            moves=self.moves,
-            conditional_ess=self.conditional_ess,
-            replicates=len(y),
-            ess_threshold=1.0,
-        )
-        run = RowRun(smc, path.target, path, self.particles, generator)
-        run.through()
-        return run
+    def run(self, target: Target, y: Tensor, noise: Noise, generator: Generator) -> tuple[Cloud, Tensor]:
+        """The particles of every row at X given y with their weights, and the least ESS of these on the way, (n,)."""
+        base = RowBase(y, noise, self._guide(target, noise), self.particles)
+        path = GeometricPath(base, RowPosterior(target, y, noise))
+        kernel = (HMC(steps=3) if self.kernel is None else self.kernel).placed(path.target)
+        tuner: Tuner | ByScores = Tuner(kernel, target.dim)
+        if isinstance(kernel, PreconditionedKernel) and kernel.step_size is None:
+            tuner = ByScores(kernel, target.dim)
+        x = base.sample(len(y) * self.particles, generator=generator)
+        cloud = Cloud.start(kernel.init(path.at(0.0), x, generator), len(y), 0.0)
+        least, betas = cloud.ess, [0.0]
+        while betas[-1] < 1:
+            raw = path.increments(cloud.state, betas[-1])
 
-    def prepare(self, target: Target, noise: Noise) -> Target | None:
-        return self._guide_of(target, noise)
+            def increment(beta: float, raw: Callable[[float], Tensor] = raw) -> Tensor:
+                """Of the log-weights of every row; a point whose density is not a number has no weight."""
+                found = raw(beta).reshape(cloud.shape)
+                return torch.where(found < torch.inf, found, -torch.inf)
 
-    @property
-    def pilot(self) -> str:
-        return PILOT if self.guide == "pilot" and self._kept else ""
+            slope = increment(1.0) / (1 - betas[-1])
+            betas.append(self._next(betas, cloud.log_weights, slope, target))
+            cloud.reweight(increment(betas[-1]))
+            if not bool(cloud.log_z.isfinite().any()):
+                raise ValueError(
+                    f"denoiser: at b = {betas[-1]:.3g} no particle is where {target.name} has mass; give another guide"
+                )
+            cloud.state = path.moved(cloud.state, betas[-1], kernel, generator)
+            least = torch.minimum(least, cloud.ess)
+            if betas[-1] < 1:  # at the last temperature the weights are kept
+                cloud.resample("systematic", cloud.ess < self.particles, generator)
+            density = path.at(betas[-1])
+            tuned = tuner.kernel(cloud, density, generator)
+            rates = []
+            for _ in range(self.moves):
+                cloud.state, info = tuned.step(density, cloud.state, generator)
+                rates.append(float(info.acceptance_rate.mean()))
+            tuner.learn(math.fsum(rates) / self.moves)
+        return cloud, least
 
-    @property
-    def pilot_log_z(self) -> tuple[float, float] | None:
-        return self._kept[2] if self.pilot else None
-
-    def _guide_of(self, target: Target, noise: Noise) -> Target | None:
-        if self.guide != "pilot":
-            return self.guide
-        bare = plain(target)
-        if not (self._kept and self._kept[0] is bare):
-            generator = Generator(target.device).manual_seed(PILOT_SEED)
-            prior = target.prior if "prior" in target.known else None
-            try:
-                found = find_base(SMC(), target, prior, generator)
-            except ValueError as error:
-                raise ValueError(f"guide: no pilot for {target.name}, expected a mixture or None ({error})") from error
-            self._kept[:] = [bare, found.guide, found.log_z]
-        guide = self._kept[1]
-        if isinstance(guide, MixtureProduct) and noise.variances(target.dim) is None:  # it couples the blocks
-            return Gaussian(guide.mean, covariance=guide.covariance)
-        return guide
-
-
-@dataclass(eq=False)
-class RowRun(Run):
-    """SMC whose replicates are the rows of a batch, each with its own base and target."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.least_ess = self.cloud.ess  # of the weights, (rows,), over the temperatures so far
-        if isinstance(self.given, PreconditionedKernel) and self.given.step_size is None:
-            self.tuner = ByScores(self.given, self.target.dim)  # type: ignore[assignment]
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """To the next temperature; at the last one the weights are kept."""
-        self._reweight()
-        cloud, sampler = self.cloud, self.sampler
-        self.least_ess = torch.minimum(self.least_ess, cloud.ess)
-        if not self.done:
-            needed = cloud.ess < sampler.ess_threshold * self.n
-            cloud.resample(sampler.resampling, needed, self.generator)
-        self._move(sampler.moves, keep=False)
-
-    def _next(self, increments: Callable[[float], Tensor]) -> float:
+    def _next(self, betas: list[float], weights: Tensor, slope: Tensor, target: Target) -> float:
         """By some of the rows: the weights of all at every trial of a bisection would cost more than the moves."""
-        if self.sampler.betas is not None:
-            return super()._next(increments)
-        every = max(1, self.rows // SCHEDULE_ROWS)
-        old, weights = self.betas[-1], self.cloud.log_weights
-        slope = increments(1.0) / (1 - old)  # log pi_b - log pi_old is (b - old) times this
+        if isinstance(self.betas, tuple):
+            return self.betas[len(betas)]
+        old, every = betas[-1], max(1, len(weights) // SCHEDULE_ROWS)
 
         def kept(step: float, every: int = every) -> Tensor:
             first, second = (torch.logsumexp(weights[::every] + power * step * slope[::every], -1) for power in (1, 2))
             return torch.where(first == -torch.inf, 0.0, (2 * first - second).exp())
 
         def enough(step: float) -> bool:
-            return float(kept(step).quantile(LOWEST)) >= self.sampler.conditional_ess
+            return float(kept(step).quantile(LOWEST)) >= self.conditional_ess
 
         step = 1 - old
         if not enough(step):
@@ -229,15 +204,42 @@ class RowRun(Run):
             if float(kept(step, 1).min()) >= LEAST_KEPT:
                 break
             step *= 0.5
-        return self._forward(min(1.0, old + step))
-
-    def _forward(self, new: float) -> float:
-        if len(self.betas) > MOST_TEMPERATURES or new == self.betas[-1]:
+        new = min(1.0, old + step)
+        if len(betas) > MOST_TEMPERATURES or new == old:
             raise ValueError(
-                f"denoiser: after {len(self.betas)} temperatures InnerSMC is at b = {self.betas[-1]:.9g} of X given y "
-                f"for {self.target.name} and no step keeps a conditional ESS of {self.sampler.conditional_ess}"
+                f"denoiser: after {len(betas)} temperatures InnerSMC is at b = {old:.9g} of X given y for "
+                f"{target.name} and no step keeps a conditional ESS of {self.conditional_ess}"
             )
         return new
+
+    # Where particles start
+
+    def find(self, target: Counted, noise: Noise) -> Guide:
+        if self.guide != "pilot":
+            return Guide(self.guide)
+        prior = target.inner.prior if "prior" in target.inner.known else None
+        try:
+            found = find_base(SMC(), target, prior, Generator(target.device).manual_seed(PILOT_SEED))
+        except ValueError as error:
+            raise ValueError(f"guide: no pilot for {target.name}, expected a mixture or None ({error})") from error
+        return Guide(found.guide, found.log_z)
+
+    def serves(self, held: Held[Guide], noise: Noise) -> bool:
+        return True
+
+    @property
+    def pilot(self) -> str:
+        return PILOT if self.guide == "pilot" and self._held is not None else ""
+
+    @property
+    def pilot_log_z(self) -> tuple[float, float] | None:
+        return None if self._held is None else self._held.found.log_z
+
+    def _guide(self, target: Target, noise: Noise) -> Target | None:
+        guide = self.found(target, noise).law
+        if isinstance(guide, MixtureProduct) and noise.variances(target.dim) is None:  # it couples the blocks
+            return Gaussian(guide.mean, covariance=guide.covariance)
+        return guide
 
 
 def _check_guide(guide: Target) -> None:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers.grid import Grid
 
+OPEN = 1e-10  # share of weight at the edge above which there may be more beyond it
+REACH = 7.0  # of a lattice around a measurement, in standard deviations of the noise to begin with
+TRIALS = 24
+WIDEST = 64.0  # standard deviations of the noise: to where the mass of measurements far out is looked for
+UNRESOLVED = 3e-4  # change without every second point above which a lattice is not believed
 LEAST = -700.0  # exponents below are raised to it: no subnormal numbers, no change of any sum above e^-600
 WEAK = 1e-260
 
@@ -145,6 +151,42 @@ def whole(grid: Grid, y: Tensor, variances: Tensor) -> Table:
     """Every point of the grid for every row, without underflow."""
     first, second = (0.5 * (grid.axis(i) - y[:, i, None]).square() / variances[i] for i in range(2))
     return Table(grid.log_gamma - first[:, :, None] - second[:, None], grid.low.expand(len(y), 2), grid.spacing[None])
+
+
+def around(
+    log_gamma: Callable[[Tensor], Tensor], dim: int, y: Tensor, variances: Tensor, points: int
+) -> tuple[Table, Tensor]:
+    """Lattices around measurements, moved and narrowed to where x given y is; and whether they hold and resolve it."""
+    wide = torch.tensor([1.0, float(dim == 2)], dtype=torch.float64, device=y.device)
+    shape = (points, points if dim == 2 else 1)
+    step = 2 * REACH / (points - 1)
+    index = torch.cartesian_prod(*[torch.arange(k, dtype=torch.float64, device=y.device) for k in shape])
+    noise = variances.sqrt()
+    centre, scale = y.clone(), noise.expand_as(y).clone()
+    origin, spacing = torch.empty_like(y), torch.empty_like(y)
+    log_weights, good = y.new_empty(len(y), *shape), torch.zeros(len(y), dtype=torch.bool, device=y.device)
+    moving = torch.arange(len(y), device=y.device)
+    for _ in range(TRIALS):
+        spacing[moving] = torch.where(wide > 0, step * scale[moving], 1.0)
+        origin[moving] = centre[moving] - REACH * scale[moving] * wide
+        x = origin[moving, None] + index * spacing[moving, None]
+        away = (x - y[moving, None]).square() / variances
+        log_weights[moving] = (log_gamma(x) - 0.5 * away.sum(-1)).reshape(-1, *shape)
+        table = Table(log_weights[moving], origin[moving], spacing[moving])
+        half = table.halved()
+        moved = ((table.mean - half.mean) / scale[moving]).abs().amax(-1)
+        cut = table.edge > OPEN
+        coarse = torch.maximum((table.total - half.total).abs(), moved) > UNRESOLVED
+        good[moving] = ~(cut | coarse | table.lost)
+        # where much is cut off, look much wider around its mean so far; where it is narrow, look closer
+        wider = torch.where(table.edge > 1e-3, 2.0, 1.2)[:, None] * scale[moving]
+        closer = torch.minimum(torch.maximum(1.3 * table.sd, 0.25 * scale[moving]), 0.85 * scale[moving])
+        scale[moving] = torch.where(cut[:, None], torch.minimum(wider, WIDEST * noise), closer)
+        centre[moving] = table.mean
+        moving = moving[(cut | coarse) & ~table.lost]
+        if not len(moving):
+            break
+    return Table(log_weights, origin, spacing), good
 
 
 def _counting(like: Tensor) -> Tensor:

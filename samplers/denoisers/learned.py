@@ -10,14 +10,18 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
+from samplers.denoisers.automatic import Auto
 from samplers.denoisers.base import Denoiser, Estimate
 from samplers.denoisers.network import DenoisingNetwork
-from samplers.denoisers.training import Plan, Training, on_draws, on_energy
+from samplers.denoisers.training import Training, on_draws, on_energy
 from samplers.draws import Cost
 from samplers.runs.starts import positions
 from targets import CorrelatedNoise, IsotropicNoise, Noise, Target
 from targets.arguments import as_double, check_integer, cholesky, positive
-from targets.counting import Counted
+from targets.counting import Counted, plain
+
+SIZES = ("low", "high", "width", "blocks")  # of the network, in files
+FOUND = ("shape", "validation_loss", "own_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,39 +75,37 @@ class Learned(Denoiser):
         for name, value in (("iterations", iterations), ("batch", batch), ("width", width), ("blocks", blocks),
                             ("rounds", rounds), ("pool", pool), ("levels", levels)):  # fmt: skip
             check_integer(value, name)
-        plan = Plan(iterations, batch, positive(lr, "lr"))
+        lr = positive(lr, "lr")
         if target.discrete:
             raise TypeError(f"target: {target.name} is discrete; expected a density on R^{target.dim}")
         if draws is not None and (draws.shape[1:] != (target.dim,) or len(draws) < 10):
             raise ValueError(f"draws: got shape {tuple(draws.shape)}, expected (n, {target.dim}) with n of at least 10")
         begun = time.perf_counter()
-        counted = Counted(target)
+        counted = Counted(plain(target))
         generator = Generator(target.device).manual_seed(seed)
         if draws is None and denoiser is None:
-            from samplers.denoisers.automatic import Auto
-
             denoiser = Auto()
-        space = _Space(shape, target)
-        asked = denoiser
+        whitening = _Whitening(shape, target)
+        asked = None if denoiser is None else denoiser.bind(counted, whitening.noise(high))
 
         def ask(u: Tensor, sigma: float) -> Estimate:
             assert asked is not None
-            found = asked.estimate(counted, space.outer(u), space.noise(sigma), generator)
-            return replace(found, mean=space.inner(found.mean), error=space.inner_error(found.error))
+            found = asked.estimate(counted, whitening.outer(u), whitening.noise(sigma), generator)
+            return replace(found, mean=whitening.inner(found.mean), error=whitening.inner_error(found.error))
 
         with torch.no_grad():
             if draws is not None:
                 x = draws.to(device=target.device, dtype=target.dtype)
             else:
-                assert denoiser is not None
-                x = positions(None, pool, target, generator)
-                y = x + space.noise(high).sample_like(x, generator)
-                x = denoiser.draw(counted, y, space.noise(high), generator)
-            u = space.inner(x)
+                assert asked is not None
+                x = positions(None, pool, plain(target), generator)
+                y = x + whitening.noise(high).sample_like(x, generator)
+                x = asked.draw(counted, y, whitening.noise(high), generator)
+            u = whitening.inner(x)
         network = DenoisingNetwork(
             u.mean(0), torch.cov(u.mT.double()).reshape(target.dim, -1), low, high, generator, width, blocks
         )
-        training = Training(network, plan, generator)
+        training = Training(network, iterations, batch, lr, generator)
         own = None
         if denoiser is None:
             loss = on_draws(training, u)
@@ -118,22 +120,22 @@ class Learned(Denoiser):
         noise.check(target.dim)
         if len(self.network.mean) != target.dim:
             raise ValueError(f"target: got dimension {target.dim}, expected the network's {len(self.network.mean)}")
-        _Space(self.shape, target).level(noise, target.dim)
+        _Whitening(self.shape, target).level(noise, target.dim)
 
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        space = _Space(self.shape, target)
+        whitening = _Whitening(self.shape, target)
         low, high = self.network.low, self.network.high
-        sigma = space.level(noise, target.dim)
+        sigma = whitening.level(noise, target.dim)
         if not low * (1 - 1e-6) <= sigma <= high * (1 + 1e-6):
             raise ValueError(
                 f"noise: got a standard deviation of {sigma:.6g}, expected one between {low:.6g} and {high:.6g}, "
                 "where the network was trained"
             )
         with torch.no_grad():
-            u = space.inner(y)
-            return Estimate(space.outer(self.network(u, torch.full_like(u[:, 0], sigma))))
+            u = whitening.inner(y)
+            return Estimate(whitening.outer(self.network(u, torch.full_like(u[:, 0], sigma))))
 
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
@@ -148,38 +150,21 @@ class Learned(Denoiser):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as tensors and plain values for torch.save; `Learned.from_state_dict` makes it again."""
-        network = self.network
-        return {
-            "network": network.state_dict(),
-            "low": network.low,
-            "high": network.high,
-            "width": network.width,
-            "blocks": network.depth,
-            "shape": self.shape,
-            "validation_loss": self.validation_loss,
-            "own_error": self.own_error,
-            "cost": asdict(self.cost),
-        }
+        found = {name: getattr(self, name) for name in FOUND}
+        return {"network": self.network.state_dict(), **self.network.sizes, **found, "cost": asdict(self.cost)}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """The denoiser that `state_dict` was taken of."""
         mean = state["network"]["mean"]
-        network = DenoisingNetwork(
-            mean,
-            torch.eye(len(mean), device=mean.device),
-            state["low"],
-            state["high"],
-            Generator(mean.device).manual_seed(0),
-            state["width"],
-            state["blocks"],
-        )
+        sizes, generator = {name: state[name] for name in SIZES}, Generator(mean.device).manual_seed(0)
+        network = DenoisingNetwork(mean, torch.eye(len(mean), device=mean.device), generator=generator, **sizes)
         network.load_state_dict(state["network"])
-        cost = Cost(**state["cost"])
-        return cls(network.requires_grad_(False), state["shape"], state["validation_loss"], state["own_error"], cost)
+        found = {name: state[name] for name in FOUND}
+        return cls(network.requires_grad_(False), cost=Cost(**state["cost"]), **found)
 
 
-class _Space:
+class _Whitening:
     """Coordinates u = L^-1 x in which noise of covariance sigma^2 L L' is isotropic; u = x where no shape is given."""
 
     def __init__(self, shape: Tensor | None, target: Target) -> None:

@@ -53,7 +53,8 @@ class DenoisingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         dim = len(mean)
-        self.low, self.high, self.width, self.depth = low, high, width, blocks
+        self.low, self.high = low, high
+        self.sizes = {"low": low, "high": high, "width": width, "blocks": blocks}
         variances, axes = torch.linalg.eigh(covariance.to(torch.float64))
         least = 1e-6 * low**2  # the law of a single point has c_skip = 0
         self.register_buffer("mean", mean.clone())

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate
-from samplers.denoisers.grid import MOST, Grid, find_box, refine, tabulate
-from samplers.denoisers.laid import MORE, OPEN, POINTS, Laid, Turned, around
-from samplers.denoisers.lattice import Separable, Weights, whole
+from samplers.denoisers.base import Estimate, Finding, Held, settle
+from samplers.denoisers.grid_cache import GridCache
+from samplers.denoisers.lattice import OPEN, Separable, Weights, around, whole
 from targets import Noise, Target
 from targets.arguments import as_double, check_integer, positive
-from targets.counting import Counted, charge, plain
+from targets.counting import Counted
 
-FINE = 2.5  # standard deviations of the noise over the spacing, from which on the grid serves
+POINTS, MORE = 21, 61  # of a lattice around a measurement; of a second, where the first does not hold and resolve it
 ROWS = 1 << 22  # numbers held at once
 
 
 @dataclass(frozen=True, eq=False)
-class Quadrature(Denoiser):
+class Quadrature(Finding[GridCache]):
     """Sums over a grid of points x_i with cells of area h, in one or two dimensions:
 
         phi(y) = log sum_i h gamma(x_i) N(y; x_i, C),     E[X | y] = sum_i x_i gamma(x_i) N(y; x_i, C) / sum_i ...
@@ -54,8 +54,6 @@ class Quadrature(Denoiser):
     exact: ClassVar[bool] = True
     density: ClassVar[bool] = True
 
-    _kept: list[Laid] = field(default_factory=list, init=False, repr=False)
-
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
             raise ValueError("low, high: got only one of the two, expected both or none")
@@ -70,25 +68,19 @@ class Quadrature(Denoiser):
             kind = "a discrete one" if target.discrete else f"dimension {target.dim}"
             raise ValueError(f"target: got {kind}, expected a density in one or two dimensions for quadrature")
 
-    def prepare(self, target: Target, noise: Noise) -> Grid:
-        """The grid of a target, found now unless it is known; ValueError where there is none."""
-        self.check(target, noise)
-        return self._of(target, noise).grids[0]
-
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        self.check(target, noise)
-        space = self._of(target, noise)
-        z, variances = space.measured(y, noise)
+        cache = self.found(target, noise)
+        z, variances = cache.measured(y, noise)
         mean = torch.empty_like(z)
         log_density = torch.empty_like(z[:, 0])
         trusted = torch.ones(len(y), dtype=torch.bool, device=y.device)
-        for rows, weights, believed in self._parts(target, space, z, variances):
+        for rows, weights, believed in parts(target, cache, z, variances):
             mean[rows], log_density[rows], trusted[rows] = weights.mean, weights.total, believed
         trusted |= ~y.isfinite().all(-1)  # such a measurement has no estimate, and no better one elsewhere
         log_density -= noise.log_normaliser(target.dim)
-        found = Estimate(space.original(mean).to(y), log_density.to(y))
+        found = Estimate(cache.original(mean).to(y), log_density.to(y))
         if bool(trusted.all()):
             return found
         return replace(found, trusted=trusted, ess=torch.where(trusted, torch.inf, 0.0).to(torch.float64))
@@ -96,14 +88,13 @@ class Quadrature(Denoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        self.check(target, noise)
-        space = self._of(target, noise)
-        z, variances = space.measured(y, noise)
+        cache = self.found(target, noise)
+        z, variances = cache.measured(y, noise)
         drawn = torch.empty_like(z)
-        for rows, weights, _ in self._parts(target, space, z, variances):
+        for rows, weights, _ in parts(target, cache, z, variances):
             places, log_q = weights.propose(self.moves + 1, generator)
             away = places - z[rows, None]
-            ratio = space.log_gamma(target, places) - 0.5 * (away.square() / variances).sum(-1) - log_q
+            ratio = cache.log_gamma(target, places) - 0.5 * (away.square() / variances).sum(-1) - log_q
             uniform = torch.rand(ratio.shape, generator=generator, dtype=torch.float64, device=y.device)
             current, value = places[:, 0], ratio[:, 0]
             for step in range(1, self.moves + 1):
@@ -111,68 +102,21 @@ class Quadrature(Denoiser):
                 current = torch.where(accepted[:, None], places[:, step], current)
                 value = torch.where(accepted, ratio[:, step], value)
             drawn[rows] = current
-        return space.original(drawn).to(y)
+        return cache.original(drawn).to(y)
 
-    # Which lattice serves which row
+    def find(self, target: Counted, noise: Noise) -> GridCache:
+        return GridCache.find(target, noise, self._box(target), self.points, self.tolerance)
 
-    def _parts(
-        self, target: Target, space: Laid, z: Tensor, variances: Tensor
-    ) -> Iterator[tuple[Tensor, Weights, Tensor]]:
-        """Rows, their weights, and whether these are believed; what comes later replaces what came before."""
-        grid = self._grid_for(space, variances)
-        if isinstance(target, Counted):
-            charge(target, log_probs=space.unpaid)
-            space.unpaid = 0
-        rows = torch.arange(len(z), device=z.device)
-        if grid is not None:
-            low, high = grid.low, grid.low + grid.spacing * (torch.tensor(grid.log_gamma.shape, device=z.device) - 1)
-            beyond, sound = ((z < low) | (z > high)).any(-1), z.isfinite().all(-1)
-            lost, elsewhere = [rows[:0]], [rows[:0]]
-            for some in _split(rows, ROWS // sum(grid.log_gamma.shape)):
-                weights: Weights = Separable(grid, z[some], 1 / variances)
-                yield some, weights, torch.ones_like(some, dtype=torch.bool)
-                lost.append(some[weights.lost & ~beyond[some] & sound[some]])
-                elsewhere.append(some[torch.where(weights.lost, beyond[some], weights.edge > OPEN)])
-            for some in _split(torch.cat(lost), ROWS // grid.log_gamma.numel()):
-                weights = whole(grid, z[some], variances)
-                yield some, weights, weights.edge <= OPEN
-            rows = torch.cat(elsewhere)
-        for points in (POINTS, MORE):
-            left = [rows[:0]]
-            for some in _split(rows, ROWS // (2 * points**target.dim)):
-                weights, good = around(target, space, z[some], variances, points)
-                yield some, weights, good
-                left.append(some[~good & z[some].isfinite().all(-1)])
-            rows = torch.cat(left)
+    def serves(self, held: Held[GridCache], noise: Noise) -> bool:
+        return held.found.serves(noise)
 
-    def _of(self, target: Target, noise: Noise) -> Laid:
-        """The grids of this target along the axes of this noise, or new ones."""
-        bare = plain(target)
-        diagonal = noise.variances(bare.dim) is not None
-        if self._kept and self._kept[0].target is bare and self._kept[0].suits(noise):
-            return self._kept[0]
-        axes = None if diagonal else torch.linalg.eigh(noise.covariance(bare.dim).to(bare.device)).eigenvectors
-        turned: Target = bare if axes is None else Turned(bare, axes)
-        counted = Counted(turned)  # counted apart: a grid is paid for by the first run that asks for it
+    def _box(self, target: Target) -> tuple[Tensor, Tensor] | None:
         if self.low is None or self.high is None:
-            box = find_box(counted)
-        elif axes is not None:
-            raise ValueError("low, high: got a box for correlated noise, whose grid lies along its principal axes")
-        else:
-            box = self._corner(self.low, bare, "low"), self._corner(self.high, bare, "high")
-            if not bool((box[0] < box[1]).all()):
-                raise ValueError(f"low, high: got {self.low} and {self.high}, expected low < high")
-        if self.points is None:
-            first = refine(counted, *box, self.tolerance)
-        else:
-            first = tabulate(counted, *box, (self.points, self.points if bare.dim == 2 else 1))
-            if not max(first.unresolved) <= self.tolerance:
-                raise ValueError(
-                    f"points: got {self.points}, which do not resolve {bare.name}: without every second one its mass "
-                    f"changes by {max(first.unresolved):.2g}, expected at most tolerance = {self.tolerance:g}"
-                )
-        self._kept[:] = [Laid(bare, axes, [first], box, counted.log_probs)]
-        return self._kept[0]
+            return None
+        low, high = self._corner(self.low, target, "low"), self._corner(self.high, target, "high")
+        if not bool((low < high).all()):
+            raise ValueError(f"low, high: got {self.low} and {self.high}, expected low < high")
+        return low, high
 
     def _corner(self, value: float | Sequence[float], target: Target, name: str) -> Tensor:
         corner = as_double(value, name).to(target.device)
@@ -180,25 +124,35 @@ class Quadrature(Denoiser):
             raise ValueError(f"{name}: got shape {tuple(corner.shape)}, expected a number or ({target.dim},)")
         return corner.expand(target.dim).clone()
 
-    def _grid_for(self, kept: Laid, variances: Tensor) -> Grid | None:
-        """The coarsest grid fine enough for the noise, a finer one than before where needed; None for local ones."""
-        dim = kept.target.dim
-        least = variances[:dim].sqrt() / FINE
-        for grid in kept.grids:
-            if bool((grid.spacing[:dim] <= least).all()):
-                return grid
-        if self.points is not None:
-            return None
-        points = list(kept.grids[-1].log_gamma.shape)
-        for axis, (width, step) in enumerate(zip((kept.box[1] - kept.box[0]).tolist(), least.tolist(), strict=True)):
-            while width / (points[axis] - 1) > step:
-                points[axis] *= 2
-                if points[axis] > MOST[dim]:
-                    return None
-        counted = Counted(kept.target if kept.axes is None else Turned(kept.target, kept.axes))
-        kept.grids.append(tabulate(counted, *kept.box, (points[0], points[1])))
-        kept.unpaid += counted.log_probs
-        return kept.grids[-1]
+
+def parts(target: Target, cache: GridCache, z: Tensor, variances: Tensor) -> Iterator[tuple[Tensor, Weights, Tensor]]:
+    """Rows, their weights on the lattice that serves them, and whether these are believed.
+
+    What comes later replaces what came before.
+    """
+    grid = cache.grid_for(variances)
+    settle(target, cache.density.tally)
+    rows = torch.arange(len(z), device=z.device)
+    if grid is not None:
+        low, high = grid.low, grid.low + grid.spacing * (torch.tensor(grid.log_gamma.shape, device=z.device) - 1)
+        beyond, sound = ((z < low) | (z > high)).any(-1), z.isfinite().all(-1)
+        lost, elsewhere = [rows[:0]], [rows[:0]]
+        for some in _split(rows, ROWS // sum(grid.log_gamma.shape)):
+            weights: Weights = Separable(grid, z[some], 1 / variances)
+            yield some, weights, torch.ones_like(some, dtype=torch.bool)
+            lost.append(some[weights.lost & ~beyond[some] & sound[some]])
+            elsewhere.append(some[torch.where(weights.lost, beyond[some], weights.edge > OPEN)])
+        for some in _split(torch.cat(lost), ROWS // grid.log_gamma.numel()):
+            weights = whole(grid, z[some], variances)
+            yield some, weights, weights.edge <= OPEN
+        rows = torch.cat(elsewhere)
+    for points in (POINTS, MORE):
+        left = [rows[:0]]
+        for some in _split(rows, ROWS // (2 * points**cache.dim)):
+            weights, good = around(partial(cache.log_gamma, target), cache.dim, z[some], variances, points)
+            yield some, weights, good
+            left.append(some[~good & z[some].isfinite().all(-1)])
+        rows = torch.cat(left)
 
 
 def _split(rows: Tensor, size: int) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -22,17 +22,7 @@ AVERAGE = 0.999
 SAMPLING_STEPS = 32
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long to train, and how."""
-
-    iterations: int
-    batch: int
-    lr: float
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
+class Examples(NamedTuple):
     """Measurements y (n, dim) at levels sigma (n,), what D should be there (n, dim), and the variance of its error."""
 
     y: Tensor
@@ -40,11 +30,14 @@ class Examples:
     x: Tensor
     variance: Tensor
 
-    def __getitem__(self, rows: Tensor) -> Examples:
-        return Examples(self.y[rows], self.sigma[rows], self.x[rows], self.variance[rows])
+    def rows(self, index: Tensor) -> Examples:
+        """Some of them."""
+        return Examples(*(values[index] for values in self))
 
-    def __len__(self) -> int:
-        return len(self.y)
+    @classmethod
+    def all_of(cls, parts: list[Examples]) -> Examples:
+        """Several as one."""
+        return cls(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
 Source = Callable[[int], Examples]
@@ -54,19 +47,18 @@ Ask = Callable[[Tensor, float], Estimate]
 class Training:
     """A network in training, with the moving average of its parameters, which is what is used in the end."""
 
-    def __init__(self, network: DenoisingNetwork, plan: Plan, generator: Generator) -> None:
-        self.network, self.plan, self.generator = network, plan, generator
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=plan.lr, betas=(0.9, 0.99))
+    def __init__(self, network: DenoisingNetwork, iterations: int, batch: int, lr: float, generator: Generator) -> None:
+        self.network, self.iterations, self.batch, self.lr, self.generator = network, iterations, batch, lr, generator
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=lr, betas=(0.9, 0.99))
         self.average = [p.detach().clone() for p in network.parameters()]
         self.iteration = 0
 
     def run(self, source: Source, iterations: int) -> None:
         """More iterations, on batches from the source."""
         for _ in range(iterations):
-            for group in self.optimiser.param_groups:
-                done = self.iteration / self.plan.iterations
-                group["lr"] = self.plan.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            loss = self.loss(source(self.plan.batch))
+            done = self.iteration / self.iterations
+            self.optimiser.param_groups[0]["lr"] = self.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            loss = self.loss(source(self.batch))
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -133,7 +125,7 @@ def on_draws(training: Training, draws: Tensor) -> float:
         x, sigma = source[training.some(len(source), n)], training.levels(n)
         return Examples(training.noisy(x, sigma), sigma, x, torch.zeros_like(x))
 
-    training.run(batch, training.plan.iterations)
+    training.run(batch, training.iterations)
     training.averaged()
     with torch.no_grad():
         return float(training.loss(batch(max(4096, len(held)), held)))
@@ -148,25 +140,25 @@ def on_energy(training: Training, ask: Ask, x: Tensor, fresh: bool, rounds: int,
     held: list[Examples] = []
     for round_ in range(rounds):
         found = _examples(training, ask, x, levels)
-        rows = torch.arange(len(found), device=x.device)
-        held.append(found[rows[rows % HELD_OUT == 0]])
-        known.append(found[rows[rows % HELD_OUT != 0]])
-        pool = joined(known)
+        out = torch.arange(len(found.y), device=x.device) % HELD_OUT == 0
+        held.append(found.rows(out))
+        known.append(found.rows(~out))
+        pool = Examples.all_of(known)
 
         def batch(n: int, pool: Examples = pool) -> Examples:
-            return pool[training.some(len(pool), n)]
+            return pool.rows(training.some(len(pool.y), n))
 
-        done = training.plan.iterations * round_ // rounds
-        training.run(batch, training.plan.iterations * (round_ + 1) // rounds - done)
+        done = training.iterations * round_ // rounds
+        training.run(batch, training.iterations * (round_ + 1) // rounds - done)
         if fresh and round_ < rounds - 1:
             x = training.sample(x)
             if not bool(x.isfinite().all()):
                 raise RuntimeError("fit: the network in training samples points that are not finite; lower lr")
     training.averaged()
-    test = joined(held)
+    test = Examples.all_of(held)
     with torch.no_grad():
-        out = training.network.coefficients(test.sigma)[1]
-        own = torch.linalg.vecdot(test.variance, 1 / out.square()).mean() / out.shape[1]
+        scale = training.network.coefficients(test.sigma)[1]
+        own = torch.linalg.vecdot(test.variance, 1 / scale.square()).mean() / scale.shape[1]
         return float(training.loss(test)), float(own)
 
 
@@ -186,10 +178,5 @@ def _examples(training: Training, ask: Ask, x: Tensor, levels: int) -> Examples:
                 "expected at least half, as a network knows nothing of where it has no examples"
             )
         variance = torch.zeros_like(y) if found.error is None else found.error.square() @ training.network.axes.square()
-        parts.append(Examples(y, level, found.mean, variance)[rows])
-    return joined(parts)
-
-
-def joined(parts: list[Examples]) -> Examples:
-    """All of several."""
-    return Examples(*(torch.cat([getattr(p, name) for p in parts]) for name in ("y", "sigma", "x", "variance")))
+        parts.append(Examples(y, level, found.mean, variance).rows(rows))
+    return Examples.all_of(parts)

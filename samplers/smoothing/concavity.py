@@ -135,13 +135,9 @@ def _differences(law: Measured, y: Tensor) -> Tensor:
 
 def _covariance(law: Measured, y: Tensor, draws: int, generator: Generator | None) -> Tensor:
     generator = law.generator if generator is None else generator
-    if generator is None:
-        raise ValueError("generator: got None, expected one for a denoiser that is not exact")
-    noise, centre = law.noise, y.to(law.dtype)
-    if isinstance(law, NextMeasurement):
-        noise, centre = law.noise_of_mean, law.mean_with(centre)
+    centre = law.mean_with(y.to(law.dtype)) if isinstance(law, NextMeasurement) else y.to(law.dtype)
     many = centre.repeat_interleave(check_integer(draws, "draws"), 0)
-    x = law.denoiser.draw(law.target, many, noise, generator).reshape(len(y), draws, law.dim).double()
+    x = law.denoiser.draw(law.target, many, law.noise_of_mean, generator).reshape(len(y), draws, law.dim).double()
     apart = x - x.mean(1, keepdim=True)
     return apart.mT @ apart / (draws - 1)
 

@@ -1,25 +1,4 @@
 """The denoisers of `samplers.denoisers`, by the path where they stood before."""
 
-from samplers.denoisers import (
-    Auto,
-    ClosedForm,
-    Denoiser,
-    Estimate,
-    Importance,
-    InnerChains,
-    InnerSMC,
-    Learned,
-    Quadrature,
-)
-
-__all__ = [
-    "Auto",
-    "ClosedForm",
-    "Denoiser",
-    "Estimate",
-    "Importance",
-    "InnerChains",
-    "InnerSMC",
-    "Learned",
-    "Quadrature",
-]
+from samplers.denoisers import *  # noqa: F403
+from samplers.denoisers import __all__ as __all__

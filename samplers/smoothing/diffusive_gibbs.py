@@ -18,8 +18,10 @@ from samplers.kernels import MALA, Info, Kernel, State
 from samplers.kernels.metropolis import always
 from samplers.runs.state import evaluate
 from samplers.smoothing.given import GivenMeasurements
+from samplers.smoothing.noise import random_field
+from samplers.smoothing.plan import plan
 from samplers.smoothing.resampled import ResampledProposals
-from targets import PairwiseMRF, Target
+from targets import Target
 from targets.arguments import check_integer, positive
 from targets.mrf_noise import MRFNoise
 
@@ -55,7 +57,7 @@ class DiffusiveGibbs(Kernel):
     step_size: float | None = None
     noise: Literal["isotropic", "mrf"] | MRFNoise = "isotropic"
 
-    needs_score: ClassVar[bool] = False  # it finds other modes by itself; warmup seeks no way uphill
+    needs_score: ClassVar[bool] = False  # it finds other modes by itself: no Pathfinder start
     exact: ClassVar[bool] = True
     target_acceptance: ClassVar[float] = 0.574
 
@@ -89,20 +91,15 @@ class DiffusiveGibbs(Kernel):
     def check_target(self, target: Target) -> None:
         if not self.shaped:
             super().check_target(target)
-        elif not isinstance(target, PairwiseMRF):
-            raise TypeError(f"noise: 'mrf' is for a PairwiseMRF such as targets.Ising, got {target!r}")
+        else:
+            random_field(target)
 
     def placed(self, target: Target) -> Self:
-        if self.noise != "mrf":
-            return self
-        assert isinstance(target, PairwiseMRF)
-        return replace(self, noise=MRFNoise(target))
+        return replace(self, noise=MRFNoise(random_field(target))) if self.noise == "mrf" else self
 
     def prepare(self, target: Target, seed: int) -> tuple[Self, Cost]:
         if self.sigma is not None or self.shaped:
             return self, Cost()
-        from samplers.smoothing.plan import plan
-
         choice = plan(target, seed=seed)
         ratio = SPAN ** (-1 / (LEVELS - 1))
         return replace(self, sigma=tuple(choice.sigma * ratio**k for k in range(LEVELS))), choice.cost
@@ -122,7 +119,7 @@ class DiffusiveGibbs(Kernel):
     def _sigma(self, generator: Generator) -> float:
         if self.sigma is None:
             raise ValueError("sigma: left to `sample`, which finds it; give it to use init and step alone")
-        levels: tuple[float, ...] = self.sigma  # type: ignore[assignment]
+        levels = [self.sigma] if isinstance(self.sigma, (int, float)) else self.sigma
         if len(levels) == 1:
             return levels[0]
         return levels[int(torch.randint(len(levels), (), generator=generator, device=generator.device))]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samplers.smoothing.measurement_walk import MeasurementWalk
+from samplers.smoothing.plan import Plan
 from targets.arguments import check_integer
-
-if TYPE_CHECKING:
-    from samplers.smoothing.plan import Plan
 
 MOST = 8  # of the number planned for a sequence, how many still walk well together
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from samplers.smoothing.measurements import Measured
-from targets import Noise
 
 Jump = Literal["posterior", "mean"]
 
@@ -23,8 +22,6 @@ def check_jump(jump: str) -> None:
         raise ValueError(f"jump: got {jump!r}, expected 'posterior' or 'mean'")
 
 
-def jumped(jump: Jump, law: Measured, y: Tensor, noise: Noise, generator: Generator) -> Tensor:
-    """From measurements y (n, dim) with that noise to the target, by the law's denoiser."""
-    if jump == "mean":
-        return law.denoise(y, noise).mean
-    return law.denoiser.draw(law.target, y, noise, generator, law.memory)
+def jumped(jump: Jump, law: Measured, y: Tensor) -> Tensor:
+    """From means y (n, dim) of the measurements of a law to the target, by the law's denoiser."""
+    return law.denoise(y).mean if jump == "mean" else law.draw(y)

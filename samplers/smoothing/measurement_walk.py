@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Generator, Tensor
@@ -21,14 +21,12 @@ from samplers.kernels.base import check_kernel
 from samplers.runs.checks import check_target
 from samplers.runs.state import Findings
 from samplers.smoothing.jump import Jump, check_jump, jumped
-from samplers.smoothing.measurements import JointMeasurements
+from samplers.smoothing.measurements import Asked, JointMeasurements, record
+from samplers.smoothing.noise import check_noise, noise_of, random_field, recorded
+from samplers.smoothing.plan import Plan, plan
 from samplers.smoothing.walk import continued, walker
-from targets import Noise, PairwiseMRF, Target
+from targets import Noise, Target
 from targets.arguments import check_integer
-from targets.noise import as_noise
-
-if TYPE_CHECKING:
-    from samplers.smoothing.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +56,12 @@ class MeasurementWalk(Kernel):
     denoiser: Denoiser | str = "auto"
     jump: Jump = "posterior"
 
-    needs_score: ClassVar[bool] = False  # starts get noise; warmup seeks no way uphill from there
+    needs_score: ClassVar[bool] = False  # starts get noise: no Pathfinder start
 
     def __post_init__(self) -> None:
         check_jump(self.jump)
         check_integer(self.steps, "steps")
-        if isinstance(self.noise, str) and self.noise not in ("isotropic", "mrf"):
-            raise ValueError(f"noise: got {self.noise!r}, expected 'isotropic', 'mrf', a covariance or a targets.Noise")
-        if self.sigma is not None and not (isinstance(self.noise, str) and self.noise == "isotropic"):
-            raise ValueError("sigma, noise: got both; sigma is the standard deviation of isotropic noise")
+        check_noise(self.noise, self.sigma, shaped=True)
         if self.kernel is not None:
             check_kernel(self.kernel)
 
@@ -102,37 +97,24 @@ class MeasurementWalk(Kernel):
     def prepare(self, target: Target, seed: int) -> tuple[Self, Cost]:
         if not self.left_open:
             return self, Cost()
-        from samplers.smoothing.plan import plan
-
         choice = plan(target, jump=self.jump, seed=seed)
         return replace(self, **self.planned(choice)), choice.cost
 
     def check_target(self, target: Target) -> None:
         check_target(target)
-        if isinstance(self.noise, str) and self.noise == "mrf" and not isinstance(target, PairwiseMRF):
-            raise TypeError(f"noise: 'mrf' is for a PairwiseMRF such as targets.Ising, got {target.name}")
+        if isinstance(self.noise, str) and self.noise == "mrf":
+            random_field(target)
 
     def placed(self, target: Target) -> Self:
-        if isinstance(self.noise, str) and self.noise == "isotropic" and self.sigma is None:
-            raise ValueError("sigma: left to `sample`, which finds it; give it to use init and step alone")
-        noise, m = self.noise_for(target), self.measurements
-        denoiser = as_denoiser(self.denoiser, target, noise.scaled(1 / m)).fresh()
+        noise, m = noise_of(self.noise, self.sigma, target), self.measurements
+        denoiser = as_denoiser(self.denoiser, target, noise if m == 1 else noise.scaled(1 / m))
         kernel = walker(self.kernel, noise, target.dim, m, denoiser)
         if isinstance(kernel, PreconditionedKernel) and isinstance(kernel.inverse_mass_matrix, Tensor):
             matrix = kernel.inverse_mass_matrix.to(device=target.device, dtype=target.dtype)
             kernel = replace(kernel, inverse_mass_matrix=matrix)
-        return replace(self, noise=noise, sigma=None, denoiser=denoiser, kernel=kernel)
-
-    def noise_for(self, target: Target) -> Noise:
-        """The noise of one measurement."""
-        if not isinstance(self.noise, str):
-            return as_noise(self.noise, target.dim)
-        if self.noise == "isotropic":
-            assert self.sigma is not None
-            return as_noise(self.sigma, target.dim, "sigma")
-        from targets.mrf_noise import MRFNoise
-
-        return MRFNoise(target)  # type: ignore[arg-type]
+        placed = replace(self, noise=noise, sigma=None, denoiser=denoiser, kernel=kernel)
+        object.__setattr__(placed, "denoiser", denoiser.bind(target, placed._noise_of_mean))
+        return placed
 
     # The chain
 
@@ -140,6 +122,12 @@ class MeasurementWalk(Kernel):
         """This kernel with nothing left open."""
         filled = isinstance(self.denoiser, Denoiser) and isinstance(self.noise, Noise) and self.kernel is not None
         return self if filled else self.placed(target)
+
+    @cached_property
+    def _noise_of_mean(self) -> Noise:
+        """Made once, so that a denoiser knows it again from step to step."""
+        assert isinstance(self.noise, Noise)
+        return self.noise if self.measurements == 1 else self.noise.scaled(1 / self.measurements)
 
     def _law(self, target: Target, memory: Tensor | None, generator: Generator) -> JointMeasurements:
         assert isinstance(self.denoiser, Denoiser)
@@ -150,25 +138,17 @@ class MeasurementWalk(Kernel):
             self.measurements,
             denoiser=self.denoiser,
             generator=generator,
-            memory=memory,
+            asked=Asked(memory),
             noise_of_mean=self._noise_of_mean,
         )
 
-    @cached_property
-    def _noise_of_mean(self) -> Noise:
-        """Made once, so that a denoiser knows it again from step to step."""
-        assert isinstance(self.noise, Noise)
-        return self.noise.scaled(1 / self.measurements)
-
     def init(self, target: Target, x: Tensor, generator: Generator) -> WalkState:
-        ready = self._ready(target)
-        copies = x[:, None].expand(-1, ready.measurements, -1)
-        y = (copies + ready.noise.sample_like(copies, generator)).flatten(1)  # type: ignore[union-attr]
-        law = ready._law(target, None, generator)
+        law = self._ready(target)._law(target, None, generator)
+        copies = x[:, None].expand(-1, law.m, -1)
+        y = (copies + law.noise.sample_like(copies, generator)).flatten(1)
         log_prob, score = law.log_prob_and_score(y)
-        counts = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        fallbacks = counts if law.fallback_rows is None else counts + law.fallback_rows
-        return WalkState(x, target.log_prob(x), None, y, log_prob, score, law.memory, counts + 1, fallbacks)
+        nothing = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return WalkState(x, target.log_prob(x), None, y, log_prob, score, **_counted(law.asked, nothing, nothing))
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         return self._ready(target)._step(target, state, generator)
@@ -183,19 +163,9 @@ class MeasurementWalk(Kernel):
             walk, info = self.kernel.step(law, walk, generator)
             rate += info.acceptance_rate / self.steps
             diverging |= info.diverging
-        y = law.split(walk.x).mean(1)
-        x = jumped(self.jump, law, y, law.noise_of_mean, generator)
-        new = WalkState(
-            x,
-            target.log_prob(x),
-            None,
-            walk.x,
-            walk.log_prob,
-            walk.score,
-            law.memory,
-            state.points + law.points // len(x),
-            state.fallbacks if law.fallback_rows is None else state.fallbacks + law.fallback_rows,
-        )
+        x = jumped(self.jump, law, law.split(walk.x).mean(1))
+        counts = _counted(law.asked, state.points, state.fallbacks)
+        new = WalkState(x, target.log_prob(x), None, walk.x, walk.log_prob, walk.score, **counts)
         return new, Info(rate, diverging)
 
     def frozen(self, generator: Generator) -> Kernel:
@@ -206,20 +176,19 @@ class MeasurementWalk(Kernel):
     def findings(self, target: Target, state: State) -> Findings:
         assert isinstance(state, WalkState)
         assert isinstance(self.denoiser, Denoiser)
+        assert isinstance(self.noise, Noise)
         points, fallbacks = int(state.points.sum()), int(state.fallbacks.sum())
-        described = {
-            "noise": repr(self.noise),
-            "measurements": self.measurements,
-            "denoiser": self.denoiser.describe(),
-            "points": points,
-            "fallbacks": fallbacks,
-        }
-        pilot = {"pilot": self.denoiser.pilot} if self.denoiser.pilot else {}
-        return Findings({"smoothing": described, **pilot})
+        return Findings(record(self.noise, self.measurements, self.denoiser, points, fallbacks))
 
     def hyperparameters(self) -> dict[str, Any]:
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {field.name: recorded(getattr(self, field.name)) for field in fields(self)}
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str, type(None))) else repr(value)
+def _counted(asked: Asked, points: Tensor, fallbacks: Tensor) -> dict[str, Any]:
+    """Of a state, what a denoiser remembers and has been asked since one with those counts."""
+    more = 0 if asked.fallback_rows is None else asked.fallback_rows
+    return {
+        "memory": asked.memory,
+        "points": points + asked.points // len(points),
+        "fallbacks": fallbacks + more,
+    }

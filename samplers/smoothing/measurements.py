@@ -14,23 +14,53 @@ The constant of the joint density is that of m - 1 independent normalised Gaussi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, UntrustedEstimate
+from samplers.denoisers import Denoiser, Estimate, default_denoiser
+from samplers.denoisers.base import UntrustedEstimate
 from targets import Noise, Target
 from targets.arguments import check_integer
 from targets.noise import as_noise
 
 
+@dataclass
+class Asked:
+    """What a denoiser has been asked so far; laws of one run may share it.
+
+    memory: what a persistent denoiser remembers of the last rows evaluated; rows must keep their order from one
+    evaluation to the next. points: denoised measurements. fallback_rows: (n,), how many of them a second denoiser
+    answered; None where there is no second.
+    """
+
+    memory: Tensor | None = None
+    points: int = 0
+    fallback_rows: Tensor | None = None
+
+    @property
+    def fallbacks(self) -> int:
+        """How many measurements a second denoiser answered."""
+        return 0 if self.fallback_rows is None else int(self.fallback_rows.sum())
+
+    def add(self, found: Estimate, remember: bool) -> None:
+        """Count an estimate, and remember what it leaves."""
+        self.points += len(found.mean)
+        if remember and found.memory is not None:
+            self.memory = found.memory
+        if found.fallback is not None:
+            before = 0 if self.fallback_rows is None else self.fallback_rows
+            self.fallback_rows = before + found.fallback.long()
+
+
 class Measured(Target):
-    """What laws of measurements share: a target, noise, and a denoiser with its generator and memory.
+    """What laws of measurements share: a target, noise, and a denoiser with its generator and what it was asked.
 
     A denoiser that is not exact makes `log_prob` and `score` random estimates; its draws come from `generator`, one
-    seeded with 0 if none is given. `memory` holds what a persistent denoiser remembers of the last rows evaluated;
-    rows must keep their order from one evaluation to the next. `points` counts denoised measurements, `fallbacks`
-    those of them that a second denoiser answered. An estimate that its denoiser does not trust raises
-    UntrustedEstimate.
+    seeded with 0 if none is given. An estimate that its denoiser does not trust raises UntrustedEstimate.
+    noise_of_mean: that of what is denoised, the mean of all measurements.
     """
 
     def __init__(
@@ -40,51 +70,58 @@ class Measured(Target):
         dim: int,
         denoiser: Denoiser | None,
         generator: Generator | None,
-        memory: Tensor | None,
+        asked: Asked | None,
+        noise_of_mean: Noise | None,
+        m: int,
         name: str,
     ) -> None:
         super().__init__(dim, dtype=target.dtype, device=target.device, name=name)
         self.target = target
         self.noise = as_noise(noise, target.dim)
+        self.noise_of_mean = (
+            (self.noise if m == 1 else self.noise.scaled(1 / m)) if noise_of_mean is None else noise_of_mean
+        )
         if denoiser is None:
-            from samplers.denoisers import default_denoiser
+            denoiser = default_denoiser(target, self.noise_of_mean)
+        self.denoiser = denoiser.bind(target, self.noise_of_mean)
+        self.generator = Generator(target.device).manual_seed(0) if generator is None else generator
+        self.asked = Asked() if asked is None else asked
 
-            denoiser = default_denoiser(target, self.noise)
-        denoiser.check(target, self.noise)
-        self.denoiser = denoiser
-        if generator is None and not denoiser.exact:
-            generator = Generator(target.device).manual_seed(0)
-        self.generator, self.memory = generator, memory
-        self.points = 0
-        self.fallback_rows: Tensor | None = None
-
-    def denoise(self, y: Tensor, noise: Noise) -> Estimate:
-        """The denoiser's answer at measurements (n, dim); its memory is kept."""
-        memory = self.memory if self.memory is not None and len(self.memory) == len(y) else None
-        found = self.denoiser.estimate(self.target, y, noise, self.generator, memory)
-        self.points += len(y)
-        if found.memory is not None:
-            self.memory = found.memory
-        if found.fallback is not None:
-            before = 0 if self.fallback_rows is None else self.fallback_rows
-            self.fallback_rows = before + found.fallback.long()
+    def denoise(self, mean: Tensor, remember: bool = True) -> Estimate:
+        """What is known of X given the mean of the measurements, (n, dim), with the memory of the last rows or not."""
+        memory = self.asked.memory if remember else None
+        if memory is not None and len(memory) != len(mean):
+            memory = None
+        found = self.denoiser.estimate(self.target, mean, self.noise_of_mean, self.generator, memory)
+        self.asked.add(found, remember)
         if found.trusted is not None and not bool(found.trusted.all()):
             share = 1 - float(found.trusted.double().mean())
             raise UntrustedEstimate(
                 f"denoiser: {self.denoiser.describe()} does not believe {share:.0%} of its estimates of E[X | y] for "
-                f"{self.target.name} at {noise} ({_doubt(found)}, or use one that can, such as denoiser='auto'"
+                f"{self.target.name} at {self.noise_of_mean} ({_doubt(found)}, or use one that can, such as "
+                "denoiser='auto'"
             )
         return found
 
-    @property
-    def fallbacks(self) -> int:
-        """How many measurements a second denoiser answered."""
-        return 0 if self.fallback_rows is None else int(self.fallback_rows.sum())
+    def draw(self, mean: Tensor) -> Tensor:
+        """A draw of X given the mean of all measurements, (n, dim)."""
+        return self.denoiser.draw(self.target, mean, self.noise_of_mean, self.generator, self.asked.memory)
+
+    def _place(self) -> None:
+        self.denoiser = self.denoiser.bind(self.target, self.noise_of_mean)
 
     @property
     def has_density(self) -> bool:
         """Whether `log_prob` is known or estimated, as Metropolis tests need it; else it is zero everywhere."""
         return self.denoiser.density
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        return frozenset({"log_z", "sample"}) - self.target.known
+
+    @property
+    def log_z(self) -> float:
+        return self.target.log_z
 
     def _flat(self, y: Tensor) -> Tensor:
         self._check(y)
@@ -105,6 +142,13 @@ def _doubt(found: Estimate) -> str:
     return f"worst effective number of draws {float(found.ess.min()):.3g}); give it more draws"
 
 
+def record(noise: Noise, m: int, denoiser: Denoiser, points: int, fallbacks: int) -> dict[str, Any]:
+    """What the attributes of draws say of their measurements."""
+    described = {"noise": repr(noise), "measurements": m, "denoiser": denoiser.describe()}
+    smoothing = described | {"points": points, "fallbacks": fallbacks}
+    return {"smoothing": smoothing} | ({"pilot": denoiser.pilot} if denoiser.pilot else {})
+
+
 def density_of(found: Estimate) -> Tensor:
     """phi, or zeros from a denoiser that gives none (kernels that test by it are refused beforehand)."""
     if found.log_density is None:
@@ -122,23 +166,19 @@ class Noisy(Measured):
         *,
         denoiser: Denoiser | None = None,
         generator: Generator | None = None,
-        memory: Tensor | None = None,
+        asked: Asked | None = None,
     ) -> None:
-        super().__init__(target, noise, target.dim, denoiser, generator, memory, f"{target.name} measured")
+        super().__init__(target, noise, target.dim, denoiser, generator, asked, None, 1, f"{target.name} measured")
+
+    def at(self, noise: Noise) -> Noisy:
+        """The law with other noise, of one run with this one."""
+        return Noisy(self.target, noise, denoiser=self.denoiser, generator=self.generator, asked=self.asked)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = self._flat(x)
-        found = self.denoise(y, self.noise)
+        found = self.denoise(y)
         score = self.noise.solve(found.mean - y)
         return density_of(found).reshape(x.shape[:-1]), score.reshape(x.shape)
-
-    @property
-    def _unknown(self) -> frozenset[str]:
-        return frozenset({"log_z", "sample"}) - self.target.known
-
-    @property
-    def log_z(self) -> float:
-        return self.target.log_z
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         x = self.target.sample(n, generator=generator)
@@ -156,14 +196,13 @@ class JointMeasurements(Measured):
         *,
         denoiser: Denoiser | None = None,
         generator: Generator | None = None,
-        memory: Tensor | None = None,
+        asked: Asked | None = None,
         noise_of_mean: Noise | None = None,
     ) -> None:
         check_integer(m, "m")
         name = f"{m} measurements of {target.name}"
-        super().__init__(target, noise, m * target.dim, denoiser, generator, memory, name)
+        super().__init__(target, noise, m * target.dim, denoiser, generator, asked, noise_of_mean, m, name)
         self.m = m
-        self.noise_of_mean = self.noise.scaled(1 / m) if noise_of_mean is None else noise_of_mean
 
     def split(self, x: Tensor) -> Tensor:
         """(*batch, m * dim) -> (*batch, m, dim)."""
@@ -172,7 +211,7 @@ class JointMeasurements(Measured):
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = self.split(self._flat(x))
         mean = y.mean(1)
-        found = self.denoise(mean, self.noise_of_mean)
+        found = self.denoise(mean)
         value = density_of(found)
         if self.m > 1:
             apart = y - mean[:, None]  # sum_t y_t'P y_t - m ybar'P ybar, without cancellation
@@ -185,14 +224,6 @@ class JointMeasurements(Measured):
         """That of prod_t N(y_t; x, C) / N(ybar; x, C / m)."""
         dim = self.target.dim
         return -self.m * self.noise.log_normaliser(dim) + self.noise_of_mean.log_normaliser(dim)
-
-    @property
-    def _unknown(self) -> frozenset[str]:
-        return frozenset({"log_z", "sample"}) - self.target.known
-
-    @property
-    def log_z(self) -> float:
-        return self.target.log_z
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         x = self.target.sample(n, generator=generator)
@@ -214,15 +245,19 @@ class NextMeasurement(Measured):
         *,
         denoiser: Denoiser | None = None,
         generator: Generator | None = None,
-        memory: Tensor | None = None,
+        asked: Asked | None = None,
         noise_of_mean: Noise | None = None,
     ) -> None:
-        super().__init__(target, noise, target.dim, denoiser, generator, memory, f"measurement of {target.name}")
-        check_integer(count, "count", 0)
+        m = check_integer(count, "count", 0) + 1
+        name = f"measurement of {target.name}"
+        super().__init__(target, noise, target.dim, denoiser, generator, asked, noise_of_mean, m, name)
         if past.shape[-1:] != (target.dim,) or past.ndim > 2:
             raise ValueError(f"past: got shape {tuple(past.shape)}, expected ({target.dim},) or (n, {target.dim})")
         self.past, self.count = past, count
-        self.noise_of_mean = self.noise.scaled(1 / (count + 1)) if noise_of_mean is None else noise_of_mean
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        return frozenset({"log_z"})
 
     def mean_with(self, y: Tensor) -> Tensor:
         """ybar_m, (n, dim)."""
@@ -230,7 +265,7 @@ class NextMeasurement(Measured):
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = self._flat(x)
-        found = self.denoise(self.mean_with(y), self.noise_of_mean)
+        found = self.denoise(self.mean_with(y))
         # y'Py - m ybar'P ybar + (m - 1) past'P past = (1 - 1/m) (y - past)'P (y - past)
         value = density_of(found)
         if self.count:

@@ -37,9 +37,8 @@ def from_draws(target: Target, whiten: Tensor | None, seed: int) -> Spread:
     began = time.perf_counter()
     generator = Generator(target.device).manual_seed(seed)
     remarks: list[str] = []
-    cost = Cost()
     if "sample" in target.known:
-        x, source = target.sample(DRAWS, generator=generator), "exact draws"
+        x, source, cost = target.sample(DRAWS, generator=generator), "exact draws", Cost()
     else:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SamplingWarning)
@@ -79,9 +78,8 @@ def from_draws(target: Target, whiten: Tensor | None, seed: int) -> Spread:
     mean, covariance = _moments(target, x.double().cpu())
     tally = counted.tally
     cost = Cost(cost.log_prob + tally.log_probs, cost.score + tally.scores, time.perf_counter() - began)
-    probed = least < threshold(radius, tau)
     own = None if "sample" in target.known else x
-    return Spread(mean, covariance, radius, tau, least, finest, origin, probed, len(parts), cost, tuple(remarks), own)
+    return Spread(mean, covariance, radius, tau, least, finest, origin, len(parts), cost, tuple(remarks), own)
 
 
 def hessians(target: Target, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +137,7 @@ def independent_parts(target: Target, x: Tensor, hessian: Tensor, generator: Gen
 
         log gamma(x_A', x_B) + log gamma(x_A, x_B') = log gamma(x) + log gamma(x')
 
-    at pairs of points, which tells separated modes; sets that fail are joined.
+    at pairs of points, which tells separated modes; sets that fail are taken together.
     """
     own = hessian.diagonal(dim1=1, dim2=2).abs().amax(0).clamp_min(1e-300)
     linked = hessian.abs().amax(0) > COUPLED * (own[:, None] * own).sqrt()
@@ -150,30 +148,22 @@ def independent_parts(target: Target, x: Tensor, hessian: Tensor, generator: Gen
     one, other = x[order[: len(order) // 2]], x[order[len(order) // 2 : 2 * (len(order) // 2)]]
     whole = target.log_prob(one).double() + target.log_prob(other).double()
     alone: list[Tensor] = []
-    joined: list[Tensor] = []
+    together: list[Tensor] = []
     for part in parts:
         first, second = one.clone(), other.clone()
         first[:, part], second[:, part] = other[:, part], one[:, part]
         swapped = target.log_prob(first).double() + target.log_prob(second).double()
         precision = SWAPPED + 100 * torch.finfo(target.dtype).eps * whole.abs()
-        (alone if bool(((swapped - whole).abs() <= precision).all()) else joined).append(part)
-    return alone + ([torch.cat(joined)] if joined else [])
+        (alone if bool(((swapped - whole).abs() <= precision).all()) else together).append(part)
+    return alone + ([torch.cat(together)] if together else [])
 
 
 def _connected(linked: Tensor) -> list[Tensor]:
     """The connected sets of a graph (dim, dim)."""
-    parts, left = [], torch.ones(len(linked), dtype=torch.bool)
-    while bool(left.any()):
-        inside = torch.zeros_like(left)
-        inside[left.nonzero()[0, 0]] = True
-        while True:
-            wider = inside | linked[inside].any(0)
-            if bool((wider == inside).all()):
-                break
-            inside = wider
-        left &= ~inside
-        parts.append(inside.nonzero()[:, 0])
-    return parts
+    from scipy.sparse.csgraph import connected_components
+
+    count, labels = connected_components(linked.numpy(), directed=False)
+    return [torch.from_numpy(labels == k).nonzero()[:, 0] for k in range(count)]
 
 
 def _moments(target: Target, x: Tensor) -> tuple[Tensor, Tensor]:

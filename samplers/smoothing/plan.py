@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from samplers.draws import Cost
 from samplers.smoothing.concavity import (
@@ -25,10 +25,12 @@ from samplers.smoothing.concavity import (
     sequential_condition_number,
     threshold,
 )
-from samplers.smoothing.jump import Jump
+from samplers.smoothing.jump import Jump, check_jump
+from samplers.smoothing.noise import check_noise, random_field
 from samplers.smoothing.pilot import from_draws
 from samplers.smoothing.spread import Spread, in_closed_form, of_spins
-from targets import Noise, PairwiseMRF, Target
+from targets import Gaussian, Noise, Target
+from targets.counting import plain
 from targets.discrete import DiscreteTarget
 from targets.mrf_noise import MRFNoise
 from targets.noise import IsotropicNoise, as_noise
@@ -70,6 +72,18 @@ class Plan:
         """Evaluations that finding the spread took."""
         return self.spread.cost
 
+    def gaussian(self, target: Target) -> Gaussian:
+        """That of this centre and covariance, on the target's device and in its dtype."""
+        covariance = self.covariance.to(device=target.device, dtype=torch.float64)
+        return Gaussian(self.center.to(covariance), covariance=covariance).to(dtype=target.dtype)
+
+    def starts(self, n: int, target: Target, generator: Generator) -> Tensor:
+        """Where chains start, (n, dim): draws of the pilot run, or of that Gaussian where there was none."""
+        if self.spread.draws is None:
+            return self.gaussian(target).sample(n, generator=generator)
+        which = torch.randint(len(self.spread.draws), (n,), generator=generator, device=target.device)
+        return self.spread.draws.to(device=target.device, dtype=target.dtype)[which]
+
     @property
     def text(self) -> str:
         """The choice in words."""
@@ -106,127 +120,110 @@ def plan(
     The target's spread is known for Gaussians, mixtures of Gaussians and spins, else estimated from exact draws or by a
     pilot run of SMC with that seed, whose warnings become part of the text.
     """
-    if jump not in get_args(Jump):
-        raise ValueError(f"jump: got {jump!r}, expected 'posterior' or 'mean'")
+    check_jump(jump)
+    check_noise(noise, None, shaped=True)
     if tolerance is not None and (jump != "mean" or not tolerance > 0):
         raise ValueError(f"tolerance: got {tolerance!r}, expected a positive distance, for jump='mean' alone")
-    if isinstance(noise, str):
-        if noise == "mrf":
-            return _shaped(target, jump, tolerance)
-        if noise != "isotropic":
-            raise ValueError(f"noise: got {noise!r}, expected 'isotropic', 'mrf', a covariance or a targets.Noise")
-        return _isotropic(target, jump, tolerance, seed)
-    return _given(target, as_noise(noise, target.dim), jump, tolerance, seed)
+    planner = _Planner(plain(target), jump, tolerance, seed)
+    if not isinstance(noise, str):
+        return planner.given(as_noise(noise, target.dim))
+    return planner.shaped() if noise == "mrf" else planner.isotropic()
 
 
-def _spread(target: Target, whiten: Tensor | None, seed: int) -> Spread:
-    if isinstance(target, DiscreteTarget):
-        return of_spins(target)
-    return in_closed_form(target, whiten, seed) or from_draws(target, whiten, seed)
+@dataclass(frozen=True)
+class _Planner:
+    """The arguments of `plan`, and the choice for each kind of noise."""
 
+    target: Target
+    jump: Jump
+    tolerance: float | None
+    seed: int
 
-def _isotropic(target: Target, jump: Jump, tolerance: float | None, seed: int) -> Plan:
-    spread = _spread(target, None, seed)
-    least, bound = spread.concave_from, threshold(spread.radius, spread.tau)
-    largest = math.sqrt(float(torch.linalg.eigvalsh(spread.covariance)[-1]))
-    balanced = math.sqrt(largest * spread.finest)
-    sigma = max(least, balanced)
-    if least == 0:
-        which = f"Y is log-concave whatever the noise; sigma = {sigma:.4g} is the geometric mean of the largest and "
-        which += "the smallest standard deviation, at which neither the condition number of Y nor m is large."
-    else:
-        which = f"so Y = X + sigma * noise is log-concave from sigma = {bound:.4g} on"
-        if spread.probed:
-            which += f", and as far as draws tell already from {least:.4g} on"
-        if sigma == least:
-            which += ", which is taken."
+    def isotropic(self) -> Plan:
+        spread = self._spread(None)
+        least, bound = spread.concave_from, threshold(spread.radius, spread.tau)
+        balanced = math.sqrt(math.sqrt(float(torch.linalg.eigvalsh(spread.covariance)[-1])) * spread.finest)
+        sigma = max(least, balanced)
+        middle = "the geometric mean of the largest and the smallest standard deviation"
+        if least == 0:
+            which = f"; Y is log-concave whatever the noise; sigma = {sigma:.4g} is {middle}, at which neither the "
+            which += "condition number of Y nor m is large."
         else:
-            which += f"; sigma = {sigma:.4g}, the geometric mean of the largest and the smallest standard deviation, "
-            which += "is better conditioned."
-    m, why = _measurements(sigma, spread, target.dim, jump, tolerance)
-    sentences = [f"{spread.origin}{';' if least == 0 else ','} {which}", why, _conditioning(spread, sigma, m)]
-    return _made(target, sigma, m, IsotropicNoise(sigma), spread, jump, tolerance, sentences)
+            which = f", so Y = X + sigma * noise is log-concave from sigma = {bound:.4g} on"
+            which += f", and as far as draws tell already from {least:.4g} on" if spread.probed else ""
+            better = f"; sigma = {sigma:.4g}, {middle}, is better conditioned."
+            which += ", which is taken." if sigma == least else better
+        m, why = self._measurements(sigma, spread)
+        sentences = [f"{spread.origin}{which}", why, _conditioning(spread, sigma, m)]
+        return self._made(sigma, m, IsotropicNoise(sigma), spread, sentences)
 
+    def given(self, noise: Noise) -> Plan:
+        covariance = noise.covariance(self.target.dim).cpu()
+        whiten = torch.linalg.inv(torch.linalg.cholesky(covariance))
+        sigma = math.sqrt(float(covariance.diagonal().mean()))
+        if isinstance(self.target, DiscreteTarget):
+            raise ValueError(f"noise: got {noise}, expected 'isotropic' or 'mrf' on the discrete {self.target.name}")
+        spread = self._spread(whiten)
+        first = log_concave_from(1.0, spread.radius, spread.tau)
+        words = f"{spread.origin}, in units of the noise given, so Y is log-concave "
+        if first == 1:
+            words += "from the first measurement on."
+        else:
+            words += (
+                f"{'never' if first is None else f'only from measurement {first} on'}: from the first on it would be "
+            )
+            words += f"with noise {threshold(spread.radius, spread.tau):.4g} times as large."
+        m, why = self._measurements(1.0, spread, unit=sigma)
+        return self._made(sigma, m, noise, spread, [words, why])
 
-def _given(target: Target, noise: Noise, jump: Jump, tolerance: float | None, seed: int) -> Plan:
-    covariance = noise.covariance(target.dim).cpu()
-    whiten = torch.linalg.inv(torch.linalg.cholesky(covariance))
-    sigma = math.sqrt(float(covariance.diagonal().mean()))
-    if isinstance(target, DiscreteTarget):
-        raise ValueError(f"noise: got {noise}, expected 'isotropic' or 'mrf' on the discrete {target.name}")
-    spread = _spread(target, whiten, seed)
-    first = log_concave_from(1.0, spread.radius, spread.tau)
-    words = f"{spread.origin}, in units of the noise given,"
-    if first == 1:
-        words += " so Y is log-concave from the first measurement on."
-    else:
-        later = "never" if first is None else f"only from measurement {first} on"
-        words += (
-            f" so Y is log-concave {later}: from the first on it would be with noise "
-            f"{threshold(spread.radius, spread.tau):.4g} times as large."
+    def shaped(self) -> Plan:
+        field = random_field(self.target)
+        noise = MRFNoise(field)
+        sigma = math.sqrt(float(noise.covariance(field.dim).diagonal().mean()))
+        concave = "is log-concave" if field.relaxed().log_concave else "is not log-concave"
+        words = (
+            f"Noise of the precision A = J + D has one measurement and nothing to choose: given y the spins are "
+            f"independent and drawn exactly. The law of y {concave} (it is if A <= I)."
         )
-    m, why = _measurements(1.0, spread, target.dim, jump, tolerance, rms=sigma)
-    return _made(target, sigma, m, noise, spread, jump, tolerance, [words, why])
+        return self._made(sigma, 1, noise, of_spins(field), [words])
 
+    def _spread(self, whiten: Tensor | None) -> Spread:
+        if isinstance(self.target, DiscreteTarget):
+            return of_spins(self.target)
+        return in_closed_form(self.target, whiten, self.seed) or from_draws(self.target, whiten, self.seed)
 
-def _shaped(target: Target, jump: Jump, tolerance: float | None) -> Plan:
-    if not isinstance(target, PairwiseMRF):
-        raise TypeError(f"noise: got 'mrf', expected a targets.PairwiseMRF as target, got {type(target).__name__}")
-    noise = MRFNoise(target)
-    spread = of_spins(target)
-    sigma = math.sqrt(float(noise.covariance(target.dim).diagonal().mean()))
-    concave = "is log-concave" if target.relaxed().log_concave else "is not log-concave"
-    words = (
-        f"Noise of the precision A = J + D has one measurement and nothing to choose: given y the spins are "
-        f"independent and drawn exactly. The law of y {concave} (it is if A <= I)."
-    )
-    return _made(target, sigma, 1, noise, spread, jump, tolerance, [words])
+    def _measurements(self, sigma: float, spread: Spread, unit: float = 1.0) -> tuple[int, str]:
+        """m and the reason; sigma and the spread are in that unit."""
+        if self.jump == "posterior":
+            wanted = math.ceil((sigma / spread.finest) ** 2 * (1 - 1e-9))
+            m = min(max(wanted, FEWEST), MOST)
+            words = f"m = {m} measurements, so that their mean has noise {unit * sigma / math.sqrt(m):.3g}"
+            if wanted > MOST:
+                return m, f"{words}: the most that are planned, {wanted} would reach the smallest standard deviation."
+            return m, f"{words}, not above the smallest standard deviation {unit * spread.finest:.3g} of X anywhere."
+        dim = self.target.dim
+        m = measurements_for(self._wished(spread) / unit, sigma, dim, spread.finest)
+        error = unit * jump_error(sigma, m, dim, spread.finest)
+        share = "" if self.tolerance is not None else f", {TOLERANCE:g} of the target's root mean square radius"
+        return m, f"m = {m}, from which on the law of mean jumps is within W2 = {error:.3g} of the target's{share}."
 
+    def _wished(self, spread: Spread) -> float:
+        """The tolerance, in the unit of X."""
+        return TOLERANCE * math.sqrt(float(spread.covariance.trace())) if self.tolerance is None else self.tolerance
 
-def _measurements(
-    sigma: float, spread: Spread, dim: int, jump: Jump, tolerance: float | None, rms: float = 1.0
-) -> tuple[int, str]:
-    """m and the reason; rms is the unit of sigma."""
-    if jump == "posterior":
-        wanted = math.ceil((sigma / spread.finest) ** 2 * (1 - 1e-9))
-        m = min(max(wanted, FEWEST), MOST)
-        left = rms * sigma / math.sqrt(m)
-        words = f"m = {m} measurements, so that their mean has noise {left:.3g}"
-        if wanted > MOST:
-            return m, f"{words}: the most that are planned, {wanted} would reach the smallest standard deviation."
-        return m, f"{words}, not above the smallest standard deviation {rms * spread.finest:.3g} of X anywhere."
-    wished = _tolerance(spread, tolerance)
-    m = measurements_for(wished / rms, sigma, dim, spread.finest)
-    error = rms * jump_error(sigma, m, dim, spread.finest)
-    share = "" if tolerance is not None else f", {TOLERANCE:g} of the target's root mean square radius"
-    return m, f"m = {m}, from which on the law of mean jumps is within W2 = {error:.3g} of the target's{share}."
-
-
-def _tolerance(spread: Spread, tolerance: float | None) -> float:
-    return TOLERANCE * math.sqrt(float(spread.covariance.trace())) if tolerance is None else tolerance
+    def _made(self, sigma: float, m: int, noise: Noise, spread: Spread, sentences: list[str]) -> Plan:
+        cost = spread.cost
+        if cost.score:
+            sentences.append(f"Finding this out took {cost.log_prob} log-densities and {cost.score} scores.")
+        sentences += [f"The pilot warned: {remark}" for remark in spread.remarks]
+        return Plan(sigma, m, noise, spread, self.jump, self._wished(spread), self.target.name, tuple(sentences))
 
 
 def _conditioning(spread: Spread, sigma: float, m: int) -> str:
     variances = torch.linalg.eigvalsh(spread.covariance).clamp_min(0)
+    one, last = (sequential_condition_number(variances, sigma, k) for k in (1, m))
     return (
-        f"For a Gaussian of the same covariance the condition numbers are "
-        f"{sequential_condition_number(variances, sigma, 1):.3g} for the first measurement, "
-        f"{sequential_condition_number(variances, sigma, m):.3g} for the last given the others, and "
-        f"{joint_condition_number(variances, sigma, m):.3g} for all at once."
+        f"For a Gaussian of the same covariance the condition numbers are {one:.3g} for the first measurement, "
+        f"{last:.3g} for the last given the others, and {joint_condition_number(variances, sigma, m):.3g} for all at "
+        "once."
     )
-
-
-def _made(
-    target: Target,
-    sigma: float,
-    m: int,
-    noise: Noise,
-    spread: Spread,
-    jump: Jump,
-    tolerance: float | None,
-    sentences: list[str],
-) -> Plan:
-    if spread.cost.score:
-        sentences.append(f"Finding this out took {spread.cost.log_prob} log-densities and {spread.cost.score} scores.")
-    sentences += [f"The pilot warned: {remark}" for remark in spread.remarks]
-    return Plan(sigma, m, noise, spread, jump, _tolerance(spread, tolerance), target.name, tuple(sentences))

@@ -15,9 +15,10 @@ from torch import Generator, Tensor
 
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State, evaluate
 from samplers.smoothing.given import GivenMeasurements
-from targets import Noise, Target
+from samplers.smoothing.walk import covariance_of
+from targets import Target
 from targets.arguments import check_integer
-from targets.counting import counted_like
+from targets.counting import counted_like, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,12 @@ class ResampledProposals(Kernel):
         if local is None:
             return self
         if isinstance(local, PreconditionedKernel) and local.inverse_mass_matrix == "auto":
-            local = replace(local, inverse_mass_matrix=noise_matrix(measured.noise, target))
+            local = replace(
+                local,
+                inverse_mass_matrix=covariance_of(measured.noise, target.dim, 1).to(
+                    device=target.device, dtype=target.dtype
+                ),
+            )
         return replace(self, local=local.placed(target))
 
     def frozen(self, generator: Generator) -> Kernel:
@@ -122,15 +128,9 @@ class ResampledProposals(Kernel):
         return moved, Info(1 - shares[:, 0], undefined.any(1))
 
 
-def noise_matrix(noise: Noise, target: Target) -> Tensor:
-    """C in the target's dtype and on its device, (dim,) where it is diagonal, else (dim, dim)."""
-    variances = noise.variances(target.dim)
-    matrix = noise.covariance(target.dim) if variances is None else variances
-    return matrix.to(device=target.device, dtype=target.dtype)
-
-
 def _measured(target: Target) -> GivenMeasurements:
-    """The posterior that it is; TypeError for any other target."""
-    if not isinstance(target, GivenMeasurements):
-        raise TypeError(f"target: got {target!r}, expected a GivenMeasurements: X given y")
-    return target
+    """The posterior itself; TypeError for any other target."""
+    bare = plain(target)
+    if not isinstance(bare, GivenMeasurements):
+        raise TypeError(f"target: got {target.name}, a {type(bare).__name__}, expected a GivenMeasurements: X given y")
+    return bare

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from samplers.runs.starts import Init
+from samplers.smoothing.chain import Walk
 from samplers.smoothing.measurement_chain import MeasurementChain
-from samplers.smoothing.measurements import NextMeasurement
+from samplers.smoothing.measurements import NextMeasurement, Noisy
+from samplers.smoothing.plan import Plan
 from targets import Noise, Target
-
-if TYPE_CHECKING:
-    from samplers.smoothing.chain_run import ChainRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class SequentialMultimeasurement(MeasurementChain):
     both exact, draws of the target.
 
     weighted: instead of walking, measurements are drawn from the denoiser's particles and weighted, as sequential Monte
-    Carlo (`samplers.smoothing.weighted_run`): gives weighted draws and log Z, E[Z-hat] = Z where the denoiser's
+    Carlo (`samplers.smoothing.weights`): gives weighted draws and log Z, E[Z-hat] = Z where the denoiser's
     exp(phi) is unbiased (exact ones; "smc" with fixed temperatures); "auto" is "smc" where no exact one fits. base: the
     law that first measurements are drawn from, before noise; a normalised Target that knows its smoothing, None for a
     Gaussian from the plan.
@@ -59,14 +57,12 @@ class SequentialMultimeasurement(MeasurementChain):
                 f"base: {self.base.name} lacks log_z, draws or smoothing; expected a Gaussian or a mixture"
             )
 
-    def make_run(self, **arguments: Any) -> ChainRun:
-        if not self.weighted:
-            return super().make_run(**arguments)
-        from samplers.smoothing.weighted_run import WeightedRun
+    @property
+    def weighs(self) -> bool:
+        return self.weighted
 
-        if arguments["init"] is not None:
-            raise ValueError("init: weighted measurements start from a law; give it as base=")
-        return WeightedRun(self, **arguments)
+    def base_for(self, found: Plan | None, target: Target) -> Target:
+        return super().base_for(found, target) if self.base is None else self.base
 
     def starts_planned(self, target: Target, init: Init) -> bool:
         return self.base is None if self.weighted else super().starts_planned(target, init)
@@ -75,18 +71,10 @@ class SequentialMultimeasurement(MeasurementChain):
         assert self.m is not None
         return [noise.scaled(1 / k) for k in range(1, self.m + 1)]
 
-    def advance(self, run: ChainRun) -> Tensor:
-        assert run.mean is not None
-        guess = run.denoised().mean
-        law = NextMeasurement(
-            run.counted,
-            run.noise,
-            run.mean,
-            run.done,
-            denoiser=run.denoiser,
-            generator=run.generator,
-            memory=run.memory,
-            noise_of_mean=run.noises[run.done],
+    def advance(self, level: int, mean: Tensor, law: Noisy, noise: Noise, walk: Walk) -> Tensor:
+        guess = law.denoise(mean).mean
+        following = NextMeasurement(
+            law.target, noise, mean, level, denoiser=law.denoiser, generator=law.generator, asked=law.asked
         )
-        y = run.walk(law, guess + run.noise.sample_like(guess, run.generator), self.steps)
-        return law.mean_with(y)
+        y = walk(following, guess + noise.sample_like(guess, law.generator), self.steps)
+        return following.mean_with(y)

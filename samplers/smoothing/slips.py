@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from torch import Tensor
 
+from samplers.smoothing.chain import Walk
 from samplers.smoothing.measurement_chain import MeasurementChain
+from samplers.smoothing.measurements import Noisy
 from targets import Noise
 from targets.arguments import check_integer
-
-if TYPE_CHECKING:
-    from samplers.smoothing.chain_run import ChainRun
 
 Schedule = Literal["standard", "geometric"]
 Update = Literal["posterior", "mean"]
@@ -68,17 +67,14 @@ class SLIPS(MeasurementChain):
     def levels(self, noise: Noise) -> list[Noise]:
         return [noise.scaled(1 / ratio) for ratio in self.ratios()]
 
-    def advance(self, run: ChainRun) -> Tensor:
-        assert run.mean is not None
+    def advance(self, level: int, mean: Tensor, law: Noisy, noise: Noise, walk: Walk) -> Tensor:
         ratios = self.ratios()
-        (alpha, t), (new_alpha, new_t) = self.clock(ratios[run.done - 1]), self.clock(ratios[run.done])
-        found = run.denoised() if self.update == "mean" or run.denoiser.persistent else None
+        (alpha, t), (new_alpha, new_t) = self.clock(ratios[level - 1]), self.clock(ratios[level])
         if self.update == "mean":
-            assert found is not None
-            drift = found.mean
+            drift = law.denoise(mean).mean
         else:
-            here = run.noises[run.done - 1]
-            drift = run.denoiser.draw(run.counted, run.mean, here, run.generator, run.memory)
-        noise = run.noise.sample_like(drift, run.generator)
-        y = alpha * run.mean + (new_alpha - alpha) * drift + math.sqrt(new_t - t) * noise
+            if law.denoiser.persistent:
+                law.denoise(mean)  # so that the draw is of chains that have moved to this measurement
+            drift = law.draw(mean)
+        y = alpha * mean + (new_alpha - alpha) * drift + math.sqrt(new_t - t) * noise.sample_like(drift, law.generator)
         return y / new_alpha

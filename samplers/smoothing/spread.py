@@ -28,7 +28,7 @@ MOST_ENUMERATED, MOST_DENSE = 16, 4096  # spins: for the covariance, for the spe
 class Spread:
     """mean (dim,) and covariance (dim, dim) of X in float64, and R and tau of the hardest part of it.
 
-    concave_from: the sigma from which on Y is log-concave, by R and tau or, below that, as probes tell (`probed`).
+    concave_from: the sigma from which on Y is log-concave, by R and tau or, below that, as probes tell.
     finest: the smallest standard deviation of any part, in any direction, which decides m. origin: in words, what R
     and tau are. parts: of how many independent parts the target consists. draws: those of a pilot run, (n, dim).
     """
@@ -40,11 +40,15 @@ class Spread:
     concave_from: float
     finest: float
     origin: str
-    probed: bool = False
     parts: int = 1
     cost: Cost = field(default_factory=Cost)
     remarks: tuple[str, ...] = ()
     draws: Tensor | None = None
+
+    @property
+    def probed(self) -> bool:
+        """Whether probes tell more than R and tau."""
+        return self.concave_from < threshold(self.radius, self.tau)
 
 
 def enclosing_ball(points: Tensor) -> tuple[Tensor, float]:
@@ -119,15 +123,14 @@ def in_closed_form(target: Target, whiten: Tensor | None, seed: int) -> Spread |
     finest = min(part[1] for part in parts)
     origin = _in_words(sizes, radius, tau, len(factors))
     double = target.to("cpu", torch.float64)
-    least, probed = threshold(radius, tau), False
+    least = threshold(radius, tau)
     if max(sizes) > 2 and whiten is None:
         generator = Generator().manual_seed(seed)
         drawn = [(of, factor.to("cpu", torch.float64)) for of, factor in zip(parts, factors, strict=True)]
         least = max(
             probed_threshold(f.sample(DRAWS, generator=generator), threshold(*of), generator) for of, f in drawn
         )
-        probed = least < threshold(radius, tau)
-    return Spread(double.mean, double.covariance, radius, tau, least, finest, origin, probed, len(factors))
+    return Spread(double.mean, double.covariance, radius, tau, least, finest, origin, len(factors))
 
 
 def _components(target: Target) -> tuple[Tensor, Tensor]:
@@ -167,17 +170,15 @@ def of_spins(target: DiscreteTarget) -> Spread:
         covariance = covariance + 1e-9 * float(covariance.diagonal().max()) * torch.eye(target.dim, dtype=torch.float64)
     else:
         covariance = half**2 * torch.eye(target.dim, dtype=torch.float64)
-    square, origin = half**2 * target.dim, "X lies within R = {:.4g} of a centre"
+    square, finest = half**2 * target.dim, float(target.values.double().sort().values.diff().min()) / 2
+    origin = "X lies within R = {:.4g} of a centre"
     if isinstance(double, PairwiseMRF):
         square, origin = min(_spin_bounds(double))
-    radius = math.sqrt(square)
-    gaps = target.values.double().sort().values.diff()
-    finest = float(gaps.min()) / 2
-    if isinstance(double, PairwiseMRF):
         pull = torch.zeros(target.dim, dtype=torch.float64)
         for end in double.edges.mT:
             pull.index_add_(0, end, double.edge_couplings.abs())
         finest = 1 / math.sqrt(max(1.0, float(pull.max())))
+    radius = math.sqrt(square)
     return Spread(mean, covariance, radius, 0.0, radius, finest, "On configurations " + origin.format(radius))
 
 
@@ -192,9 +193,9 @@ def _spin_bounds(mrf: PairwiseMRF) -> list[tuple[float, str]]:
             bounds.append((1 / (1 - width), words + f"for the spectrum of J has the width {width:.3g} < 1"))
     if bool((mrf.edge_couplings >= 0).all()):
         reason = words + "its largest eigenvalue without fields, for no coupling is negative"
-        free: PairwiseMRF | None = PairwiseMRF(mrf.couplings_matrix()) if mrf.dim <= MOST_ENUMERATED else None
-        if free is not None:
-            bounds.append((float(torch.linalg.eigvalsh(free.covariance)[-1]), reason))
+        if mrf.dim <= MOST_ENUMERATED:
+            covariance = PairwiseMRF(mrf.couplings_matrix()).covariance
+            bounds.append((float(torch.linalg.eigvalsh(covariance)[-1]), reason))
         elif isinstance(mrf, Ising) and mrf.periodic:
             free = Ising(mrf.shape, mrf.coupling, dtype=torch.float64)
             if "sample" in free.known:

@@ -19,6 +19,7 @@ from samplers.denoisers import (
 )
 from samplers.denoisers.base import UntrustedEstimate, stein_corrected
 from samplers.denoisers.grid import NoGrid, find_box
+from samplers.denoisers.quadrature import parts
 from samplers.smoothing.measurements import Noisy
 from targets import CorrelatedNoise, IsotropicNoise
 from targets.counting import Counted
@@ -113,17 +114,41 @@ def test_the_integral_over_all_measurements_is_that_of_the_target():
 
 
 def test_a_grid_is_evaluated_once_and_paid_for_by_who_first_counts():
-    denoiser, noise = Quadrature(), IsotropicNoise(2.0)
-    y = measured(PLANE, noise)
-    evaluations = denoiser._of(PLANE, noise).unpaid
-    assert evaluations > 64 * 64
+    noise = IsotropicNoise(2.0)
+    y, denoiser = measured(PLANE, noise), Quadrature()
+    bound = denoiser.bind(PLANE, noise)
     counted = Counted(PLANE)
-    denoiser.estimate(counted, y, noise)
+    bound.estimate(counted, y, noise)
+    evaluations = counted.log_probs
+    assert evaluations > 64 * 64
+    bound.bind(counted, noise.scaled(0.5)).estimate(counted, y, noise)
     assert counted.log_probs == evaluations
-    denoiser.estimate(counted, y, noise)
-    assert counted.log_probs == evaluations
-    denoiser.draw(counted, y, noise, torch.Generator().manual_seed(0))
+    bound.draw(counted, y, noise, torch.Generator().manual_seed(0))
     assert counted.log_probs == evaluations + 9 * len(y)
+    denoiser.estimate(counted, y, noise)  # which has not changed, and finds a grid of its own
+    assert counted.log_probs == 2 * evaluations + 9 * len(y)
+
+
+@pytest.mark.parametrize("make", [ClosedForm, Quadrature, Importance, Auto])
+def test_a_bound_denoiser_is_another_one(make):
+    denoiser, noise = make(), IsotropicNoise(2.0)
+    before = dict(vars(denoiser))
+    bound = denoiser.bind(PLANE, noise)
+    assert bound.bind(Counted(PLANE), noise) is bound
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    y = measured(PLANE, noise, 20)
+    found, again = (d.estimate(PLANE, y, noise, g) for d, g in zip((denoiser, bound), generators, strict=True))
+    assert torch.equal(found.mean, again.mean)
+    assert vars(denoiser) == before
+    # at another noise, and for another target, it answers as one that is not bound
+    other = LINE if make is Quadrature else PLANE
+    y = measured(other, noise, 20)
+    for g in generators:
+        g.manual_seed(1)
+    found, again = (
+        d.estimate(other, y, noise.scaled(0.5), g) for d, g in zip((denoiser, bound), generators, strict=True)
+    )
+    assert torch.equal(found.mean, again.mean)
 
 
 def test_far_modes_and_narrow_ones_are_found():
@@ -192,11 +217,11 @@ def test_the_proposal_is_nearly_the_posterior_where_the_noise_is_as_small_as_a_g
     target = targets.LogDensity(lambda x: -1e-6 * x.square().sum(-1), 2, dtype=F64)
     denoiser = Quadrature(low=-10, high=10, points=101, tolerance=1e9)
     y, noise = torch.rand(2000, 2, dtype=F64, generator=torch.Generator().manual_seed(0)), IsotropicNoise(0.5)
-    space = denoiser._of(target, noise)
-    z, variances = space.measured(y, noise)
-    ((_, weights, _),) = denoiser._parts(target, space, z, variances)
+    cache = denoiser.found(target, noise)
+    z, variances = cache.measured(y, noise)
+    ((_, weights, _),) = parts(target, cache, z, variances)
     x, log_q = weights.propose(50, torch.Generator().manual_seed(1))
-    log_p = space.log_gamma(target, x) - 0.5 * ((x - z[:, None]).square() / variances).sum(-1)
+    log_p = cache.log_gamma(target, x) - 0.5 * ((x - z[:, None]).square() / variances).sum(-1)
     # the total of the interpolated weights is that of the weights themselves
     assert (log_p - log_q).exp().max() < 1.2
 
@@ -443,7 +468,7 @@ def test_rows_that_the_first_does_not_trust_go_to_the_second():
     y = torch.zeros(300, 2, dtype=F64)
     y[7], y[200], y[201] = 10.0, 20.0, 60.0
     first, second = Fixed(1.0), Fixed(2.0)
-    denoiser = Auto(first, second)
+    denoiser = Auto(first, second).bind(PLANE, IsotropicNoise(1.0))
     assert denoiser.describe() == "Fixed(1), else Fixed(2)"
     found = denoiser.estimate(PLANE, y, IsotropicNoise(1.0), None)
     assert found.fallback.nonzero()[:, 0].tolist() == [7, 200, 201]
@@ -460,7 +485,7 @@ def test_rows_that_the_first_does_not_trust_go_to_the_second():
 def test_where_the_first_is_hopeless_few_rows_are_wasted_on_it():
     y = torch.full((3000, 2), 10.0, dtype=F64)
     first, second = Fixed(1.0), Fixed(2.0)
-    denoiser = Auto(first, second)
+    denoiser = Auto(first, second).bind(PLANE, IsotropicNoise(1.0))
     found = denoiser.estimate(PLANE, y, IsotropicNoise(1.0), None)
     assert found.fallback.all()
     assert torch.equal(found.mean, torch.full_like(y, 2.0))
@@ -477,7 +502,7 @@ def test_a_floor_beside_the_firsts_own_judgement():
 def test_what_is_chosen_depends_on_the_call_alone():
     noise = IsotropicNoise(1.0)
     y = measured(PLANE, noise, 100)
-    kept = Auto(Importance(128), ClosedForm())
+    kept = Auto(Importance(128), ClosedForm()).bind(PLANE, noise)
     kept.estimate(PLANE, 100 * y, noise, torch.Generator().manual_seed(1))
     again = kept.estimate(PLANE, y, noise, torch.Generator().manual_seed(2))
     fresh = Auto(Importance(128), ClosedForm()).estimate(PLANE, y, noise, torch.Generator().manual_seed(2))

@@ -227,7 +227,7 @@ def test_scores_give_the_local_width_and_not_the_distance_of_modes():
 # SMC inside
 
 BARE = bare(MIXTURE)
-LARGE = {}  # by guide: a pilot is kept with the denoiser that ran it
+LARGE = {}  # by guide: bound ones, of which one pilot run serves all noise
 SMC_INSIDE = {
     "noise": InnerSMC(guide=None),
     "guide": InnerSMC(guide=targets.GaussianMixture(MIXTURE.modes + 0.3, scales=0.9)),
@@ -250,7 +250,9 @@ def test_smc_is_exact_for_a_gaussian_with_diagonal_covariance(name):
 def test_smc_agrees_with_the_closed_form(name, noise):
     """Many rows of one y: their mean has a standard error of its own. With 256 particles the bias is far below it."""
     n, y = 200, Y.expand(200, 2)
-    denoiser = LARGE.setdefault(name, InnerSMC(particles=256, guide=SMC_INSIDE[name].guide))
+    if name not in LARGE:
+        LARGE[name] = InnerSMC(particles=256, guide=SMC_INSIDE[name].guide).bind(BARE, noise)
+    denoiser = LARGE[name]
     exact = ClosedForm().estimate(MIXTURE, Y[None], noise)
     found = denoiser.estimate(BARE, y, noise, generator(17))
     error = found.mean.std(0) / n**0.5
@@ -319,8 +321,7 @@ def test_a_guide_saves_evaluations_and_error_in_eight_dimensions():
     root_mean_square, cost = {}, {}
     for name, guide in {"noise": None, "pilot": "pilot"}.items():
         counted = Counted(bare(target))
-        denoiser = InnerSMC(guide=guide)
-        denoiser.estimate(counted, y[:1], noise, generator(25))  # the pilot is paid for once
+        denoiser = InnerSMC(guide=guide).bind(counted, noise)  # the pilot is paid for once
         counted.tally.clear()
         found = denoiser.estimate(counted, y, noise, generator(26))
         root_mean_square[name] = float((found.mean - exact).square().mean().sqrt())
@@ -343,8 +344,7 @@ def test_smc_that_lost_its_particles_is_not_trusted():
 
 def test_smc_has_one_outcome_a_seed_and_leaves_the_pilot_out_of_it():
     y, outcomes = rows(5, ROUND), []
-    denoiser = InnerSMC()
-    for _ in range(2):  # the pilot runs in the first of them
+    for denoiser in (InnerSMC(), InnerSMC().bind(MIXTURE, ROUND)):  # the pilot runs in the call, and before it
         g = generator(29)
         outcomes.append((denoiser.estimate(MIXTURE, y, ROUND, g).mean, g.get_state()))
     assert torch.equal(outcomes[0][0], outcomes[1][0])
@@ -353,8 +353,9 @@ def test_smc_has_one_outcome_a_seed_and_leaves_the_pilot_out_of_it():
 
 def test_the_guide_of_a_funnel_knows_its_smoothing():
     """The pilot's base is in non-centred coordinates there, and the smoothing of that law is not known."""
-    denoiser, funnel = InnerSMC(), bare(targets.benchmark("funnel10-std1"))
-    guide = denoiser.prepare(funnel, IsotropicNoise(1.0))
+    funnel = bare(targets.benchmark("funnel10-std1"))
+    denoiser = InnerSMC().bind(funnel, IsotropicNoise(1.0))
+    guide = denoiser.found(funnel, IsotropicNoise(0.5)).law
     assert {"smoothed", "sample_given"} <= guide.known
     value, error = denoiser.pilot_log_z
     assert abs(value) < 5 * error < 1

@@ -517,10 +517,11 @@ def test_meta(denoiser):
     assert denoiser.draw(model.to("meta"), y, noise, generator).device.type == "meta"
 
 
-def test_the_posterior_of_the_last_target_is_kept():
-    denoiser, model, noise = MRFShaped(), MODELS["3 x 3"], MRFNoise(MODELS["3 x 3"])
-    assert denoiser.posterior(model, noise) is denoiser.posterior(Counted(model), noise)
-    assert denoiser.posterior(model, noise) is not denoiser.posterior(model, MRFNoise(model))
+def test_a_bound_denoiser_holds_the_posterior_of_its_target_and_noise():
+    model, noise = MODELS["3 x 3"], MRFNoise(MODELS["3 x 3"])
+    denoiser = MRFShaped().bind(model, noise)
+    assert denoiser.found(model, noise) is denoiser.found(Counted(model), noise)
+    assert denoiser.found(model, noise) is not denoiser.found(model, MRFNoise(model))
 
 
 def test_what_cannot_be_served():

@@ -258,7 +258,7 @@ def test_a_chain_of_measurements_that_fails_at_a_level_is_continued(tmp_path, mo
     sampler, path = SLIPS(sigma=1.0, m=4, steps=2), tmp_path / "run.pt"
     whole = sampler.sample(target, draws=8, init=X, checkpoint=None)
     original = type(target).log_prob
-    monkeypatch.setattr("samplers.smoothing.chain_run.ChainRun.walk", lambda *_: 1 / 0)
+    monkeypatch.setattr("samplers.smoothing.walks.Walks.walk", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         sampler.sample(target, draws=8, init=X, checkpoint=path)
     monkeypatch.undo()

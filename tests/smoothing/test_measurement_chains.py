@@ -9,6 +9,7 @@ import torch
 import targets
 from samplers import MALA, ULA, Draws, SamplingWarning
 from samplers.denoisers import ClosedForm, Estimate
+from samplers.denoisers.inner_chains import InnerChains
 from samplers.denoisers.inner_smc import InnerSMC
 from samplers.smoothing import SLIPS, SequentialMultimeasurement
 from samplers.testing import statistics
@@ -228,6 +229,8 @@ def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
     [
         SequentialMultimeasurement(sigma=2.0, m=5, steps=2),
         SLIPS(sigma=2.0, m=20, count=5, update="mean"),
+        SequentialMultimeasurement(sigma=2.0, m=5, steps=1, first_steps=1, denoiser=InnerChains(2, 2, first=2)),
+        SequentialMultimeasurement(sigma=2.0, m=5, steps=1, first_steps=1, denoiser="quadrature"),
         SequentialMultimeasurement(
             sigma=2.0,
             m=5,
@@ -236,30 +239,28 @@ def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
             base=targets.Gaussian(torch.zeros(2, dtype=torch.float64), 2.5),
         ),
     ],
-    ids=["sequential", "SLIPS", "weighted"],
+    ids=["sequential", "SLIPS", "with a memory", "with a grid", "weighted"],
 )
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_a_stopped_run_goes_on_to_the_same_bits(sampler, tmp_path, monkeypatch):
     from samplers.smoothing.chain_run import ChainRun
-    from samplers.smoothing.weighted_run import WeightedRun
 
     target, path = mixture(), tmp_path / "run"
-    whole = sampler.sample(target, draws=32, seed=3)
-    kind = WeightedRun if getattr(sampler, "weighted", False) else ChainRun
-    original = kind.next_level
+    whole = sampler.sample(target, draws=32, seed=3, checkpoint=tmp_path / "whole")
+    original = ChainRun.step
 
     def crash(self):
         if self.done == 3:
             raise RuntimeError("power cut")
         return original(self)
 
-    monkeypatch.setattr(kind, "next_level", crash)
+    monkeypatch.setattr(ChainRun, "step", crash)
     with pytest.raises(RuntimeError, match="power cut"):
         sampler.sample(target, draws=32, seed=3, checkpoint=path)
-    monkeypatch.setattr(kind, "next_level", original)
+    monkeypatch.setattr(ChainRun, "step", original)
     again = sampler.sample(target, draws=32, seed=3, checkpoint=path)
     assert torch.equal(whole.x, again.x)
-    assert whole.cost.score == again.cost.score
+    assert (whole.cost.log_prob, whole.cost.score) == (again.cost.log_prob, again.cost.score)
     assert whole.attrs["smoothing"] == again.attrs["smoothing"]
     if whole.log_weights is not None:
         assert torch.equal(whole.log_weights, again.log_weights)
@@ -271,13 +272,15 @@ def test_a_stopped_run_goes_on_to_the_same_bits(sampler, tmp_path, monkeypatch):
 
 def test_memory_does_not_grow_with_the_measurements():
     """Only the running mean is kept from one measurement to the next."""
+    from samplers.runs.loop import carry_out
     from samplers.smoothing.chain_run import ChainRun
 
     run = ChainRun(
         SequentialMultimeasurement(sigma=2.0, m=50, steps=1), mixture(), 8, lambda n, g: torch.zeros(n, 2), 0
     )
-    run.finish(None, False)
-    tensors = [v for v in vars(run).values() if isinstance(v, torch.Tensor)]
+    carry_out(run, None, False)
+    held = [*vars(run).values(), *vars(run.asked).values(), *vars(run.carrier).values()]
+    tensors = [v for v in held if isinstance(v, torch.Tensor)]
     assert [tuple(t.shape) for t in tensors] == [(8, 2)]
 
 

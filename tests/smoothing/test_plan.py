@@ -309,7 +309,7 @@ def test_the_figure(tmp_path):
         ({"jump": "best"}, ValueError, "jump: got 'best', expected 'posterior' or 'mean'"),
         ({"tolerance": 0.1}, ValueError, "tolerance: got 0.1, expected a positive distance, for jump='mean'"),
         ({"noise": "white"}, ValueError, "noise: got 'white', expected 'isotropic', 'mrf'"),
-        ({"noise": "mrf"}, TypeError, "noise: got 'mrf', expected a targets.PairwiseMRF"),
+        ({"noise": "mrf"}, TypeError, "noise: 'mrf' is for a PairwiseMRF"),
         ({"noise": torch.ones(3)}, ValueError, r"noise: got shape \(3,\)"),
     ],
 )

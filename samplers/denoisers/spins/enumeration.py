@@ -38,7 +38,7 @@ class Enumeration(SpinDenoiser):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         charge(target, log_probs=len(y), scores=len(y))
         states, base = _states(posterior)
         tilt = posterior.tilt(y.double())
@@ -51,7 +51,7 @@ class Enumeration(SpinDenoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         charge(target, log_probs=len(y))
         states, base = _states(posterior)
         tilt, drawn = posterior.tilt(y.double()), torch.empty_like(y)

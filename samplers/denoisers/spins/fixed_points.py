@@ -66,7 +66,7 @@ class FixedPoint(SpinDenoiser):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         model, tilt = posterior.model.to(dtype=torch.float64), posterior.tilt(y.double())
         effective, log_z, converged, products = self.solve(model, tilt + model.fields)
         charge(target, log_probs=len(y), scores=products * len(y))
@@ -79,7 +79,7 @@ class FixedPoint(SpinDenoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         model = posterior.model.to(dtype=torch.float64)
         effective, _, _, products = self.solve(model, posterior.tilt(y.double()) + model.fields)
         charge(target, scores=products * len(y))

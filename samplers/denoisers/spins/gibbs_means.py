@@ -42,7 +42,7 @@ class GibbsMeans(SpinDenoiser):
     ) -> Estimate:
         if generator is None:
             raise ValueError(f"generator: got None, and {self.describe()} draws spins; expected a torch.Generator")
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         tilt = posterior.tilt(y).repeat_interleave(self.particles, 0)
         counted = counted_like(target, posterior.model)
         if memory is None:
@@ -62,7 +62,7 @@ class GibbsMeans(SpinDenoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         if memory is None:
             return self._first(posterior, y, target, generator, 1)
         self._fit(memory, y)

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from samplers.denoisers.base import Estimate
 from samplers.denoisers.spins.posterior import SpinDenoiser, independent_spins, log_two_cosh
 from targets import MRFNoise, Noise, PairwiseMRF, Target
-from targets.counting import charge
+from targets.counting import charge, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class MRFShaped(SpinDenoiser):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         charge(target, log_probs=len(y), scores=len(y))
         tilt = posterior.tilt(y)
         fields = tilt + posterior.model.fields
@@ -47,15 +47,16 @@ class MRFShaped(SpinDenoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         charge(target, log_probs=len(y))
         return independent_spins(posterior.tilt(y) + posterior.model.fields, generator)
 
 
 def serves(target: Target, noise: Noise) -> bool:
     """Whether couplings cancel: noise of the model's shape, or of any diagonal where there are no couplings."""
-    if not isinstance(target, PairwiseMRF):
+    spins = plain(target)
+    if not isinstance(spins, PairwiseMRF):
         return False
     if isinstance(noise, MRFNoise):
-        return noise.scale == 1 and noise.dim == target.dim and noise.matches(target)
-    return not len(target.edges) and noise.variances(target.dim) is not None
+        return noise.scale == 1 and noise.dim == spins.dim and noise.matches(spins)
+    return not len(spins.edges) and noise.variances(spins.dim) is not None

@@ -9,16 +9,16 @@ them. phi(y) = log Z_{J'}(b + P y) - (y'P y + tr P) / 2 - log normaliser of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser
+from samplers.denoisers.base import Finding
 from samplers.kernels import _choices
 from targets import MRFNoise, Noise, PairwiseMRF, Target
-from targets.counting import counted_like, plain
+from targets.counting import Counted, counted_like, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,24 +97,17 @@ def parts(n: int, numbers_a_row: int, most: int = 2**24) -> Iterator[slice]:
 
 
 @dataclass(frozen=True, eq=False)
-class SpinDenoiser(Denoiser):
-    """What denoisers of spins share. The posterior of the last target and noise is kept."""
-
-    _kept: list[Any] = field(default_factory=list, init=False, repr=False)
+class SpinDenoiser(Finding[SpinPosterior]):
+    """What denoisers of spins share: the law of the spins given a measurement."""
 
     def check(self, target: Target, noise: Noise) -> None:
-        if not isinstance(target, PairwiseMRF):
+        if not isinstance(plain(target), PairwiseMRF):
             raise TypeError(
                 f"denoiser: {type(self).__name__} is for spins, got {target.name}; expected a PairwiseMRF or an Ising "
                 "model, or another denoiser"
             )
         noise.check(target.dim)
 
-    def posterior(self, target: Target, noise: Noise) -> SpinPosterior:
-        """The law of the spins given measurements with this noise; TypeError or ValueError where there is none."""
-        bare = plain(target)
-        if not (self._kept and self._kept[0] is bare and self._kept[1] is noise):
-            self.check(target, noise)
-            assert isinstance(bare, PairwiseMRF)
-            self._kept[:] = [bare, noise, SpinPosterior.of(bare, noise)]
-        return self._kept[2]
+    def find(self, target: Counted, noise: Noise) -> SpinPosterior:
+        assert isinstance(target.inner, PairwiseMRF)
+        return SpinPosterior.of(target.inner, noise)

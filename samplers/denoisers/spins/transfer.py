@@ -48,7 +48,7 @@ class TransferMatrix(SpinDenoiser):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         strip = _strip(posterior, y.device)
         charge(target, log_probs=len(y), scores=len(y))
         tilt = posterior.tilt(y.double())
@@ -67,7 +67,7 @@ class TransferMatrix(SpinDenoiser):
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
-        posterior = self.posterior(target, noise)
+        posterior = self.found(target, noise)
         strip = _strip(posterior, y.device)
         charge(target, log_probs=len(y))
         tilt, drawn = posterior.tilt(y.double()), torch.empty_like(y)
