@@ -221,6 +221,7 @@ class Fitted:
             | piloted
             | {
                 **self.method.describe(),
+                "objective": repr(self.method.objective_for(self.space)),
                 "kind": INDEPENDENT,
                 "draws": draws,
                 "seed": seed,

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from samplers.draws import records
 from samplers.draws.certificate import Certificate
+from samplers.draws.citations import cite
 from samplers.draws.moments import RunningMoments
 from samplers.draws.weighted import largest_pareto_k
 from targets import Target, Variable
@@ -220,6 +221,10 @@ class Draws:
         from samplers.draws.summary import summarise
 
         return summarise(self, **kwargs)
+
+    def cite(self) -> str:
+        """BibTeX of what made these draws: see `samplers.draws.citations`."""
+        return cite(self)
 
     def save(self, path: str | Path) -> Path:
         """Write a netCDF file that `Draws.load` and ArviZ read; returns its path."""
