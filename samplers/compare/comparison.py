@@ -36,6 +36,16 @@ class Comparison:
     rows: one for each cell; table: the same as a data frame. draws: by (target, sampler, seed), read from disk when
     asked for. facts: what is known of each target. agreements, examined, verdicts: by target. beside: published figures
     and ours. Printed, it is the table, the verdicts and what is beside.
+
+    store: the folder with what each cell gave. grid: what was compared, plain values. targets: by name, for draws that
+    are to have their meaning back; None without.
+
+        >>> import tempfile
+        >>> result = samplers.compare(
+        ...     {"plane": targets.Gaussian([0.0, 0.0])}, {"svgd": samplers.SVGD()}, draws=20, folder=tempfile.mkdtemp()
+        ... )
+        >>> result.rows[0]["sampler"], list(result.draws)
+        ('svgd', [('plane', 'svgd', 0)])
     """
 
     def __init__(self, store: Store, grid: Mapping[str, Any], targets: Mapping[str, Target] | None = None) -> None:

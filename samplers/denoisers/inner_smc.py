@@ -62,7 +62,14 @@ class InnerSMC(Denoiser):
     those beside them get their weight late, when few particles know of them: more particles or a guide help. `draw`
     takes a particle by its weight; its law is off by O(1 / particles).
     One score for each particle, and `moves` times the kernel's for each temperature; the pilot's once for each target.
-    Del Moral, Doucet and Jasra 2006.
+    Del Moral, Doucet and Jasra 2006, https://doi.org/10.1111/j.1467-9868.2006.00553.x.
+
+        >>> from samplers.denoisers import InnerSMC
+        >>> y, noise = torch.tensor([[2.0]]), targets.IsotropicNoise(1.0)
+        >>> denoiser = InnerSMC(particles=256, guide=None)
+        >>> found = denoiser.estimate(targets.Gaussian([0.0]), y, noise, torch.Generator().manual_seed(0))
+        >>> abs(found.mean.item() - 1.0) < 0.2
+        True
     """
 
     particles: int = 32

@@ -50,6 +50,12 @@ class Training:
     the end. clip: (first, last) limit on the score that the network sees, as the root mean square of its pull in units
     of the step's noise. exploration: share by which the noise of simulated paths is wider at first. replay: a `Replay`.
     mixed_precision: networks in bfloat16; weights stay exact. compile: networks through torch.compile.
+
+    clip: two positive numbers. ValueError for numbers out of range.
+
+        >>> from samplers.diffusion import Training
+        >>> samplers.DDS(training=Training(batch=64, learning_rate=1e-3)).training.batch
+        64
     """
 
     batch: int = 256

@@ -36,7 +36,13 @@ INDEPENDENT, PARTICLES = "independent draws", "interacting particles"
 
 @dataclass(frozen=True)
 class Cost:
-    """Evaluations of the target, counted per point, and wall-clock seconds, warmup included."""
+    """Evaluations of the target, counted per point, and wall-clock seconds, warmup included.
+
+    log_prob, score: evaluations; a score counts as a log-density too. seconds: of wall-clock time.
+
+        >>> samplers.Cost(log_prob=10, score=10) + samplers.Cost(log_prob=5, seconds=0.5)
+        Cost(log_prob=15, score=10, seconds=0.5)
+    """
 
     log_prob: int = 0
     score: int = 0
@@ -52,6 +58,11 @@ class LogZ:
 
     E[lower] <= log Z <= E[upper]; each is beyond log Z by more than b nats with probability at most exp(-b).
     estimates: those of independent replicates, where there were several; value is the log of their mean Z.
+
+    value, standard_error: in nats. lower, upper: None where the method gives none.
+
+        >>> samplers.LogZ(value=-1.5, standard_error=0.1).upper is None
+        True
     """
 
     value: float
@@ -77,6 +88,17 @@ class Draws:
     of `save` are equally weighted. log_z: None where the method gives none. kernel: as frozen after warmup. moments:
     with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
     all sampling steps. certificate: how far to trust them.
+
+    cost: evaluations and seconds. target: None for draws from a file that were loaded without it. attrs: the record of
+    the run, from which `cite` and files are made.
+
+        >>> draws = samplers.MALA(0.5).sample(targets.Gaussian([0.0]), chains=4, draws=50, warmup=0, seed=0)
+        >>> draws.x.shape, list(draws.constrained), draws.attrs["sampler"]
+        (torch.Size([4, 50, 1]), ['x'], 'MALA')
+        >>> draws.resample(3, generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([3, 1])
+        >>> "roberts1996" in draws.cite()
+        True
     """
 
     x: Tensor
@@ -294,7 +316,16 @@ class Draws:
 
 
 class Sampler(Protocol):
-    """Anything with the verb `sample(target, ...)`."""
+    """Anything with the verb `sample(target, ...)`.
+
+    What else it takes is its own: `seed=` always, and `draws=`, `chains=`, `device=` where they make sense.
+
+        >>> from samplers.draws import Sampler
+        >>> def ten(sampler: Sampler, target: targets.Target) -> samplers.Draws:
+        ...     return sampler.sample(target, draws=10, seed=0)
+        >>> ten(samplers.SVGD(), targets.Gaussian([0.0])).x.shape
+        torch.Size([1, 10, 1])
+    """
 
     @property
     def sample(self) -> Callable[..., Draws]:

@@ -17,6 +17,11 @@ class State:
     """A batch of chains: x (chains, dim), with log_prob (chains,) and score (chains, dim) cached at x.
 
     score is None for kernels that use none. Fields are replaced with `dataclasses.replace`.
+
+        >>> from samplers.kernels import evaluate
+        >>> state = evaluate(targets.Gaussian([0.0, 0.0]), torch.ones(3, 2))
+        >>> state.log_prob.shape, state.score[0]
+        (torch.Size([3]), tensor([-1., -1.]))
     """
 
     x: Tensor
@@ -31,6 +36,13 @@ class Info:
     acceptance_rate: probability with which the proposal was accepted, 1 for kernels that always accept;
     diverging: the proposal was not finite (or its energy error was beyond the kernel's limit) and was rejected.
     by_energy: the acceptance rate by the energy error alone, where there is more that rejects.
+
+    energy: of HMC, kinetic and potential, at the start of the step; n_steps: leapfrogs made. None of other kernels.
+
+        >>> from samplers.kernels import Info
+        >>> info = Info(acceptance_rate=torch.ones(4), diverging=torch.zeros(4, dtype=torch.bool))
+        >>> info.by_step_size
+        tensor([1., 1., 1., 1.])
     """
 
     acceptance_rate: Tensor
