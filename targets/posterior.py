@@ -159,7 +159,7 @@ class Posterior(_Parametrised):
     point is counted and does not end the run.
 
     parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
-    name: as of `Target`.
+    derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`.
 
         >>> from torch.distributions import Normal
         >>> y = torch.tensor([1.0, 3.0], dtype=torch.float64)

@@ -32,7 +32,7 @@ class Potts(GraphTarget):
     labels by enumeration to 2^20 configurations. Potts 1952, https://doi.org/10.1017/S0305004100027419; Wu 1982,
     https://doi.org/10.1103/RevModPhys.54.235.
 
-    states: q, at least 2. dtype, device, name: as of `Target`.
+    states: q, at least 2. fields: None is zero. edges: None is the lattice. dtype, device, name: as of `Target`.
 
         >>> potts = targets.Potts((3, 3), states=3, coupling=0.5)
         >>> potts.values, round(potts.log_z, 4)

@@ -40,10 +40,10 @@ class Comparison:
     store: the folder with what each cell gave. grid: what was compared, plain values. targets: by name, for draws that
     are to have their meaning back; None without.
 
-        >>> import tempfile
-        >>> result = samplers.compare(
-        ...     {"plane": targets.Gaussian([0.0, 0.0])}, {"svgd": samplers.SVGD()}, draws=20, folder=tempfile.mkdtemp()
-        ... )
+        >>> from tempfile import TemporaryDirectory
+        >>> plane = targets.Gaussian([0.0, 0.0])
+        >>> with TemporaryDirectory() as folder:
+        ...     result = samplers.compare({"plane": plane}, {"svgd": samplers.SVGD()}, draws=20, folder=folder)
         >>> result.rows[0]["sampler"], list(result.draws)
         ('svgd', [('plane', 'svgd', 0)])
     """

@@ -40,8 +40,6 @@ class Importance(Denoiser):
     2024, https://arxiv.org/abs/2402.06121; blended as in Mira, Solgi and Imparato 2013,
     https://arxiv.org/abs/1012.2983.
 
-    floor: effective draws from which on an estimate is trusted.
-
         >>> from samplers.denoisers import Importance
         >>> y, noise = torch.tensor([[2.0]]), targets.IsotropicNoise(1.0)
         >>> found = Importance(draws=1024).estimate(targets.Gaussian([0.0]), y, noise, torch.Generator().manual_seed(0))

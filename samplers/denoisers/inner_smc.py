@@ -48,7 +48,7 @@ class InnerSMC(Denoiser):
     "pilot" finds a mixture once per target, by the pilot run of `samplers.SMC` with a seed of its own; a mode that the
     pilot has missed will be missed here. None: from N(y, C) alone, in pairs on opposite sides of y, which knows nothing
     and needs many more temperatures.
-    conditional_ess: share that each step of b keeps in nine rows of ten; or betas: temperatures from 0 to 1.
+    conditional_ess: share that each step of b keeps in nine rows of ten; or betas: temperatures, 0 to 1, if not None.
     moves: steps of the kernel at each temperature. kernel: None is HMC with three leapfrogs whose inverse mass matrix
     is the inverse of the mean of s s' over all rows, s the score at the present temperature: its expectation is the
     mean curvature, and does not mistake the distance of modes for their width. The step size follows the acceptance.

@@ -31,9 +31,10 @@ WILD = 3.0  # standard deviations
 class LearnedSampler(ABC):
     """A pair of path measures to be learned; see DDS, PIS, DIS, MCD, CMCD and SCLD.
 
-    steps: K. network: a `NetworkSpec`. prior: where paths start, or how it is found (`samplers.diffusion.space`): None
-    is a pilot run. objective: one of `samplers.diffusion.objectives`; None is `LogVariance(huber=3)` where paths start
-    from a mixture and in few dimensions, where its noise is small, else `KL()`. training: the optimiser's settings.
+    steps: K, of a path. network: a `NetworkSpec`, by default `ResidualMLP()`. prior: where paths start, or how it is
+    found (`samplers.diffusion.space`): None is a pilot run. objective: one of `samplers.diffusion.objectives`; None is
+    `LogVariance(huber=3)` where paths start from a mixture and in few dimensions, where its noise is small, else
+    `KL()`. training: the optimiser's settings.
 
     A subclass writes `build`. TypeError and ValueError name the setting that is wrong.
 

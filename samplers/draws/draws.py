@@ -89,8 +89,9 @@ class Draws:
     with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
     all sampling steps. certificate: how far to trust them.
 
-    cost: evaluations and seconds. target: None for draws from a file that were loaded without it. attrs: the record of
-    the run, from which `cite` and files are made.
+    cost: evaluations and seconds. kernel, moments, divergences: None where a run has none, or a file does not hold it.
+    target: None for draws from a file that were loaded without it. attrs: the record of the run, from which `cite` and
+    files are made.
 
         >>> draws = samplers.MALA(0.5).sample(targets.Gaussian([0.0]), chains=4, draws=50, warmup=0, seed=0)
         >>> draws.x.shape, list(draws.constrained), draws.attrs["sampler"]

@@ -37,7 +37,8 @@ class Info:
     diverging: the proposal was not finite (or its energy error was beyond the kernel's limit) and was rejected.
     by_energy: the acceptance rate by the energy error alone, where there is more that rejects.
 
-    energy: of HMC, kinetic and potential, at the start of the step; n_steps: leapfrogs made. None of other kernels.
+    energy: of HMC, kinetic and potential, at the start of the step; n_steps: leapfrogs made. by_energy too is None of
+    other kernels.
 
         >>> from samplers.kernels import Info
         >>> info = Info(acceptance_rate=torch.ones(4), diverging=torch.zeros(4, dtype=torch.bool))
