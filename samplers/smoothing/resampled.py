@@ -27,8 +27,8 @@ class ResampledProposals(Kernel):
     Leaves X given y invariant, and is reversible; moves between modes however far apart they are, and is uniformly
     ergodic where gamma is bounded. It rarely moves where few of `candidates` (the present point is one of them) reach
     what gamma leaves of N(y, C): Info's acceptance_rate is the probability to leave. local: a kernel that makes
-    `local_steps` steps after each choice, exact again if it is, but no longer reversible; None makes none. A MALA, HMC or
-    random walk with a mass matrix left at "auto" is given the noise covariance C for it when the kernel is placed, so
+    `local_steps` steps after each choice, exact again if it is, but no longer reversible; None makes none. A MALA, HMC
+    or random walk with a mass matrix left at "auto" is given the noise covariance C for it when the kernel is placed, so
     that its step size is in units of the noise.
 
     The target is a GivenMeasurements with y (dim,), or (chains, dim). candidates - 1 log-densities a step, and one
