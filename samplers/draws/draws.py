@@ -324,7 +324,7 @@ class Sampler(Protocol):
         >>> from samplers.draws import Sampler
         >>> def ten(sampler: Sampler, target: targets.Target) -> samplers.Draws:
         ...     return sampler.sample(target, draws=10, seed=0)
-        >>> ten(samplers.SVGD(), targets.Gaussian([0.0])).x.shape
+        >>> ten(samplers.AnnealedLangevin(levels=3, steps=5), targets.Gaussian([0.0])).x.shape
         torch.Size([1, 10, 1])
     """
 

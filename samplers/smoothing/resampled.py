@@ -28,8 +28,8 @@ class ResampledProposals(Kernel):
     ergodic where gamma is bounded. It rarely moves where few of `candidates` (the present point is one of them) reach
     what gamma leaves of N(y, C): Info's acceptance_rate is the probability to leave. local: a kernel that makes
     `local_steps` steps after each choice, exact again if it is, but no longer reversible; None makes none. A MALA, HMC
-    or random walk with a mass matrix left at "auto" is given the noise covariance C for it when the kernel is placed, so
-    that its step size is in units of the noise.
+    or random walk with a mass matrix left at "auto" is given the noise covariance C for it when the kernel is placed,
+    so that its step size is in units of the noise.
 
     The target is a GivenMeasurements with y (dim,), or (chains, dim). candidates - 1 log-densities a step, and one
     log-density and score where `local` needs them. A candidate without a finite density is not chosen, and counted as
