@@ -1,4 +1,4 @@
-"""The command `unnorm`: list | sample | fit | compare | report."""
+"""The command `unnorm`: list | sample | fit | cite | compare | report."""
 
 from __future__ import annotations
 
@@ -76,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     learned.add_argument("--device", help="such as cuda")
     learned.add_argument("--set", action="append", metavar="KEY=VALUE", help="a hyper-parameter, such as steps=32")
     learned.set_defaults(run=_fit)
+
+    papers = commands.add_parser("cite", help="print BibTeX of what made the draws in a file")
+    papers.add_argument("file", type=Path, metavar="FILE.nc", help="what `unnorm sample` or Draws.save wrote")
+    papers.set_defaults(run=_cite)
 
     several = commands.add_parser("compare", help="run several samplers on several targets; a table, a page, a verdict")
     several.add_argument("targets", nargs="*", metavar="TARGET", help="benchmark names or FILE.py:NAME")
@@ -185,6 +189,12 @@ def _fit(options: argparse.Namespace) -> None:
     print(f"{fitted.iterations} iterations, {fitted.cost.score:,} scores in {fitted.cost.seconds:.1f} s{exact}")
     draw = f"unnorm sample {options.target} --fitted {options.out} --out FILE.nc"
     print(f"\nthe sampler is in {options.out}; `{draw}` draws from it")
+
+
+def _cite(options: argparse.Namespace) -> None:
+    from samplers.draws import Draws
+
+    print(Draws.load(options.file).cite(), end="")
 
 
 def _check_out(path: Path) -> None:

@@ -21,6 +21,13 @@ class Affine(Target):
     shift: (dim,) or a number. factor L: a positive number, positive ones (dim,), or lower triangular (dim, dim) with
     a positive diagonal, such as a Cholesky factor. log_z, exact draws, modes and their weights are those of the target
     where it knows them.
+
+    target: of x, a Target. name: as of `Target`, by default the target's. ValueError for shapes that do not agree, and
+    for another factor.
+
+        >>> half = targets.Affine(targets.Gaussian(torch.tensor([3.0])), shift=3.0, factor=2.0)
+        >>> half.score(torch.ones(1)), half.log_z
+        (tensor([-4.]), 0.0)
     """
 
     def __init__(self, target: Target, shift: Any = 0.0, factor: Any = 1.0, *, name: str | None = None) -> None:

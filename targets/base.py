@@ -29,7 +29,13 @@ KNOWLEDGE = (
 
 @dataclass(frozen=True)
 class Variable:
-    """A named quantity of a target: its shape for one draw, and its dimension names and labels for ArviZ."""
+    """A named quantity of a target: its shape for one draw, and its dimension names and labels for ArviZ.
+
+    shape: () by default. dims: a name an axis; None numbers them. coords: labels by dim, none by default.
+
+        >>> targets.Variable((2,), dims=("side",), coords={"side": ["left", "right"]}).shape
+        (2,)
+    """
 
     shape: tuple[int, ...] = ()
     dims: tuple[str, ...] | None = None
@@ -38,7 +44,13 @@ class Variable:
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact mean and standard deviation of one variable, each of the variable's shape."""
+    """Exact mean and standard deviation of one variable, each of the variable's shape.
+
+    mean, sd: tensors of that shape.
+
+        >>> targets.Gaussian([1.0, 2.0], scale=3.0).moments["x"].sd
+        tensor([3., 3.])
+    """
 
     mean: Tensor
     sd: Tensor
@@ -53,6 +65,17 @@ class Target:
     score in closed form overrides `log_prob_and_score`. What is exactly known (`log_z`, an exact sampler,
     Gaussian smoothing, modes, moments, the prior) is overridden as well; whatever is not raises
     NotImplementedError and is absent from `known`. Nothing is estimated.
+
+    dim: of x. dtype: of what it computes in; None is torch's default dtype. device: None is the CPU. name: in tables,
+    records and checkpoints; None is the class's. TypeError for a dtype that holds no real numbers, or too few of their
+    digits.
+
+        >>> class Laplace(targets.Target):
+        ...     def log_prob(self, x):
+        ...         return -x.abs().sum(-1)
+        >>> target = Laplace(2)
+        >>> target.score(torch.tensor([1.0, -3.0])), target.known
+        (tensor([-1.,  1.]), frozenset())
     """
 
     discrete: ClassVar[bool] = False

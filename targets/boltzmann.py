@@ -18,6 +18,14 @@ class Boltzmann(Target):
     A subclass writes `energy`, (*batch, dim) -> (*batch,), and where the gradient has a closed form
     `energy_and_gradient`; otherwise it comes from automatic differentiation. The temperature is in units of the
     energy. `at(temperature)` is the same system, colder or hotter. An energy of +inf is allowed: log_prob is -inf.
+
+    dim: of x. dtype, device, name: as of `Target`. ValueError for a temperature that is not positive.
+
+        >>> class Spring(targets.Boltzmann):
+        ...     def energy(self, x):
+        ...         return x.square().sum(-1) / 2
+        >>> Spring(2, temperature=4.0).log_prob(torch.ones(2))
+        tensor(-0.2500)
     """
 
     def __init__(

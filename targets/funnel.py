@@ -18,7 +18,14 @@ class Funnel(Target):
         score_0 = -v/std^2 - (dim - 1)/2 + exp(-v) r/2,    score_i = -exp(-v) x_i
 
     Three variants circulate: std = 3 (wide), std = 1, and std = sqrt(3); `std` is the standard deviation of v.
-    Known: log_z = 0, exact draws, the mode, moments (E[x_i^2] = exp(std^2/2)). Neal 2003.
+    Known: log_z = 0, exact draws, the mode, moments (E[x_i^2] = exp(std^2/2)). Neal 2003,
+    https://doi.org/10.1214/aos/1056562461.
+
+    dtype, name: as of `Target`.
+
+        >>> funnel = targets.Funnel(10, std=3.0)
+        >>> funnel.log_z, funnel.sample(4, generator=torch.Generator().manual_seed(0)).shape
+        (0.0, torch.Size([4, 10]))
     """
 
     def __init__(

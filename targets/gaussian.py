@@ -20,6 +20,13 @@ class Gaussian(Target):
 
     `scale` is a standard deviation, () or (dim,); `covariance` is (dim, dim) and then takes its place.
     Everything is known: exact draws, smoothing, the mode, moments.
+
+    mean: (dim,), which tells dim. scale: 1 where neither it nor covariance is given. name: as of `Target`. ValueError
+    for shapes that do not agree, a scale that is not positive, and a covariance that is not positive definite.
+
+        >>> plane = targets.Gaussian([0.0, 0.0], scale=2.0)
+        >>> plane.score(torch.tensor([4.0, 2.0])), plane.smoothed(1.5).covariance[0, 0].item()
+        (tensor([-1.0000, -0.5000]), 6.25)
     """
 
     def __init__(self, mean: Any, scale: Any = None, *, covariance: Any = None, name: str | None = None) -> None:

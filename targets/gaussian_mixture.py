@@ -33,6 +33,12 @@ class GaussianMixture(Target):
     The squares |x - mu_k|^2 are expanded so that all components cost two matrix products. This leaves a rounding error
     of about eps |(mu_k - m) / scale|^2 in the log-density, m the mean of the mixture. Where it may exceed 0.01 nats (in
     float32 a component some 300 times narrower than its distance from m) residuals are taken component by component.
+
+    name: as of `Target`. ValueError unless one of scales and covariances is given, and for shapes that do not agree.
+
+        >>> mixture = targets.GaussianMixture([[-2.0], [2.0]], scales=0.5, weights=[0.25, 0.75])
+        >>> mixture.mean, mixture.mode_weights, mixture.mode_probabilities(torch.zeros(1))
+        (tensor([1.]), tensor([0.2500, 0.7500]), tensor([0.2500, 0.7500]))
     """
 
     def __init__(

@@ -38,6 +38,12 @@ class LogDensity(Target):
     of the batch keep their values. Other exceptions are raised.
     Raises TypeError or ValueError, naming what came and what was expected, when `fn` returns something that is not
     a tensor of shape (n,) with the dtype and device of its input, or that cannot be differentiated.
+
+    dim: of x. dtype, device: of x when `fn` is called. name: that of `fn` by default, or as of `Target`.
+
+        >>> target = targets.LogDensity(lambda x: -x.square().sum(-1), dim=2)
+        >>> target.log_prob(torch.ones(3, 2)), target.score(torch.ones(2))
+        (tensor([-2., -2., -2.]), tensor([-2., -2.]))
     """
 
     def __init__(

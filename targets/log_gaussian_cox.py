@@ -23,7 +23,15 @@ class LogGaussianCox(Target):
     |a - b| is the distance of cell centres. Either `points` (n, 2) in the unit square, binned as
     (floor(M x), floor(M y)) with M = `grid`, 40 by default, or `counts` (M, M). `mean` is log(n) - variance/2 by
     default, so that n points are expected a priori. dim = M^2, and dim^2 entries of a precision matrix are kept.
-    Known: `prior`, a `Gaussian` with exact draws. Moller, Syversveen and Waagepetersen 1998 (the parameters).
+    Known: `prior`, a `Gaussian` with exact draws. Moller, Syversveen and Waagepetersen 1998 (the parameters),
+    https://doi.org/10.1111/1467-9469.00115.
+
+    dtype, name: as of `Target`. ValueError unless one of points and counts is given, and for points outside of the
+    square.
+
+        >>> process = targets.LogGaussianCox(counts=torch.ones(4, 4))
+        >>> process.dim, round(process.prior.mean[0].item(), 4)
+        (16, 1.8176)
     """
 
     def __init__(

@@ -22,6 +22,13 @@ class LogisticRegression(Target):
     features X: (points, dim), a column of ones included where an intercept is wanted; labels y: (points,) of 0 and 1.
     `prior_scale` is a standard deviation, () or (dim,); None leaves the prior out, and the posterior is then improper
     where the data are separable. Known: `prior`, normalised and with exact draws, unless it was left out.
+
+    names: of the weights, (dim,) words, for summaries; None numbers them. name: as of `Target`. ValueError for labels
+    other than 0 and 1, and for shapes that do not agree.
+
+        >>> regression = targets.LogisticRegression([[1.0, -1.0], [1.0, 1.0]], [0, 1])
+        >>> regression.score(torch.zeros(2)), list(regression.variables)
+        (tensor([0., 1.]), ['w'])
     """
 
     def __init__(

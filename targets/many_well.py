@@ -123,7 +123,13 @@ class ManyWell(_Wells):
 
     Each block has two wells; the right one (a > 0) holds 0.8443 of the mass. Not normalised: log_z by quadrature,
     164.6957 for 16 blocks. Known: log_z, exact draws, moments, `right_well_mass`, and to 12 blocks all modes.
-    Midgley et al. 2023; Noe et al. 2019.
+    Midgley et al. 2023, https://arxiv.org/abs/2208.01893; Noe et al. 2019, https://doi.org/10.1126/science.aaw1147.
+
+    dtype, name: as of `Target`.
+
+        >>> wells = targets.ManyWell(blocks=2)
+        >>> round(wells.log_z, 4), wells.modes.shape, round(wells.right_well_mass, 4)
+        (20.587, torch.Size([4, 4]), 0.8443)
     """
 
     def __init__(self, blocks: int = 16, *, dtype: torch.dtype | None = None, name: str | None = None) -> None:
@@ -140,7 +146,14 @@ class SquareWell(_Wells):
         log p = -sum_{i < wells} (x_i^2 - delta)^2 - sum_{i >= wells} x_i^2 / 2
 
     Not normalised: log_z by quadrature. Known: log_z, exact draws, moments, and to 12 wells all modes, equal in
-    weight. "MW 5-d" of the literature is wells=5, delta=4; "MW 50-d" is wells=5, dim=50, delta=2. Wu et al. 2020.
+    weight. "MW 5-d" of the literature is wells=5, delta=4; "MW 50-d" is wells=5, dim=50, delta=2. Wu et al. 2020,
+    https://arxiv.org/abs/2002.06707.
+
+    dim: of x, None is `wells`. delta: squared distance of a well from the origin. dtype, name: as of `Target`.
+
+        >>> wells = targets.SquareWell(wells=2, delta=4.0)
+        >>> wells.modes.shape, round(wells.log_z, 4)
+        (torch.Size([4, 2]), -0.2164)
     """
 
     def __init__(

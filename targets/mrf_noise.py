@@ -30,6 +30,13 @@ class MRFNoise(Noise):
     each weighted by its precision. `scaled(c)` has precision A / c, in which the couplings no longer cancel:
     `scale` is the product of such factors. On a torus with one number for D + E, A acts by fast Fourier transforms.
     ValueError for a diagonal that leaves A not positive definite.
+
+    mrf: of the couplings J.
+
+        >>> ising = targets.Ising((4, 4), coupling=0.3)
+        >>> noise = targets.MRFNoise(ising)
+        >>> noise.matches(ising), noise.covariance(16).shape
+        (True, torch.Size([16, 16]))
     """
 
     def __init__(self, mrf: PairwiseMRF, shift: Shift | None = None, extra: Any = 0.0) -> None:

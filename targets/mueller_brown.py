@@ -21,7 +21,13 @@ class MuellerBrown(PlaneBoltzmann):
 
     The minima have energies -146.700, -108.167 and -80.768, the barrier from the deepest is 106. The default
     temperature, 20, lets draws visit all three. Known: log_z, exact draws, moments, modes with their weights (by the
-    nearest minimum). Mueller and Brown 1979.
+    nearest minimum). Mueller and Brown 1979, https://doi.org/10.1007/BF00547608.
+
+    temperature: in units of the energy. dtype, device, name: as of `Target`.
+
+        >>> surface = targets.MuellerBrown()
+        >>> surface.energy(surface.modes).round(decimals=2)
+        tensor([-146.7000, -108.1700,  -80.7700])
     """
 
     near_minima = ((-0.558, 1.442), (0.623, 0.028), (-0.05, 0.467))

@@ -16,6 +16,12 @@ class Noise(ABC):
     """N(0, C) on R^dim: products with C and its inverse P, draws, log-determinant. dim is None where any fits.
 
     Vectors are (*batch, dim). Tensors are kept in float64 and used in the dtype and on the device of what they meet.
+
+    A subclass writes `times`, `solve`, `colour`, `scaled`, `log_det` and `covariance`.
+
+        >>> noise = targets.IsotropicNoise(2.0)
+        >>> noise.times(torch.ones(2)), noise.square(torch.ones(2)), noise.scaled(0.25)
+        (tensor([4., 4.]), tensor(0.5000), IsotropicNoise(1))
     """
 
     dim: int | None = None
@@ -68,7 +74,14 @@ class Noise(ABC):
 
 
 class IsotropicNoise(Noise):
-    """C = sigma^2 I, sigma a standard deviation."""
+    """C = sigma^2 I, sigma a standard deviation.
+
+    sigma: positive.
+
+        >>> targets.IsotropicNoise(2.0).covariance(2)
+        tensor([[4., 0.],
+                [0., 4.]], dtype=torch.float64)
+    """
 
     def __init__(self, sigma: float) -> None:
         self.sigma = positive(sigma, "sigma")
@@ -102,7 +115,14 @@ class IsotropicNoise(Noise):
 
 
 class CorrelatedNoise(Noise):
-    """C = a covariance (dim, dim), or its diagonal (dim,)."""
+    """C = a covariance (dim, dim), or its diagonal (dim,).
+
+    ValueError for another shape, and for a matrix that is not positive definite.
+
+        >>> noise = targets.CorrelatedNoise([1.0, 4.0])
+        >>> noise.solve(torch.tensor([1.0, 2.0]))
+        tensor([1.0000, 0.5000])
+    """
 
     def __init__(self, covariance: Any) -> None:
         matrix = as_double(covariance, "covariance")

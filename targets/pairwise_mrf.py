@@ -25,7 +25,13 @@ class PairwiseMRF(CoupledSpins):
 
     Known: log_z, exact draws and moments by enumeration to 20 spins; the mean, zero, of any model without fields.
     Raises ValueError for couplings that are not square, not symmetric, not finite or have a diagonal, and for fields
-    of another length. Besag 1974; Ackley, Hinton and Sejnowski 1985.
+    of another length. Besag 1974; Ackley, Hinton and Sejnowski 1985, https://doi.org/10.1207/s15516709cog0901_7.
+
+    fields: None is zero. dtype, device, name: as of `Target`.
+
+        >>> pair = targets.PairwiseMRF([[0.0, 1.0], [1.0, 0.0]])
+        >>> pair.log_prob(torch.tensor([1.0, 1.0])), round(pair.log_z, 4)
+        (tensor(1., dtype=torch.float64), 1.8201)
     """
 
     def __init__(

@@ -24,6 +24,14 @@ class Parameter:
     """A parameter with an optional normalised `prior=` (a torch distribution) and ArviZ `dims=` names.
 
     shape: of one value; size: number of unconstrained coordinates.
+
+    prior: None where the density that is given holds it. dims: a name an axis of shape; one word for one axis; None
+    numbers them. ValueError for as many names as there are no axes; TypeError for what is no prior.
+
+        >>> from torch.distributions import Normal
+        >>> height = targets.Real(3, prior=Normal(0.0, 1.0), dims="tree")
+        >>> height.shape, height.size, height.dims
+        ((3,), 3, ('tree',))
     """
 
     constraint: constraints.Constraint
@@ -148,7 +156,13 @@ class Parameter:
 
 
 class Real(Parameter):
-    """Unconstrained real numbers of any shape."""
+    """Unconstrained real numbers of any shape.
+
+    shape: of one value, () by default. prior, dims: as of `Parameter`.
+
+        >>> targets.Real(2, 3).size
+        6
+    """
 
     constraint = constraints.real
     transform = transforms.identity_transform
@@ -159,7 +173,13 @@ class Real(Parameter):
 
 
 class Positive(Parameter):
-    """Positive numbers, value = exp(u)."""
+    """Positive numbers, value = exp(u).
+
+    shape: of one value, () by default. prior, dims: as of `Parameter`.
+
+        >>> targets.Positive(2).value(torch.zeros(2))
+        tensor([1., 1.])
+    """
 
     constraint = constraints.positive
     transform = PositiveTransform()
@@ -170,7 +190,14 @@ class Positive(Parameter):
 
 
 class Interval(Parameter):
-    """Numbers between `low` and `high`, value = low + (high - low) sigmoid(u)."""
+    """Numbers between `low` and `high`, value = low + (high - low) sigmoid(u).
+
+    low, high: numbers, low below high. shape: of one value, () by default. prior, dims: as of `Parameter`. ValueError
+    for an interval that is empty or not finite.
+
+        >>> targets.Interval(0.0, 10.0).value(torch.zeros(1))
+        tensor(5.)
+    """
 
     def __init__(
         self,
@@ -196,6 +223,12 @@ class Simplex(Parameter):
     """n non-negative numbers that sum to one, by stick breaking from n - 1 coordinates.
 
     Densities on the simplex are with respect to the first n - 1 entries, as for torch's Dirichlet.
+
+    n: at least 2. prior, dims: as of `Parameter`.
+
+        >>> kind = targets.Simplex(4)
+        >>> kind.size, kind.value(torch.zeros(3))
+        (3, tensor([0.2500, 0.2500, 0.2500, 0.2500]))
     """
 
     constraint = constraints.simplex
@@ -208,7 +241,13 @@ class Simplex(Parameter):
 
 
 class Ordered(Parameter):
-    """n increasing numbers: value_1 = u_1, value_k = value_{k-1} + exp(u_k)."""
+    """n increasing numbers: value_1 = u_1, value_k = value_{k-1} + exp(u_k).
+
+    n: at least 2. prior, dims: as of `Parameter`.
+
+        >>> targets.Ordered(3).value(torch.zeros(3))
+        tensor([0., 1., 2.])
+    """
 
     suited = (
         "torch has no distribution of increasing numbers: leave prior= out everywhere and add the priors in a "
@@ -226,6 +265,13 @@ class CorrelationCholesky(Parameter):
     """Cholesky factor (n, n) of a correlation matrix, from n (n - 1) / 2 coordinates.
 
     Densities are with respect to the entries below the diagonal, as for torch's LKJCholesky.
+
+    n: at least 2. prior, dims: as of `Parameter`.
+
+        >>> kind = targets.CorrelationCholesky(3)
+        >>> value, log_det = kind.constrain(torch.zeros(3))
+        >>> kind.size, torch.equal(value, torch.eye(3))
+        (3, True)
     """
 
     constraint = constraints.corr_cholesky

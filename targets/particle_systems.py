@@ -168,7 +168,14 @@ class DoubleWellParticles(ParticleSystem):
     """Particles whose distances have two wells: u(r) = a d^4 + b d^2 + c,   d = r - offset; no oscillator by default.
 
     The defaults are DW4: 4 particles in the plane, every pair once, dim 6 (8 with the centre of mass). The four
-    constants of the literature's codes agree. Kohler, Klein and Noe 2020.
+    constants of the literature's codes agree. Kohler, Klein and Noe 2020, https://arxiv.org/abs/2006.02425.
+
+    particles: their number. space: its dimension. pair_factor: how often each pair counts. temperature: in units of the
+    energy. dtype, device, name: as of `Target`.
+
+        >>> dw4 = targets.DoubleWellParticles()
+        >>> dw4.dim, dw4.positions(torch.zeros(6)).shape
+        (6, torch.Size([4, 2]))
     """
 
     def __init__(
@@ -211,7 +218,16 @@ class LennardJones(ParticleSystem):
     Nothing is clamped: the energy of particles that meet is +inf, log_prob -inf. Conventions, with epsilon = rm = 1 and
     oscillator = 1 (the energy |r|^2/2 a particle): pair_factor=1 in bgflow and EACF, pair_factor=2 in DEM with its
     default energy_factor of 1 (it sums over ordered pairs; its 0.5 is our 1). With oscillator=0 the density cannot be
-    normalised. LJ13 and LJ55 are 13 and 55 particles in space. Kohler, Klein and Noe 2020.
+    normalised. LJ13 and LJ55 are 13 and 55 particles in space. Kohler, Klein and Noe 2020,
+    https://arxiv.org/abs/2006.02425.
+
+    particles, space: their number, and its dimension. epsilon, temperature: in units of the energy. rm: a length.
+    dtype, device, name: as of `Target`.
+
+        >>> pair = targets.LennardJones(2, space=1, oscillator=0.0)
+        >>> at_rest = pair.coordinates(torch.tensor([[-0.5], [0.5]]))
+        >>> round(pair.energy(at_rest).item(), 4)
+        -1.0
     """
 
     def __init__(

@@ -28,7 +28,14 @@ class PhiFourChain(Boltzmann):
     correct to about 12 digits: log_z, mean, covariance, exact draws, and `mode_weights`, the probabilities that the
     middle site (index N // 2) is negative and positive. The modes are the minima that descent reaches from the fields
     -1 and +1; where both reach the same there is one. They are unknown for a N < 1, where there are many.
-    Gabrie, Rotskoff, Vanden-Eijnden 2022; Grenioux et al. 2024 (N = 100, a = 0.1, beta = 20, b = 0 or 0.05).
+    Gabrie, Rotskoff, Vanden-Eijnden 2022, https://arxiv.org/abs/2105.12603; Grenioux et al. 2024,
+    https://arxiv.org/abs/2402.10758 (N = 100, a = 0.1, beta = 20, b = 0 or 0.05).
+
+    dtype, device, name: as of `Target`.
+
+        >>> chain = targets.PhiFourChain(sites=20)
+        >>> chain.mode_weights.round(decimals=6), chain.modes.shape
+        (tensor([0.5000, 0.5000]), torch.Size([2, 20]))
     """
 
     def __init__(

@@ -44,6 +44,14 @@ class PhiFourLattice(Boltzmann):
     Modes: the uniform fields of least energy, one for mass >= 0, else -v and +v of weight 1/2 each, the sign of the
     mean field deciding. The mean is 0 by symmetry. log_z is known for narrow lattices by tensor quadrature: where the
     cross-section of some axis has at most 6 sites (3 where that axis is periodic), in seconds.
+
+    shape: sites of each axis. mass, quartic: real numbers, quartic above 0. temperature: in units of S. dtype, device,
+    name: as of `Target`. ValueError for a density that cannot be normalised. Conventions: Arbel, Matthews and Doucet
+    2021, https://arxiv.org/abs/2102.07501.
+
+        >>> lattice = targets.PhiFourLattice((4, 4), mass=-4.0, quartic=6.975)
+        >>> lattice.mode_weights, lattice.energy(torch.zeros(16)).item()
+        (tensor([0.5000, 0.5000]), 0.0)
     """
 
     def __init__(

@@ -23,6 +23,15 @@ class Prior(Parametrised):
         log p(x) = sum over parameters of log prior(value) + log |d value / d x|
 
     Known: log_z = 0 and exact draws. Raises ValueError for a prior whose support is not its parameter's.
+
+    parameters: by name, each with a prior. coords: labels of the dims. dtype: float64 by default. device, name: as of
+    `Target`.
+
+        >>> from torch.distributions import HalfNormal
+        >>> prior = targets.Prior({"tau": targets.Positive(prior=HalfNormal(1.0))})
+        >>> draws = prior.sample(5, generator=torch.Generator().manual_seed(0))
+        >>> draws.shape, bool((prior.constrain(draws)["tau"] > 0).all())
+        (torch.Size([5, 1]), True)
     """
 
     def __init__(
@@ -75,6 +84,18 @@ class Posterior(Parametrised):
     up its batch axis (its result for three points differs from the three taken one by one). The checks of
     torch.distributions are on for those three points and off afterwards, so that a chain that strays to a non-finite
     point is counted and does not end the run.
+
+    parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
+    derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`.
+
+        >>> from torch.distributions import Normal
+        >>> y = torch.tensor([1.0, 3.0], dtype=torch.float64)
+        >>> mean = targets.Posterior(
+        ...     log_likelihood=lambda mu: Normal(mu[:, None], 1.0).log_prob(y).sum(-1),
+        ...     parameters={"mu": targets.Real(prior=Normal(0.0, 5.0))},
+        ... )
+        >>> mean.dim, mean.constrain(torch.zeros(4, 1, dtype=torch.float64))["mu"].shape, sorted(mean.known)
+        (1, torch.Size([4]), ['prior'])
     """
 
     def __init__(

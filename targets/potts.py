@@ -29,7 +29,14 @@ class Potts(GraphTarget):
     log_prob is returned in float64. Configurations hold whole numbers as floats; there is no score, and
     `local_differences` is exact. Known: log_z, exact draws and site probabilities by transfer matrix on narrow lattices
     (q^w to 2^12 for rows of w sites across the longest side, to 2^10 on a torus), these and the covariance of the
-    labels by enumeration to 2^20 configurations. Potts 1952; Wu 1982.
+    labels by enumeration to 2^20 configurations. Potts 1952, https://doi.org/10.1017/S0305004100027419; Wu 1982,
+    https://doi.org/10.1103/RevModPhys.54.235.
+
+    states: q, at least 2. fields: None is zero. edges: None is the lattice. dtype, device, name: as of `Target`.
+
+        >>> potts = targets.Potts((3, 3), states=3, coupling=0.5)
+        >>> potts.values, round(potts.log_z, 4)
+        (tensor([0., 1., 2.]), 13.5171)
     """
 
     def __init__(

@@ -13,6 +13,13 @@ class Product(Target):
     """The joint law of independent targets: log p(x) = sum_j log p_j(x_j), x the concatenation of the x_j.
 
     Known is what every factor knows: log_z adds up, draws and moments are joined, smoothing acts on each.
+
+    factors: Targets of one dtype and device. name: as of `Target`. ValueError for factors of which dtypes or devices
+    differ.
+
+        >>> both = targets.Product(targets.Gaussian([0.0]), targets.LogExponential(2))
+        >>> both.dim, both.log_z
+        (3, 0.0)
     """
 
     def __init__(self, *factors: Target, name: str | None = None) -> None:

@@ -30,7 +30,15 @@ class RelaxedMRF(Target):
     shift: D = shift I for a number, a diagonal (n,), "smallest" (a tenth of the width of J's spectrum above its lower
     end), or "dominance" (D_i above the sum of |J_ij|). A shift couples each spin to its own past, so the smallest mixes
     best. On a torus with a shift that is a number A acts by fast Fourier transforms, else as a dense matrix.
-    ValueError for a shift that leaves A not positive definite. Zhang et al. 2012.
+    ValueError for a shift that leaves A not positive definite. Zhang, Sutton, Storkey and Ghahramani 2012.
+
+    mrf: the model of the spins; coordinates: "x" or "w". name: as of `Target`.
+
+        >>> ising = targets.Ising((4, 4), coupling=0.3)
+        >>> relaxed = ising.relaxed()
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> relaxed.spins(relaxed.sample(3, generator=generator), generator=generator).unique()
+        tensor([-1.,  1.])
     """
 
     def __init__(

@@ -72,7 +72,13 @@ class Rings(_Radial):
 
     Normalised (`log_z` is 0 up to the mixture's mass at negative radius). With `jacobian=False` the term -log r and
     the constant are left out: the unnormalised toy rings of the DDS code, log_z by quadrature.
-    Known: log_z, exact draws, moments. Grenioux et al. 2024 (radii 1..4, scale 0.15).
+    Known: log_z, exact draws, moments. Grenioux et al. 2024, https://arxiv.org/abs/2402.10758 (radii 1..4, scale 0.15).
+
+    radii: (rings,), positive. scale: standard deviation of the radius in a ring. dtype, name: as of `Target`.
+
+        >>> rings = targets.Rings()
+        >>> rings.sample(3, generator=torch.Generator().manual_seed(0)).shape, abs(rings.log_z) < 1e-9
+        (torch.Size([3, 2]), True)
     """
 
     def __init__(
@@ -104,7 +110,13 @@ class NearestRing(_Radial):
     """Sharp rings: log p(x) = -sharpness min_k (|x| - radii_k)^2, not normalised.
 
     Known: log_z by quadrature (2.3048815 for radii 1, 3, 5 and sharpness 100), exact draws, moments.
-    Zhang and Chen 2022.
+    Zhang and Chen 2022, https://arxiv.org/abs/2111.15141.
+
+    radii: (rings,), positive. sharpness: 1 / (2 width^2). dtype, name: as of `Target`.
+
+        >>> rings = targets.NearestRing([1.0, 3.0])
+        >>> rings.log_prob(torch.tensor([[0.0, 1.1], [0.0, 2.9]])).round(decimals=3)
+        tensor([-1., -1.])
     """
 
     def __init__(
@@ -133,7 +145,12 @@ class CosineRings(_Radial):
         log p(x) = log(cos r + 1.001) for r <= 4.5 pi, and 4.5 pi - r beyond,     r = |x|
 
     The published sampler draws r without the factor r and so disagrees with this density; the one here is exact.
-    Known: log_z by quadrature, exact draws, moments. Blessing et al. 2024.
+    Known: log_z by quadrature, exact draws, moments. Blessing et al. 2024, https://arxiv.org/abs/2406.07423.
+
+    dtype, name: as of `Target`.
+
+        >>> round(targets.CosineRings().log_z, 4)
+        6.6923
     """
 
     def __init__(self, *, dtype: torch.dtype | None = None, name: str | None = None) -> None:

@@ -22,6 +22,12 @@ class StudentMixture(Target):
     Known: log_z = 0, exact draws (inverse distribution function), centres and weights, the mean for dof > 1 and the
     covariance for dof > 2. At dof <= 2 no second moment exists, and transport distances to exact draws are infinite
     in the population.
+
+    dof: degrees of freedom, positive. scale: of every coordinate, a positive number. name: as of `Target`.
+
+        >>> heavy = targets.StudentMixture([[-5.0], [5.0]], dof=2.0)
+        >>> heavy.mean, "covariance" in heavy.known
+        (tensor([0.]), False)
     """
 
     def __init__(

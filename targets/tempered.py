@@ -17,6 +17,13 @@ class Tempered(Target):
     Above 1 the density is flatter, below 1 sharper. Variables and modes are those of the target; the weights of the
     modes are not. Of a `Gaussian` log_z, draws and moments are known as well. A `Boltzmann` density has
     `at(temperature)`, which keeps all that it knows; a law on configurations has `annealed`.
+
+    target: a Target. temperature: positive, in units of log_prob. name: that of the target with the temperature by
+    default. TypeError for a law on configurations.
+
+        >>> flat = targets.Tempered(targets.Gaussian([0.0]), temperature=4.0)
+        >>> flat.covariance.item(), round(flat.log_z, 4)
+        (4.0, 1.3824)
     """
 
     def __init__(self, target: Target, temperature: float, *, name: str | None = None) -> None:

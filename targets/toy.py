@@ -18,6 +18,11 @@ class LogExponential(Target):
 
     Skewed, with one tail exponential and the other double-exponential, it shows mistakes that symmetric targets
     hide. Known: log_z = 0, exact draws, the mode, moments (mean -0.5772, variance pi^2/6).
+
+    dim: of x, 1 by default. dtype, name: as of `Target`.
+
+        >>> round(targets.LogExponential(2).mean[0].item(), 4)
+        -0.5772
     """
 
     def __init__(self, dim: int = 1, *, dtype: torch.dtype | None = None, name: str | None = None) -> None:
@@ -64,6 +69,12 @@ class Banana(Target):
         score_0 = -x_0/scale^2 + 2 curvature x_0 u,     score_1 = -u
 
     Known: log_z = 0, exact draws, the mode, moments (var x_1 = 1 + 2 curvature^2 scale^4).
+
+    scale: standard deviation of x_0, positive. dtype, name: as of `Target`. Haario, Saksman and Tamminen 1999,
+    https://doi.org/10.1007/s001800050022.
+
+        >>> targets.Banana(scale=1.0, curvature=0.5).log_prob(torch.tensor([2.0, 1.5]))
+        tensor(-3.8379)
     """
 
     def __init__(

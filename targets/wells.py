@@ -21,6 +21,14 @@ class DoubleWell(PlaneBoltzmann):
 
     A tilt above 0 favours the left well. Known: log_z, exact draws, moments, both modes with their weights (left and
     right of the midpoint of the two minima). A tilt that leaves a single well is a ValueError.
+
+    barrier, tilt, temperature: in units of the energy. stiffness: of the second coordinate, energy over squared length.
+    dtype, device, name: as of `Target`.
+
+        >>> double = targets.DoubleWell(barrier=2.0, temperature=0.5)
+        >>> double.mode_weights, double.modes.round(decimals=2)
+        (tensor([0.5000, 0.5000]), tensor([[-1.,  0.],
+                [ 1.,  0.]]))
     """
 
     box = ((-1.8, -1.0), (1.8, 1.0))
@@ -69,7 +77,13 @@ class ThreeHole(PlaneBoltzmann):
                     - 5 exp(-(x_0 + 1)^2 - x_1^2) + x_0^4 / 5 + (x_1 - 1/3)^4 / 5
 
     Which path carries the transitions changes with the temperature. Known: log_z, exact draws, moments, the three
-    modes with their weights (by the nearest minimum). Metzner, Schutte and Vanden-Eijnden 2006.
+    modes with their weights (by the nearest minimum). Metzner, Schutte and Vanden-Eijnden 2006,
+    https://doi.org/10.1063/1.2335447.
+
+    temperature: in units of the energy. dtype, device, name: as of `Target`.
+
+        >>> targets.ThreeHole().modes[:, 1].round(decimals=2)
+        tensor([-0.0400, -0.0400,  1.5400])
     """
 
     near_minima = ((-1.05, -0.04), (1.05, -0.04), (0.0, 1.54))
@@ -98,7 +112,12 @@ class Prinz(Boltzmann):
         energy(x) = 4 (x^8 + 4/5 exp(-80 x^2) + 1/5 exp(-80 (x - 1/2)^2) + 1/2 exp(-40 (x + 1/2)^2))
 
     Known: log_z, exact draws, moments, the four modes from left to right with their weights (between the barriers).
-    Prinz et al. 2011.
+    Prinz et al. 2011, https://doi.org/10.1063/1.3565032.
+
+    temperature: in units of the energy. dtype, device, name: as of `Target`.
+
+        >>> targets.Prinz().modes[:, 0].round(decimals=2)
+        tensor([-0.7400, -0.2200,  0.2700,  0.6700])
     """
 
     _bumps = ((0.8, 80.0, 0.0), (0.2, 80.0, 0.5), (0.5, 40.0, -0.5))

@@ -110,7 +110,7 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text(blocks(page, "python")[0][1])
     lines = [line for _, text in blocks(page, "sh") for line in text.splitlines()]
-    assert {line.split()[1] for line in lines} == {"list", "sample", "fit", "compare", "report"}
+    assert {line.split()[1] for line in lines} == {"list", "sample", "fit", "cite", "compare", "report"}
     for line in lines:
         name, *arguments = shlex.split(line)
         assert name == "unnorm"

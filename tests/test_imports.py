@@ -77,6 +77,7 @@ LOOSE = {
     "cli",
     "contributing",
     "docs",
+    "docstrings",
     "examples",
     "imports",
     "readme",

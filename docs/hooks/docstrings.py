@@ -1,6 +1,7 @@
 """Docstrings as Markdown: `*batch` and `_` are no emphasis, and a line `name: what it is` begins a paragraph.
 
-Paragraphs that are indented are equations or code, and stay as they are; so does what stands in backticks.
+Paragraphs that are indented are equations, code or examples, and stay as they are; so does what stands in backticks.
+An address becomes a link.
 """
 
 import re
@@ -9,6 +10,7 @@ from typing import Any
 import griffe
 
 FIELD = re.compile(r"^([a-z]\w*(?:, [a-z]\w*)*)( [A-Za-z])?: ", re.MULTILINE)
+KEPT = re.compile(r"(`[^`]*`|https://\S*[^\s.,;:)])")  # code and addresses
 MARKS = re.compile(r"([*_\[\]<])")
 
 
@@ -29,5 +31,10 @@ def markdown(text: str) -> str:
 
 def _prose(text: str) -> str:
     text = FIELD.sub(lambda field: f"\n`{field[1]}`{field[2] or ''}: ", text)
-    code = re.split(r"(`[^`]*`)", text)
-    return "".join(part if part.startswith("`") else MARKS.sub(r"\\\1", part) for part in code).strip("\n")
+    return "".join(_part(part) for part in KEPT.split(text)).strip("\n")
+
+
+def _part(text: str) -> str:
+    if text.startswith("https://"):
+        return f"<{text}>"
+    return text if text.startswith("`") else MARKS.sub(r"\\\1", text)

@@ -22,7 +22,13 @@ class AIS(AnnealedSampler):
     unbiased: schedule and kernels are found by a first run, whose particles the second does not use. Where they are
     found from the particles that they move (unbiased=False), log Z is too low by several stated errors in tens of
     dimensions: nothing selects among the particles, which are few for a mass matrix, and their weights keep it all.
-    Its weights degenerate where SMC resamples; its draws stay independent of each other. Neal 2001.
+    Its weights degenerate where SMC resamples; its draws stay independent of each other. Neal 2001,
+    https://arxiv.org/abs/physics/9803008.
+
+        >>> base, target = targets.Gaussian([0.0]), targets.Gaussian([1.0], scale=0.5)
+        >>> draws = samplers.AIS(samplers.MALA(0.2), base=base, betas=8).sample(target, draws=500, seed=0)
+        >>> draws.log_weights.shape, abs(draws.log_z.value) < 4 * draws.log_z.standard_error
+        (torch.Size([1, 500]), True)
     """
 
     moves: int = 1

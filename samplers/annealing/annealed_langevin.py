@@ -57,7 +57,12 @@ class AnnealedLangevin:
     and a log-density for "lp".
 
     Raises ValueError for "noise" on targets without smoothing, and where sigma_max is not given and nothing tells it.
-    A step to a point without finite density is not taken and is counted. Song and Ermon 2019.
+    A step to a point without finite density is not taken and is counted. Song and Ermon 2019,
+    https://arxiv.org/abs/1907.05600.
+
+        >>> target = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5)
+        >>> samplers.AnnealedLangevin(levels=5, steps=10).sample(target, draws=100, seed=0).x.shape
+        torch.Size([1, 100, 1])
     """
 
     levels: int = 10

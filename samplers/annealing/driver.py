@@ -181,6 +181,8 @@ class _Job:
             "base": run.path.base.name,
             "moves": sampler.moves,
             "replicates": sampler.replicates,
+            "resampling": sampler.resampling if run.cloud.resamplings else None,
+            "waste_free": sampler.chain_length,
             "draws": self.n,
             "seed": self.seed,
             "target": self.target.name,

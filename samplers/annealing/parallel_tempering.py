@@ -51,8 +51,17 @@ class ParallelTempering(Tempering):
     a run continued from a checkpoint goes through the pilot again.
 
     Raises ValueError for inexact kernels, bases without exact draws and temperatures that do not rise from 0 to 1.
-    Swendsen and Wang 1986; Geyer 1991; Syed, Bouchard-Cote, Deligiannidis and Doucet 2022 (even-odd swaps, barrier);
-    Meng and Wong 1996 (bridge).
+    Swendsen and Wang 1986, https://doi.org/10.1103/PhysRevLett.57.2607; Geyer 1991; Syed, Bouchard-Cote, Deligiannidis
+    and Doucet 2022 (even-odd swaps, barrier), https://arxiv.org/abs/1905.02939; Meng and Wong 1996 (bridge).
+
+    clouds, piloted: what the pilot has found, and whether it ran; `sample` sets them.
+
+        >>> base = targets.Gaussian([0.0], scale=5.0)
+        >>> modes = targets.GaussianMixture([[-4.0], [4.0]], scales=0.5)
+        >>> tempering = samplers.ParallelTempering(samplers.MALA(0.1), base=base, temperatures=(0.0, 0.3, 1.0))
+        >>> draws = tempering.sample(modes, chains=8, draws=100, warmup=20, seed=0)
+        >>> len(draws.attrs["tempering"]["rejection"]), abs(draws.log_z.value) < 4 * draws.log_z.standard_error
+        (2, True)
     """
 
     def prepare(self, target: Target, seed: int) -> tuple[Kernel, Cost]:

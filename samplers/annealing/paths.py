@@ -21,6 +21,13 @@ class Path(ABC):
     """Unnormalised densities pi_b, 0 <= b <= 1: pi_0 is `base`, of known log Z and with exact draws, pi_1 the target.
 
     Evaluations of the target are counted in `tally`.
+
+    base: a normalised Target with exact draws. ValueError for one that lacks its log_z or its draws.
+
+        >>> from samplers.annealing import GeometricPath
+        >>> path = GeometricPath(targets.Gaussian([0.0]), targets.Gaussian([4.0], scale=0.5))
+        >>> path.base.log_z, path.at(1.0).log_prob(torch.zeros(1)).item() == path.target.log_prob(torch.zeros(1)).item()
+        (0.0, True)
     """
 
     def __init__(self, base: Target) -> None:
@@ -93,7 +100,15 @@ class Bridge(StatefulTarget):
 
 
 class GeometricPath(Path):
-    """pi_b = q^(1-b) gamma^b. From the prior of a posterior this is prior x likelihood^b."""
+    """pi_b = q^(1-b) gamma^b. From the prior of a posterior this is prior x likelihood^b.
+
+    base: q, a normalised Target with exact draws. target: gamma, of the same dim, else ValueError.
+
+        >>> from samplers.annealing import GeometricPath
+        >>> halfway = GeometricPath(targets.Gaussian([0.0]), targets.Gaussian([4.0])).at(0.5)
+        >>> halfway.score(torch.tensor([2.0]))
+        tensor([0.])
+    """
 
     def __init__(self, base: Target, target: Target) -> None:
         super().__init__(base)
@@ -184,7 +199,15 @@ class DiscretePath(Path):
 
 
 class FunctionPath(Path):
-    """pi_b = function(b), a Target for every 0 <= b <= 1 with function(0) normalised and with exact draws."""
+    """pi_b = function(b), a Target for every 0 <= b <= 1 with function(0) normalised and with exact draws.
+
+    function: of b in [0, 1]. target: what is to be sampled, function(1). TypeError where function gives no Target.
+
+        >>> from samplers.annealing import FunctionPath
+        >>> shrinking = FunctionPath(lambda b: targets.Gaussian([0.0], scale=4.0 - 3.0 * b), targets.Gaussian([0.0]))
+        >>> shrinking.at(0.5).score(torch.tensor([2.5])).round(decimals=4)
+        tensor([-0.4000])
+    """
 
     def __init__(self, function: Callable[[float], Target], target: Target) -> None:
         base = function(0.0)

@@ -30,16 +30,22 @@ class SMC(AnnealedSampler):
     resampling: "systematic", "stratified" or "multinomial", where the ESS falls below `ess_threshold` of n:
     1 is at every temperature, which is best where the moves mix.
     waste_free: P keeps all states of chains of length P from n / P ancestors at every temperature, in place of
-    `moves` steps from n (Dau and Chopin 2022).
+    `moves` steps from n (Dau and Chopin 2022, https://arxiv.org/abs/2011.02328).
     replicates: independent runs in one batch, whose spread gives the standard error of log Z; with one replicate it
     comes from the genealogy.
     unbiased: an adaptive run, whose Z is consistent but not unbiased, is followed by a frozen one on fresh particles,
     whose Z is unbiased. `draws.kernel` is the frozen sampler in any case.
     bidirectional: exact draws of the target are annealed backwards and give `log_z.upper`, which with `log_z.lower`
-    brackets log Z (Grosse et al. 2015).
+    brackets log Z (Grosse et al. 2015, https://arxiv.org/abs/1511.02543).
 
     Raises ValueError when all weights vanish, and when they diverge, as with an improper target.
-    Del Moral, Doucet and Jasra 2006; Zhou, Johansen and Aston 2016 (adaptive temperatures).
+    Del Moral, Doucet and Jasra 2006, https://doi.org/10.1111/j.1467-9868.2006.00553.x; Zhou, Johansen and Aston 2016
+    (adaptive temperatures), https://arxiv.org/abs/1303.3123.
+
+        >>> base, target = targets.Gaussian([0.0]), targets.Gaussian([3.0], scale=0.5)
+        >>> draws = samplers.SMC(samplers.MALA(), base=base, moves=2).sample(target, draws=500, seed=0)
+        >>> draws.x.shape, abs(draws.log_z.value) < 4 * draws.log_z.standard_error
+        (torch.Size([1, 500, 1]), True)
     """
 
     resampling: Scheme = "systematic"

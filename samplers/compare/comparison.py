@@ -28,6 +28,16 @@ class Comparison(Results):
     rows: one for each cell; table: the same as a data frame. draws: by (target, sampler, seed), read from disk when
     asked for. facts: what is known of each target. agreements, examined, verdicts: by target. beside: published figures
     and ours. Printed, it is the table, the verdicts and what is beside.
+
+    store: the folder with what each cell gave. grid: what was compared, plain values. targets: by name, for draws that
+    are to have their meaning back; None without.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> plane = targets.Gaussian([0.0, 0.0])
+        >>> with TemporaryDirectory() as folder:
+        ...     result = samplers.compare({"plane": plane}, {"svgd": samplers.SVGD()}, draws=20, folder=folder)
+        >>> result.rows[0]["sampler"], list(result.draws)
+        ('svgd', [('plane', 'svgd', 0)])
     """
 
     @classmethod

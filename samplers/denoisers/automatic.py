@@ -38,6 +38,12 @@ class Auto(Finding[Pair]):
     on the call alone, so that a run that is continued makes the same one. What neither trusts is not trusted.
 
     error and ess are those of whichever answered. `draw`: by the same rule. Persistent memories are not used.
+
+        >>> from samplers.denoisers import Auto
+        >>> y, noise = torch.tensor([[2.0, 0.0, 0.0]]), targets.IsotropicNoise(1.0)
+        >>> found = Auto().estimate(targets.Gaussian([0.0, 0.0, 0.0]), y, noise, torch.Generator().manual_seed(0))
+        >>> found.mean.shape, found.fallback
+        (torch.Size([1, 3]), tensor([False]))
     """
 
     first: Denoiser | None = None

@@ -27,6 +27,10 @@ class Estimate:
     the next call at nearby measurements may start; None for denoisers without memory.
     trusted: (n,), whether the estimate is believed by the denoiser's own floor; None where it always is.
     fallback: (n,), which rows a second denoiser answered because the first did not trust itself; None for no row.
+
+        >>> from samplers.denoisers import Estimate
+        >>> Estimate(mean=torch.zeros(3, 2)).trusted is None
+        True
     """
 
     mean: Tensor
@@ -51,6 +55,13 @@ class Denoiser(ABC):
     gives; one that is not bound finds it anew in every call.
     All randomness comes from the generator that is passed in. Evaluations are counted in the tally of a `Counted`
     target: an exact smoothed score counts as one score.
+
+    A subclass writes `estimate` and `draw`.
+
+        >>> from samplers.denoisers import ClosedForm
+        >>> y, noise = torch.tensor([[2.0]]), targets.IsotropicNoise(1.0)
+        >>> ClosedForm().estimate(targets.Gaussian([0.0]), y, noise).mean
+        tensor([[1.]])
     """
 
     exact: ClassVar[bool] = False

@@ -42,7 +42,14 @@ class InnerChains(Denoiser):
     standard error between the chains' means, `ess` the variance of X over its square: of the order of `chains` where
     they stand in different modes. If all are in one, nothing tells of the others. floor: the ess from which on an
     estimate is trusted; None trusts all. `draw` is the last state of one of the chains.
-    A log-density and a score for each chain and step. Huang et al. 2024 (RDMC); Grenioux et al. 2024 (SLIPS).
+    A log-density and a score for each chain and step. Huang et al. 2024 (RDMC), https://arxiv.org/abs/2307.02037;
+    Grenioux et al. 2024 (SLIPS), https://arxiv.org/abs/2402.10758.
+
+        >>> from samplers.denoisers import InnerChains
+        >>> y, noise = torch.tensor([[2.0]]), targets.IsotropicNoise(1.0)
+        >>> found = InnerChains(chains=16).estimate(targets.Gaussian([0.0]), y, noise, torch.Generator().manual_seed(0))
+        >>> found.memory.shape, abs(found.mean.item() - 1.0) < 0.5
+        (torch.Size([1, 16, 1]), True)
     """
 
     chains: int = 4

@@ -58,7 +58,7 @@ class InnerSMC(Finding[Guide]):
     "pilot" finds a mixture once per target, by the pilot run of `samplers.SMC` with a seed of its own; a mode that the
     pilot has missed will be missed here. None: from N(y, C) alone, in pairs on opposite sides of y, which knows nothing
     and needs many more temperatures.
-    conditional_ess: share that each step of b keeps in nine rows of ten; or betas: temperatures from 0 to 1.
+    conditional_ess: share that each step of b keeps in nine rows of ten; or betas: temperatures, 0 to 1, if not None.
     moves: steps of the kernel at each temperature. kernel: None is HMC with three leapfrogs whose inverse mass matrix
     is the inverse of the mean of s s' over all rows, s the score at the present temperature: its expectation is the
     mean curvature, and does not mistake the distance of modes for their width. The step size follows the acceptance.
@@ -72,7 +72,14 @@ class InnerSMC(Finding[Guide]):
     those beside them get their weight late, when few particles know of them: more particles or a guide help. `draw`
     takes a particle by its weight; its law is off by O(1 / particles).
     One score for each particle, and `moves` times the kernel's for each temperature; the pilot's once for each target.
-    Del Moral, Doucet and Jasra 2006.
+    Del Moral, Doucet and Jasra 2006, https://doi.org/10.1111/j.1467-9868.2006.00553.x.
+
+        >>> from samplers.denoisers import InnerSMC
+        >>> y, noise = torch.tensor([[2.0]]), targets.IsotropicNoise(1.0)
+        >>> denoiser = InnerSMC(particles=256, guide=None)
+        >>> found = denoiser.estimate(targets.Gaussian([0.0]), y, noise, torch.Generator().manual_seed(0))
+        >>> abs(found.mean.item() - 1.0) < 0.2
+        True
     """
 
     particles: int = 32

@@ -33,6 +33,15 @@ class Learned(Denoiser):
     examples held out (`samplers.denoisers.network`), where 1 is no better than a Gaussian of the target's
     mean and covariance; own_error: the part of it that is the error of the estimates it was trained on, None when
     trained on draws, whose part is not known. cost: of the training.
+
+    network: of D.
+
+        >>> from samplers.denoisers import Learned
+        >>> target, generator = targets.Gaussian([0.0]), torch.Generator().manual_seed(0)
+        >>> draws = target.sample(200, generator=generator)
+        >>> denoiser = Learned.fit(target, (0.5, 2.0), draws=draws, iterations=2, width=8, blocks=1)
+        >>> denoiser.estimate(target, torch.ones(3, 1), targets.IsotropicNoise(1.0)).mean.shape
+        torch.Size([3, 1])
     """
 
     network: DenoisingNetwork

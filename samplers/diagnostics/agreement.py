@@ -22,6 +22,12 @@ HIGHEST_R_HAT = 1.01  # as within one sampler: one that lacks a mode of weight 0
 class Agreement:
     """r_hat: the largest over pairs of samplers and over variables; variable and pair: where. pairs: of each pair the
     largest, and its variable.
+
+        >>> from samplers.diagnostics import agreement
+        >>> one, other = (torch.randn(4, 200, 1, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+        >>> found = agreement({"one": samplers.Draws(one), "other": samplers.Draws(other)})
+        >>> found.r_hat < 1.02, found.pair
+        (True, ('one', 'other'))
     """
 
     r_hat: float

@@ -16,6 +16,10 @@ class Floored:
     """value of the draws; floor and highest: mean and largest value of as many exact draws, several times.
 
     A value at the floor says no more than that the draws are as good as so many exact ones.
+
+        >>> from samplers.diagnostics import Floored
+        >>> Floored(value=0.12, floor=0.1, highest=0.15).value < 0.15
+        True
     """
 
     value: float

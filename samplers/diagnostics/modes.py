@@ -20,6 +20,13 @@ class ModeMixing:
 
     crossings: mean number of changes of mode in a chain. Of a mode that all draws or none are in there is no R-hat,
     which is NaN, and not one effective draw.
+
+        >>> from samplers.diagnostics import mode_mixing
+        >>> modes = targets.GaussianMixture([[-4.0], [4.0]], scales=1.0)
+        >>> x = torch.tensor([-4.0, 4.0]).repeat(2, 10)[..., None]
+        >>> mixing = mode_mixing(samplers.Draws(x, target=modes))
+        >>> mixing.weights, mixing.crossings
+        (tensor([0.5000, 0.5000], dtype=torch.float64), 19.0)
     """
 
     weights: Tensor

@@ -27,8 +27,17 @@ class CMCD(LearnedSampler):
     with h as the pilot finds it, this is annealed importance sampling by unadjusted Langevin steps (ULA-AIS). The draws
     are those of the target as far as u is learned, and exact under their weights.
     The backward kernel at x_{k+1} takes the temperature b_{k+1}, so that one evaluation of score and network a state
-    serves both kernels. The prior may be a mixture. Vargas, Padhy, Blessing and Nusken 2024; for mixtures as priors
-    Blessing, Jia and Neumann 2025.
+    serves both kernels. The prior may be a mixture. Vargas, Padhy, Blessing and Nusken 2024,
+    https://arxiv.org/abs/2307.01050; for mixtures as priors Blessing, Jia and Neumann 2025,
+    https://arxiv.org/abs/2503.00524.
+
+    steps, network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`.
+
+        >>> target = targets.Gaussian([1.0, 0.0], scale=0.7)
+        >>> fitted = samplers.CMCD(steps=4, prior="gaussian").fit(target, iterations=2, seed=0)
+        >>> draws = fitted.sample(draws=500, seed=1)
+        >>> draws.x.shape, abs(draws.log_z.value) < 0.1
+        (torch.Size([1, 500, 2]), True)
     """
 
     takes_mixture: ClassVar[bool] = True

@@ -32,7 +32,15 @@ class DDS(ReferenceSampler):
     noise, and from a mixture as much as blurs its components. Times lie on the cos^2 grid, dense where the target is.
     start: training begins at the free motion ("reference"), where the target's score already pulls ("score"), or at
     the better of the two ("auto"). learn_scale: the noise of each step and coordinate is learned with the rest.
-    Vargas, Grathwohl and Doucet 2023.
+    Vargas, Grathwohl and Doucet 2023, https://arxiv.org/abs/2302.13834.
+
+    steps, network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`.
+
+        >>> target = targets.Gaussian([1.0, 0.0], scale=0.7)
+        >>> fitted = samplers.DDS(steps=4, prior="gaussian").fit(target, iterations=2, seed=0)
+        >>> draws = fitted.sample(draws=500, seed=1)
+        >>> draws.x.shape, abs(draws.log_z.value) < 0.1
+        (torch.Size([1, 500, 2]), True)
     """
 
     horizon: float | None = None

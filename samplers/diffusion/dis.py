@@ -30,7 +30,14 @@ class DIS(ReferenceSampler):
     E[exp(log w)] = Z for any network and any number of steps; the draws are those of the target as far as the score is
     learned, and exact under their weights. beta runs linearly from beta_min at the target to beta_max at the noise,
     over unit time in `steps` equal steps; from a mixture both are smaller, so that its components are blurred and no
-    more. start, learn_scale: as of `DDS`. Berner, Richter and Ullrich 2024.
+    more. start, learn_scale: as of `DDS`. Berner, Richter and Ullrich 2024, https://arxiv.org/abs/2211.01364.
+
+    network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`.
+
+        >>> target = targets.Gaussian([1.0, 0.0], scale=0.7)
+        >>> fitted = samplers.DIS(steps=4, prior="gaussian").fit(target, iterations=2, seed=0)
+        >>> fitted.sample(draws=500, seed=1).log_weights.shape
+        torch.Size([1, 500])
     """
 
     beta_min: float = 0.1

@@ -48,6 +48,14 @@ class Fitted:
     history: every ten iterations loss, elbo, log_z, ess and more, as lists. evaluation: of 2,000 paths after training,
     and of the pilot's particles run backwards; untrained: of as many paths before it. notes: what was said on the way.
     cost: of pilot and training.
+
+    method: the LearnedSampler. target: as fitted. space: the coordinates in which paths run, and what they start from.
+    measure: the trained PathMeasure. seed: of the fit. iterations: those made. log_z: the one that an objective
+    learned, 0 where none did, in those coordinates. move_steps: step sizes of SCLD's moves, (pieces,), or None.
+
+        >>> fitted = samplers.DDS(steps=4, prior="gaussian").fit(targets.Gaussian([0.0, 0.0]), iterations=2, seed=0)
+        >>> fitted.sample(draws=200, seed=1).x.shape, fitted.iterations
+        (torch.Size([1, 200, 2]), 2)
     """
 
     method: LearnedMethod
@@ -214,6 +222,7 @@ class Fitted:
             | piloted
             | {
                 **self.method.describe(),
+                "objective": repr(self.method.objective_for(self.space)),
                 "kind": INDEPENDENT,
                 "draws": draws,
                 "seed": seed,

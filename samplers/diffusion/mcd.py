@@ -20,7 +20,15 @@ class MCD(CMCD):
 
     E[exp(log w)] = Z for any field. The forward steps change only by the temperatures, step sizes and prior that are
     learned: a mode that annealed Langevin steps do not reach stays unreached, however long the training. The
-    log-variance falls and the bound rises. Doucet, Grathwohl, Matthews and Strathmann 2022.
+    log-variance falls and the bound rises. Doucet, Grathwohl, Matthews and Strathmann 2022,
+    https://arxiv.org/abs/2208.07698.
+
+    steps, network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`.
+
+        >>> target = targets.Gaussian([1.0, 0.0], scale=0.7)
+        >>> fitted = samplers.MCD(steps=4, prior="gaussian").fit(target, iterations=2, seed=0)
+        >>> fitted.sample(draws=500, seed=1).log_weights.shape
+        torch.Size([1, 500])
     """
 
     backward_only: ClassVar[bool] = True

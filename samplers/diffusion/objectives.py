@@ -31,6 +31,13 @@ class Objective(ABC):
     every_state: C has a row for every state, not just the ends. learns_log_z: `log_z` is learned beside the networks;
     learns_flow: so is a flow between the ends. from_witnesses: the paths run backwards from points that stand for the
     target.
+
+    A subclass writes `__call__`.
+
+        >>> from samplers.diffusion import VarGrad
+        >>> potentials = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64)
+        >>> VarGrad()(potentials, torch.zeros(()))
+        tensor(1., dtype=torch.float64)
     """
 
     through_paths: ClassVar[bool] = False
@@ -59,10 +66,17 @@ class KL(Objective):
     """E[-log w] under the model: the reverse Kullback-Leibler divergence of the path measures, less log Z.
 
     The gradient goes through the states (reparametrised noise). sticking_the_landing leaves out the part of it whose
-    mean is zero, so that it vanishes, noise and all, where the model is right (Roeder, Wu and Duvenaud 2017).
+    mean is zero, so that it vanishes, noise and all, where the model is right (Roeder, Wu and Duvenaud 2017,
+    https://arxiv.org/abs/1703.09194).
     memory: "full" keeps the graph of all steps; "recompute" one of about sqrt(steps) steps at a time, which gives the
     same gradient for one more evaluation; "adjoint" (DDS, PIS, DIS) that of one step, by torchsde's adjoint equation.
     The adjoint's gradient has the same mean and another noise, that of no landing: sticking_the_landing is then False.
+
+    ValueError for another memory.
+
+        >>> from samplers.diffusion import KL
+        >>> KL(memory="adjoint")
+        KL(sticking_the_landing=False, memory='adjoint')
     """
 
     sticking_the_landing: bool = True
@@ -95,7 +109,13 @@ class ForwardKL(Objective):
 
     The forward steps are regressed on the backward ones, step by step, with a noise that does not grow with the
     dimension, and what the points cover is covered. It needs such points: those of the pilot, which HMC keeps moving
-    (`samplers.diffusion.witnesses`). Its bound is the EUBO (Blessing, Jia, Esslinger, Vargas and Neumann 2024).
+    (`samplers.diffusion.witnesses`). Its bound is the EUBO (Blessing, Jia, Esslinger, Vargas and Neumann 2024,
+    https://arxiv.org/abs/2406.07423).
+
+        >>> from samplers.diffusion import ForwardKL
+        >>> potentials = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64)
+        >>> ForwardKL()(potentials, torch.zeros(()))
+        tensor(2., dtype=torch.float64)
     """
 
     from_witnesses: ClassVar[bool] = True
@@ -106,10 +126,16 @@ class ForwardKL(Objective):
 
 @dataclass(frozen=True)
 class LogVariance(Objective):
-    """Var(log w) over paths of any law (Richter and Berner 2024); zero, with its gradient's noise, at the optimum.
+    """Var(log w) over paths of any law (Richter and Berner 2024, https://arxiv.org/abs/2307.01198); zero, with its
+    gradient's noise, at the optimum.
 
     huber: paths whose log w is further from the mean than this many standard deviations count linearly, so that the
     few wild ones of an untrained model do not drown the rest; None squares all.
+
+        >>> from samplers.diffusion import LogVariance
+        >>> potentials = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64)
+        >>> LogVariance()(potentials, torch.zeros(()))
+        tensor(2., dtype=torch.float64)
     """
 
     huber: float | None = None
@@ -132,7 +158,11 @@ class LogVariance(Objective):
 class VarGrad(Objective):
     """mean (log w - mean log w)^2, with log Z estimated by the batch: the gradient of the log-variance up to a factor.
 
-    Richter, Boustati, Nusken, Ruiz and Akyildiz 2020.
+    Richter, Boustati, Nusken, Ruiz and Akyildiz 2020, https://arxiv.org/abs/2010.10436.
+
+        >>> from samplers.diffusion import VarGrad
+        >>> samplers.CMCD(objective=VarGrad()).objective
+        VarGrad()
     """
 
     def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
@@ -142,7 +172,14 @@ class VarGrad(Objective):
 
 @dataclass(frozen=True)
 class TrajectoryBalance(Objective):
-    """mean (log w - log Z)^2 with a learned log Z (Malkin, Jain, Bengio, Sun and Bengio 2022)."""
+    """mean (log w - log Z)^2 with a learned log Z (Malkin, Jain, Bengio, Sun and Bengio 2022,
+    https://arxiv.org/abs/2201.13259).
+
+        >>> from samplers.diffusion import TrajectoryBalance
+        >>> potentials = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64)
+        >>> TrajectoryBalance()(potentials, torch.tensor(1.0))
+        tensor(2., dtype=torch.float64)
+    """
 
     learns_log_z: ClassVar[bool] = True
 
@@ -152,10 +189,15 @@ class TrajectoryBalance(Objective):
 
 @dataclass(frozen=True)
 class SubTrajectoryBalance(Objective):
-    """mean over i < j of (C_j - C_i)^2 with weights decay^(j - i), log Z and a flow learned (Madan et al. 2023).
+    """mean over i < j of (C_j - C_i)^2 with weights decay^(j - i), log Z and a flow learned (Madan et al. 2023,
+    https://arxiv.org/abs/2209.12782).
 
     C_k counts log pi_k + a learned network between the ends, and log Z at k = 0. `stride`: the states i, j are
     multiples of it, and the last one.
+
+        >>> from samplers.diffusion import SubTrajectoryBalance
+        >>> SubTrajectoryBalance(decay=0.8).learns_log_z
+        True
     """
 
     decay: float = 0.9

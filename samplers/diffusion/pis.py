@@ -31,7 +31,14 @@ class PIS(ReferenceSampler):
     E[exp(log w)] = Z for any control; the draws are those of the target as far as the control is learned, and exact
     under their weights. width: standard deviation of the free motion's end in units of the target's spread; an end that
     is much narrower than the target gives weights of huge variance. start, learn_scale: as of `DDS`.
-    Zhang and Chen 2022; Tzen and Raginsky 2019.
+    Zhang and Chen 2022, https://arxiv.org/abs/2111.15141; Tzen and Raginsky 2019, https://arxiv.org/abs/1903.01608.
+
+    steps, network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`.
+
+        >>> target = targets.Gaussian([1.0, 0.0], scale=0.7)
+        >>> fitted = samplers.PIS(steps=4, prior="gaussian").fit(target, iterations=2, seed=0)
+        >>> fitted.sample(draws=500, seed=1).log_weights.shape
+        torch.Size([1, 500])
     """
 
     width: float = 1.0

@@ -26,7 +26,11 @@ class Replay:
     Points are drawn by the rank of their log w at the time they came in, with probability in proportion to
     1 / (flatness capacity + rank): small flatness is greedy, large is uniform. search_every: iterations from one local
     search to the next, in which `search_points` points take `search_steps` MALA steps on the target and come back;
-    None for none. Sendera et al. 2024.
+    None for none. Sendera et al. 2024, https://arxiv.org/abs/2402.05098.
+
+        >>> from samplers.diffusion import Replay, Training
+        >>> Training(replay=Replay(capacity=1000, search_every=20)).replay.share
+        0.5
     """
 
     capacity: int = 10_000

@@ -17,7 +17,15 @@ class SCLD(CMCD):
     gamma^(b_k); after each ancestors are drawn where the ESS is below `ess_threshold` of the particles, then `moves`
     HMC steps of `leapfrogs` leave pi_b invariant. Training makes the log-variance of each subtrajectory small, on the
     paths of the resampled particles. E[Z-hat] = Z with everything trained and fixed.
-    Chen, Richter, Berner, Blessing, Neumann and Anandkumar 2024.
+    Chen, Richter, Berner, Blessing, Neumann and Anandkumar 2024, https://arxiv.org/abs/2412.07081.
+
+    steps, network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`. pieces: their number, at
+    most steps, else ValueError.
+
+        >>> target = targets.Gaussian([1.0, 0.0], scale=0.7)
+        >>> fitted = samplers.SCLD(steps=4, pieces=2, prior="gaussian").fit(target, iterations=2, seed=0)
+        >>> fitted.sample(draws=500, seed=1).x.shape
+        torch.Size([1, 500, 2])
     """
 
     subtrajectories: int = 8

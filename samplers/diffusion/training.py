@@ -44,8 +44,15 @@ class Training:
     schedule_rate: that of temperatures, step sizes, scales and the prior, as a share of it.
     gradient_clip: largest norm of the gradient. average: of the parameters over iterations, which is what samples in
     the end. clip: (first, last) limit on the score that the network sees, as the root mean square of its pull in units
-    of the step's noise. exploration: share by which the noise of simulated paths is wider at first. replay: a `Replay`.
-    mixed_precision: networks in bfloat16; weights stay exact. compile: networks through torch.compile.
+    of the step's noise. exploration: share by which the noise of simulated paths is wider at first.
+    replay: a `Replay`, or None. mixed_precision: networks in bfloat16; weights stay exact. compile: networks through
+    torch.compile.
+
+    ValueError for numbers out of range.
+
+        >>> from samplers.diffusion import Training
+        >>> samplers.DDS(training=Training(batch=64, learning_rate=1e-3)).training.batch
+        64
     """
 
     batch: int = 256

@@ -26,6 +26,10 @@ class Certificate:
     neither has found. held: the share of the draws that lies in the scouts' regions, of which there are `regions`;
     zero where no search was made. pareto_k: of the weights, or None. searched: what kept scouts from being sent, or
     "". doubts: in words, what speaks against the draws.
+
+        >>> from samplers import Certificate
+        >>> Certificate(log_z=0.0, standard_error=0.1, doubts=("scouts found a mode that the draws lack",)).doubts
+        ('scouts found a mode that the draws lack',)
     """
 
     log_z: float = math.nan

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """Evaluations of the target, counted per point, and wall-clock seconds, warmup included."""
+    """Evaluations of the target, counted per point, and wall-clock seconds, warmup included.
+
+    log_prob, score: evaluations; a score counts as a log-density too. seconds: of wall-clock time.
+
+        >>> samplers.Cost(log_prob=10, score=10) + samplers.Cost(log_prob=5, seconds=0.5)
+        Cost(log_prob=15, score=10, seconds=0.5)
+    """
 
     log_prob: int = 0
     score: int = 0

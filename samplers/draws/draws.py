@@ -14,6 +14,7 @@ from torch import Tensor
 
 from samplers.draws import records
 from samplers.draws.certificate import Certificate
+from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
 from samplers.draws.log_z import LogZ
 from samplers.draws.points import Points
@@ -41,6 +42,18 @@ class Draws(Points):
     of `save` are equally weighted. log_z: None where the method gives none. kernel: as frozen after warmup. moments:
     with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
     all sampling steps. certificate: how far to trust them.
+
+    cost: evaluations and seconds. kernel, moments, divergences: None where a run has none, or a file does not hold it.
+    target: None for draws from a file that were loaded without it. attrs: the record of the run, from which `cite` and
+    files are made.
+
+        >>> draws = samplers.MALA(0.5).sample(targets.Gaussian([0.0]), chains=4, draws=50, warmup=0, seed=0)
+        >>> draws.x.shape, list(draws.constrained), draws.attrs["sampler"]
+        (torch.Size([4, 50, 1]), ['x'], 'MALA')
+        >>> draws.resample(3, generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([3, 1])
+        >>> "roberts1996" in draws.cite()
+        True
     """
 
     @cached_property
@@ -79,6 +92,10 @@ class Draws(Points):
     def summary(self, **kwargs: Any) -> pd.DataFrame:
         """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad."""
         return summarise(self, lambda: self.certificate.doubts, **kwargs)
+
+    def cite(self) -> str:
+        """BibTeX of what made these draws: see `samplers.draws.citations`."""
+        return cite(self)
 
     def save(self, path: str | Path) -> Path:
         """Write a netCDF file that `Draws.load` and ArviZ read; returns its path."""
@@ -148,7 +165,16 @@ class Draws(Points):
 
 
 class Sampler(Protocol):
-    """Anything with the verb `sample(target, ...)`."""
+    """Anything with the verb `sample(target, ...)`.
+
+    What else it takes is its own: `seed=` always, and `draws=`, `chains=`, `device=` where they make sense.
+
+        >>> from samplers.draws import Sampler
+        >>> def ten(sampler: Sampler, target: targets.Target) -> samplers.Draws:
+        ...     return sampler.sample(target, draws=10, seed=0)
+        >>> ten(samplers.AnnealedLangevin(levels=3, steps=5), targets.Gaussian([0.0])).x.shape
+        torch.Size([1, 10, 1])
+    """
 
     @property
     def sample(self) -> Callable[..., Draws]:

@@ -12,6 +12,11 @@ class LogZ:
 
     E[lower] <= log Z <= E[upper]; each is beyond log Z by more than b nats with probability at most exp(-b).
     estimates: those of independent replicates, where there were several; value is the log of their mean Z.
+
+    value, standard_error: in nats. lower, upper: None where the method gives none.
+
+        >>> samplers.LogZ(value=-1.5, standard_error=0.1).upper is None
+        True
     """
 
     value: float

@@ -27,6 +27,17 @@ class Kernel(Transition):
     `exact`, `reversible`, `order` and `target_acceptance` are declared by every kernel, as class variables or, where
     they follow from its hyper-parameters, as properties. The tests and warmup read them.
     `discrete`: it moves among the configurations of a DiscreteTarget, others move in R^dim.
+
+    A subclass writes `init` and `step`, and has the verb `sample`.
+
+        >>> kernel = samplers.MALA(step_size=0.1)
+        >>> kernel.exact, kernel.reversible, samplers.ULA().order
+        (True, True, 1)
+        >>> target, generator = targets.Gaussian([0.0, 0.0]), torch.Generator().manual_seed(0)
+        >>> state = kernel.init(target, torch.zeros(5, 2), generator)
+        >>> state, info = kernel.step(target, state, generator)
+        >>> state.x.shape, info.acceptance_rate.shape
+        (torch.Size([5, 2]), torch.Size([5]))
     """
 
     discrete: ClassVar[bool] = False

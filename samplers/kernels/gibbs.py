@@ -32,8 +32,12 @@ class Gibbs(Kernel):
     the sweeps are not, though each of their updates is.
 
     Counted are one log-density for a sweep and one for the state that it ends in; of a random scan the latter, and q
-    for every site where the target states no neighbours. Raises ValueError for another scan. Glauber 1963; Geman and
-    Geman 1984.
+    for every site where the target states no neighbours. Raises ValueError for another scan. Glauber 1963,
+    https://doi.org/10.1063/1.1703954; Geman and Geman 1984, https://doi.org/10.1109/TPAMI.1984.4767596.
+
+        >>> ising = targets.Ising((4, 4), coupling=0.3)
+        >>> samplers.Gibbs().sample(ising, chains=4, draws=20, warmup=0, seed=0).x.unique()
+        tensor([-1.,  1.])
     """
 
     scan: Literal["colours", "sequential", "random"] = "colours"

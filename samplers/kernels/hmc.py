@@ -41,7 +41,18 @@ class HMC(PreconditionedKernel):
     trajectory_length T: each step runs ceil(u T / e) leapfrogs with u uniform on (0, 1), the same for all chains,
     which never resonates with the target; warmup tunes T by the ChEES criterion. `steps` fixes the number instead.
     At most `max_steps` leapfrogs. An energy error beyond 1000 counts as diverging.
-    n leapfrogs take n score evaluations. Duane et al. 1987; Neal 2011; Hoffman, Radul and Sountsov 2021 (ChEES).
+    n leapfrogs take n score evaluations. Duane et al. 1987, https://doi.org/10.1016/0370-2693(87)91197-X; Neal 2011,
+    https://arxiv.org/abs/1206.1901; Hoffman, Radul and Sountsov 2021 (ChEES),
+    https://proceedings.mlr.press/v130/hoffman21a.html.
+
+    inverse_mass_matrix: C = L L', as of `PreconditionedKernel`; step_size, trajectory_length: None leaves them to
+    warmup. ValueError where both steps and trajectory_length are given.
+
+        >>> draws = samplers.HMC(step_size=0.5, steps=4).sample(
+        ...     targets.Gaussian([0.0, 3.0]), chains=4, draws=100, warmup=0, seed=0
+        ... )
+        >>> draws.x.shape, bool((draws.x.mean((0, 1)) - torch.tensor([0.0, 3.0])).abs().max() < 0.3)
+        (torch.Size([4, 100, 2]), True)
     """
 
     trajectory_length: float | None = None

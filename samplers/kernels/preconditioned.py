@@ -29,6 +29,12 @@ class PreconditionedKernel(Kernel):
     dense where the pooled chains determine it, else diagonal, or the identity if a step size is given, which then
     is in the units of x; "diagonal" and "dense" leave only the values; "identity" (any of these before warmup)
     is C = I.
+
+    ValueError for a step size that is not positive, and for another word or shape of the matrix.
+
+        >>> kernel = samplers.MALA(step_size=0.5, inverse_mass_matrix=torch.tensor([1.0, 4.0]))
+        >>> kernel.whiten(torch.tensor([[1.0, 2.0]]))
+        tensor([[1., 1.]])
     """
 
     step_size: float | None = None

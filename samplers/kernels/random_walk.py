@@ -21,7 +21,15 @@ class RandomWalkMetropolis(PreconditionedKernel):
     """Random-walk Metropolis: y = x + h L xi, accepted with probability min(1, p(y)/p(x)). Needs no score.
 
     Leaves the target invariant and is reversible. step_size h is the proposal's standard deviation in units of
-    z = L^-1 x; warmup tunes it to an acceptance of 0.234. Metropolis et al. 1953; Roberts, Gelman and Gilks 1997.
+    z = L^-1 x; warmup tunes it to an acceptance of 0.234. Metropolis et al. 1953, https://doi.org/10.1063/1.1699114;
+    Roberts, Gelman and Gilks 1997, https://doi.org/10.1214/aoap/1034625254.
+
+    step_size, inverse_mass_matrix: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as well as
+    the errors raised.
+
+        >>> kernel = samplers.RandomWalkMetropolis(step_size=1.0)
+        >>> kernel.sample(targets.Gaussian([0.0, 0.0]), chains=4, draws=20, warmup=0, seed=0).cost.score
+        0
     """
 
     reversible: ClassVar[bool] = True

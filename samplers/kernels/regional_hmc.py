@@ -84,6 +84,15 @@ class RegionalHMC(HMC):
     reversible. step_size is in units of the component's spread. The other arguments and the cost are those of HMC.
     coordinates: those in which it moves and `regions` are given; None is x itself. Where the scale of many coordinates
     goes by one (the neck of a funnel) no mixture of a few components follows it, and non-centred coordinates do.
+
+    inverse_mass_matrix, trajectory_length, steps, max_steps: as of HMC, the matrix in units of a component's. regions
+    must be given: TypeError where they are no GaussianMixture.
+
+        >>> from samplers.kernels import RegionalHMC
+        >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=[0.1, 1.0])
+        >>> kernel = RegionalHMC(step_size=0.5, steps=4, regions=modes)
+        >>> kernel.sample(modes, chains=4, draws=20, warmup=0, seed=0).x.shape
+        torch.Size([4, 20, 1])
     """
 
     regions: GaussianMixture = field(kw_only=True)

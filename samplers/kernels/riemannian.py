@@ -42,7 +42,14 @@ class RiemannianLangevin(Kernel):
     metric: (n, dim) -> (n, dim), the diagonal of G, or -> (n, dim, dim), G itself; positive definite, made of
         differentiable torch operations. A point where it is not is treated as a non-finite proposal.
     divergence: optional closed form of div G^-1, (n, dim) -> (n, dim); else dim forward derivatives of the metric.
-    step_size h: warmup tunes it to an acceptance of 0.574. Girolami and Calderhead 2011; Xifara et al. 2014.
+    step_size h: warmup tunes it to an acceptance of 0.574. Girolami and Calderhead 2011,
+    https://doi.org/10.1111/j.1467-9868.2010.00765.x; Xifara et al. 2014, https://arxiv.org/abs/1309.2983.
+
+    TypeError for a metric that is no function, ValueError for one that returns another shape.
+
+        >>> kernel = samplers.RiemannianLangevin(lambda x: 1 + x.square(), step_size=0.3)
+        >>> kernel.sample(targets.LogExponential(2), chains=4, draws=20, warmup=0, seed=0).x.shape
+        torch.Size([4, 20, 2])
     """
 
     metric: Callable[[Tensor], Tensor]

@@ -101,7 +101,12 @@ class SwendsenWang(ClusterKernel):
     strong fields are right but slow to mix. A step costs O(chains (n + m)) for n sites and m edges.
 
     Raises TypeError for a target without a graph, ValueError for a Potts model with a negative coupling.
-    Swendsen and Wang 1987; Edwards and Sokal 1988.
+    Swendsen and Wang 1987, https://doi.org/10.1103/PhysRevLett.58.86; Edwards and Sokal 1988,
+    https://doi.org/10.1103/PhysRevD.38.2009.
+
+        >>> potts = targets.Potts((4, 4), states=3, coupling=1.0)
+        >>> samplers.SwendsenWang().sample(potts, chains=4, draws=20, warmup=0, seed=0).x.unique()
+        tensor([0., 1., 2.])
     """
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
@@ -140,7 +145,12 @@ class Wolff(ClusterKernel):
     to find this one, which is what vectorises over chains: a step costs as much as one of SwendsenWang, which turns all
     clusters.
 
-    Raises TypeError for a target without a graph, ValueError for a Potts model with a negative coupling. Wolff 1989.
+    Raises TypeError for a target without a graph, ValueError for a Potts model with a negative coupling. Wolff 1989,
+    https://doi.org/10.1103/PhysRevLett.62.361.
+
+        >>> ising = targets.Ising((8, 8), coupling=0.44)
+        >>> samplers.Wolff().sample(ising, chains=4, draws=20, warmup=0, seed=0).x.shape
+        torch.Size([4, 20, 64])
     """
 
     stays: ClassVar[float] = 0.1

@@ -21,6 +21,14 @@ class ControlNetwork(nn.Module, ABC):
     coordinates: the changes of coordinates x = m + L u that leave what the network is made for meaningful: "full" for
     any L, "diagonal" for a diagonal one, "isotropic" for L = c I and m = 0.
     gates: `steer` returns a pair, the control and what the sampler multiplies the score itself by, (s, n, dim) both.
+
+    dim: of x. ValueError from `check` for shapes other than those of `forward`.
+
+        >>> from samplers.networks import ResidualMLP
+        >>> network = ResidualMLP(width=8).make(3, torch.Generator().manual_seed(0))
+        >>> x = torch.ones(2, 5, 3)
+        >>> network(torch.tensor([0.0, 0.5]), x, -x).abs().max().item()
+        0.0
     """
 
     coordinates: ClassVar[Coordinates]
@@ -57,7 +65,15 @@ class ControlNetwork(nn.Module, ABC):
 
 
 class NetworkSpec(ABC):
-    """What a network shall be, before its weights are drawn: a frozen dataclass of hyper-parameters."""
+    """What a network shall be, before its weights are drawn: a frozen dataclass of hyper-parameters.
+
+    A subclass writes `make`, and states its `coordinates` as a `ControlNetwork` does.
+
+        >>> from samplers.networks import NetworkSpec, ResidualMLP
+        >>> spec: NetworkSpec = ResidualMLP(width=16, layers=1)
+        >>> spec.make(2, torch.Generator().manual_seed(0)).dim
+        2
+    """
 
     coordinates: ClassVar[Coordinates]
 

@@ -127,6 +127,11 @@ class CliqueNetwork(NetworkSpec):
     numbers that tell sites apart; zero by default. width: of all layers. rounds: how many edges far a site sees.
     Work and memory grow with sites * largest degree * width. ValueError for what is no graph, for unequal lengths, and
     for a dim that is not the number of sites.
+
+        >>> from samplers.networks import CliqueNetwork
+        >>> chain = CliqueNetwork(edges=torch.tensor([[0, 1], [1, 2]]), couplings=torch.tensor([1.0, -1.0]), width=4)
+        >>> chain.make(3, torch.Generator().manual_seed(0)).dim
+        3
     """
 
     edges: Tensor

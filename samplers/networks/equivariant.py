@@ -125,7 +125,12 @@ class EquivariantNetwork(NetworkSpec):
 
     for rotations and reflections R of space and exchanges P of particles. Work and memory grow with particles^2 times
     width. dim is particles * space for positions, (particles - 1) * space for coordinates of a `ParticleSystem`.
-    width: of h and m. layers: rounds of messages. ValueError for another dim. Satorras et al. 2021.
+    width: of h and m. layers: rounds of messages. ValueError for another dim. Satorras et al. 2021,
+    https://arxiv.org/abs/2102.09844.
+
+        >>> from samplers.networks import EquivariantNetwork
+        >>> EquivariantNetwork(particles=4, space=2, width=8).make(6, torch.Generator().manual_seed(0)).dim
+        6
     """
 
     particles: int

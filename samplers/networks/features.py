@@ -20,6 +20,10 @@ class FourierFeatures(nn.Module):
     features that are large, or faster than what they shall describe. Every user maps them with a linear layer of its
     own. The frequencies are fixed; of the generator the device is taken.
     ValueError for a count below 1 and for a highest frequency below pi / 2.
+
+        >>> from samplers.networks import FourierFeatures
+        >>> FourierFeatures(4, generator=torch.Generator().manual_seed(0))(torch.tensor([0.0, 1.0])).shape
+        torch.Size([2, 8])
     """
 
     frequencies: Tensor

@@ -33,6 +33,12 @@ class ResidualMLP(NetworkSpec):
 
     local: units of each coordinate's own network; None takes 32 in five to 256 dimensions,
     and none in fewer, which need none, and in more, where they cost most.
+
+    ValueError for numbers below 1, `local` 0 apart, which is none.
+
+        >>> from samplers.networks import ResidualMLP
+        >>> samplers.DDS(network=ResidualMLP(width=32, layers=1)).network.width
+        32
     """
 
     width: int = 64

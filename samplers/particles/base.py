@@ -24,7 +24,15 @@ SMALLEST_SCALE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Swarm(State):
-    """Particles x (n, dim) with log-density and score, and the optimiser's running sums of v and v^2 (n, dim)."""
+    """Particles x (n, dim) with log-density and score, and the optimiser's running sums of v and v^2 (n, dim).
+
+    log_prob: (n,). first, second: the running sums.
+
+        >>> from samplers.particles import Swarm
+        >>> x = torch.zeros(3, 2)
+        >>> Swarm(x, torch.zeros(3), x, first=x, second=x).second.shape
+        torch.Size([3, 2])
+    """
 
     first: Tensor
     second: Tensor
@@ -43,6 +51,12 @@ class ParticleFlow(ABC):
 
     A move to where log-density or score is not finite is not made: the particle stays for that iteration and is
     counted. Memory grows as n dim: the pairs are evaluated in blocks of 4 MB.
+
+    step_size: e, in units of x where the optimiser is adagrad or adam. ValueError for another word, and for numbers
+    that are not positive.
+
+        >>> samplers.SVGD(bandwidth=0.5, optimiser="adam").hyperparameters()["optimiser"]
+        'adam'
     """
 
     kernel: PairKernel = "rbf"

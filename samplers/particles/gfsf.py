@@ -33,7 +33,12 @@ class GFSF(ParticleMethod):
         where 1000 iterations did not reach it. K is held up to 256 MB and evaluated again in every iteration beyond.
 
     Biased at finite n and by the ridge: with 300 particles on N(0, I) the variances were 0.99, 0.96 and 0.55 in 1, 2
-    and 10 dimensions, with "imq" 1.00, 1.00 and 0.97. Liu et al. 2019.
+    and 10 dimensions, with "imq" 1.00, 1.00 and 0.97. Liu et al. 2019, https://arxiv.org/abs/1807.01750.
+
+    kernel, bandwidth, step_size, optimiser: as of `ParticleMethod`, as well as the errors raised.
+
+        >>> samplers.GFSF(kernel="imq").sample(targets.Gaussian([1.0]), draws=50, iterations=100, seed=0).x.shape
+        torch.Size([1, 50, 1])
     """
 
     ridge: float = 1e-4

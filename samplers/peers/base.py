@@ -28,7 +28,14 @@ from targets.sampling_warning import warn
 
 @dataclass(frozen=True)
 class Peer(ABC):
-    """A sampler of another package: a frozen dataclass of its hyper-parameters. `packages`: what it needs."""
+    """A sampler of another package: a frozen dataclass of its hyper-parameters. `packages`: what it needs.
+
+    A run raises ModuleNotFoundError that names a package which is not there.
+
+        >>> from samplers.peers import Emcee
+        >>> Emcee().packages, Emcee(stretch=3.0).hyperparameters()
+        (('emcee',), {'stretch': 3.0})
+    """
 
     packages: ClassVar[tuple[str, ...]]
 
@@ -75,7 +82,14 @@ class ChainRun:
 
 @dataclass(frozen=True)
 class ChainPeer(Peer):
-    """A peer that runs chains."""
+    """A peer that runs chains.
+
+    A subclass writes `run`, from starts (chains, dim) to positions and statistics of all steps.
+
+        >>> from samplers.peers import ChainPeer, NumpyroNUTS
+        >>> issubclass(NumpyroNUTS, ChainPeer)
+        True
+    """
 
     needs_score: ClassVar[bool] = True
 

@@ -17,7 +17,15 @@ class BlackjaxNUTS(NUTSPeer):
     A trajectory of leapfrog steps is doubled until it turns on itself, and the next state drawn from it in proportion
     to exp(-energy): leaves the target invariant. Hyper-parameters and cost are explained at `NUTSPeer`.
 
-    Raises ValueError for hyper-parameters out of range. Hoffman and Gelman 2014; Cabezas et al. 2024.
+    Raises ValueError for hyper-parameters out of range. Hoffman and Gelman 2014, https://arxiv.org/abs/1111.4246;
+    Cabezas et al. 2024, https://arxiv.org/abs/2402.10797.
+
+    target_acceptance: a probability, to which dual averaging tunes the step. dense_mass: a dense mass matrix instead of
+    a diagonal one. max_doublings: of a trajectory. step_size: before warmup.
+
+        >>> from samplers.peers import BlackjaxNUTS
+        >>> BlackjaxNUTS(target_acceptance=0.9).packages
+        ('jax', 'blackjax')
     """
 
     packages: ClassVar = ("jax", "blackjax")

@@ -31,7 +31,12 @@ class BlackjaxTemperedSMC(Peer):
     replicates: runs one after the other, whose spread gives the standard error of log Z. One run tells none: it is NaN.
 
     Raises ValueError for hyper-parameters out of range, where all weights vanish, and where the temperatures do not
-    reach the target. Del Moral, Doucet and Jasra 2006; Buchholz, Chopin and Jacob 2021; Cabezas et al. 2024.
+    reach the target. Del Moral, Doucet and Jasra 2006, https://doi.org/10.1111/j.1467-9868.2006.00553.x; Buchholz,
+    Chopin and Jacob 2021, https://arxiv.org/abs/1808.07730; Cabezas et al. 2024, https://arxiv.org/abs/2402.10797.
+
+        >>> from samplers.peers import BlackjaxTemperedSMC
+        >>> BlackjaxTemperedSMC(moves=5).packages
+        ('jax', 'blackjax')
     """
 
     base: Target | Literal["pilot"] | None = None

@@ -30,7 +30,12 @@ class Emcee(ChainPeer):
 
     A density that is not finite rejects the move; such moves are counted in `divergences`, for all walkers together.
     Raises ValueError for an odd or too small number of walkers, and for starts in a subspace, which they never leave.
-    Goodman and Weare 2010; Foreman-Mackey et al. 2013.
+    Goodman and Weare 2010, https://doi.org/10.2140/camcos.2010.5.65; Foreman-Mackey et al. 2013,
+    https://arxiv.org/abs/1202.3665.
+
+        >>> from samplers.peers import Emcee
+        >>> Emcee(stretch=3.0)
+        Emcee(stretch=3.0)
     """
 
     stretch: float = 2.0

@@ -20,7 +20,15 @@ class NumpyroNUTS(NUTSPeer):
     to exp(-energy): leaves the target invariant. Hyper-parameters and cost are explained at `NUTSPeer`; NumPyro calls
     them target_accept_prob, dense_mass, max_tree_depth and step_size.
 
-    Raises ValueError for hyper-parameters out of range. Hoffman and Gelman 2014; Phan, Pradhan and Jankowiak 2019.
+    Raises ValueError for hyper-parameters out of range. Hoffman and Gelman 2014, https://arxiv.org/abs/1111.4246; Phan,
+    Pradhan and Jankowiak 2019, https://arxiv.org/abs/1912.11554.
+
+    target_acceptance: a probability. dense_mass: a dense mass matrix instead of a diagonal one. max_doublings: of a
+    trajectory. step_size: before warmup.
+
+        >>> from samplers.peers import NumpyroNUTS
+        >>> NumpyroNUTS(dense_mass=True).packages
+        ('jax', 'numpyro')
     """
 
     packages: ClassVar = ("jax", "numpyro")

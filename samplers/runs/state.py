@@ -19,6 +19,12 @@ class State:
 
     score is None for kernels that use none. Fields are replaced with `dataclasses.replace`. A state whose log_prob and
     score belong to another point, such as the middle of the step that led to x, says so by `at_x = False`.
+
+
+        >>> from samplers.kernels import evaluate
+        >>> state = evaluate(targets.Gaussian([0.0, 0.0]), torch.ones(3, 2))
+        >>> state.log_prob.shape, state.score[0]
+        (torch.Size([3]), tensor([-1., -1.]))
     """
 
     at_x: ClassVar[bool] = True
@@ -35,6 +41,14 @@ class Info:
     acceptance_rate: probability with which the proposal was accepted, 1 for kernels that always accept;
     diverging: the proposal was not finite (or its energy error was beyond the kernel's limit) and was rejected.
     by_energy: the acceptance rate by the energy error alone, where there is more that rejects.
+
+    energy: of HMC, kinetic and potential, at the start of the step; n_steps: leapfrogs made. by_energy too is None of
+    other kernels.
+
+        >>> from samplers.kernels import Info
+        >>> info = Info(acceptance_rate=torch.ones(4), diverging=torch.zeros(4, dtype=torch.bool))
+        >>> info.by_step_size
+        tensor([1., 1., 1., 1.])
     """
 
     acceptance_rate: Tensor

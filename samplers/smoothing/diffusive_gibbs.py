@@ -47,8 +47,13 @@ class DiffusiveGibbs(Kernel):
 
     A step takes `candidates` log-densities and `steps` + 1 scores, `steps` without candidates. Reversible where only
     one of the moves is made.
-    Chen, Zhang, Paige, Hernandez-Lobato and Barber 2024, where y = alpha x + sqrt(1 - alpha^2) xi: the same with
-    sigma = sqrt(1 - alpha^2) / alpha.
+    Chen, Zhang, Paige, Hernandez-Lobato and Barber 2024, https://arxiv.org/abs/2402.03008, where y = alpha x + sqrt(1 -
+    alpha^2) xi: the same with sigma = sqrt(1 - alpha^2) / alpha.
+
+        >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5)
+        >>> kernel = samplers.DiffusiveGibbs(sigma=(1.0, 3.0), step_size=0.1)
+        >>> kernel.sample(modes, chains=4, draws=20, warmup=0, seed=0).x.shape
+        torch.Size([4, 20, 1])
     """
 
     sigma: float | Sequence[float] | None = None

@@ -19,6 +19,13 @@ class GivenMeasurements(Target):
 
     y: (dim,), or (n, dim) for one posterior a row. The mean ybar of m measurements counts as one with noise C / m.
     A posterior with `prior` N(y, C) and likelihood gamma, for a single y: Z is exp(phi(y)) (2 pi)^(d/2) det C^(1/2).
+
+    target: of X. noise: C, a sigma, a covariance (dim, dim), variances (dim,) or a targets.Noise.
+
+        >>> from samplers.smoothing import GivenMeasurements
+        >>> given = GivenMeasurements(targets.Gaussian([0.0]), torch.tensor([2.0]), noise=1.0)
+        >>> given.score(torch.tensor([1.0]))
+        tensor([0.])
     """
 
     def __init__(self, target: Target, y: Tensor, noise: float | Tensor | Noise) -> None:

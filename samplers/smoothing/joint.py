@@ -30,7 +30,13 @@ class JointMultimeasurement(MeasurementWalk):
 
     Invariant: the target, with an exact kernel, an exact denoiser and jump="posterior"; reversible where the kernel is.
     A start x gets noise of its own. attrs["smoothing"] tells the noise, what denoised, how many points, and how often
-    a fallback was needed. Saremi, Srivastava and Bach 2023.
+    a fallback was needed. Saremi, Srivastava and Bach 2023, https://arxiv.org/abs/2303.11669.
+
+        >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5)
+        >>> sampler = samplers.JointMultimeasurement(sigma=2.0, m=4, steps=2)
+        >>> draws = sampler.sample(modes, chains=4, draws=20, warmup=10, seed=0)
+        >>> draws.x.shape, draws.attrs["smoothing"]["measurements"]
+        (torch.Size([4, 20, 1]), 4)
     """
 
     m: int | None = None

@@ -157,7 +157,16 @@ def density_of(found: Estimate) -> Tensor:
 
 
 class Noisy(Measured):
-    """The law of Y = X + N(0, C). Log Z is the target's; exact draws where the target has them."""
+    """The law of Y = X + N(0, C). Log Z is the target's; exact draws where the target has them.
+
+    target: of X. noise: C, a sigma, a covariance (dim, dim), variances (dim,) or a targets.Noise. denoiser: a
+    samplers.denoisers.Denoiser; None is the one that fits. generator, memory: of a denoiser that is not exact; None is
+    one seeded with 0, and none.
+
+        >>> from samplers.smoothing import Noisy
+        >>> Noisy(targets.Gaussian([0.0]), noise=1.0).score(torch.tensor([1.0]))
+        tensor([-0.5000])
+    """
 
     def __init__(
         self,
@@ -186,7 +195,15 @@ class Noisy(Measured):
 
 
 class JointMeasurements(Measured):
-    """The law of m measurements at once; a point is (y_1, .., y_m) flattened, (*batch, m * dim)."""
+    """The law of m measurements at once; a point is (y_1, .., y_m) flattened, (*batch, m * dim).
+
+    target: of X. noise: C of one measurement, as of `Noisy`; noise_of_mean: None is C / m. denoiser, generator, memory:
+    as of `Noisy`.
+
+        >>> from samplers.smoothing import JointMeasurements
+        >>> JointMeasurements(targets.Gaussian([0.0, 0.0]), noise=1.0, m=3).dim
+        6
+    """
 
     def __init__(
         self,
@@ -234,6 +251,14 @@ class NextMeasurement(Measured):
     """The law of Y_m given the mean of the `count` = m - 1 measurements before it: (dim,), or (n, dim) row by row.
 
     score = P (E[X | ybar_m; C / m] - y_m),    ybar_m = ((m - 1) past + y_m) / m
+
+    target: of X. noise: C of one measurement, as of `Noisy`; noise_of_mean: None is C / m. denoiser, generator, memory:
+    as of `Noisy`. ValueError for a past of another shape.
+
+        >>> from samplers.smoothing import NextMeasurement
+        >>> law = NextMeasurement(targets.Gaussian([0.0]), 1.0, past=torch.tensor([2.0]), count=1)
+        >>> law.score(torch.tensor([1.0]))
+        tensor([0.])
     """
 
     def __init__(

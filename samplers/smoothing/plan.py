@@ -46,6 +46,13 @@ class Plan:
     sigma, m: noise and number of measurements; under noise that is not isotropic sigma^2 is its mean variance. center
     (dim,) and covariance (dim, dim): of X, where chains start. spread: what is known of X, R and tau in units of the
     noise where that is not isotropic. cost: of finding out.
+
+    jump, tolerance: for which it was made. target: its name. sentences: the choice in words.
+
+        >>> from samplers.smoothing import plan
+        >>> found = plan(targets.GaussianMixture([[-3.0], [3.0]], scales=0.5))
+        >>> found.m, found.sigma > 2, found.jump
+        (35, True, 'posterior')
     """
 
     sigma: float

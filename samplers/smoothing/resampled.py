@@ -28,14 +28,22 @@ class ResampledProposals(Kernel):
     Leaves X given y invariant, and is reversible; moves between modes however far apart they are, and is uniformly
     ergodic where gamma is bounded. It rarely moves where few of `candidates` (the present point is one of them) reach
     what gamma leaves of N(y, C): Info's acceptance_rate is the probability to leave. local: a kernel that makes
-    `local_steps` steps after each choice, exact again if it is, but no longer reversible. A MALA, HMC or random walk
-    with a mass matrix left at "auto" is given the noise covariance C for it when the kernel is placed, so that its step
-    size is in units of the noise.
+    `local_steps` steps after each choice, exact again if it is, but no longer reversible; None makes none. A MALA, HMC
+    or random walk with a mass matrix left at "auto" is given the noise covariance C for it when the kernel is placed,
+    so that its step size is in units of the noise.
 
     The target is a GivenMeasurements with y (dim,), or (chains, dim). candidates - 1 log-densities a step, and one
     log-density and score where `local` needs them. A candidate without a finite density is not chosen, and counted as
     diverging. Raises TypeError for other targets.
-    Tjelmeland 2004; Andrieu, Lee and Vihola 2018; with local moves Ex2MCMC, Samsonov et al. 2022.
+    Tjelmeland 2004; Andrieu, Lee and Vihola 2018, https://arxiv.org/abs/1312.6432; with local moves Ex2MCMC, Samsonov
+    et al. 2022, https://arxiv.org/abs/2111.02702.
+
+        >>> from samplers.smoothing import GivenMeasurements, ResampledProposals
+        >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5)
+        >>> given = GivenMeasurements(modes, torch.tensor([1.0]), noise=3.0)
+        >>> draws = ResampledProposals(candidates=16).sample(given, chains=4, draws=20, warmup=0, seed=0)
+        >>> sorted(draws.x.sign().unique().tolist())
+        [-1.0, 1.0]
     """
 
     candidates: int = 32

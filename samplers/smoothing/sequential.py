@@ -21,9 +21,10 @@ class SequentialMultimeasurement(MeasurementChain):
         y_k starts at E[X | ybar_{k-1}] + noise and walks `steps` steps on p(y_k | y_1 .. y_{k-1}), whose score is
         P (E[X | ybar_k; C / k] - y_k);   ybar_k = ((k - 1) ybar_{k-1} + y_k) / k
 
-    Once a conditional law is log-concave, all later ones are (Saremi, Park and Bach 2024); with `sigma` from
-    `samplers.smoothing.plan` the first is. For a Gaussian the condition numbers fall to 1 like 1 / k, where those of
-    the joint law grow. Only the running mean is kept: memory does not grow with m.
+    Once a conditional law is log-concave, all later ones are (Saremi, Park and Bach 2024,
+    https://arxiv.org/abs/2305.19473); with `sigma` from `samplers.smoothing.plan` the first is. For a Gaussian the
+    condition numbers fall to 1 like 1 / k, where those of the joint law grow. Only the running mean is kept: memory
+    does not grow with m.
 
     noise, sigma: of one measurement; isotropic, a covariance (dim, dim), variances (dim,) or a targets.Noise.
     m: number of measurements. sigma and m are left to the plan where they are None.
@@ -41,6 +42,12 @@ class SequentialMultimeasurement(MeasurementChain):
     exp(phi) is unbiased (exact ones; "smc" with fixed temperatures); "auto" is "smc" where no exact one fits. base: the
     law that first measurements are drawn from, before noise; a normalised Target that knows its smoothing, None for a
     Gaussian from the plan.
+
+        >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5, weights=[0.3, 0.7])
+        >>> sampler = samplers.SequentialMultimeasurement(sigma=3.0, m=16, weighted=True)
+        >>> draws = sampler.sample(modes, draws=500, seed=0)
+        >>> draws.x.shape, abs(draws.log_z.value) < 0.1
+        (torch.Size([1, 500, 1]), True)
     """
 
     weighted: bool = False

@@ -36,7 +36,12 @@ class SLIPS(MeasurementChain):
     schedule: "standard", alpha = t, or "geometric" on [0, 1), alpha = lambda / sqrt(1 + lambda): they differ for
     update="mean" alone.
     denoiser, jump, kernel: as for SequentialMultimeasurement. The literature keeps four MALA chains on p(x | Y) going
-    (denoiser="chains") and returns E[X | Y], jump="mean". Grenioux, Noble, Gabrie and Durmus 2024.
+    (denoiser="chains") and returns E[X | Y], jump="mean". Grenioux, Noble, Gabrie and Durmus 2024,
+    https://arxiv.org/abs/2402.10758.
+
+        >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5)
+        >>> samplers.SLIPS(sigma=4.0, m=100, count=16).sample(modes, draws=100, seed=0).x.shape
+        torch.Size([1, 100, 1])
     """
 
     count: int = 64

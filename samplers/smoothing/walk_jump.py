@@ -24,7 +24,13 @@ class WalkJump(MeasurementWalk):
 
     Invariant: the target, with an exact kernel, an exact denoiser and jump="posterior"; reversible where the kernel is.
     A start x gets noise of its own. attrs["smoothing"] tells the noise, what denoised, how many points, and how often
-    a fallback was needed. Saremi and Hyvarinen 2019 (with jump="mean"); Saremi and Srivastava 2022.
+    a fallback was needed. Saremi and Hyvarinen 2019 (with jump="mean"), https://arxiv.org/abs/1903.02334; Saremi and
+    Srivastava 2022, https://arxiv.org/abs/2112.09822.
+
+        >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5)
+        >>> draws = samplers.WalkJump(sigma=2.0, steps=2).sample(modes, chains=4, draws=20, warmup=10, seed=0)
+        >>> draws.x.shape, draws.attrs["smoothing"]["denoiser"]
+        (torch.Size([4, 20, 1]), 'ClosedForm')
     """
 
     @property

@@ -21,7 +21,15 @@ GROWTH = 4
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a check: its name, stages used, the p-values of the last stage, and the smallest one's name."""
+    """The outcome of a check: its name, stages used, the p-values of the last stage, and the smallest one's name.
+
+    check: its name. passed: whether. stages: those used. draws: of the last one. p_values: by statistic.
+
+        >>> from samplers.testing import check_invariance
+        >>> report = check_invariance(samplers.MALA(0.5), targets.Gaussian([0.0]), chains=500, seed=0)
+        >>> report.passed, report.check
+        (True, 'invariance of MALA on Gaussian')
+    """
 
     check: str
     passed: bool

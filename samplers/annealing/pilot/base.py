@@ -41,6 +41,13 @@ class Base:
     with its standard error. coordinates: those in which the regions lie, where they are not those of x. product: of
     mixtures for independent blocks of coordinates, where that describes the particles better. in_x: of Gaussians in x
     itself, where `density` is in other coordinates; see `guide`.
+
+    density: the base, normalised and with exact draws. regions: a mixture near the target, None where none comes near
+    it. agreed: whether the last rounds of particles agreed.
+
+        >>> from samplers.annealing.pilot import Base
+        >>> Base(targets.Gaussian([0.0])).agreed
+        True
     """
 
     density: Target

@@ -24,7 +24,17 @@ class BeliefPropagation(FixedPoint):
     log Z ~ sum_i (1 - degree_i) log 2 cosh H_i + sum over edges of log sum_{s, s'} exp(J s s' + c s + c' s'): Bethe's
     free energy. Means, log Z and so phi are exact where the couplings left given y form a tree or a forest (any noise
     that is independent at each site keeps those of the model). Elsewhere the score of the log-density returned is
-    still the estimated one. Bethe 1935; Yedidia, Freeman and Weiss 2005.
+    still the estimated one. Bethe 1935, https://doi.org/10.1098/rspa.1935.0122; Yedidia, Freeman and Weiss 2005,
+    https://doi.org/10.1109/TIT.2005.850085.
+
+    damping, tolerance, iterations, sweeps: as of `MeanField`.
+
+        >>> from samplers.denoisers.spins import BeliefPropagation, Enumeration
+        >>> chain, noise = targets.Ising((5,), coupling=0.5, periodic=False), targets.IsotropicNoise(1.0)
+        >>> found = BeliefPropagation().estimate(chain, torch.ones(1, 5), noise)
+        >>> exact = Enumeration().estimate(chain, torch.ones(1, 5), noise)
+        >>> bool((found.mean - exact.mean).abs().max() < 1e-6)
+        True
     """
 
     density: ClassVar[bool] = True

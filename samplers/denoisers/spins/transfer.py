@@ -31,6 +31,12 @@ class TransferMatrix(SpinDenoiser):
     2^(3w/2) with the width w, 2^(5w/2) on a torus. A measurement so far out that the weights of a row might leave the
     range of float64 is not trusted. ValueError for other models and noise. An estimate counts as one score and one
     log-density, a draw as one log-density.
+
+        >>> from samplers.denoisers.spins import Enumeration, TransferMatrix
+        >>> ising, noise, y = targets.Ising((3, 4), coupling=0.3), targets.IsotropicNoise(1.0), torch.ones(1, 12)
+        >>> found, exact = (kind.estimate(ising, y, noise) for kind in (TransferMatrix(), Enumeration()))
+        >>> bool((found.mean - exact.mean).abs().max() < 1e-6)
+        True
     """
 
     exact: ClassVar[bool] = True
