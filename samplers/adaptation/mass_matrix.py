@@ -57,7 +57,6 @@ def inverse_curvature(score: Tensor, weights: Tensor | None, form: str, rows_per
     weighed = weights.to(score)[:, None] * score
     if is_dense(form, dim, n, rows_per_dim):
         factor, failed = torch.linalg.cholesky_ex(score.mT @ weighed)
-        matrix = torch.cholesky_inverse(factor)
-        if int(failed) == 0 and is_positive_definite(matrix):
+        if int(failed) == 0 and is_positive_definite(matrix := torch.cholesky_inverse(factor)):
             return matrix
     return usable(1 / (score * weighed).sum(0))

@@ -34,6 +34,12 @@ def test_scores_of_a_gaussian_give_its_covariance():
     torch.testing.assert_close(inverse_curvature(score, half, "auto", 10), 1 / torch.linalg.inv(C).diagonal())
 
 
+def test_scores_that_say_nothing_of_a_coordinate_give_no_matrix():
+    score = torch.ones(40, 2, dtype=torch.float64) * torch.tensor([1.0, 0.0])
+    for form in ("auto", "dense", "diagonal"):
+        assert inverse_curvature(score, None, form, 10) is None
+
+
 def test_points_still_far_out_have_no_say():
     score = torch.cat([torch.ones(99, 1), torch.full((1, 1), 1e6)]).double()
     assert inverse_curvature(score, None, "diagonal", 10) == pytest.approx(1.0)
