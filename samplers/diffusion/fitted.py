@@ -51,7 +51,8 @@ class Fitted:
 
     method: the LearnedSampler. target: as fitted. space: the coordinates in which paths run, and what they start from.
     measure: the trained PathMeasure. seed: of the fit. iterations: those made. log_z: the one that an objective
-    learned, 0 where none did, in those coordinates. move_steps: step sizes of SCLD's moves, (pieces,), or None.
+    learned, 0 where none did, in those coordinates. move_steps: step sizes of SCLD's moves, (subtrajectories,), or
+    None.
 
         >>> fitted = samplers.DDS(steps=4, prior="gaussian").fit(targets.Gaussian([0.0, 0.0]), iterations=2, seed=0)
         >>> fitted.sample(draws=200, seed=1).x.shape, fitted.iterations

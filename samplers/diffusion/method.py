@@ -23,20 +23,7 @@ WILD = 3.0  # standard deviations
 
 @dataclass(frozen=True, eq=False)
 class LearnedMethod(ABC):
-    """A pair of path measures to be learned; see DDS, PIS, DIS, MCD, CMCD and SCLD.
-
-    steps: K, of a path. network: a `NetworkSpec`, by default `ResidualMLP()`. prior: where paths start, or how it is
-    found (`samplers.diffusion.space`): None is a pilot run. objective: one of `samplers.diffusion.objectives`; None is
-    `LogVariance(huber=3)` where paths start from a mixture and in few dimensions, where its noise is small, else
-    `KL()`. training: the optimiser's settings.
-
-    A subclass writes `build`. TypeError and ValueError name the setting that is wrong.
-
-        >>> sampler = samplers.PIS(steps=8, prior="gaussian")
-        >>> fitted = sampler.fit(targets.Gaussian([0.0, 0.0]), iterations=0)
-        >>> fitted.method is sampler, fitted.iterations
-        (True, 0)
-    """
+    """The hyper-parameters of a `LearnedSampler`, which adds the verbs, and the path measures made of them."""
 
     steps: int = 64
     network: NetworkSpec = field(default_factory=ResidualMLP)

@@ -19,11 +19,11 @@ class SCLD(CMCD):
     paths of the resampled particles. E[Z-hat] = Z with everything trained and fixed.
     Chen, Richter, Berner, Blessing, Neumann and Anandkumar 2024, https://arxiv.org/abs/2412.07081.
 
-    steps, network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`. pieces: their number, at
-    most steps, else ValueError.
+    steps, network, prior, objective, training: as of `samplers.diffusion.LearnedSampler`. subtrajectories: into
+    how many a path is cut, at most steps, else ValueError.
 
         >>> target = targets.Gaussian([1.0, 0.0], scale=0.7)
-        >>> fitted = samplers.SCLD(steps=4, pieces=2, prior="gaussian").fit(target, iterations=2, seed=0)
+        >>> fitted = samplers.SCLD(steps=4, subtrajectories=2, prior="gaussian").fit(target, iterations=2, seed=0)
         >>> fitted.sample(draws=500, seed=1).x.shape
         torch.Size([1, 500, 2])
     """

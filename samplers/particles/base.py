@@ -40,24 +40,7 @@ class Swarm(State):
 
 @dataclass(frozen=True)
 class ParticleFlow(ABC):
-    """n particles that move together until their law is the target's: x_i' = x_i + step(v_i), deterministic.
-
-    kernel: "rbf", K(x, y) = exp(-|x - y|^2 / (2 h^2)), or "imq", K(x, y) = (1 + |x - y|^2 / h^2)^(-1/2).
-    bandwidth: h in the units of x, or "median": found anew in every iteration from the median distance m of pairs,
-        h^2 = m^2 / (2 log(n + 1)) for "rbf" and m^2 for "imq". The median is that among at most 1000 particles, evenly
-        spaced in their order.
-    optimiser: with step size e, a coordinate at a time, "sgd" e v; "adagrad" e v / sqrt(sum of v^2 so far);
-        "adam" e m / sqrt(w) with running means m of v (0.9) and w of v^2 (0.999). All have the same fixed points.
-
-    A move to where log-density or score is not finite is not made: the particle stays for that iteration and is
-    counted. Memory grows as n dim: the pairs are evaluated in blocks of 4 MB.
-
-    step_size: e, in units of x where the optimiser is adagrad or adam. ValueError for another word, and for numbers
-    that are not positive.
-
-        >>> samplers.SVGD(bandwidth=0.5, optimiser="adam").hyperparameters()["optimiser"]
-        'adam'
-    """
+    """The fields of a `ParticleMethod`, which adds the verb, and a step of its particles."""
 
     kernel: PairKernel = "rbf"
     bandwidth: Literal["median"] | float = "median"

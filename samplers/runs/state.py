@@ -20,7 +20,6 @@ class State:
     score is None for kernels that use none. Fields are replaced with `dataclasses.replace`. A state whose log_prob and
     score belong to another point, such as the middle of the step that led to x, says so by `at_x = False`.
 
-
         >>> from samplers.kernels import evaluate
         >>> state = evaluate(targets.Gaussian([0.0, 0.0]), torch.ones(3, 2))
         >>> state.log_prob.shape, state.score[0]

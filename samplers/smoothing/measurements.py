@@ -160,8 +160,8 @@ class Noisy(Measured):
     """The law of Y = X + N(0, C). Log Z is the target's; exact draws where the target has them.
 
     target: of X. noise: C, a sigma, a covariance (dim, dim), variances (dim,) or a targets.Noise. denoiser: a
-    samplers.denoisers.Denoiser; None is the one that fits. generator, memory: of a denoiser that is not exact; None is
-    one seeded with 0, and none.
+    samplers.denoisers.Denoiser; None is the one that fits. generator: of a denoiser that is not exact; None is one
+    seeded with 0. asked: what the denoiser was asked before, an `Asked`; None is nothing.
 
         >>> from samplers.smoothing import Noisy
         >>> Noisy(targets.Gaussian([0.0]), noise=1.0).score(torch.tensor([1.0]))
@@ -197,7 +197,7 @@ class Noisy(Measured):
 class JointMeasurements(Measured):
     """The law of m measurements at once; a point is (y_1, .., y_m) flattened, (*batch, m * dim).
 
-    target: of X. noise: C of one measurement, as of `Noisy`; noise_of_mean: None is C / m. denoiser, generator, memory:
+    target: of X. noise: C of one measurement, as of `Noisy`; noise_of_mean: None is C / m. denoiser, generator, asked:
     as of `Noisy`.
 
         >>> from samplers.smoothing import JointMeasurements
@@ -252,7 +252,7 @@ class NextMeasurement(Measured):
 
     score = P (E[X | ybar_m; C / m] - y_m),    ybar_m = ((m - 1) past + y_m) / m
 
-    target: of X. noise: C of one measurement, as of `Noisy`; noise_of_mean: None is C / m. denoiser, generator, memory:
+    target: of X. noise: C of one measurement, as of `Noisy`; noise_of_mean: None is C / m. denoiser, generator, asked:
     as of `Noisy`. ValueError for a past of another shape.
 
         >>> from samplers.smoothing import NextMeasurement
