@@ -61,7 +61,7 @@ def test_former_paths_lead_to_the_same_names(old, new):
 
 
 ROOT = Path(__file__).parents[1]
-LOOSE = {"benchmarks_calibration", "cli", "docs", "examples", "imports", "readme", "warnings"}
+LOOSE = {"benchmarks_calibration", "circles", "cli", "docs", "examples", "imports", "readme", "warnings"}
 
 
 def test_tests_stand_in_the_room_of_what_they_test():

@@ -21,15 +21,13 @@ from samplers.annealing.paths import Bridge
 from samplers.draws import INDEPENDENT, Draws
 from samplers.draws.places import file_place
 from samplers.kernels import ULA
-from samplers.runs.checkpoint import Checkpoint
 from samplers.runs.job import Job
-from samplers.runs.loop import go
+from samplers.runs.loop import carry_out
 from samplers.runs.starts import Init, check_starts, positions
 from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Gaussian, Target
 from targets.arguments import check_integer, positive
-from targets.counting import Counted, Tally
 from targets.sampling_warning import warn
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
@@ -129,14 +127,8 @@ class AnnealedLangevin:
                 "AnnealedLangevin(kind='temperature')"
             )
         with torch.no_grad():
-            levels = _Levels(self, target, draws, seed)
-            kept = Checkpoint(path, levels)
-            if kept.found:
-                kept.restore()
-            else:
-                levels.x = levels.starts(init)
-                kept.remember(levels.x)
-            go(levels, kept, progress)
+            levels = _Levels(self, target, draws, seed, init)
+            carry_out(levels, path, progress)
             result = levels.result()
         if levels.divergences:
             warn(
@@ -147,49 +139,37 @@ class AnnealedLangevin:
 
 
 class _Levels(Job):
+    unit = "levels"
     x: Tensor
 
-    def __init__(self, sampler: AnnealedLangevin, target: Target, draws: int, seed: int) -> None:
-        tally, generator = Tally(), Generator(target.device).manual_seed(seed)
-        super().__init__("AnnealedLangevin", target, generator, tally)
-        self.sampler, self.n, self.seed = sampler, draws, seed
-        self.counted = Counted(target, tally)
+    def __init__(self, sampler: AnnealedLangevin, target: Target, draws: int, seed: int, init: Init) -> None:
+        generator = Generator(target.device).manual_seed(seed)
+        super().__init__("AnnealedLangevin", target, generator, sampler.levels)
+        self.sampler, self.n, self.seed, self.init = sampler, draws, seed, init
         self.levels = sampler.densities(self.counted)
-        self.level = self.divergences = 0
+        self.divergences = 0
 
-    def starts(self, init: Init) -> Tensor:
-        """Where the draws start, (n, dim)."""
-        if init is None:
+    def begin(self) -> Tensor:
+        if self.init is None:
             wide = Gaussian(centre(self.target), self.sampler.sigmas(self.target)[0])
-            x = wide.sample(self.n, generator=self.generator)
+            self.x = wide.sample(self.n, generator=self.generator)
         else:
-            x = positions(init, self.n, self.target, self.generator)
-        check_starts(evaluate(self.levels[0][0], x), "draw")
-        return x
-
-    @property
-    def done(self) -> int:
-        return self.level
-
-    @property
-    def total(self) -> int:
-        return len(self.levels)
+            self.x = positions(self.init, self.n, self.target, self.generator)
+        check_starts(evaluate(self.levels[0][0], self.x), "draw")
+        return self.x
 
     def step(self) -> None:
-        density, h = self.levels[self.level]
+        density, h = self.levels[self.done]
         kernel = ULA(h, "identity")
         state = kernel.init(density, self.x, self.generator)
         diverged = 0
         for _ in range(self.sampler.steps):
             state, info = kernel.step(density, state, self.generator)
             diverged += int(info.diverging.sum())
-        self.x, self.divergences, self.level = state.x, self.divergences + diverged, self.level + 1
+        self.x, self.divergences = state.x, self.divergences + diverged
 
     def figures(self) -> str:
-        return f"level {self.level}, divergences {self.divergences}"
-
-    def so_far(self) -> str:
-        return f"after level {self.level} of {self.total}"
+        return f"level {self.done}, divergences {self.divergences}"
 
     def settings(self) -> dict[str, Any]:
         return {**asdict(self.sampler), "draws": self.n, "seed": self.seed}
@@ -199,7 +179,6 @@ class _Levels(Job):
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.x, self.divergences = saved["x"].to(self.target.device), saved["divergences"]
-        self.level = saved["done"]
 
     def result(self) -> Draws:
         """The draws, denoised where that is asked for."""

@@ -19,8 +19,8 @@ from samplers.annealing.walk import Walk
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.draws.places import file_place
 from samplers.kernels import Kernel
-from samplers.runs.checkpoint import Checkpoint, check_begun
-from samplers.runs.loop import go
+from samplers.runs.checkpoint import check_begun
+from samplers.runs.loop import carry_out
 from samplers.runs.precision import lost_digits
 from samplers.version import versions
 from targets import Target
@@ -167,12 +167,7 @@ class _Job:
         path = sampler.make_path(self.target, base.density)
         run = Run(sampler, self.target, path, self.n, generator, base.regions, base.coordinates)
         walk = Walk(run, seed, pilot)
-        kept = Checkpoint(checkpoint, walk)
-        if kept.found:
-            kept.restore()
-        else:
-            kept.remember(run.cloud.state.x)
-        go(walk, kept, self.progress)
+        carry_out(walk, checkpoint, self.progress)
         self.earlier += walk.earlier - pilot
         self._spend(run.path.tally)
         return run

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from samplers.annealing.annealer import Run
 from samplers.identity.contents import of_array
@@ -19,21 +20,18 @@ TUNED = ("step_size", "inverse_mass_matrix", "trajectory_length", "max_steps")
 
 
 class Walk(Job):
-    """A cloud on its way; `seconds` is what was spent before it set out."""
+    """A cloud on its way; a step is a temperature. `seconds` is what was spent before it set out."""
+
+    unit = "temperatures"
 
     def __init__(self, run: Run, seed: int, seconds: float) -> None:
-        super().__init__(type(run.sampler).__name__, run.target, run.generator, run.path.tally, seconds)
-        self.run, self.seed = run, seed
-        self.steps = 0
+        betas = run.sampler.betas
+        total = len(betas) - 1 if isinstance(betas, tuple) else None
+        super().__init__(type(run.sampler).__name__, run.target, run.generator, total, run.path.tally)
+        self.run, self.seed, self.earlier = run, seed, seconds
 
-    @property
-    def done(self) -> int:
-        return self.steps
-
-    @property
-    def total(self) -> int | None:
-        betas = self.run.sampler.betas
-        return len(betas) - 1 if isinstance(betas, tuple) else None
+    def begin(self) -> Tensor:
+        return self.run.cloud.state.x
 
     @property
     def finished(self) -> bool:
@@ -41,7 +39,6 @@ class Walk(Job):
 
     def step(self) -> None:
         self.run.step()
-        self.steps += 1
 
     def figures(self) -> str:
         run = self.run
@@ -84,7 +81,6 @@ class Walk(Job):
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         run, cloud, device = self.run, self.run.cloud, self.target.device
-        self.steps = saved["done"]
         values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
         cloud.state = replace(cloud.state, **values)
         cloud.take_back(saved["cloud"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.diffusion import distributed
 from samplers.diffusion.fitted import Fitted
@@ -19,13 +19,11 @@ from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.draws.places import file_place
 from samplers.networks.flow import FlowNetwork
-from samplers.runs.checkpoint import Checkpoint
 from samplers.runs.checks import check_continuous
 from samplers.runs.job import Job
-from samplers.runs.loop import go
+from samplers.runs.loop import carry_out
 from targets import LogDensity, Target
 from targets.arguments import check_integer, positive
-from targets.counting import Counted, Tally
 from targets.sampling_warning import warn
 
 WATCHED = 50  # iterations over which lost paths are counted before training stops
@@ -59,10 +57,8 @@ def fit(
     if path is not None and rank:
         path = path.with_name(f"{path.name}.{rank}")
     learning = _Learning(method, target.to(device, dtype), seed, iterations, max_minutes, None if rank else log_dir)
-    kept = Checkpoint(path, learning)
-    learning.begin(kept)
     try:
-        go(learning, kept, False if rank else progress)
+        carry_out(learning, path, False if rank else progress)
     finally:
         learning.log.close()
     return learning.examined()
@@ -71,7 +67,8 @@ def fit(
 class _Learning(Job):
     """A pilot, which finds `space`, and the training, `run`; None while nothing is learned."""
 
-    whole: ClassVar[bool] = False
+    unit = "iterations"
+    useful, whole = True, False
     space: Space
     run: Run | None = None
     last: Progressed
@@ -86,10 +83,10 @@ class _Learning(Job):
         log_dir: str | Path | None,
     ) -> None:
         generator = Generator(target.device).manual_seed(seed + PATHS + distributed.rank())
-        super().__init__(type(method).__name__, target, generator, Tally())
+        super().__init__(type(method).__name__, target, generator, iterations)
         self.method, self.seed, self.iterations = method, seed, iterations
         self.until = None if max_minutes is None else 60 * max_minutes
-        self.counted, self.log = Counted(target, self.tally), _Log(log_dir)
+        self.log = _Log(log_dir)
         self.prior = method.prior.to(target.device, target.dtype) if isinstance(method.prior, Target) else None
         self.recent: list[int] = []  # paths lost in the last iterations
         self.notes: list[str] = []
@@ -97,14 +94,13 @@ class _Learning(Job):
         if differentiated or (isinstance(target, LogDensity) and target._score is None):
             self.notes.append(f"the score of {target.name} comes from automatic differentiation of its log_prob")
 
-    def begin(self, kept: Checkpoint) -> None:
-        """The pilot, then all up to the first iteration; from a checkpoint where there is one."""
-        if kept.found:
-            kept.restore()
-        else:
-            self.space = self._pilot()
-            kept.remember(probes(self.space, self.target))
-            kept.save()  # before training, so that no pilot is run twice
+    def begin(self) -> Tensor:
+        """The pilot."""
+        self.space = self._pilot()
+        return probes(self.space, self.target)
+
+    def learner(self) -> Run:
+        """The training, ready for its next iteration."""
         if self.run is None:
             run = self._run()
             self.method.tune(run.measure, run.target, self._generator(NETWORK + 1))
@@ -113,6 +109,7 @@ class _Learning(Job):
                 look = self._fitted(run)
                 run.untrained = look.examine(self.counted, EXAMINED, self._generator(LAST + 1), None)
             self.run = run
+        return self.run
 
     def _generator(self, offset: int) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)
@@ -155,21 +152,9 @@ class _Learning(Job):
     # Iterations
 
     @property
-    def done(self) -> int:
-        return 0 if self.run is None else self.run.iteration
-
-    @property
-    def total(self) -> int:
-        return self.iterations
-
-    @property
     def finished(self) -> bool:
         late = self.until is not None and self.seconds - self.earlier > self.until
         return self.done == self.iterations or distributed.anywhere(late)
-
-    @property
-    def useful(self) -> bool:
-        return True
 
     def interrupted(self, pressed: bool) -> bool:
         stopped = distributed.anywhere(pressed)
@@ -178,8 +163,7 @@ class _Learning(Job):
         return stopped
 
     def step(self) -> None:
-        run, batch = self.run, self.method.training.batch
-        assert run is not None
+        run, batch = self.learner(), self.method.training.batch
         self.last = run.step()
         if run.iteration % EVERY == 0 or run.iteration == self.iterations:
             _note(run, self.last, self.log)
@@ -189,9 +173,6 @@ class _Learning(Job):
 
     def figures(self) -> str:
         return _said(self.last)
-
-    def so_far(self) -> str:
-        return f"after {self.done} of {self.iterations} iterations"
 
     def _advice(self, share: float) -> str:
         return (
@@ -212,8 +193,7 @@ class _Learning(Job):
         return {"space": pack_space(self.space), **({"measure": None} if self.run is None else state_of(self.run))}
 
     def before_step(self) -> dict[str, Any]:
-        assert self.run is not None
-        return moved_by(self.run)
+        return {} if self.run is None else moved_by(self.run)
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.space = unpack_space(saved["space"], self.target)
@@ -240,8 +220,7 @@ class _Learning(Job):
 
     def examined(self) -> Fitted:
         """The sampler, after a last look at it."""
-        run = self.run
-        assert run is not None
+        run = self.learner()
         if run.lost or run.skipped:
             self.notes.append(
                 f"{run.lost} paths ended at energies that are not finite and were left out; {run.skipped} of "

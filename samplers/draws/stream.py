@@ -21,14 +21,17 @@ ZARR = "draws.zarr"  # beside complete.json and run.json, which are not Zarr's
 class Stream:
     """Writes draws in blocks of about 64 MB. A block counts once it is whole: `complete.json` holds the number."""
 
-    def __init__(self, path: Path, draws: int, chains: int, dim: int, resume_at: int | None) -> None:
+    def __init__(self, path: Path, draws: int, chains: int, dim: int) -> None:
         self.path, self._draws, self._chains, self._dim = path, draws, chains, dim
-        if resume_at is None and path.exists() and any(path.iterdir()):
-            raise FileExistsError(
-                f"stream: {path} is not empty; name a new folder, or continue its run with its checkpoint="
-            )
         self._group: Any = None
-        self.complete = resume_at or 0
+        self.complete = 0
+
+    def begin(self) -> None:
+        """FileExistsError where the folder is not empty."""
+        if self.path.exists() and any(self.path.iterdir()):
+            raise FileExistsError(
+                f"stream: {self.path} is not empty; name a new folder, or continue its run with its checkpoint="
+            )
 
     def go_back(self, complete: int) -> None:
         """Continue after the first `complete` draws; ValueError where the folder does not hold them."""

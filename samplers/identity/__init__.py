@@ -4,7 +4,6 @@ from samplers.identity.known import (
     POINTS,
     Known,
     Made,
-    Watched,
     alike,
     known,
     made_alike,
@@ -12,4 +11,4 @@ from samplers.identity.known import (
     of_evaluation,
 )
 
-__all__ = ["POINTS", "Known", "Made", "Watched", "alike", "known", "made_alike", "made_otherwise", "of_evaluation"]
+__all__ = ["POINTS", "Known", "Made", "alike", "known", "made_alike", "made_otherwise", "of_evaluation"]

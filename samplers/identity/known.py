@@ -22,7 +22,7 @@ from samplers.identity import contents
 from samplers.identity.steps import Steps
 from targets import Target
 from targets.arguments import brief
-from targets.counting import Counted, Tally, plain
+from targets.counting import plain
 
 POINTS = 4  # enough to know a density again by; all would be a copy of the chains
 ROUNDING = 64.0  # in eps of the dtype and the value's own size, at least 1: sums in another order, another CPU
@@ -67,8 +67,11 @@ class Known(Made):
 
 def known(density: Target, x: Tensor, method: str = "log_prob") -> Known:
     """What to know a density again by, from one evaluation at x (n, dim)."""
+    density = plain(density)
+    if len(x) == density.dim:  # a function is tried point by point at its first batch of so many, and does more there
+        x = torch.cat([x, x[:1]])
     with torch.no_grad():
-        return watched(plain(density), x, method)[0]
+        return watched(density, x, method)[0]
 
 
 def watched(density: Target, x: Tensor, method: str) -> tuple[Known, Any]:
@@ -99,34 +102,6 @@ def of_evaluation(density: Target, x: Tensor, method: str = "log_prob", also: st
     except Exception as error:  # whoever asks decides
         result = error
     return Made(settled(before, contents.leaves(density)), steps), result
-
-
-class Watched(Counted):
-    """A counted target of which `seen` tells the last evaluation."""
-
-    __slots__ = ("seen",)
-
-    def __init__(self, inner: Target, tally: Tally | None = None) -> None:
-        super().__init__(inner, tally)
-        self.seen: Known | None = None
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """The inner log-density."""
-        self.tally.log_probs += x.numel() // self.inner.dim
-        return self._watched(x, "log_prob")
-
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The inner log-density and score."""
-        points = x.numel() // self.inner.dim
-        self.tally.log_probs += points
-        self.tally.scores += points
-        return self._watched(x, "log_prob_and_score")
-
-    def _watched(self, x: Tensor, method: str) -> Any:
-        if x.ndim != 2 or len(x) == 0:
-            return getattr(self.inner, method)(x)
-        self.seen, result = watched(self.inner, x, method)
-        return result
 
 
 def settled(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.draws import PARTICLES, Draws
 from samplers.draws.places import file_place
 from samplers.particles.arrival import complaint
 from samplers.particles.base import ParticleFlow, Swarm
-from samplers.runs.checkpoint import Checkpoint
 from samplers.runs.job import Job
-from samplers.runs.loop import go
+from samplers.runs.loop import carry_out
 from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
-from targets.counting import Counted, Tally
 from targets.sampling_warning import warn
 
 
@@ -53,29 +51,28 @@ def run(
     path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
     target = target.to(device, dtype)
     with torch.no_grad():
-        particles = _Particles(method, target, plan)
-        kept = Checkpoint(path, particles)
-        if kept.found:
-            kept.restore()
-        else:
-            particles.state = particles.first_state(init)
-            kept.remember(particles.state.x)
-        go(particles, kept, progress)
+        particles = _Particles(method, target, plan, init)
+        carry_out(particles, path, progress)
         return particles.result()
 
 
 class _Particles(Job):
+    unit = "iterations"
+    useful = True
     state: Swarm
 
-    def __init__(self, method: ParticleFlow, target: Target, plan: Plan) -> None:
-        tally, generator = Tally(), Generator(target.device).manual_seed(plan.seed)
-        super().__init__(type(method).__name__, target, generator, tally)
-        self.method, self.plan, self.counted = method, plan, Counted(target, tally)
-        self.t = 0
+    def __init__(self, method: ParticleFlow, target: Target, plan: Plan, init: Init) -> None:
+        super().__init__(
+            type(method).__name__, target, Generator(target.device).manual_seed(plan.seed), plan.iterations
+        )
+        self.method, self.plan, self.init = method, plan, init
         self.stayed = torch.zeros(plan.draws, dtype=torch.int64, device=target.device)  # moves not made
 
-    def first_state(self, init: Init) -> Swarm:
-        """The particles where they start."""
+    def begin(self) -> Tensor:
+        self.state = self._first_state(self.init)
+        return self.state.x
+
+    def _first_state(self, init: Init) -> Swarm:
         n, target, generator = self.plan.draws, self.target, self.generator
         state = self.method.init(self.counted, positions(init, n, target, generator))
         for _ in range(START_ATTEMPTS if init is None else 0):
@@ -93,28 +90,13 @@ class _Particles(Job):
             )
         return state
 
-    @property
-    def done(self) -> int:
-        return self.t
-
-    @property
-    def total(self) -> int:
-        return self.plan.iterations
-
-    @property
-    def useful(self) -> bool:
-        return True
-
     def step(self) -> None:
-        self.state, stayed = self.method.step(self.counted, self.state, self.t)
-        self.stayed, self.t = self.stayed + stayed, self.t + 1
+        self.state, stayed = self.method.step(self.counted, self.state, self.done)
+        self.stayed = self.stayed + stayed
 
     def figures(self) -> str:
         lp, stayed = float(self.state.log_prob.mean()), int(self.stayed.sum())
         return f"mean lp {lp:.4g}, moves not made {stayed}, evaluations {self.tally.scores:.3g}"
-
-    def so_far(self) -> str:
-        return f"after {self.t} of {self.plan.iterations} iterations"
 
     def settings(self) -> dict[str, Any]:
         return {"hyperparameters": self.method.hyperparameters(), **asdict(self.plan)}
@@ -125,7 +107,7 @@ class _Particles(Job):
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         device = self.target.device
-        self.t, self.stayed = saved["done"], saved["stayed"].to(device)
+        self.stayed = saved["stayed"].to(device)
         self.state = Swarm(**{name: value.to(device) for name, value in saved["state"].items()})
 
     def result(self) -> Draws:
@@ -133,7 +115,7 @@ class _Particles(Job):
         state, moves = self.state, int(self.stayed.sum())
         if moves:
             warn(
-                f"{moves} of {self.t * self.plan.draws} moves were not made (particles: "
+                f"{moves} of {self.done * self.plan.draws} moves were not made (particles: "
                 f"{int((self.stayed > 0).sum())} of {self.plan.draws}): they led to where the log-density or score "
                 "is not finite. The step size is too large there, or the target's support ends"
             )
@@ -142,7 +124,7 @@ class _Particles(Job):
         if message is not None:
             warn(message)
         bandwidth = float(self.method.squared_bandwidth(state.x).sqrt())
-        found = {"kind": PARTICLES, "done": self.t, "final_bandwidth": bandwidth, "versions": versions()}
+        found = {"kind": PARTICLES, "done": self.done, "final_bandwidth": bandwidth, "versions": versions()}
         return Draws(
             state.x[None],
             stats={"lp": state.log_prob[None]},

@@ -12,27 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
 from samplers.draws.places import file_place, folder_place
 from samplers.draws.slow import widened
-from samplers.identity import Watched
-from samplers.runs.checkpoint import Checkpoint, check_begun
+from samplers.runs.checkpoint import check_begun
 from samplers.runs.complaints import remarks
 from samplers.runs.header import plain
 from samplers.runs.job import Job
-from samplers.runs.loop import go
+from samplers.runs.loop import carry_out
 from samplers.runs.plan import Plan
 from samplers.runs.precision import lost_digits
 from samplers.runs.recorder import Recorder
 from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts
-from samplers.runs.state import State
+from samplers.runs.state import Info, State
 from samplers.runs.transition import Transition
 from samplers.version import versions
 from targets import Target
 from targets.arguments import brief
-from targets.counting import Counted, Tally
+from targets.counting import Tally
 from targets.sampling_warning import warn
 
 
@@ -56,9 +55,9 @@ def run(
     check_begun(path, type(kernel).__name__, asdict(plan), target)
     kernel, spent = kernel.prepare(target, plan.seed)
     with torch.no_grad():
-        chains = Chains(kernel, target, plan, init, path, folder, spent)
+        chains = Chains(kernel, target, plan, init, folder, spent)
         try:
-            go(chains, chains.checkpoint, progress)
+            carry_out(chains, path, progress)
         except BaseException:
             chains.recorder.keep_quietly()
             raise
@@ -66,43 +65,37 @@ def run(
 
 
 class Chains(Job):
-    """A run and all that it depends on; `spent` is what finding its kernel took."""
+    """Warmup and sampling, and all that they depend on; `spent` is what finding the kernel took."""
+
+    unit = "steps"
+    state: State
+    info: Info
 
     def __init__(
-        self,
-        kernel: Transition,
-        target: Target,
-        plan: Plan,
-        init: Init,
-        checkpoint: Path | None,
-        stream: Path | None,
-        spent: Cost,
+        self, kernel: Transition, target: Target, plan: Plan, init: Init, stream: Path | None, spent: Cost
     ) -> None:
         tally = Tally(spent.log_prob, spent.score)
         generator = Generator(target.device).manual_seed(plan.seed)
-        super().__init__(type(kernel).__name__, target, generator, tally, spent.seconds)
-        self.given, self.plan, self.stream = kernel.placed(target), plan, stream
-        self.counted = Counted(target, tally)
-        self.t = 0
-        self.checkpoint = Checkpoint(checkpoint, self)
+        super().__init__(type(kernel).__name__, target, generator, plan.steps, tally)
+        self.earlier = spent.seconds
+        self.given, self.plan, self.init, self.stream = kernel.placed(target), plan, init, stream
         self.warmup = self.given.make_warmup(plan.warmup, target)
         self.kernel = self.warmup.kernel if plan.warmup else self.given
         self.remarks: tuple[str, ...] = ()
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
-        self.recorder = Recorder(plan, target, stream, self.checkpoint.found)
-        if self.checkpoint.found:
-            self.checkpoint.restore()
-            return
-        watched = Watched(target, tally) if self.checkpoint.kept else self.counted
-        self.state = self._first_state(init, watched)
-        self.checkpoint.remember(self.state.x, watched.seen if isinstance(watched, Watched) else None)
-        if not plan.warmup:
-            self._look()
+        self.recorder = Recorder(plan, target, stream)
 
     # Starting
 
-    def _first_state(self, init: Init, target: Counted) -> State:
-        n = self.plan.chains
+    def begin(self) -> Tensor:
+        self.recorder.begin()
+        self.state = self._first_state(self.init)
+        if not self.plan.warmup:
+            self._look()
+        return self.state.x
+
+    def _first_state(self, init: Init) -> State:
+        n, target = self.plan.chains, self.counted
         x = self.given.starts(init, n, self.target, self.generator)
         state = self.kernel.init(target, x, self.generator)
         for _ in range(START_ATTEMPTS if init is None else 0):
@@ -112,56 +105,44 @@ class Chains(Job):
             # starts chosen here are drawn again until the density is finite; those that a user gives are not
             x = torch.where(bad[:, None], self.given.starts(None, n, self.target, self.generator), x)
             state = self.kernel.init(target, x, self.generator)
-        better = self.warmup.uphill(self.counted, state, self.generator) if init is None else None
+        better = self.warmup.uphill(target, state, self.generator) if init is None else None
         if better is not None:
             self.kernel = self.warmup.kernel
             state = self.kernel.init(target, better, self.generator)
-        check_starts(state, "chain", self.counted)
+        check_starts(state, "chain", target)
         return state
 
     # Running
 
     @property
-    def done(self) -> int:
-        return self.t
-
-    @property
-    def total(self) -> int:
-        return self.plan.steps
-
-    @property
     def drawn(self) -> int:
         """Draws so far."""
-        return max(0, self.t - self.plan.warmup) // self.plan.thin
-
-    @property
-    def useful(self) -> bool:
-        return self.drawn > 0
+        return max(0, self.done - self.plan.warmup) // self.plan.thin
 
     def so_far(self) -> str:
-        return f"after {self.drawn} of {self.plan.draws} draws, at step {self.t}"
+        return f"after {self.drawn} of {self.plan.draws} draws, at step {self.done}"
 
     def figures(self) -> str:
-        phase = "warmup" if self.t <= self.plan.warmup else "sampling"
+        phase = "warmup" if self.done <= self.plan.warmup else "sampling"
         return (
             f"{phase}, acceptance {float(self.info.acceptance_rate.mean()):.2f}, divergences "
             f"{int(self.divergences.sum())}, evaluations {self.tally.scores or self.tally.log_probs:.3g}"
         )
 
     def step(self) -> None:
-        plan, t = self.plan, self.t
+        plan, t = self.plan, self.done
         if t == plan.warmup and plan.warmup:
             self._freeze()
         before = self.state
-        self.state, info = self.kernel.step(self.counted, before, self.generator)
+        self.state, self.info = self.kernel.step(self.counted, before, self.generator)
         if t < plan.warmup:
-            self.warmup.update(t, self.state, before, info, self.counted)
+            self.warmup.update(t, self.state, before, self.info, self.counted)
             self.kernel = self.warmup.kernel
         else:
-            self.divergences = self.divergences + info.diverging
+            self.divergences = self.divergences + self.info.diverging
             if (t - plan.warmup + 1) % plan.thin == 0:
-                self.recorder.write(self.state, info)
-        self.t, self.info = t + 1, info
+                self.recorder.write(self.state, self.info)
+                self.useful = True
 
     def _freeze(self) -> None:
         """Leave warmup: the kernel that was asked for, with what was found."""
@@ -195,23 +176,23 @@ class Chains(Job):
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        self.t = saved["done"]
         self.warmup.load_state_dict(saved["warmup"])
         self.remarks = saved["remarks"]
-        self.kernel = self.warmup.kernel if self.t <= self.plan.warmup and self.plan.warmup else self.given
-        if self.t > self.plan.warmup > 0:
+        self.kernel = self.warmup.kernel if self.done <= self.plan.warmup and self.plan.warmup else self.given
+        if self.done > self.plan.warmup > 0:
             self.kernel = self.given.tuned(self.warmup.kernel)
         device = self.target.device
         values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
         self.state = type(self.kernel.init(self.target, values["x"], self.generator))(**values)
         self.divergences = saved["divergences"].to(device)
         self.recorder.load_state_dict(saved["recorder"])
+        self.useful = self.drawn > 0
 
     # Results
 
     def result(self) -> Draws:
         """The draws so far, after what must be said of them."""
-        kernel = self.kernel if self.t > self.plan.warmup or not self.plan.warmup else self.given
+        kernel = self.kernel if self.done > self.plan.warmup or not self.plan.warmup else self.given
         self.found = kernel.findings(self.target, self.state)
         attrs = {
             **self.header(),
@@ -236,7 +217,7 @@ class Chains(Job):
         lost = lost_digits(self.target, self.state.x, self.state.log_prob)
         if lost is not None:
             yield lost
-        steps = self.t - self.plan.warmup
+        steps = self.done - self.plan.warmup
         if bool((self.divergences == steps).all()):
             yield (
                 f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: the "

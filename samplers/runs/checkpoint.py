@@ -41,11 +41,6 @@ class Checkpoint:
         self._mark: dict[str, Any] = {}
 
     @property
-    def kept(self) -> bool:
-        """Whether there is a file to be written."""
-        return self._path is not None
-
-    @property
     def found(self) -> bool:
         """Whether the job is continued."""
         return self._saved is not None
@@ -63,18 +58,18 @@ class Checkpoint:
                     "this one for a new run"
                 )
         self._known = saved["known"]
+        job.done = saved["done"]
         job.load_state_dict(saved)
         job.generator.set_state(saved["generator"].cpu())
         job.tally.__dict__.update(saved["tally"])
         job.earlier += saved["seconds"]
         self._saved = None
 
-    def remember(self, x: Tensor, seen: Known | None = None) -> None:
-        """What to know the densities again by: their values at the first of the points x (n, dim), or what was seen."""
+    def remember(self, x: Tensor) -> None:
+        """What to know the densities again by: their values at the first of the points x (n, dim)."""
         if self._path is not None:
-            x = x[:POINTS]
             densities = self._job.densities().items()
-            self._known = {role: (seen or known(density, x)).state_dict() for role, density in densities}
+            self._known = {role: known(density, x[:POINTS]).state_dict() for role, density in densities}
 
     def mark(self) -> None:
         """Remember what to go back to where the step that begins fails halfway."""

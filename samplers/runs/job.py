@@ -6,47 +6,54 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.draws import Cost
 from samplers.runs.header import of_target
 from targets import Target
-from targets.counting import Tally
+from targets.counting import Counted, Tally
 
 
 class Job(ABC):
-    """A run of whole steps; `samplers.runs.loop.go` goes through them.
+    """A run of whole steps; `samplers.runs.loop.carry_out` goes through them.
 
-    name: of the sampler. target: plain, on its device. generator, tally: what steps draw from, and count in. seconds:
-    what was spent before. whole: a step that is broken off leaves the run as it was.
+    name: of the sampler. target: plain, on its device; counted: the same with what its evaluations are counted in.
+    generator: what steps draw from. total, done: steps in all, None where that is found on the way, and whole steps so
+    far. unit: what a step is called. useful: whether what is there before the last step can be given. whole: a step
+    that is broken off leaves the run as it was.
     """
 
+    unit: ClassVar[str]
+    useful: bool = False
     whole: ClassVar[bool] = True
 
-    def __init__(self, name: str, target: Target, generator: Generator, tally: Tally, seconds: float = 0.0) -> None:
-        self.name, self.target, self.generator, self.tally = name, target, generator, tally
-        self.earlier, self._began = seconds, time.perf_counter()
+    def __init__(
+        self, name: str, target: Target, generator: Generator, total: int | None, tally: Tally | None = None
+    ) -> None:
+        self.name, self.target, self.generator, self.total = name, target, generator, total
+        self.tally = Tally() if tally is None else tally
+        self.counted = Counted(target, self.tally)
+        self.done = 0
+        self.earlier, self._began = 0.0, time.perf_counter()
 
     # Steps
 
-    @property
     @abstractmethod
-    def done(self) -> int:
-        """Whole steps so far."""
+    def begin(self) -> Tensor:
+        """All before the first step; returns points (n, dim) at which the densities are known again."""
 
-    @property
     @abstractmethod
-    def total(self) -> int | None:
-        """Steps in all; None where that is found on the way."""
+    def step(self) -> None:
+        """Step number `done`, from 0."""
 
     @property
     def finished(self) -> bool:
         """Whether no step is left."""
         return self.done == self.total
 
-    @abstractmethod
-    def step(self) -> None:
-        """One whole step."""
+    def interrupted(self, pressed: bool) -> bool:
+        """Whether it ends after this step; `pressed` is Ctrl-C."""
+        return pressed
 
     # What is said of it
 
@@ -54,20 +61,9 @@ class Job(ABC):
     def figures(self) -> str:
         """What stands beside the progress bar."""
 
-    @abstractmethod
     def so_far(self) -> str:
-        """Where it is, after the word "interrupted"."""
-
-    @property
-    def useful(self) -> bool:
-        """Whether what is there so far can be given to the user."""
-        return False
-
-    def interrupted(self, pressed: bool) -> bool:
-        """Whether it ends after this step; `pressed` is Ctrl-C."""
-        return pressed
-
-    # What it took
+        """How far it is."""
+        return f"after {self.done} of {self.total} {self.unit}"
 
     @property
     def seconds(self) -> float:
@@ -95,11 +91,11 @@ class Job(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, besides generator and tally, and nothing that a step changes in place."""
+        """All that the next step depends on, besides generator and counts, and nothing that a step changes in place."""
 
     @abstractmethod
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from there."""
+        """Continue from there, in place of `begin`."""
 
     def before_step(self) -> dict[str, Any]:
         """The part of `state_dict` that a step changes before its end: what a crash halfway leaves as it was."""

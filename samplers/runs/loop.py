@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from samplers.runs.checkpoint import Checkpoint
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.job import Job
@@ -9,13 +11,19 @@ from samplers.runs.progress import Progress
 from targets.sampling_warning import warn
 
 
-def go(job: Job, checkpoint: Checkpoint, progress: bool | None) -> None:
-    """Go through the steps that are left.
+def carry_out(job: Job, path: Path | None, progress: bool | None) -> None:
+    """Begin, or continue from the checkpoint at `path`, and go through the steps that are left.
 
     Ctrl-C ends a run after its present step, a second one breaks into that step. Where what is there so far can be
     given, there is a warning (SamplingWarning) and this returns; else KeyboardInterrupt is raised. Either way, and
     where an error ends the run, the checkpoint holds all whole steps.
     """
+    checkpoint = Checkpoint(path, job)
+    if checkpoint.found:
+        checkpoint.restore()
+    else:
+        checkpoint.remember(job.begin())
+        checkpoint.save()
     bar = Progress(job.total, job.done, progress, f"{job.name} on {job.target.name}")
     stopped = False
     try:
@@ -23,6 +31,7 @@ def go(job: Job, checkpoint: Checkpoint, progress: bool | None) -> None:
             while not (stopped or job.finished):
                 checkpoint.mark()
                 job.step()
+                job.done += 1
                 bar.advance(job.figures)
                 stopped = job.interrupted(pressed.is_set())
                 checkpoint.save_when_due()

@@ -22,7 +22,7 @@ STATISTICS = ("acceptance_rate", "diverging", "energy", "n_steps")
 class Recorder:
     """Room for a block of draws, allocated once: the whole run, or 64 MB of it when streaming; none for moments."""
 
-    def __init__(self, plan: Plan, target: Target, stream: Path | None, resumed: bool) -> None:
+    def __init__(self, plan: Plan, target: Target, stream: Path | None) -> None:
         self._plan, self._target = plan, target
         if stream is not None and plan.keep == "moments":
             raise ValueError("stream, keep: a run that keeps moments only has no draws to stream")
@@ -31,13 +31,18 @@ class Recorder:
         self._block = plan.draws
         if stream is not None:
             self._block = Stream.block(plan.chains, target.dim, itemsize, plan.draws)
-            self._stream = Stream(stream, plan.draws, plan.chains, target.dim, 0 if resumed else None)
+            self._stream = Stream(stream, plan.draws, plan.chains, target.dim)
         running = plan.keep == "moments" or stream is not None
         self.moments = RunningMoments(target.dim, target.device) if running else None
         self._x: Tensor | None = None
         self._stats: dict[str, Tensor] = {}
         self._filled = 0  # draws in the present block
         self.moved: Tensor | None = None
+
+    def begin(self) -> None:
+        """A new run: FileExistsError where the folder of its stream holds another one."""
+        if self._stream is not None:
+            self._stream.begin()
 
     def write(self, state: State, info: Info) -> None:
         """Take in one draw of every chain."""

@@ -13,10 +13,9 @@ from samplers.denoisers import Denoiser, as_denoiser
 from samplers.denoisers.base import Estimate
 from samplers.draws import INDEPENDENT, Draws
 from samplers.kernels import PreconditionedKernel
-from samplers.runs.checkpoint import Checkpoint
 from samplers.runs.header import plain
 from samplers.runs.job import Job
-from samplers.runs.loop import go
+from samplers.runs.loop import carry_out
 from samplers.runs.starts import Init
 from samplers.runs.state import State
 from samplers.smoothing.jump import jumped
@@ -25,13 +24,14 @@ from samplers.smoothing.measurements import Measured, Noisy
 from samplers.smoothing.walk import walker
 from samplers.version import versions
 from targets import Noise, Target
-from targets.counting import Counted, Tally
 
 FIRST = 8  # times as many steps at the first level, where the law is widest
 
 
 class ChainRun(Job):
     """All that a run depends on: the level, the running means, the denoiser's memory, the generator, the counters."""
+
+    unit = "levels"
 
     def __init__(
         self,
@@ -40,14 +40,12 @@ class ChainRun(Job):
         n: int,
         init: Init,
         seed: int,
-        checkpoint: FilePath | None,
     ) -> None:
-        super().__init__(type(sampler).__name__, target, Generator(target.device).manual_seed(seed), Tally())
+        super().__init__(type(sampler).__name__, target, Generator(target.device).manual_seed(seed), None)
         self.given, self.n, self.seed = sampler, n, seed
         self.sampler, self.plan = sampler.prepared(target, seed, init)
         spent = cost_of(self.plan)
         self.tally.log_probs, self.tally.scores = spent.log_prob, spent.score
-        self.counted = Counted(target, self.tally)
         self.noise = self.sampler.noise_for(target)
         self.noises = self.sampler.levels(self.noise)
         self.denoiser = self._chosen().fresh()
@@ -56,11 +54,12 @@ class ChainRun(Job):
         if isinstance(self.kernel, PreconditionedKernel):
             self.kernel = self.kernel.placed(target)
         self.init = init
-        self.level = self.points = self.fallbacks = self.divergences = 0
+        self.total = len(self.noises)
+        self.points = self.fallbacks = self.divergences = 0
         self.acceptance: list[float] = []
+        self.start: Tensor | None = None
         self.mean: Tensor | None = None
         self.memory: Tensor | None = None
-        self.checkpoint = Checkpoint(checkpoint, self)
 
     def _chosen(self) -> Denoiser:
         """The denoiser that is given, or the one that fits."""
@@ -81,7 +80,7 @@ class ChainRun(Job):
     def denoised(self) -> Estimate:
         """What the denoiser says of the present means."""
         assert self.mean is not None
-        law = self.measured(self.noises[self.level - 1])
+        law = self.measured(self.noises[self.done - 1])
         found = law.denoise(self.mean, law.noise)
         self.take(law)
         return found
@@ -100,10 +99,13 @@ class ChainRun(Job):
         self.take(law)
         return state.x
 
+    def begin(self) -> Tensor:
+        self.start = starts(self.init, self.n, self.target, self.plan, self.generator)
+        return self.start
+
     def _first(self) -> Tensor:
-        sampler, target = self.sampler, self.target
-        x = starts(self.init, self.n, target, self.plan, self.generator)
-        self.checkpoint.remember(x)
+        sampler, target, x = self.sampler, self.target, self.start
+        assert x is not None
         y = x + self.noises[0].sample_like(x, self.generator)
         steps = FIRST * sampler.steps if sampler.first_steps is None else sampler.first_steps
         kernel = walker(sampler.kernel, self.noises[0], target.dim, 1, self.denoiser).placed(target)
@@ -121,30 +123,17 @@ class ChainRun(Job):
         self.take(law)
         return x
 
-    def finish(self, progress: bool | None) -> Draws:
+    def finish(self, checkpoint: FilePath | None, progress: bool | None) -> Draws:
         """All levels that are left, and the jump."""
-        if self.checkpoint.found:
-            self.checkpoint.restore()
-        go(self, self.checkpoint, progress)
+        carry_out(self, checkpoint, progress)
         return self._result()
 
-    @property
-    def done(self) -> int:
-        return self.level
-
-    @property
-    def total(self) -> int:
-        return len(self.noises)
-
     def step(self) -> None:
-        self.mean = self._first() if self.level == 0 else self.next_level()
-        self.level += 1
+        self.mean = self._first() if self.done == 0 else self.next_level()
+        self.start = None
 
     def figures(self) -> str:
-        return f"level {self.level}, denoised {self.points:.3g}, fallbacks {self.fallbacks}"
-
-    def so_far(self) -> str:
-        return f"after level {self.level} of {self.total}"
+        return f"level {self.done}, denoised {self.points:.3g}, fallbacks {self.fallbacks}"
 
     def _result(self) -> Draws:
         x = self.jump()
@@ -190,6 +179,7 @@ class ChainRun(Job):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "start": self.start if self.mean is None else None,
             "mean": self.mean,
             "memory": self.memory,
             "counters": [self.points, self.fallbacks, self.divergences],
@@ -197,10 +187,11 @@ class ChainRun(Job):
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        if saved["mean"] is None:
-            return
         device = self.target.device
-        self.level, self.mean = saved["done"], saved["mean"].to(device)
+        if saved["mean"] is None:
+            self.start = saved["start"].to(device)
+            return
+        self.mean = saved["mean"].to(device)
         self.memory = None if saved["memory"] is None else saved["memory"].to(device)
         self.points, self.fallbacks, self.divergences = saved["counters"]
         self.acceptance = saved["acceptance"]

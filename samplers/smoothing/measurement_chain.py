@@ -111,8 +111,8 @@ class MeasurementChain(ABC):
         target = target.to(device, dtype)
         check_begun(path, type(self).__name__, {"draws": draws, "seed": seed}, target)
         with torch.no_grad():
-            run = self.make_run(target=target, n=draws, init=init, seed=seed, checkpoint=path)
-            result = run.finish(progress)
+            run = self.make_run(target=target, n=draws, init=init, seed=seed)
+            result = run.finish(path, progress)
         piloted = result.log_z is not None and "pilot" in result.attrs
         doubts = result.certified(by_annealing=run.denoiser.pilot_log_z) if piloted else ()
         for message in (*run.complaints(), *doubts):

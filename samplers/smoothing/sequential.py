@@ -82,11 +82,11 @@ class SequentialMultimeasurement(MeasurementChain):
             run.counted,
             run.noise,
             run.mean,
-            run.level,
+            run.done,
             denoiser=run.denoiser,
             generator=run.generator,
             memory=run.memory,
-            noise_of_mean=run.noises[run.level],
+            noise_of_mean=run.noises[run.done],
         )
         y = run.walk(law, guess + run.noise.sample_like(guess, run.generator), self.steps)
         return law.mean_with(y)

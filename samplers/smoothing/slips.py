@@ -71,13 +71,13 @@ class SLIPS(MeasurementChain):
     def advance(self, run: ChainRun) -> Tensor:
         assert run.mean is not None
         ratios = self.ratios()
-        (alpha, t), (new_alpha, new_t) = self.clock(ratios[run.level - 1]), self.clock(ratios[run.level])
+        (alpha, t), (new_alpha, new_t) = self.clock(ratios[run.done - 1]), self.clock(ratios[run.done])
         found = run.denoised() if self.update == "mean" or run.denoiser.persistent else None
         if self.update == "mean":
             assert found is not None
             drift = found.mean
         else:
-            here = run.noises[run.level - 1]
+            here = run.noises[run.done - 1]
             drift = run.denoiser.draw(run.counted, run.mean, here, run.generator, run.memory)
         noise = run.noise.sample_like(drift, run.generator)
         y = alpha * run.mean + (new_alpha - alpha) * drift + math.sqrt(new_t - t) * noise

@@ -60,15 +60,20 @@ class WeightedRun(ChainRun):
         found = super()._chosen()
         return InnerSMC() if isinstance(found, Auto) and self.sampler.denoiser == "auto" else found
 
-    def _first(self) -> Tensor:
-        noise = self.noises[0]
-        target = self.target
+    def begin(self) -> Tensor:
         if self.base is None:
             assert self.plan is not None
-            self.base = gaussian_of(self.plan, target)
-        base = self.base.to(target.device, target.dtype).smoothed(noise)
-        y = base.sample(self.n, generator=self.generator)
-        self.checkpoint.remember(y)
+            self.base = gaussian_of(self.plan, self.target)
+        self.start = self._measured_base().sample(self.n, generator=self.generator)
+        return self.start
+
+    def _measured_base(self) -> Target:
+        assert self.base is not None
+        return self.base.to(self.target.device, self.target.dtype).smoothed(self.noises[0])
+
+    def _first(self) -> Tensor:
+        noise, base, y = self.noises[0], self._measured_base(), self.start
+        assert y is not None
         state = self._denoised(y, noise)
         self.cloud = Cloud.start(state, 1, 0.0)
         self._reweight(state.log_prob.double() - base.log_prob(y).double() + base.log_z)
@@ -101,7 +106,7 @@ class WeightedRun(ChainRun):
 
     def next_level(self) -> Tensor:
         """The running means with one measurement more, weighted anew."""
-        state, k = self.cloud.state, self.level + 1
+        state, k = self.cloud.state, self.done + 1
         assert isinstance(state, ChainState)
         past, noise = state.x, self.noise
         if state.memory is None:
@@ -169,7 +174,7 @@ class WeightedRun(ChainRun):
     # Checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        if self.level == 0:
+        if self.done == 0:
             return super().state_dict()
         state = self.cloud.state
         assert isinstance(state, ChainState)

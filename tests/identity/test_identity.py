@@ -119,6 +119,14 @@ def fragile(limit=10**9, name="fragile"):
     return target
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_density_that_was_evaluated_before_is_the_same(n):
+    """Also at as many points as there are dimensions, where a function is tried point by point at first."""
+    used = fragile(5)
+    used.log_prob(X[:n])
+    assert known(used, X[:n]).other(fragile()) is None
+
+
 def box(low, high):
     return targets.LogDensity(
         lambda x: torch.where(((x > low) & (x < high)).all(-1), 0.0 * x.sum(-1), -torch.inf), 2, dtype=F64

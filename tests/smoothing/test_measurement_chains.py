@@ -249,7 +249,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(sampler, tmp_path, monkeypatch):
     original = kind.next_level
 
     def crash(self):
-        if self.level == 3:
+        if self.done == 3:
             raise RuntimeError("power cut")
         return original(self)
 
@@ -274,9 +274,9 @@ def test_memory_does_not_grow_with_the_measurements():
     from samplers.smoothing.chain_run import ChainRun
 
     run = ChainRun(
-        SequentialMultimeasurement(sigma=2.0, m=50, steps=1), mixture(), 8, lambda n, g: torch.zeros(n, 2), 0, None
+        SequentialMultimeasurement(sigma=2.0, m=50, steps=1), mixture(), 8, lambda n, g: torch.zeros(n, 2), 0
     )
-    run.finish(False)
+    run.finish(None, False)
     tensors = [v for v in vars(run).values() if isinstance(v, torch.Tensor)]
     assert [tuple(t.shape) for t in tensors] == [(8, 2)]
 
