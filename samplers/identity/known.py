@@ -70,7 +70,7 @@ def known(density: Target, x: Tensor, method: str = "log_prob") -> Known:
     if len(x) == density.dim:  # a function is tried point by point at its first batch of so many, and does more there
         x = torch.cat([x, x[:1]])
     with torch.no_grad():
-        return watched(plain(density), x, method)[0]
+        return watched(density, x, method)[0]
 
 
 def watched(density: Target, x: Tensor, method: str) -> tuple[Known, Any]:
