@@ -1,6 +1,8 @@
 # make demo        install into .venv and compare samplers on four targets (the suite `quick`)
 # make test        install into .venv and run the tests (under 12 minutes on two cores)
 # make test-slow   the tests that take minutes
+# make test-lowest the tests with the lowest versions that pyproject.toml states, in an environment of their own
+# make test-newest the same with the newest ones
 # make test-models the tests of models written elsewhere (JAX, NumPyro, PyMC, Stan) and of the kit on other libraries
 # make lint        formatting, style, types, direction of imports
 # make bench       benchmarks against peers, into benchmarks/results
@@ -11,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-models lint bench docs site clean
+.PHONY: demo test test-slow test-lowest test-newest test-models lint bench docs site clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -26,6 +28,14 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
+
+# uv is a wheel that chooses the lowest versions, which pip cannot
+test-lowest test-newest: test-%: .venv/installed
+	$(PIP) 'uv>=0.4'
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/$*
+	$(BIN)/uv pip install --quiet --python build/$* --editable '.[dev,testing,benchmarks,pyro]' \
+		--resolution $(if $(filter lowest,$*),lowest-direct,highest)
+	build/$*/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 .venv/models: .venv/installed
 	$(PIP) --editable '.[models,peers]'

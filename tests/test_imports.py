@@ -81,6 +81,7 @@ LOOSE = {
     "examples",
     "imports",
     "readme",
+    "release",
     "warnings",
 }
 

@@ -67,6 +67,7 @@ class Known(Made):
 
 def known(density: Target, x: Tensor, method: str = "log_prob") -> Known:
     """What to know a density again by, from one evaluation at x (n, dim)."""
+    density = plain(density)
     if len(x) == density.dim:  # a function is tried point by point at its first batch of so many, and does more there
         x = torch.cat([x, x[:1]])
     with torch.no_grad():
