@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDLESS = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-# beginning, looping, stopping, saving and continuing: of chains, temperatures, levels, particles, measurements, training
+# beginning, looping, stopping, saving and continuing: of chains, temperatures, levels, particles, training
 SHARED = {
     "now": tuple(f"runs/{name}.py" for name in ("job", "loop", "checkpoint", "header", "interrupt", "progress")),
     "the runs themselves": (
