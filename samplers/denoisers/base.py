@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from targets import Noise, Target
-from targets.counting import Counted, Tally, plain
+from targets.counting import Counted, Tally, charge, plain
 
 Found = TypeVar("Found")
 
@@ -151,8 +151,7 @@ class Finding(Denoiser, Generic[Found]):
 def settle(target: Target, spent: Tally) -> None:
     """Evaluations that were made before anybody counted are on the account of who counts first."""
     if isinstance(target, Counted):
-        target.tally.log_probs += spent.log_probs
-        target.tally.scores += spent.scores
+        charge(target, log_probs=spent.log_probs, scores=spent.scores)
         spent.clear()
 
 

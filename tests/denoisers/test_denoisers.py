@@ -356,7 +356,7 @@ def test_a_grid_is_paid_for_in_every_tally():
     y, noise = measured(PLANE, IsotropicNoise(1.0), 7), IsotropicNoise(1.0)
     inside = Counted(PLANE)
     outside = Counted(inside)
-    denoiser = Quadrature()
+    denoiser = Quadrature().bind(outside, noise)
     denoiser.estimate(outside, y, noise)
     assert outside.tally == inside.tally
     first = outside.log_probs

@@ -40,6 +40,7 @@ from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.path_measures.prior import MixturePrior
 from samplers.registry import SAMPLERS, sampler
+from targets.counting import Counted
 from targets.mixture_product import MixtureProduct
 
 pytestmark = pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")  # a few iterations are meant
@@ -379,7 +380,7 @@ def test_the_sampler_before_training_is_looked_at_too():
     untrained = method.fit(SKEWED, iterations=0, progress=False)
     assert untrained.untrained is None
     generator = torch.Generator().manual_seed(fit.LAST + 1)
-    assert fitted.untrained == untrained.examine(fit.Counted(SKEWED), fit.EXAMINED, generator, None)
+    assert fitted.untrained == untrained.examine(Counted(SKEWED), fit.EXAMINED, generator, None)
 
 
 def test_training_that_made_it_worse_says_so(monkeypatch):
@@ -398,8 +399,8 @@ def test_training_that_made_it_worse_says_so(monkeypatch):
 def anchored_run(**options):
     """A run from a Gaussian, with points that stand for the target, and how many paths it runs each way."""
     method = small(DDS, objective=LogVariance(), **options)
-    space = find_space(fit.Counted(SKEWED), PRIOR, "full", mixture=True, generator=torch.Generator().manual_seed(0))
-    target, generator = space.seen(fit.Counted(SKEWED)), torch.Generator().manual_seed(1)
+    space = find_space(Counted(SKEWED), PRIOR, "full", mixture=True, generator=torch.Generator().manual_seed(0))
+    target, generator = space.seen(Counted(SKEWED)), torch.Generator().manual_seed(1)
     measure = method.build(space, target, generator).to(dtype=SKEWED.dtype)
     witnesses = Witnesses(target.to_u(SKEWED.sample(200, generator=generator)))
     return Run(method.training, measure, target, generator, 4, LogVariance(), method.resampling, witnesses)
