@@ -255,6 +255,7 @@ def test_log_z_stands_in_the_table_where_a_sampler_gives_it():
     assert "log Z" in str(result)
 
 
+@pytest.mark.slow
 def test_samplers_that_disagree_are_named():
     target = targets.Gaussian(torch.zeros(2))
     given = {"good": samplers.HMC(), "also": samplers.SMC(), "wrong": Shifted()}

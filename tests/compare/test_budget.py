@@ -162,6 +162,7 @@ class Behind:
         return self.inner.sample(target, **options)
 
 
+@pytest.mark.slow
 def test_a_comparison_of_samplers_that_take_any_options():
     target = targets.Gaussian(torch.zeros(2), torch.tensor([1.0, 2.0]))
     given = {"mala": (Behind(samplers.MALA(0.5)), {"chains": 8}), "svgd": (Behind(samplers.SVGD()), {"draws": 20})}

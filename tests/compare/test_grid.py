@@ -376,6 +376,7 @@ def test_names_stay_in_their_folder(tmp_path):
     assert_same(result, samplers.Comparison.load(tmp_path / "in"))
 
 
+@pytest.mark.slow
 def test_a_file_of_the_user_is_not_ours(tmp_path, monkeypatch):
     """A targets.py in the working directory, which cells see as their own."""
     (tmp_path / "targets.py").write_text("raise RuntimeError('not this one')")
@@ -591,6 +592,7 @@ def test_a_server_that_dies_takes_one_cell_with_it(tmp_path):
         server.close()
 
 
+@pytest.mark.slow
 def test_the_reference_is_used_only_where_it_can_be_trusted(tmp_path):
     """Two modes far apart: the long run has an R-hat of its own, and stands for no truth."""
 

@@ -156,6 +156,7 @@ def test_the_log_z_to_believe_is_on_the_page(tmp_path):
     assert "Scouts that share nothing with the sampler found 2 regions" in text
 
 
+@pytest.mark.slow
 def test_made_again_from_the_folder_it_is_the_same(folder, result, tmp_path):
     again = Comparison.load(result.store.folder)
     assert again.report(tmp_path) == tmp_path
@@ -163,6 +164,7 @@ def test_made_again_from_the_folder_it_is_the_same(folder, result, tmp_path):
     assert (tmp_path / "index.html").read_text() == (folder / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_in_its_own_folder_the_draws_stay_where_they_are(result, tmp_path):
     shutil.copytree(result.store.folder, tmp_path / "own")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "own").rglob("*.nc")}

@@ -102,6 +102,7 @@ def test_every_benchmark_of_a_paper_has_a_reference():
     assert {name for name in without if not name.startswith(GENERIC)} == PLAIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", targets.benchmarks())
 def test_a_benchmark_is_cited_by_its_name_alone_as_by_itself(name):
     try:
