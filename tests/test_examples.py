@@ -56,7 +56,10 @@ WRITTEN = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+LONG = {"custom_energy.py"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in LONG else one for one in SCRIPTS])
 def test_example(name, tmp_path, monkeypatch, capsys):
     """In this process, where a SamplingWarning is an error: a new one would import for as long as most of them run."""
     monkeypatch.chdir(tmp_path)

@@ -148,6 +148,7 @@ def test_default_smc_on_nine_modes():
     assert all(isinstance(kernel, RegionalHMC) for kernel in draws.kernel.kernel)
 
 
+@pytest.mark.slow
 def test_a_posterior_from_its_prior_and_from_a_pilot():
     target = targets.benchmark("eight-schools")
     from_prior = SMC().sample(target, draws=500, seed=0).log_z

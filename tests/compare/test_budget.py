@@ -199,6 +199,7 @@ def test_evaluations_are_the_larger_count():
     assert evaluations(Cost(3, 7)) == evaluations(Cost(7, 3)) == 7
 
 
+@pytest.mark.slow
 def test_real_samplers_meet_a_budget_of_evaluations():
     target = targets.Gaussian(torch.zeros(2), torch.tensor([1.0, 2.0]))
     given = {

@@ -167,6 +167,7 @@ def from_the_ridge(n, generator):
     return x
 
 
+@pytest.mark.slow
 def test_a_witness_finds_what_a_chain_lacks(tmp_path):
     target, chosen = ridge_and_narrow_mode()
     given = {
@@ -449,7 +450,8 @@ def test_failures_are_kept_and_tried_again_when_asked(tmp_path):
     assert run(retry=True) == ""
 
 
-@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_any_executor_gives_the_same_table(kind):
     targets_, given = {"a": plane(), "b": targets.benchmark("gmm9")}, {"exact": Exact(), "mala": samplers.MALA()}
     alone = compare(targets_, given, seeds=2, chains=4, draws=40, warmup=10, distances=False)

@@ -48,6 +48,7 @@ def small():
     )
 
 
+@pytest.mark.slow
 def test_a_suite_is_its_blocks(monkeypatch, tmp_path):
     theirs = Published("plane", "mode_error", 0.5, "theirs", "n = 10", "a paper")
     elsewhere = Published("sonar", "mode_error", 0.5, "theirs", "n = 10", "a paper")

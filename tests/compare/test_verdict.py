@@ -128,7 +128,8 @@ def test_the_smaller_difference_that_r_hat_does_not_see():
     assert "R-hat" not in said
 
 
-@pytest.mark.parametrize("seeds", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 2])
 def test_exact_draws_have_no_fault(seeds):
     """Long chains and short ones, with truth and without, two samplers and their differences."""
     given = {"a": Exact(), "b": Exact(stream=1), "short": (Exact(stream=2), {"draws": 30})}

@@ -178,6 +178,7 @@ def ratios(sampler, runs, draws=64):
     return [(float(v.mean()), float(v.std()) / math.sqrt(runs)) for v in (ratio, share)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_weights_are_unbiased_with_estimates_of_the_density():
     """Few particles, and so few temperatures that their estimates are poor: on average Z and the draws are right."""
