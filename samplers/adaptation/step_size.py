@@ -35,7 +35,27 @@ class RobbinsMonro:
         return math.exp(self.log_value)
 
 
-class DualAveraging:
+class Averaged:
+    """A logarithm that is explored by `log_value` and frozen at its weighted average."""
+
+    log_value: float
+    log_average: float
+
+    def average(self, share: float) -> None:
+        """Move the average towards the present value by this share."""
+        self.log_average = share * self.log_value + (1 - share) * self.log_average
+
+    def settle(self) -> None:
+        """Freeze at the average."""
+        self.log_value = self.log_average
+
+    @property
+    def value(self) -> float:
+        """What to use now."""
+        return math.exp(self.log_value)
+
+
+class DualAveraging(Averaged):
     """log e follows mu - sqrt(t)/gamma * mean(target - acceptance), and settles at its weighted average.
 
     For one law and one acceptance a step, as in warmup: early values, of which most are far off, are forgotten, and
@@ -62,14 +82,4 @@ class DualAveraging:
         weight = 1 / (self.t + self.t0)
         self.error = (1 - weight) * self.error + weight * (self.target - acceptance)
         self.log_value = self.mu - math.sqrt(self.t) / self.gamma * self.error
-        share = self.t**-self.kappa
-        self.log_average = share * self.log_value + (1 - share) * self.log_average
-
-    def settle(self) -> None:
-        """Freeze at the average."""
-        self.log_value = self.log_average
-
-    @property
-    def value(self) -> float:
-        """The step size to use now."""
-        return math.exp(self.log_value)
+        self.average(self.t**-self.kappa)

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from samplers.adaptation.step_size import Averaged
 
-class TrajectoryLength:
+
+class TrajectoryLength(Averaged):
     """Ascent on ChEES over the log of the trajectory length, with steps of equal size (Adam without momentum).
 
     Hoffman, Radul and Sountsov 2021, https://proceedings.mlr.press/v130/hoffman21a.html.
@@ -44,14 +46,4 @@ class TrajectoryLength:
         scale = math.sqrt(self.square / (1 - self.decay**self.t))
         if scale > 0:
             self.log_value += self.rate * gradient / scale
-        share = (self.t + 1) ** -0.75
-        self.log_average = share * self.log_value + (1 - share) * self.log_average
-
-    def settle(self) -> None:
-        """Freeze at the average."""
-        self.log_value = self.log_average
-
-    @property
-    def value(self) -> float:
-        """The trajectory length to use now."""
-        return math.exp(self.log_value)
+        self.average((self.t + 1) ** -0.75)

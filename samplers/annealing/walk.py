@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from samplers.annealing.annealer import Run
-from samplers.identity.contents import of_array
+from samplers.identity.words import of_array
 from samplers.kernels import Kernel
 from samplers.runs.job import Job
 from targets import Target
@@ -22,7 +22,7 @@ TUNED = ("step_size", "inverse_mass_matrix", "trajectory_length", "max_steps")
 class Walk(Job):
     """A cloud on its way; a step is a temperature. `seconds` is what was spent before it set out."""
 
-    unit = "temperatures"
+    unit, whole = "temperatures", False
 
     def __init__(self, run: Run, seed: int, seconds: float) -> None:
         betas = run.sampler.betas

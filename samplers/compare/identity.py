@@ -12,8 +12,9 @@ from torch import Tensor
 from samplers.compare.cell import Cell
 from samplers.draws import Draws
 from samplers.identity import Made, alike, made_alike, made_otherwise, of_evaluation
-from samplers.identity.contents import digest, opaque, words
+from samplers.identity.contents import digest, opaque
 from samplers.identity.known import CANCELLING, POINTS, ROUNDING
+from samplers.identity.words import words
 from targets import DiscreteTarget, Target
 
 __all__ = ["close", "differences", "digest", "made", "request", "unseen", "where_drawn"]

@@ -156,20 +156,21 @@ class _Learning(Job):
         late = self.until is not None and self.seconds - self.earlier > self.until
         return self.done == self.iterations or distributed.anywhere(late)
 
-    def interrupted(self, pressed: bool) -> bool:
-        stopped = distributed.anywhere(pressed)
-        if stopped:
-            self.notes.append(f"interrupted {self.so_far()}")
-        return stopped
-
     def step(self) -> None:
+        self.last = self.learner().step()
+
+    def stepped(self, pressed: bool) -> bool:
+        """What is told of an iteration, and what ends a run; here, as an error in a step would be one halfway."""
         run, batch = self.learner(), self.method.training.batch
-        self.last = run.step()
         if run.iteration % EVERY == 0 or run.iteration == self.iterations:
             _note(run, self.last, self.log)
         self.recent = [*self.recent[1 - WATCHED :], self.last.lost]
         if len(self.recent) == WATCHED and sum(self.recent) > MOST_LOST * WATCHED * batch:
             raise RuntimeError(self._advice(sum(self.recent) / (WATCHED * batch)))
+        stopped = distributed.anywhere(pressed)
+        if stopped:
+            self.notes.append(f"interrupted {self.so_far()}")
+        return stopped
 
     def figures(self) -> str:
         return _said(self.last)

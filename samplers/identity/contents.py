@@ -6,9 +6,7 @@ and what libraries are made of do not enter. Code enters as bytecode, so that co
 
 from __future__ import annotations
 
-import dis
 import functools
-import hashlib
 import logging
 import re
 import sys
@@ -21,8 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution
-from torch.distributions.utils import lazy_property
+
+from samplers.identity.bytecode import looked_up, of_code
+from samplers.identity.fields import state_of
+from samplers.identity.words import hashed, of_array, words
 
 DEEPEST = 60
 MOST = 200_000  # things looked at in one digest, some seconds; what comes after them is opaque
@@ -34,12 +34,11 @@ COMPILED = "compiled"  # the word for what torch.compile made
 LIBRARIES = frozenset(
     ["torch", "numpy", "scipy", "pandas", "xarray", "jax", "jaxlib", "pyro", "numpyro", "samplers", "targets", "numba"]
 )
-SKIPPED = {"name", "device"}  # of targets: compared as such, or free to change
 
 
 def digest(value: Any) -> str:
     """One word for all that a value holds."""
-    return _hash(repr(sorted(leaves(value).items())))
+    return hashed(repr(sorted(leaves(value).items())))
 
 
 def leaves(value: Any) -> dict[str, str]:
@@ -95,35 +94,12 @@ class _Walk:
             self.met[id(value)] = (way, value)
 
 
-def _hash(content: str | bytes) -> str:
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:32]
-
-
-def words(value: Any) -> str:
-    """repr without addresses, which differ from process to process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
-
-def of_array(value: Tensor | np.ndarray) -> str:
-    """An array's dtype, shape and bytes as a word, whatever device it is on."""
-    if isinstance(value, Tensor):
-        value = value.detach()
-        if value.layout != torch.strided:
-            value = value.to_dense()
-        kind, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
-        value = value.resolve_conj().resolve_neg().cpu()
-        if value.dtype == torch.bfloat16:  # which numpy does not know
-            value = value.float()
-        return f"{kind}{shape}{_hash(value.numpy().tobytes())}"
-    return f"{value.dtype}{value.shape}{_hash(np.ascontiguousarray(value).tobytes())}"
-
-
 def _word(value: Any) -> str | None:
     """What needs no looking into."""
     if value is None or isinstance(value, (bool, int, float, complex)):
         return repr(value) if type(value) in (bool, int, type(None)) else f"{type(value).__qualname__} {value!r}"
     if isinstance(value, (str, bytes, bytearray, Enum, PurePath)):
-        return f"{type(value).__qualname__} {_hash(words(value))}"
+        return f"{type(value).__qualname__} {hashed(words(value))}"
     if isinstance(value, (torch.dtype, torch.layout, torch.Size, slice, range, type(...), re.Pattern)):
         return words(value)
     if isinstance(value, torch.device):
@@ -248,14 +224,14 @@ def _of_function(value: types.FunctionType) -> Parts:
     own = _of_library(value)
     if not own:
         yield "code", of_code(value.__code__)
-        looked_up = _names(value.__code__)
-        for name in sorted(looked_up):
+        asked = looked_up(value.__code__)
+        for name in sorted(asked.names):
             if name in value.__globals__:
                 found = value.__globals__[name]
                 yield f"global {name}", found
                 if isinstance(found, types.ModuleType):
                     yield from _of_module(found, f"global {name}", value.__code__)
-        for name in sorted(_instructions(value.__code__)[2]):  # imported where it is called
+        for name in sorted(asked.modules):  # imported where it is called
             if isinstance(module := sys.modules.get(name), types.ModuleType):
                 yield from _of_module(module, f"import {name}", value.__code__)
     for name in sorted(cells):
@@ -269,7 +245,7 @@ def _of_function(value: types.FunctionType) -> Parts:
 def _of_module(module: types.ModuleType, way: str, code: types.CodeType) -> Parts:
     """What the code may look up in a user's module."""
     if not _of_library(module.__name__):
-        for attribute in sorted(_attributes(code)):
+        for attribute in sorted(looked_up(code).attributes):
             if hasattr(module, attribute):
                 yield f"{way}.{attribute}", getattr(module, attribute)
 
@@ -279,49 +255,6 @@ def _cell(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:  # not filled yet
         return None
-
-
-@functools.cache
-def _instructions(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """The globals that code looks up, the attributes, and the modules that it imports."""
-    names: set[str] = set()
-    attributes: set[str] = set()
-    modules: set[str] = set()
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            names.add(str(instruction.argval))
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"):
-            attributes.add(str(instruction.argval))
-        elif instruction.opname == "IMPORT_NAME":
-            modules.add(str(instruction.argval))
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            inner = _instructions(constant)
-            names |= inner[0]
-            attributes |= inner[1]
-            modules |= inner[2]
-    return frozenset(names), frozenset(attributes), frozenset(modules)
-
-
-def _names(code: types.CodeType) -> frozenset[str]:
-    """The globals that a function's code looks up, nested functions included."""
-    return _instructions(code)[0]
-
-
-def _attributes(code: types.CodeType) -> frozenset[str]:
-    return _instructions(code)[1]
-
-
-def of_code(code: types.CodeType) -> str:
-    """Bytecode with its constants and names, as a word; not where it stands, and no docstring's change is missed."""
-    constants = [of_code(one) if isinstance(one, types.CodeType) else _constant(one) for one in code.co_consts]
-    return _hash(f"{code.co_code!r}{constants}{code.co_names}{code.co_varnames}{code.co_freevars}")
-
-
-def _constant(value: Any) -> str:
-    if isinstance(value, frozenset):
-        return f"frozenset {sorted(map(_constant, value))}"
-    return words(value)
 
 
 def _of_class(value: type) -> Parts:
@@ -336,52 +269,7 @@ def _of_class(value: type) -> Parts:
 
 
 def _of_object(value: Any, kind: str) -> tuple[str, Parts | None]:
-    state = _state(value)
+    state = state_of(value)
     if state is None:
         return f"{OPAQUE} {kind}", None
     return kind, iter([("class", type(value)), ("state", state)])
-
-
-def _state(value: Any) -> Any:
-    """The fields of an object, or what it would be copied by; None where neither is told."""
-    kind = type(value)
-    fields = dict(getattr(value, "__dict__", None) or {})
-    for base in kind.__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            if slot not in ("__dict__", "__weakref__") and hasattr(value, slot):
-                fields[slot] = getattr(value, slot)
-    if fields or (hasattr(value, "__dict__") and _plain(kind)):
-        return {name: item for name, item in fields.items() if not _cache(value, name, fields)}
-    try:
-        copied = value.__reduce_ex__(2)
-    except Exception:  # locks, files, sockets, objects of C: they say that they cannot be copied
-        return None
-    if isinstance(copied, str):
-        return copied
-    return [list(part) if isinstance(part, Iterator) else part for part in copied]
-
-
-def _plain(kind: type) -> bool:
-    """Whether all classes that an object comes from are written in Python, so that no fields means none at all."""
-    return all(base is object or not base.__flags__ & (1 << 8) for base in kind.__mro__)
-
-
-def _cache(value: Any, name: str, fields: Mapping[str, Any]) -> bool:
-    """Whether a field only keeps what follows from others."""
-    from targets import Target
-
-    if isinstance(value, Target) and name in SKIPPED:
-        return True
-    made = getattr(type(value), name, None)
-    if isinstance(value, Distribution) and isinstance(getattr_static(type(value), name), lazy_property):
-        return "_param" in fields or "_unbroadcasted_scale_tril" in fields
-    return isinstance(made, functools.cached_property)
-
-
-def getattr_static(kind: type, name: str) -> Any:
-    """The class attribute itself, descriptors unasked."""
-    for base in kind.__mro__:
-        if name in base.__dict__:
-            return base.__dict__[name]
-    return None

@@ -51,8 +51,8 @@ class Job(ABC):
         """Whether no step is left."""
         return self.done == self.total
 
-    def interrupted(self, pressed: bool) -> bool:
-        """Whether it ends after this step; `pressed` is Ctrl-C."""
+    def stepped(self, pressed: bool) -> bool:
+        """After a whole step, whether the run ends here; `pressed` is Ctrl-C."""
         return pressed
 
     # What is said of it
@@ -91,12 +91,15 @@ class Job(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, besides generator and counts, and nothing that a step changes in place."""
+        """All that the next step depends on, besides generator and counts."""
 
     @abstractmethod
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from there, in place of `begin`."""
 
     def before_step(self) -> dict[str, Any]:
-        """The part of `state_dict` that a step changes before its end: what a crash halfway leaves as it was."""
+        """The part of `state_dict` that a step changes before its end, which a crash halfway must leave as it was.
+
+        Nothing in it may be changed in place by the step.
+        """
         return self.state_dict()

@@ -33,7 +33,7 @@ def carry_out(job: Job, path: Path | None, progress: bool | None) -> None:
                 job.step()
                 job.done += 1
                 bar.advance(job.figures)
-                stopped = job.interrupted(pressed.is_set())
+                stopped = job.stepped(pressed.is_set())
                 checkpoint.save_when_due()
     except KeyboardInterrupt:
         if not job.whole:

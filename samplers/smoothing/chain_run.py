@@ -25,7 +25,7 @@ from targets.counting import Tally
 class ChainRun(Job):
     """All that a run depends on: running means (n, dim), their carrier, the denoiser, generator and counters."""
 
-    unit = "levels"
+    unit, whole = "levels", False
     start: Tensor | None = None
     mean: Tensor | None = None
 

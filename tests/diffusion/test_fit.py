@@ -137,6 +137,18 @@ def test_a_run_that_failed_is_continued(name, tmp_path, monkeypatch):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_what_fails_after_an_iteration_leaves_that_iteration_done(tmp_path, monkeypatch):
+    """A full disk under the log: the networks have learned, and must not learn from the same paths again."""
+    method, path = CASES["replay and exploration"], tmp_path / "run.pt"
+    whole = method.fit(SKEWED, seed=4, iterations=12)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit._Log, "write", lambda *_: fail())
+        with pytest.raises(Failure):
+            method.fit(SKEWED, seed=4, iterations=12, checkpoint=path)
+    assert torch.load(path)["done"] == 10
+    equal(method.fit(SKEWED, seed=4, iterations=12, checkpoint=path), whole)
+
+
 def test_an_interrupt_waits_for_the_iteration_and_is_continued(tmp_path, monkeypatch):
     method, path = CASES["replay and exploration"], tmp_path / "run.pt"
     whole = method.fit(SKEWED, iterations=12)

@@ -63,13 +63,15 @@ EVERY = pytest.mark.parametrize("name", RUNS)
 
 
 def whole_run(run, monkeypatch):
-    """What a run gives that nothing stops, the evaluation with which its last fifth begins, and how many there are."""
+    """What a run gives that nothing stops, the evaluations with which its last fifth and its last step begin, and how
+    many there are.
+    """
     target, begun = Stopping(), []
     mark = Checkpoint.mark
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "mark", lambda self: (begun.append(target.calls), mark(self)))
         whole = run(target)
-    return whole, begun[8 * len(begun) // 10] + 1, target.calls
+    return whole, begun[8 * len(begun) // 10] + 1, begun[-1] + 1, target.calls
 
 
 def same(one, other):
@@ -94,7 +96,7 @@ def test_a_crash_leaves_a_run_that_continues(name, tmp_path, monkeypatch):
     def fail():
         raise Failure
 
-    whole, late, calls = whole_run(run, monkeypatch)
+    whole, late, _, calls = whole_run(run, monkeypatch)
     path = tmp_path / "run.pt"
     with pytest.raises(Failure):
         run(Stopping(late, fail), checkpoint=path)
@@ -105,17 +107,17 @@ def test_a_crash_leaves_a_run_that_continues(name, tmp_path, monkeypatch):
 
 
 @EVERY
-@pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_gives_what_can_be_given(name, presses, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("presses", "where"), [(1, "late"), (2, "late"), (2, "in the last step")])
+def test_ctrl_c_gives_what_can_be_given(name, presses, where, tmp_path, monkeypatch):
     run, given = RUNS[name]
 
     def press():
         for _ in range(presses):
             signal.raise_signal(signal.SIGINT)
 
-    whole, late, _ = whole_run(run, monkeypatch)
+    whole, late, last, _ = whole_run(run, monkeypatch)
     path = tmp_path / "run.pt"
-    target = Stopping(late, press)
+    target = Stopping(late if where == "late" else last, press)
     if given is None or (name == "training" and presses == 2):
         with pytest.raises(KeyboardInterrupt, match="interrupted" if presses == 1 else None):
             run(target, checkpoint=path)
