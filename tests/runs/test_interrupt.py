@@ -51,7 +51,7 @@ RUNS = {
         None,
     ),
     "measurements": (
-        lambda t, **o: SequentialMultimeasurement(sigma=1.0, m=5, steps=2, first_steps=2, denoiser="importance").sample(
+        lambda t, **o: SequentialMultimeasurement(sigma=1.0, m=6, steps=2, first_steps=2, denoiser="importance").sample(
             t, draws=9, init=torch.zeros(9, 2, dtype=DOUBLE), **o
         ),
         None,
@@ -62,7 +62,7 @@ RUNS = {
 EVERY = pytest.mark.parametrize("name", RUNS)
 
 
-def whole_run(run, monkeypatch):
+def whole_run(run, folder, monkeypatch):
     """What a run gives that nothing stops, the evaluations with which its last fifth and its last step begin, and how
     many there are.
     """
@@ -70,7 +70,7 @@ def whole_run(run, monkeypatch):
     mark = Checkpoint.mark
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "mark", lambda self: (begun.append(target.calls), mark(self)))
-        whole = run(target)
+        whole = run(target, checkpoint=folder / "whole.pt")
     return whole, begun[8 * len(begun) // 10] + 1, begun[-1] + 1, target.calls
 
 
@@ -96,14 +96,19 @@ def test_a_crash_leaves_a_run_that_continues(name, tmp_path, monkeypatch):
     def fail():
         raise Failure
 
-    whole, late, _, calls = whole_run(run, monkeypatch)
+    whole, late, _, calls = whole_run(run, tmp_path, monkeypatch)
     path = tmp_path / "run.pt"
     with pytest.raises(Failure):
         run(Stopping(late, fail), checkpoint=path)
     rest = Stopping()
     same(run(rest, checkpoint=path), whole)
     assert rest.calls < calls * 2 / 3
-    same(run(Stopping(), checkpoint=path), whole)
+    saved = torch.load(path)
+    saved["seconds"] = 1000.0
+    torch.save(saved, path)
+    again = run(Stopping(), checkpoint=path)
+    same(again, whole)
+    assert again.cost.seconds > 1000  # those of the calls before are in it
 
 
 @EVERY
@@ -115,7 +120,7 @@ def test_ctrl_c_gives_what_can_be_given(name, presses, where, tmp_path, monkeypa
         for _ in range(presses):
             signal.raise_signal(signal.SIGINT)
 
-    whole, late, last, _ = whole_run(run, monkeypatch)
+    whole, late, last, _ = whole_run(run, tmp_path, monkeypatch)
     path = tmp_path / "run.pt"
     target = Stopping(late if where == "late" else last, press)
     if given is None or (name == "training" and presses == 2):
