@@ -17,7 +17,7 @@ from samplers.draws.certificate import Certificate
 from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
 from samplers.draws.log_z import LogZ
-from samplers.draws.points import Points
+from samplers.draws.points import PointSet
 from samplers.draws.summary import summarise
 from targets import Target
 from targets.counting import Counted
@@ -33,7 +33,7 @@ MOMENTS = "running_moments"
 
 
 @dataclass(eq=False)
-class Draws(Points):
+class Draws(PointSet):
     """Draws of a sampler.
 
     x: (chains, draws, dim) in unconstrained coordinates; independent or weighted draws have chains == 1.

@@ -20,7 +20,7 @@ INDEPENDENT, PARTICLES = "independent draws", "interacting particles"
 
 
 @dataclass(eq=False)
-class Points:
+class PointSet:
     """Points of a sampler, weighted or not; the fields are those of `samplers.Draws`."""
 
     x: Tensor

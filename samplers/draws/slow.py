@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from samplers.draws import estimates
 from samplers.draws.log_z import LogZ
-from samplers.draws.points import Points
+from samplers.draws.points import PointSet
 
 
-def widened(log_z: LogZ, draws: Points) -> LogZ:
+def widened(log_z: LogZ, draws: PointSet) -> LogZ:
     """With the standard error times sqrt(ESS of the log-density / least ESS of |x_i - mean|), if that is above one."""
     lp = draws.stats.get("lp")
     if lp is None or draws.target is None or draws.target.discrete:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers.draws.points import Points
+from samplers.draws.points import PointSet
 from samplers.draws.ties import ULPS, precision, tied
 from targets import DiscreteTarget
 from targets.discrete import as_discrete
@@ -31,7 +31,7 @@ class Still:
     stuck: list[str] = field(default_factory=list)
 
 
-def still(draws: Points) -> Still:
+def still(draws: PointSet) -> Still:
     """Of equally weighted draws; nothing is said of fewer than two."""
     if draws.x[..., 0].numel() < 2:
         return Still()
@@ -62,7 +62,7 @@ def _label(name: str, index: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-def _depending(draws: Points, point: Tensor, stuck: Tensor) -> set[tuple[str, tuple[int, ...]]]:
+def _depending(draws: PointSet, point: Tensor, stuck: Tensor) -> set[tuple[str, tuple[int, ...]]]:
     """The scalars that change with the coordinates that are stuck: all of them where there is no target to ask."""
     if draws.target is None:
         everywhere = {name: torch.ones(value.shape[2:], dtype=torch.bool) for name, value in draws.constrained.items()}

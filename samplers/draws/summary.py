@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samplers.draws import estimates
-from samplers.draws.points import INDEPENDENT, PARTICLES, Points
+from samplers.draws.points import INDEPENDENT, PARTICLES, PointSet
 from samplers.draws.still import still
 from targets.sampling_warning import warn
 
@@ -20,7 +20,7 @@ LEAST_ESS = 400.0  # Vehtari et al. 2021: 100 for each of four chains
 HARMLESS = {"round_to", "hdi_prob", "ci_prob", "ci_kind"}
 
 
-def summarise(draws: Points, doubts: Callable[[], Sequence[str]], **kwargs: Any) -> pd.DataFrame:
+def summarise(draws: PointSet, doubts: Callable[[], Sequence[str]], **kwargs: Any) -> pd.DataFrame:
     """`arviz.summary` of the named variables; keyword arguments are ArviZ's.
 
     Weighted draws are resampled first. What is wrong is judged from all variables, before rounding, whatever the
@@ -40,7 +40,7 @@ def summarise(draws: Points, doubts: Callable[[], Sequence[str]], **kwargs: Any)
     return estimates.rounded(table, round_to)
 
 
-def complaints(draws: Points, table: pd.DataFrame) -> list[str]:
+def complaints(draws: PointSet, table: pd.DataFrame) -> list[str]:
     """What a reader must know before trusting draws, whose diagnostics are in the table, not rounded."""
     found = []
     chains, count = draws.x.shape[:2]
@@ -94,7 +94,7 @@ def _above(r_hat: float) -> str:
     return f"{r_hat:.2f}" if HIGHEST_R_HAT < round(r_hat, 2) < 1000 else f"{r_hat:.6g}"
 
 
-def divergence_complaints(draws: Points) -> list[str]:
+def divergence_complaints(draws: PointSet) -> list[str]:
     """Said at the end of a run as well, where no table is made."""
     if draws.divergences is None or not bool((draws.divergences > 0).any()):
         return []
@@ -105,12 +105,12 @@ def divergence_complaints(draws: Points) -> list[str]:
     ]
 
 
-def only_moments(draws: Points) -> bool:
+def only_moments(draws: PointSet) -> bool:
     """Whether the run kept running moments of more draws than are here."""
     return draws.moments is not None and draws.moments.count > draws.x.shape[0] * draws.x.shape[1]
 
 
-def _of_moments(draws: Points) -> pd.DataFrame:
+def _of_moments(draws: PointSet) -> pd.DataFrame:
     """Mean and standard deviation of every coordinate of x, by the running moments."""
     import pandas as pd
 

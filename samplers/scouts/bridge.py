@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from samplers.draws.points import Points
+from samplers.draws.points import PointSet
 from samplers.scouts.from_points import from_points
 from samplers.scouts.regions import Regions
 from samplers.scouts.sample import effective
@@ -29,7 +29,7 @@ ITERATIONS, CLOSE = 1000, 1e-10
 
 
 @torch.no_grad()
-def bridge(draws: Points, target: Target, generator: Generator) -> tuple[float, float] | None:
+def bridge(draws: PointSet, target: Target, generator: Generator) -> tuple[float, float] | None:
     """log Z and its standard error; None where the draws are too few, or no mixture comes near the target."""
     x = draws.unweighted().x.to(target.device, torch.float64)
     half = x.shape[1] // 2
@@ -91,7 +91,7 @@ def _fixed_point(ours: Tensor, theirs: Tensor, worth: float) -> float:
     return log_z
 
 
-def _error(draws: Points, ours: Tensor, theirs: Tensor, worth: float, log_z: float) -> float:
+def _error(draws: PointSet, ours: Tensor, theirs: Tensor, worth: float, log_z: float) -> float:
     """Relative standard error of Z (Fruehwirth-Schnatter 2004), the draws (chains, draws) counted by their ESS."""
     s, t = (n / (worth + len(theirs)) for n in (worth, len(theirs)))
     up = (theirs - log_z).exp() / (s * (theirs - log_z).exp() + t)

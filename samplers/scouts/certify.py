@@ -10,7 +10,7 @@ import torch
 from torch import Generator
 
 from samplers.draws.certificate import LEAST_HELD, MOST_MISSED, STANDARD_ERRORS, Certificate, plus_minus
-from samplers.draws.points import Points
+from samplers.draws.points import PointSet
 from samplers.scouts.bridge import bridge
 from samplers.scouts.by_regions import log_z_by_regions
 from samplers.scouts.fan import paths_for
@@ -29,7 +29,7 @@ APART = 5.0  # standard errors by which two estimates of log Z disagree
 
 @torch.no_grad()
 def certify(
-    draws: Points,
+    draws: PointSet,
     target: Target | None = None,
     found: Regions | None = None,
     by_annealing: tuple[float, float] | None = None,
@@ -54,7 +54,7 @@ def certify(
         return _bounded(replace(first, searched=said))
 
 
-def _searched(first: Certificate, draws: Points, target: Target, found: Regions | None) -> Certificate:
+def _searched(first: Certificate, draws: PointSet, target: Target, found: Regions | None) -> Certificate:
     generator = Generator(target.device).manual_seed(int(draws.attrs.get("seed", 0)) + SEED)
     if found is None:
         found = search(target, target.prior if "prior" in target.known else None, generator, FANS)
@@ -89,7 +89,7 @@ def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, 
     return replace(known, missed_regions=len(lacking), missed_at=at, doubts=(lacking.said(log_z),))
 
 
-def _impossible(draws: Points, target: Target) -> str:
+def _impossible(draws: PointSet, target: Target) -> str:
     """Why no scouts can be sent to judge draws, or nothing."""
     if target.discrete:
         return f"{target.name} is discrete"

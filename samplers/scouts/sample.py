@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from samplers.draws import estimates
-from samplers.draws.points import INDEPENDENT, PARTICLES, Points
+from samplers.draws.points import INDEPENDENT, PARTICLES, PointSet
 from samplers.draws.weighted import FAMILY, mean_and_error
 
 
@@ -43,7 +43,7 @@ class Sample:
         return cls(x, shares, min(effective, float(1 / sizes.square().sum())), families)
 
     @classmethod
-    def of_draws(cls, draws: Points) -> Sample:
+    def of_draws(cls, draws: PointSet) -> Sample:
         """The points of draws by their weights; those of Markov chains count as the least effective scalar says."""
         x = draws.x.reshape(-1, draws.x.shape[-1])
         step = -(-len(x) // estimates.MOST_DRAWS)
@@ -66,7 +66,7 @@ class Sample:
         return share, error * math.sqrt(max(1.0, loss))
 
 
-def effective(draws: Points, values: Tensor) -> float:
+def effective(draws: PointSet, values: Tensor) -> float:
     """How many independent draws values (chains, draws, ...) of some of them are worth.
 
     The least bulk ESS over scalars, and no more than the weights leave; of chains too short to tell how many there are.
