@@ -115,7 +115,7 @@ class Process(ABC):
 
     def diffuse(self, x: Tensor, s: Time, t: Time, generator: Generator) -> Tensor:
         """A draw of x_t given x_s = x, (*batch, dim), in its dtype; s and t broadcast to (*batch)."""
-        scale, variance = (_by_row(coefficient, x) for coefficient in self.transition(s, t))
+        scale, variance = (by_row(coefficient, x) for coefficient in self.transition(s, t))
         if self.noise is None:
             return scale * x + variance.sqrt() * noise_like(x, generator)
         self.noise.check(x.shape[-1])
@@ -127,11 +127,11 @@ class Process(ABC):
             raise ValueError(f"x_s: got shape {tuple(x_s.shape)}, expected that of x_t, {tuple(x_t.shape)}")
         scale, variance = self.transition(s, t)
         _refuse(variance, variance == 0, "s, t", "s < t: x_t has no density given x_s", "Var(x_t | x_s) = ")
-        residual = x_t - _by_row(scale, x_t) * x_s
+        residual = x_t - by_row(scale, x_t) * x_s
         if self.noise is not None:
             self.noise.check(x_t.shape[-1])
             residual = self.noise.solve(residual)
-        return -residual / _by_row(variance, x_t)
+        return -residual / by_row(variance, x_t)
 
     def _times(self, **times: Time) -> Iterator[Tensor]:
         """The times in float64, checked to lie in [0, horizon] and not to come after the next."""
@@ -148,7 +148,7 @@ class Process(ABC):
         return iter(tensors.values())
 
 
-def _by_row(coefficient: Tensor, x: Tensor) -> Tensor:
+def by_row(coefficient: Tensor, x: Tensor) -> Tensor:
     """One coefficient for each row of x, in its dtype and on its device, (*batch, 1)."""
     got, batch = tuple(coefficient.shape), tuple(x.shape[:-1])
     try:
