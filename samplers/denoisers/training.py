@@ -16,6 +16,8 @@ from torch import Generator, Tensor
 
 from samplers.denoisers.base import Estimate
 from samplers.denoisers.network import DenoisingNetwork
+from samplers.learning.descent import Descent, Group
+from samplers.learning.rate import cosine
 
 HELD_OUT = 10  # one example in ten is for validation
 AVERAGE = 0.999
@@ -48,24 +50,18 @@ class Training:
     """A network in training, with the moving average of its parameters, which is what is used in the end."""
 
     def __init__(self, network: DenoisingNetwork, iterations: int, batch: int, lr: float, generator: Generator) -> None:
-        self.network, self.iterations, self.batch, self.lr, self.generator = network, iterations, batch, lr, generator
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=lr, betas=(0.9, 0.99))
-        self.average = [p.detach().clone() for p in network.parameters()]
-        self.iteration = 0
+        self.network, self.iterations, self.batch, self.generator = network, iterations, batch, generator
+        groups = [Group(list(network.parameters()))]
+        self.descent = Descent(groups, lr, average=AVERAGE, betas=(0.9, 0.99))
 
     def run(self, source: Source, iterations: int) -> None:
         """More iterations, on batches from the source."""
         for _ in range(iterations):
-            done = self.iteration / self.iterations
-            self.optimiser.param_groups[0]["lr"] = self.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            self.descent.set_rate(cosine(self.descent.taken / self.iterations))
             loss = self.loss(source(self.batch))
-            self.optimiser.zero_grad(set_to_none=True)
+            self.descent.clear()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimiser.step()
-            self.iteration += 1
-            keep = min(AVERAGE, (1 + self.iteration) / (10 + self.iteration))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.network.parameters()], 1 - keep)
+            self.descent.step(float(loss.detach()))
 
     def loss(self, batch: Examples) -> Tensor:
         """The mean square of the residual's error."""
@@ -75,7 +71,7 @@ class Training:
     def averaged(self) -> DenoisingNetwork:
         """The network, with averaged parameters from now on."""
         with torch.no_grad():
-            for parameter, value in zip(self.network.parameters(), self.average, strict=True):
+            for parameter, value in zip(self.network.parameters(), self.descent.averages, strict=True):
                 parameter.copy_(value)
         return self.network.requires_grad_(False)
 

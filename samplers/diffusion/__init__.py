@@ -20,6 +20,7 @@ from samplers.diffusion.pis import PIS
 from samplers.diffusion.replay import Replay
 from samplers.diffusion.scld import SCLD
 from samplers.diffusion.training import Training
+from samplers.learning import distributed
 from samplers.networks import CliqueNetwork, EquivariantNetwork, NetworkSpec, ResidualMLP
 from samplers.path_measures.evaluation import Evaluation
 
@@ -46,5 +47,6 @@ __all__ = [
     "Training",
     "TrajectoryBalance",
     "VarGrad",
+    "distributed",
     "load",
 ]

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers.diffusion import distributed
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.method import LearnedMethod
 from samplers.diffusion.packing import pack_space, probes, unpack_space
@@ -17,18 +16,16 @@ from samplers.diffusion.record import moved_by, put_back, state_of
 from samplers.diffusion.space import Space, check_width, find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
-from samplers.draws.places import file_place
+from samplers.learning import distributed
+from samplers.learning.job import Learning
 from samplers.networks.flow import FlowNetwork
 from samplers.runs.checks import check_continuous
-from samplers.runs.job import Job
-from samplers.runs.loop import carry_out
 from targets import LogDensity, Target
 from targets.arguments import check_integer, positive
 from targets.sampling_warning import warn
 
 WATCHED = 50  # iterations over which lost paths are counted before training stops
 MOST_LOST = 0.5
-EVERY = 10  # iterations from one entry of the history to the next
 EXAMINED = 2000  # paths of the last look
 PILOT, NETWORK, PATHS, LAST = 5_000_011, 6_000_013, 7_000_003, 8_000_009  # offsets of the seeds
 
@@ -52,23 +49,14 @@ def fit(
     if max_minutes is not None:
         positive(max_minutes, "max_minutes")
     check_continuous(target, method, expected="a density, such as its relaxed()")
-    path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
-    rank = distributed.rank()
-    if path is not None and rank:
-        path = path.with_name(f"{path.name}.{rank}")
-    learning = _Learning(method, target.to(device, dtype), seed, iterations, max_minutes, None if rank else log_dir)
-    try:
-        carry_out(learning, path, False if rank else progress)
-    finally:
-        learning.log.close()
+    learning = _Learning(method, target.to(device, dtype), seed, iterations, max_minutes, log_dir)
+    learning.carry_out(checkpoint, progress)
     return learning.examined()
 
 
-class _Learning(Job):
+class _Learning(Learning):
     """A pilot, which finds `space`, and the training, `run`; None while nothing is learned."""
 
-    unit = "iterations"
-    useful, whole = True, False
     space: Space
     run: Run | None = None
     last: Progressed
@@ -83,13 +71,10 @@ class _Learning(Job):
         log_dir: str | Path | None,
     ) -> None:
         generator = Generator(target.device).manual_seed(seed + PATHS + distributed.rank())
-        super().__init__(type(method).__name__, target, generator, iterations)
-        self.method, self.seed, self.iterations = method, seed, iterations
-        self.until = None if max_minutes is None else 60 * max_minutes
-        self.log = _Log(log_dir)
+        super().__init__(type(method).__name__, target, generator, iterations, max_minutes, log_dir)
+        self.method, self.seed = method, seed
         self.prior = method.prior.to(target.device, target.dtype) if isinstance(method.prior, Target) else None
         self.recent: list[int] = []  # paths lost in the last iterations
-        self.notes: list[str] = []
         differentiated = type(target).log_prob_and_score is Target.log_prob_and_score
         if differentiated or (isinstance(target, LogDensity) and target._score is None):
             self.notes.append(f"the score of {target.name} comes from automatic differentiation of its log_prob")
@@ -104,8 +89,8 @@ class _Learning(Job):
         if self.run is None:
             run = self._run()
             self.method.tune(run.measure, run.target, self._generator(NETWORK + 1))
-            run.average = [p.detach().clone() for p in run.parameters]
-            if self.iterations:
+            run.descent.begin_average()
+            if self.total:
                 look = self._fitted(run)
                 run.untrained = look.examine(self.counted, EXAMINED, self._generator(LAST + 1), None)
             self.run = run
@@ -143,7 +128,7 @@ class _Learning(Job):
             measure,
             target,
             self.generator,
-            self.iterations,
+            self.total,
             objective,
             method.resampling,
             witnesses,
@@ -151,26 +136,17 @@ class _Learning(Job):
 
     # Iterations
 
-    @property
-    def finished(self) -> bool:
-        late = self.until is not None and self.seconds - self.earlier > self.until
-        return self.done == self.iterations or distributed.anywhere(late)
-
     def step(self) -> None:
         self.last = self.learner().step()
 
-    def stepped(self, pressed: bool) -> bool:
-        """What is told of an iteration, and what ends a run; here, as an error in a step would be one halfway."""
-        run, batch = self.learner(), self.method.training.batch
-        if run.iteration % EVERY == 0 or run.iteration == self.iterations:
-            _note(run, self.last, self.log)
+    def noted(self) -> dict[str, float]:
+        return _note(self.learner(), self.last)
+
+    def check(self) -> None:
         self.recent = [*self.recent[1 - WATCHED :], self.last.lost]
-        if len(self.recent) == WATCHED and sum(self.recent) > MOST_LOST * WATCHED * batch:
-            raise RuntimeError(self._advice(sum(self.recent) / (WATCHED * batch)))
-        stopped = distributed.anywhere(pressed)
-        if stopped:
-            self.notes.append(f"interrupted {self.so_far()}")
-        return stopped
+        lost, batch = sum(self.recent), self.method.training.batch
+        if len(self.recent) == WATCHED and lost > MOST_LOST * WATCHED * batch:
+            raise RuntimeError(self._advice(lost / (WATCHED * batch)))
 
     def figures(self) -> str:
         return _said(self.last)
@@ -185,7 +161,7 @@ class _Learning(Job):
     # Checkpoints
 
     def settings(self) -> dict[str, Any]:
-        return {**self.method.describe(), "seed": self.seed, "iterations": self.iterations}
+        return {**self.method.describe(), "seed": self.seed, "iterations": self.total}
 
     def densities(self) -> dict[str, Target]:
         return {"target": self.target} | ({} if self.prior is None else {"prior": self.prior})
@@ -228,7 +204,7 @@ class _Learning(Job):
                 f"{run.iteration} iterations were skipped"
             )
         fitted = self._fitted(run)
-        if self.iterations:
+        if self.total:
             fitted.evaluation = fitted.examine(self.counted, EXAMINED, self._generator(LAST), self.space.witnesses)
             for text in fitted.evaluation.complaints(run.untrained):
                 self.notes.append(text)
@@ -243,7 +219,7 @@ def _said(done: Progressed) -> str:
     return f"ELBO {done.elbo:.4g}, log Z {done.log_z:.4g}, ESS {done.ess:.1%}"
 
 
-def _note(run: Run, done: Progressed, log: _Log) -> None:
+def _note(run: Run, done: Progressed) -> dict[str, float]:
     entry = {
         "iteration": float(run.iteration),
         "loss": done.loss,
@@ -252,36 +228,10 @@ def _note(run: Run, done: Progressed, log: _Log) -> None:
         "log_z": done.log_z,
         "ess": done.ess,
         "gradient": done.gradient,
-        "learning_rate": run.optimiser.param_groups[0]["lr"],
+        "learning_rate": run.descent.rate,
         "lost": float(run.lost),
         "skipped": float(run.skipped),
     }
     for name, value in entry.items():
         run.history.setdefault(name, []).append(value)
-    log.write(entry)
-
-
-class _Log:
-    """Scalars for TensorBoard; nothing without a folder."""
-
-    def __init__(self, folder: str | Path | None) -> None:
-        self._writer: Any = None
-        if folder is None:
-            return
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ModuleNotFoundError("log_dir: needs the package tensorboard: pip install tensorboard") from error
-        self._writer = SummaryWriter(str(folder))
-
-    def write(self, entry: dict[str, float]) -> None:
-        """One point of every curve."""
-        if self._writer is not None:
-            for name, value in entry.items():
-                if name != "iteration" and math.isfinite(value):
-                    self._writer.add_scalar(name, value, int(entry["iteration"]))
-
-    def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
-            self._writer.close()
+    return entry

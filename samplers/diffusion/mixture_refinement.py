@@ -23,11 +23,12 @@ from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
 from samplers.annealing.mixture_fit import Fit, expectation_maximisation
 from samplers.kernels import RegionalHMC
+from samplers.learning.descent import Descent, Group
+from samplers.learning.rate import cosine
 from targets import GaussianMixture, Target
 from targets.mixture_product import MixtureProduct
 
 ITERATIONS, DRAWS, RATE = 500, 512, 0.02  # of one round: steps of Adam, draws a step, and its rate at first
-LAST_RATE = 0.02  # of RATE
 SHARE = 0.3  # of KL(p | q)
 ROUNDS, MOST_COMPONENTS = 4, 40
 CLOSE, NEAR, FAR = 0.03, 2.0, 8.0  # nats between log Z and the bound: nothing left to do, worth having, no use
@@ -226,13 +227,11 @@ def log_density(mixture: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
 
 
 def descend(parameters: Sequence[Tensor], loss: Callable[[], Tensor], steps: int, largest: float) -> None:
-    """Steps of Adam on a noisy loss, their rate falling from RATE as a cosine does; largest: norm of a gradient."""
-    optimiser = torch.optim.Adam(parameters, betas=(0.9, 0.99))
+    """Steps on a noisy loss, their rate falling from RATE as a cosine does; largest: norm of a gradient."""
+    descent = Descent([Group(parameters)], RATE, clip=largest, betas=(0.9, 0.99))
     for i in range(steps):
-        rate = RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * i / steps)))
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.zero_grad()
-        loss().backward()
-        torch.nn.utils.clip_grad_norm_(parameters, largest)
-        if all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None):
-            optimiser.step()
+        descent.set_rate(cosine(i / steps))
+        descent.clear()
+        value = loss()
+        value.backward()
+        descent.step(float(value.detach()))

@@ -16,8 +16,7 @@ def state_of(run: Run) -> dict[str, Any]:
     """All that the next iteration depends on, besides the generator."""
     return {
         "measure": run.measure.state_dict(),
-        "optimiser": run.optimiser.state_dict(),
-        "average": run.average,
+        "descent": run.descent.state_dict(),
         "log_z": run.log_z.detach(),
         "counts": [run.lost, run.skipped],
         "history": run.history,
@@ -39,10 +38,8 @@ def moved_by(run: Run) -> dict[str, Any]:
 
 def put_back(run: Run, saved: dict[str, Any], device: torch.device) -> None:
     """Put a new run where the saved one was."""
-    run.iteration = saved["done"]
     run.measure.load_state_dict(saved["measure"])
-    run.optimiser.load_state_dict(saved["optimiser"])
-    run.average = [value.to(device) for value in saved["average"]]
+    run.descent.load_state_dict(saved["descent"])
     run.log_z.data.copy_(saved["log_z"])
     run.lost, run.skipped = saved["counts"]
     run.history.update(saved["history"])

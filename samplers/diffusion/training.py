@@ -11,10 +11,12 @@ from torch import Generator, Tensor
 
 from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
-from samplers.diffusion import distributed
 from samplers.diffusion.objectives import ForwardKL, Objective
 from samplers.diffusion.replay import Buffer, Replay
 from samplers.diffusion.witnesses import Witnesses
+from samplers.learning import distributed
+from samplers.learning.descent import Descent, Group
+from samplers.learning.rate import cosine
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.evaluation import Evaluation, effective_share
 from samplers.path_measures.prior import FixedPrior
@@ -23,7 +25,7 @@ from samplers.path_measures.subtrajectories import Resampling, simulate_subtraje
 from targets import Target
 from targets.arguments import check_integer, not_negative, positive
 
-LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
+LOG_Z_RATE = 0.05  # of the log Z that an objective learns
 WARM_START = 0.25  # share of the iterations
 WARM_RATE = 0.25  # of the learning rate, once witnesses have taught; not for KL, whose gradient is the less noisy one
 OPENING = 0.2  # share of the iterations after which the network's clip is open
@@ -119,7 +121,6 @@ class Run:
     objective: Objective
     resampling: Resampling | None = None
     witnesses: Witnesses | None = None
-    iteration: int = 0
     lost: int = 0
     skipped: int = 0
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -130,18 +131,21 @@ class Run:
         networks = [p for name, p in self.measure.named_parameters() if name.startswith(("control", "flow"))]
         others = [p for name, p in self.measure.named_parameters() if not name.startswith(("control", "flow"))]
         self.log_z = torch.zeros((), dtype=torch.float64, device=reference.device, requires_grad=True)
-        self.parameters = [*networks, *others]
         groups = [
-            {"params": networks, "share": 1.0},
-            {"params": others, "share": training.schedule_rate},
-            {"params": [self.log_z], "share": 1 / training.learning_rate * 0.05},
+            Group(networks),
+            Group(others, training.schedule_rate),
+            Group([self.log_z], LOG_Z_RATE / training.learning_rate, alone=True),
         ]
-        self.optimiser = torch.optim.Adam([g for g in groups if g["params"]], lr=training.learning_rate)
-        self.average = [p.detach().clone() for p in self.parameters]
+        self.descent = Descent(groups, training.learning_rate, clip=training.gradient_clip, average=training.average)
         self.buffer = None if training.replay is None else Buffer(training.replay, self.measure.dim, reference)
         self.move_steps = None
         if self.resampling is not None:
             self.move_steps = torch.full((self.resampling.subtrajectories,), 0.1, dtype=torch.float64)
+
+    @property
+    def iteration(self) -> int:
+        """Iterations so far."""
+        return self.descent.taken
 
     @property
     def done(self) -> float:
@@ -167,22 +171,17 @@ class Run:
         """One iteration."""
         warm = self.warm
         self._set_rates()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.descent.clear()
         loss, log_w = self._gradient()
-        distributed.average_gradients([*self.parameters, self.log_z])
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.training.gradient_clip))
-        skipped = distributed.anywhere(not (math.isfinite(loss) and math.isfinite(norm)))
-        if not skipped:
-            self.optimiser.step()
-            keep = min(self.training.average, (1 + self.iteration) / (10 + self.iteration))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
+        distributed.average_gradients(self.descent.every)
+        failed = distributed.anywhere(not math.isfinite(loss))
+        gradient, skipped = self.descent.step(math.nan if failed else loss)
         good = log_w[log_w.isfinite()]
         lost = len(log_w) - len(good)
-        self.iteration += 1
         self.lost += lost
         self.skipped += skipped
         elbo, log_z, ess = _figures(good)
-        return Progressed(loss, elbo, *((math.nan, math.nan) if warm else (log_z, ess)), norm, lost, skipped, warm)
+        return Progressed(loss, elbo, *((math.nan, math.nan) if warm else (log_z, ess)), gradient, lost, skipped, warm)
 
     def _set_rates(self) -> None:
         training = self.training
@@ -195,10 +194,7 @@ class Run:
         taught = share > 0 or (self.witnesses is not None and isinstance(self.measure.prior, FixedPrior))
         slow = taught and not (self.warm or only or self.objective.through_paths)
         top = WARM_RATE if slow else 1.0
-        rate = top * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-        rate *= min(1.0, (since + 1) / (training.warmup + 1))
-        for group in self.optimiser.param_groups:
-            group["lr"] = training.learning_rate * rate * group["share"]
+        self.descent.set_rate(top * cosine(min(1.0, done)) * min(1.0, (since + 1) / (training.warmup + 1)))
         first, last = training.clip
         opened = min(1.0, self.done / OPENING)
         self.measure.set_clip(first * (last / first) ** opened)
@@ -255,7 +251,7 @@ class Run:
     def averaged(self) -> PathMeasure:
         """A copy of the measures with averaged parameters, for sampling."""
         measure = copy.deepcopy(self.measure).requires_grad_(False)
-        averages = {id(p): value for p, value in zip(self.parameters, self.average, strict=True)}
+        averages = self.descent.averaged()
         for own, parameter in zip(measure.parameters(), self.measure.parameters(), strict=True):
             own.copy_(averages[id(parameter)])
         return measure

@@ -38,6 +38,7 @@ from samplers.diffusion.replay import Buffer
 from samplers.diffusion.space import find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
+from samplers.learning.job import Log
 from samplers.path_measures.prior import MixturePrior
 from samplers.registry import SAMPLERS, sampler
 from targets.counting import Counted
@@ -142,7 +143,7 @@ def test_what_fails_after_an_iteration_leaves_that_iteration_done(tmp_path, monk
     method, path = CASES["replay and exploration"], tmp_path / "run.pt"
     whole = method.fit(SKEWED, seed=4, iterations=12)
     with monkeypatch.context() as patch:
-        patch.setattr(fit._Log, "write", lambda *_: fail())
+        patch.setattr(Log, "write", lambda *_: fail())
         with pytest.raises(Failure):
             method.fit(SKEWED, seed=4, iterations=12, checkpoint=path)
     assert torch.load(path)["done"] == 10
@@ -398,9 +399,9 @@ def test_the_sampler_before_training_is_looked_at_too():
 def test_training_that_made_it_worse_says_so(monkeypatch):
     def worse(self):
         with torch.no_grad():
-            for average in self.average:
+            for average in self.descent.averages:
                 average += 3.0
-        self.iteration += 1
+        self.descent.taken += 1
         return Progressed(0.0, 0.0, 0.0, 0.5, 0.0, 0, False)
 
     monkeypatch.setattr(Run, "step", worse)
