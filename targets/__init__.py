@@ -21,7 +21,8 @@ from targets.mrf_noise import MRFNoise
 from targets.mueller_brown import MuellerBrown
 from targets.noise import CorrelatedNoise, IsotropicNoise, Noise
 from targets.pairwise_mrf import PairwiseMRF
-from targets.parameters import CorrelationCholesky, Interval, Ordered, Parameter, Positive, Real, Simplex
+from targets.parameter import Parameter
+from targets.parameters import CorrelationCholesky, Interval, Ordered, Positive, Real, Simplex
 from targets.particle_systems import DoubleWellParticles, LennardJones
 from targets.phi_four_chain import PhiFourChain
 from targets.phi_four_lattice import PhiFourLattice

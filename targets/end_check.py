@@ -10,7 +10,7 @@ from torch import Tensor
 
 from targets.end_transforms import IntervalTransform
 from targets.linear_algebra import value_or_nan
-from targets.parameters import Parameter
+from targets.parameter import Parameter
 from targets.sampling_warning import warn
 from targets.user_function import no_validation
 

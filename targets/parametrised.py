@@ -12,7 +12,7 @@ from torch import Tensor
 
 from targets.base import Target, Variable
 from targets.labels import check_axes, check_name, read_coords
-from targets.parameters import Parameter
+from targets.parameter import Parameter
 
 
 class Parametrised(Target):

@@ -12,7 +12,7 @@ from targets.base import Variable, differentiate
 from targets.derived import Derived
 from targets.end_check import check_ends
 from targets.linear_algebra import value_and_score_or_nan, value_or_nan
-from targets.parameters import Parameter
+from targets.parameter import Parameter
 from targets.parametrised import Parametrised
 from targets.user_function import check_batch_axis, copies, evaluated, no_validation, over_values, shapes_of
 

@@ -11,7 +11,7 @@ from torch.distributions import biject_to
 
 from targets.base import Target, Variable, differentiate
 from targets.linear_algebra import value_and_score_or_nan, value_or_nan
-from targets.parameters import sum_after
+from targets.parameter import sum_after
 from targets.user_function import check_values, no_validation
 
 

@@ -35,9 +35,9 @@ PRINTED = {
     "train_dds.py": ["trained in", "log Z ", "weights of the modes from 0.0"],
     "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
     "own_kernel.py": [
-        "invariance of Barker on skewed passed",
-        "reversibility of Barker on skewed passed",
-        "invariance of BarkerWithoutCorrection on skewed FAILED",
+        "invariance of TamedMALA on skewed passed",
+        "reversibility of TamedMALA on skewed passed",
+        "invariance of TamedMALAWithoutCorrection on skewed FAILED",
     ],
 }
 ARGUMENTS = {
