@@ -1,5 +1,61 @@
-"""Diffusion models learned from samples: reverse solvers, losses, likelihoods."""
+"""Diffusion models learned from samples: data, what a network's output means, losses, reverse solvers, likelihoods."""
 
+from samplers.generative.columns import Bounded, Categorical, Column, Ordinal, Positive, Real
+from samplers.generative.data import Samples
+from samplers.generative.high_order import HessianMatching, TraceGradientMatching, TraceMatching
+from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced
+from samplers.generative.network import KarrasInputs, ScoreMLP
+from samplers.generative.parametrisation import (
+    CleanOf,
+    Control,
+    Karras,
+    NoiseOf,
+    NoisyState,
+    Parametrisation,
+    ScoreModel,
+    ScoreOf,
+    Velocity,
+)
 from samplers.generative.score import Score, as_score
+from samplers.generative.times import DebiasedTimes, LogSNRTimes, Times, UniformTimes
+from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
 
-__all__ = ["Score", "as_score"]
+__all__ = [
+    "Bounded",
+    "Categorical",
+    "Chain",
+    "CleanOf",
+    "Column",
+    "Columns",
+    "Control",
+    "DebiasedTimes",
+    "Denoising",
+    "Example",
+    "Explicit",
+    "HessianMatching",
+    "Implicit",
+    "Karras",
+    "KarrasInputs",
+    "LogSNRTimes",
+    "Loss",
+    "NoiseOf",
+    "NoisyState",
+    "Ordinal",
+    "Parametrisation",
+    "Positive",
+    "Real",
+    "Samples",
+    "Score",
+    "ScoreMLP",
+    "ScoreModel",
+    "ScoreOf",
+    "Sliced",
+    "Standardisation",
+    "Times",
+    "TraceGradientMatching",
+    "TraceMatching",
+    "Transformation",
+    "UniformTimes",
+    "Velocity",
+    "as_score",
+]

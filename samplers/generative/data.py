@@ -1,0 +1,173 @@
+"""Samples as data: rows with weights, in a training and a validation part, in batches.
+
+Weights are kept, and every batch is drawn in proportion to them, so that the mean of a loss over batches is its
+weighted mean over the rows. Resampling once would do so too, but leaves copies of one row, which a split puts into both
+parts: the validation loss would then be low for what is known by heart. For the same reason draws of Markov chains are
+split by stretches of a chain, as neighbours, and copies after a rejection, are alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Generator, Tensor
+
+from samplers.draws import Draws
+from samplers.draws.points import INDEPENDENT, PARTICLES
+from targets import Target
+from targets.arguments import check_integer
+
+ROWS = 10_000
+STRETCHES = 10  # of each chain
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Rows x (n, dim) of which a model is learned.
+
+    x: as said. shares: (n,) in float64, the normalised weights, or None for equal ones. groups: (n,) integers; rows
+    that share one stay together in a split; None: each for itself.
+
+        >>> from samplers.generative import Samples
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> samples = Samples.of(targets.Gaussian([0.0, 1.0]), rows=100, generator=generator)
+        >>> train, held = samples.split(0.1, generator)
+        >>> train.x.shape, held.x.shape, train.batch(8, generator).shape
+        (torch.Size([90, 2]), torch.Size([10, 2]), torch.Size([8, 2]))
+    """
+
+    x: Tensor
+    shares: Tensor | None = None
+    groups: Tensor | None = None
+
+    @classmethod
+    def of(cls, samples: Tensor | Draws | Target, *, rows: int = ROWS, generator: Generator | None = None) -> Samples:
+        """From a tensor (n, dim), draws, by their weights where they have some, or a target with exact draws.
+
+        rows, generator: of draws of a target. Rows of no weight are left out. TypeError for anything else, and for
+        integers; ValueError for another shape, values that are not finite, not more rows than dimensions (by the
+        effective number of weighted ones), constant columns, weights that are none, and a target without exact draws.
+        """
+        if isinstance(samples, Target):
+            found = cls(_of_target(samples, rows, generator))
+        elif isinstance(samples, Draws):
+            found = _of_draws(samples)
+        elif isinstance(samples, Tensor):
+            found = cls(samples.detach())
+        else:
+            raise TypeError(
+                f"samples: got {type(samples).__name__}, expected a tensor (n, dim), samplers.Draws or a target with "
+                "exact draws"
+            )
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        x = self.x
+        if x.ndim != 2 or 0 in x.shape:
+            raise ValueError(f"samples: got shape {tuple(x.shape)}, expected (n, dim)")
+        if not x.is_floating_point():
+            raise TypeError(f"samples: got dtype {x.dtype}, expected a floating-point dtype; integers too as such")
+        bad = ~x.isfinite()
+        if bool(bad.any()):
+            row, column = (int(place) for place in bad.nonzero()[0])
+            raise ValueError(
+                f"samples: got {float(x[row, column])} in row {row}, column {column}, expected finite numbers"
+            )
+        if self.effective <= x.shape[1]:
+            number = f"{len(x)} rows" if self.shares is None else f"weights worth {self.effective:.3g} rows"
+            raise ValueError(f"samples: got {number} in {x.shape[1]} dimensions, expected more rows than dimensions")
+        constant = (x == x[0]).all(0)
+        if bool(constant.any()):
+            column = int(constant.nonzero()[0])
+            raise ValueError(
+                f"samples: column {column} is {float(x[0, column]):.6g} in every row, expected values that differ: no "
+                "density exists; leave it out"
+            )
+
+    @property
+    def effective(self) -> float:
+        """The effective number of rows, 1 / sum of squared shares."""
+        return float(len(self.x)) if self.shares is None else float(1 / self.shares.square().sum())
+
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean (dim,) and covariance (dim, dim) by the weights, in float64."""
+        x = self.x.double()
+        shares = x.new_full((len(x),), 1 / len(x)) if self.shares is None else self.shares
+        mean = shares @ x
+        centred = x - mean
+        return mean, (shares[:, None] * centred).mT @ centred
+
+    def split(self, share: float, generator: Generator) -> tuple[Samples, Samples]:
+        """Training and validation rows: groups, or rows, are drawn for the latter until they are this share of them.
+
+        ValueError for a share that is not inside (0, 1), and where one part would be empty.
+        """
+        if not 0 < share < 1:
+            raise ValueError(f"share: got {share!r}, expected a number inside (0, 1)")
+        device = self.x.device
+        groups = torch.arange(len(self.x), device=device) if self.groups is None else self.groups
+        count = int(groups.max()) + 1
+        held = max(1, round(share * count))
+        if held >= count:
+            raise ValueError(
+                f"share: got {share!r} of {count} groups of rows, expected one that leaves some to train on"
+            )
+        out = torch.zeros(count, dtype=torch.bool, device=device)
+        out[torch.randperm(count, generator=generator, device=device)[:held]] = True
+        return self._rows(~out[groups]), self._rows(out[groups])
+
+    def _rows(self, which: Tensor) -> Self:
+        shares = None if self.shares is None else self.shares[which] / self.shares[which].sum()
+        groups = None if self.groups is None else self.groups[which].unique(return_inverse=True)[1]
+        return type(self)(self.x[which], shares, groups)
+
+    def batch(self, size: int, generator: Generator) -> Tensor:
+        """`size` rows, with replacement, in proportion to the weights; (size, dim)."""
+        check_integer(size, "size")
+        device = self.x.device
+        if self.shares is None:
+            return self.x[torch.randint(len(self.x), (size,), generator=generator, device=device)]
+        uniform = torch.rand(size, generator=generator, dtype=torch.float64, device=device)
+        which = torch.searchsorted(self._cumulative, uniform * self._cumulative[-1], right=True)
+        return self.x[which.clamp_max(len(self.x) - 1)]
+
+    @cached_property
+    def _cumulative(self) -> Tensor:
+        assert self.shares is not None
+        return self.shares.cumsum(0)
+
+
+def _of_target(target: Target, rows: int, generator: Generator | None) -> Tensor:
+    if "sample" not in target.known:
+        raise ValueError(
+            f"samples: got {target.name}, which has no exact draws; expected a target that has, or draws of a sampler"
+        )
+    if generator is None:
+        raise ValueError("generator: got None, expected one: exact draws of a target are random")
+    return target.sample(check_integer(rows, "rows"), generator=generator)
+
+
+def _of_draws(draws: Draws) -> Samples:
+    x = draws.x.flatten(0, 1)
+    if draws.log_weights is None:
+        return Samples(x, groups=_stretches(draws))
+    shares = draws.log_weights.reshape(-1).double().softmax(0)
+    if not bool(shares.isfinite().all()):
+        raise ValueError("samples: got log_weights that are not a number or infinite, expected some that are finite")
+    kept = shares > 0
+    return Samples(x[kept], shares[kept])
+
+
+def _stretches(draws: Draws) -> Tensor | None:
+    """Of each Markov chain ten stretches of equal length; None for independent draws and particles."""
+    chains, length = draws.x.shape[:2]
+    if draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
+        return None
+    count = min(STRETCHES, length)
+    within = torch.arange(length, device=draws.x.device) * count // length
+    return (torch.arange(chains, device=draws.x.device)[:, None] * count + within).flatten()

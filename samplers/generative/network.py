@@ -1,0 +1,126 @@
+"""The network of a score model: exact from the start for a Gaussian that has the mean and covariance of the data.
+
+    F(x, t) = F_Gauss(x, t) + N(c_in z, log sigma),   z = E' (L^-1 x / a - m),   sigma = s / a
+
+F_Gauss is the output, in the parametrisation's own terms, that stands for the score of N(mean, covariance) noised up to
+t; N is zero where training starts. N is the body of `samplers.denoisers.network.DenoisingNetwork`: a residual network
+of inputs of order one along the principal axes E of the whitened data, with features of log sigma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from samplers.denoisers.network import DenoisingNetwork
+from samplers.generative.parametrisation import NoisyState, Parametrisation, whitened
+from samplers.processes.base import Process
+from targets.arguments import check_integer, positive
+
+
+@dataclass(frozen=True)
+class ScoreMLP:
+    """What the network of a score model shall be: `blocks` residual blocks of `width` units.
+
+    least_time: the time below which the network itself is given no other time; the Gaussian part goes on to 0.
+    ValueError for numbers below 1 and for a time that is not positive.
+
+        >>> from samplers.generative import NoiseOf, ScoreMLP, ScoreModel
+        >>> from samplers.processes.linear import Brownian
+        >>> process, generator = Brownian(), torch.Generator().manual_seed(0)
+        >>> network = ScoreMLP(width=8).make(process, NoiseOf(), torch.zeros(2), torch.eye(2), generator)
+        >>> ScoreModel(network, process, NoiseOf()).score(torch.ones(1, 2), 1.0)
+        tensor([[-0.5000, -0.5000]], grad_fn=<DivBackward0>)
+    """
+
+    width: int = 128
+    blocks: int = 3
+    least_time: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("width", "blocks"):
+            check_integer(getattr(self, name), name)
+        positive(self.least_time, "least_time")
+
+    def make(
+        self,
+        process: Process,
+        parametrisation: Parametrisation,
+        mean: Tensor,
+        covariance: Tensor,
+        generator: Generator,
+    ) -> nn.Module:
+        """The network for data of this mean (dim,), in whose dtype it is, and covariance (dim, dim).
+
+        ValueError for shapes that do not agree, and for a least_time that is not below the horizon.
+        """
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+            shapes = f"{tuple(mean.shape)} and {tuple(covariance.shape)}"
+            raise ValueError(f"mean, covariance: got shapes {shapes}, expected (dim,) and (dim, dim)")
+        if self.least_time >= process.horizon:
+            raise ValueError(f"least_time: got {self.least_time:.6g}, expected less than the horizon")
+        return _ScoreNetwork(self, process, parametrisation, mean, covariance, generator)
+
+
+class _ScoreNetwork(nn.Module):
+    def __init__(
+        self,
+        spec: ScoreMLP,
+        process: Process,
+        parametrisation: Parametrisation,
+        mean: Tensor,
+        covariance: Tensor,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.process, self.parametrisation = process, parametrisation
+        low, high = (float((-0.5 * process.log_snr(t)).exp()) for t in (spec.least_time, process.horizon))
+        white = whitened(whitened(covariance.double(), process.noise).mT, process.noise).to(mean)
+        self.body = DenoisingNetwork(
+            whitened(mean, process.noise), white, low, high, generator, spec.width, spec.blocks
+        )
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """(*batch, dim) and (*batch) -> (*batch, dim)."""
+        state = NoisyState.at(self.process, t.double().clamp(max=self.process.horizon), x)  # beyond by rounding alone
+        body, covariance = self.body, self.process.noise
+        y = (whitened(x, covariance) / state.row(state.a)).reshape(-1, x.shape[-1])
+        sigma = (state.s / state.a).to(x).reshape(-1)
+        c_in = body.coefficients(sigma)[2]
+        white = (sigma[:, None] * c_in.square() * ((y - body.mean) @ body.axes)) @ body.axes.mT
+        noise = white.reshape(x.shape)
+        start = self.parametrisation.output(noise if covariance is None else covariance.colour(noise), state)
+        learned = body.residual(y, sigma.clamp(body.low, body.high)) @ body.axes.mT
+        return start + learned.reshape(x.shape)
+
+
+class KarrasInputs(nn.Module):
+    """network(c_in y, c_noise) of y = x / a: inputs of unit variance and a tame time, for a network of one's own.
+
+        c_in = 1 / sqrt(sigma^2 + k^2),   c_noise = log(sigma) / 4,   sigma = s / a
+
+    With `Karras` as the parametrisation this is the published preconditioning. network: called with (*batch, dim) and
+    (*batch). process: of the states. deviation: k, that of the data in each coordinate. Karras, Aittala, Aila and
+    Laine 2022, https://arxiv.org/abs/2206.00364.
+
+        >>> from samplers.generative import Karras, KarrasInputs, ScoreModel
+        >>> from samplers.processes.linear import Brownian
+        >>> class Nothing(torch.nn.Module):
+        ...     def forward(self, x, c_noise):
+        ...         return 0 * x
+        >>> network = KarrasInputs(Nothing(), Brownian(), deviation=1.0)
+        >>> ScoreModel(network, Brownian(), Karras()).score(torch.ones(1, 1), 1.0)
+        tensor([[-0.5000]])
+    """
+
+    def __init__(self, network: nn.Module, process: Process, deviation: float = 1.0) -> None:
+        super().__init__()
+        self.network, self.process, self.deviation = network, process, positive(deviation, "deviation")
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """(*batch, dim) and (*batch) -> (*batch, dim)."""
+        state = NoisyState.at(self.process, t.double().clamp(max=self.process.horizon), x)
+        c_in = 1 / torch.hypot(state.s, self.deviation * state.a)  # of x: that of y, over a
+        return self.network(state.row(c_in) * x, (0.25 * (state.s / state.a).log()).to(x))
