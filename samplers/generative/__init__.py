@@ -2,6 +2,7 @@
 
 from samplers.generative.columns import Bounded, Categorical, Column, Ordinal, Positive, Real
 from samplers.generative.data import Samples
+from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.high_order import HessianMatching, TraceGradientMatching, TraceMatching
 from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced
 from samplers.generative.network import KarrasInputs, ScoreMLP
@@ -17,7 +18,9 @@ from samplers.generative.parametrisation import (
     Velocity,
 )
 from samplers.generative.score import Score, as_score
+from samplers.generative.score_diffusion import ScoreDiffusion
 from samplers.generative.times import DebiasedTimes, LogSNRTimes, Times, UniformTimes
+from samplers.generative.training import Training
 from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "Denoising",
     "Example",
     "Explicit",
+    "FittedDiffusion",
     "HessianMatching",
     "Implicit",
     "Karras",
@@ -46,6 +50,7 @@ __all__ = [
     "Real",
     "Samples",
     "Score",
+    "ScoreDiffusion",
     "ScoreMLP",
     "ScoreModel",
     "ScoreOf",
@@ -54,6 +59,7 @@ __all__ = [
     "Times",
     "TraceGradientMatching",
     "TraceMatching",
+    "Training",
     "Transformation",
     "UniformTimes",
     "Velocity",

@@ -8,7 +8,7 @@ split by stretches of a chain, as neighbours, and copies after a rejection, are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from samplers.draws import Draws
 from samplers.draws.points import INDEPENDENT, PARTICLES
+from samplers.generative.transformations import Transformation
 from targets import Target
 from targets.arguments import check_integer
 
@@ -44,10 +45,18 @@ class Samples:
     groups: Tensor | None = None
 
     @classmethod
-    def of(cls, samples: Tensor | Draws | Target, *, rows: int = ROWS, generator: Generator | None = None) -> Samples:
+    def of(
+        cls,
+        samples: Tensor | Draws | Target,
+        *,
+        rows: int = ROWS,
+        generator: Generator | None = None,
+        constant: bool = False,
+    ) -> Samples:
         """From a tensor (n, dim), draws, by their weights where they have some, or a target with exact draws.
 
-        rows, generator: of draws of a target. Rows of no weight are left out. TypeError for anything else, and for
+        rows, generator: of draws of a target. constant: columns may be, as ordinal ones that get noise. Rows of no
+        weight are left out. TypeError for anything else, and for
         integers; ValueError for another shape, values that are not finite, not more rows than dimensions (by the
         effective number of weighted ones), constant columns, weights that are none, and a target without exact draws.
         """
@@ -62,10 +71,10 @@ class Samples:
                 f"samples: got {type(samples).__name__}, expected a tensor (n, dim), samplers.Draws or a target with "
                 "exact draws"
             )
-        found._check()
+        found._check(constant)
         return found
 
-    def _check(self) -> None:
+    def _check(self, may_be_constant: bool) -> None:
         x = self.x
         if x.ndim != 2 or 0 in x.shape:
             raise ValueError(f"samples: got shape {tuple(x.shape)}, expected (n, dim)")
@@ -81,12 +90,21 @@ class Samples:
             number = f"{len(x)} rows" if self.shares is None else f"weights worth {self.effective:.3g} rows"
             raise ValueError(f"samples: got {number} in {x.shape[1]} dimensions, expected more rows than dimensions")
         constant = (x == x[0]).all(0)
-        if bool(constant.any()):
+        if bool(constant.any()) and not may_be_constant:
             column = int(constant.nonzero()[0])
             raise ValueError(
                 f"samples: column {column} is {float(x[0, column]):.6g} in every row, expected values that differ: no "
                 "density exists; leave it out"
             )
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """In another place and precision; None keeps what is."""
+        x = self.x.to(device=device, dtype=dtype)
+        return replace(self, x=x, shares=_moved(self.shares, x), groups=_moved(self.groups, x))
+
+    def seen(self, transformation: Transformation, generator: Generator) -> Self:
+        """The rows in other coordinates, with noise where the transformation draws some."""
+        return replace(self, x=transformation.forward(self.x, generator)[0])
 
     @property
     def effective(self) -> float:
@@ -140,6 +158,10 @@ class Samples:
     def _cumulative(self) -> Tensor:
         assert self.shares is not None
         return self.shares.cumsum(0)
+
+
+def _moved(values: Tensor | None, x: Tensor) -> Tensor | None:
+    return None if values is None else values.to(x.device)
 
 
 def _of_target(target: Target, rows: int, generator: Generator | None) -> Tensor:

@@ -1,0 +1,182 @@
+"""Score-based diffusion models: the score of noised data, learned from samples."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from samplers.draws import Draws
+from samplers.generative.columns import Column
+from samplers.generative.data import Samples
+from samplers.generative.fitted import FittedDiffusion
+from samplers.generative.losses import Denoising, Loss
+from samplers.generative.network import ScoreMLP
+from samplers.generative.parametrisation import Karras, Parametrisation, ScoreModel
+from samplers.generative.training import SPLIT, ScoreLearning, Training
+from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
+from samplers.processes.base import Process
+from samplers.processes.linear import VP
+from targets import Gaussian, Target
+from targets.arguments import check_integer, positive
+from targets.sampling_warning import warn
+
+NETWORK = 13_000_027  # offset of the seed
+ROWS = 50_000  # exact draws of a target, where that is what is learned from
+
+
+@dataclass(frozen=True)
+class ScoreDiffusion:
+    """A diffusion model: the score of the data with noise, learned from samples by score matching.
+
+        x_t = a_t X + s_t e,   e ~ N(0, C)              the noising process
+        S(x, t) ~ grad log p_t(x) = -C^-1 E[e | x_t = x] / s_t    what is learned
+
+    The reverse of the process from its end to t = 0 draws from the model (`samplers.generative.solvers`). It is biased
+    by what the network has not learned, by the data being finitely many, and by the solver's steps; weights correct all
+    of it where an energy is given.
+
+    process: the noising, in coordinates in which the data have mean 0 and variances of one. network: a `ScoreMLP`, or a
+    module called with x (n, dim) and t (n,), of which a copy is trained. parametrisation: what its output means. loss:
+    a `samplers.generative.Loss`. training: of the optimiser. columns: the kinds of the data's columns, where some are
+    not real numbers (`Positive`, `Bounded`, `Ordinal`, `Categorical`). standardise: "scale" by the deviations, "whiten"
+    by the covariance as well, "none" only moves the mean to 0.
+    TypeError for arguments of another kind, ValueError for another word. Song, Sohl-Dickstein, Kingma, Kumar, Ermon and
+    Poole 2021, https://arxiv.org/abs/2011.13456; Karras, Aittala, Aila and Laine 2022,
+    https://arxiv.org/abs/2206.00364.
+
+        >>> model = samplers.ScoreDiffusion(network=samplers.generative.ScoreMLP(width=8, blocks=1))
+        >>> samples = targets.Gaussian([0.0, 1.0]).sample(200, generator=torch.Generator().manual_seed(0))
+        >>> fitted = model.fit(samples, iterations=10, progress=False)
+        >>> fitted.sample(draws=5, seed=1).x.shape
+        torch.Size([1, 5, 2])
+    """
+
+    process: Process = field(default_factory=VP)
+    network: ScoreMLP | nn.Module = field(default_factory=ScoreMLP)
+    parametrisation: Parametrisation = field(default_factory=Karras)
+    loss: Loss = field(default_factory=lambda: Denoising(weighting="output"))
+    training: Training = field(default_factory=Training)
+    columns: Sequence[Column] | None = None
+    standardise: Literal["scale", "whiten", "none"] = "scale"
+
+    def __post_init__(self) -> None:
+        kinds: dict[str, Any] = {
+            "process": Process,
+            "network": (ScoreMLP, nn.Module),
+            "parametrisation": Parametrisation,
+            "loss": Loss,
+            "training": Training,
+        }
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                expected = "ScoreMLP or a torch.nn.Module" if isinstance(kind, tuple) else kind.__name__
+                raise TypeError(f"{name}: got {value!r}, expected a {expected}")
+        if self.standardise not in ("scale", "whiten", "none"):
+            raise ValueError(f"standardise: got {self.standardise!r}, expected 'scale', 'whiten' or 'none'")
+        if self.columns is not None:
+            object.__setattr__(self, "columns", tuple(self.columns))
+            Columns(self.columns)
+
+    def fit(
+        self,
+        samples: Tensor | Draws | Target,
+        *,
+        seed: int = 0,
+        iterations: int = 4000,
+        max_minutes: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        log_dir: str | Path | None = None,
+    ) -> FittedDiffusion:
+        """Learn from a tensor (n, dim), draws, by their weights where they have some, or 50,000 draws of a target.
+
+        iterations=0 gives the Gaussian of the samples' moments. max_minutes: of wall time; the learning rate follows
+        `iterations` all the same. device, dtype: of the model; by default those of the samples, integers aside.
+        progress, checkpoint, log_dir: as of the other learned samplers; Ctrl-C ends the training after its iteration
+        and gives what was learned. Same seed, sizes, device and versions give the same bits.
+
+        Raises what `Samples.of` does for samples that no density can be learned from, and ValueError for a checkpoint
+        of another run. Warns (SamplingWarning) where the held-out loss has risen again, or is above that of the
+        Gaussian.
+        """
+        check_integer(seed, "seed", 0)
+        check_integer(iterations, "iterations", 0)
+        if max_minutes is not None:
+            positive(max_minutes, "max_minutes")
+        home = samples.x if isinstance(samples, Draws) else samples
+        generator = Generator(home.device).manual_seed(seed + SPLIT)
+        data = Samples.of(samples, rows=ROWS, generator=generator, constant=self.columns is not None).to(device, dtype)
+        generator = Generator(data.x.device).manual_seed(seed + SPLIT)
+        train, held = data, None
+        if self.training.validation:
+            train, held = data.split(self.training.validation, generator)
+        transformation, start = self._coordinates(train, generator)
+        model = self._model(start, Generator(data.x.device).manual_seed(seed + NETWORK))
+        learning = ScoreLearning(
+            model,
+            self.loss,
+            self.training,
+            self.describe(),
+            train,
+            held,
+            transformation,
+            start,
+            seed=seed,
+            total=iterations,
+            minutes=max_minutes,
+            log_dir=log_dir,
+        )
+        learning.carry_out(checkpoint, progress)
+        fitted = FittedDiffusion(
+            method=self,
+            model=learning.learned(),
+            transformation=transformation,
+            start=start,
+            seed=seed,
+            iterations=learning.done,
+            history=learning.history,
+            validation=learning.held_out("least"),
+            untrained=learning.held_out("untrained"),
+            notes=learning.notes,
+            cost=learning.cost,
+        )
+        for text in learning.complaints():
+            fitted.notes.append(text)
+            warn(text)
+        return fitted
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, as words and numbers."""
+        return {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    def _coordinates(self, train: Samples, generator: Generator) -> tuple[Transformation, Gaussian]:
+        """The coordinates that the samples are seen in, and the Gaussian of their moments there."""
+        parts: list[Transformation] = []
+        seen = train
+        if self.columns is not None:
+            parts.append(Columns(self.columns))
+            seen = seen.seen(parts[0], generator)
+        mean, covariance = seen.moments
+        whitened = Standardisation.of(mean, covariance)  # which says so where no density exists
+        factor = {"whiten": whitened.factor, "scale": covariance.diagonal().sqrt(), "none": torch.ones_like(mean)}
+        parts.append(Standardisation(mean, factor[self.standardise]))
+        mean, covariance = seen.seen(parts[-1], generator).moments
+        start = Gaussian(mean.to(train.x), covariance=covariance.to(train.x), name="samples")
+        return Chain(parts), start
+
+    def _model(self, start: Gaussian, generator: Generator) -> ScoreModel:
+        network = self.network
+        if isinstance(network, ScoreMLP):
+            made = network.make(self.process, self.parametrisation, start.mean, start.covariance, generator)
+        else:
+            made = copy.deepcopy(network).to(device=start.device, dtype=start.dtype)
+        return ScoreModel(made, self.process, self.parametrisation)
