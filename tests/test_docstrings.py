@@ -27,6 +27,7 @@ PACKAGES = (
     "samplers.diagnostics",
     "samplers.diffusion",
     "samplers.draws",
+    "samplers.generative.solvers",
     "samplers.kernels",
     "samplers.networks",
     "samplers.particles",
