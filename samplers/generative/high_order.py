@@ -79,8 +79,8 @@ class TraceMatching(Loss):
     weighting, times: as of `samplers.generative.Loss`.
 
         >>> from samplers.generative import TraceMatching
-        >>> TraceMatching().weighting
-        'noise level'
+        >>> TraceMatching(weighting="noise level").order
+        2
     """
 
     order: ClassVar[int] = 2

@@ -69,15 +69,15 @@ class Loss(ABC):
 
     weighting: lambda, one of the names in `samplers.generative.weightings`, or a function of t (n,) in float64. times:
     where it is estimated. order: of the derivative of the log-density that it is about.
-    The value is the integral over times, not its mean over them: with weighting="likelihood" it is in nats.
+    The value is the integral over times, not a mean over them: with weighting="likelihood" it is in nats.
     ValueError for another weighting, and for data that are not (n, dim).
 
         >>> from samplers.generative import Denoising
-        >>> Denoising(weighting="likelihood").times
+        >>> Denoising().times
         LogSNRTimes(least=1e-05)
     """
 
-    weighting: Weighting = "noise level"
+    weighting: Weighting = "likelihood"
     times: Times = field(default_factory=LogSNRTimes)
 
     order: ClassVar[int] = 1
@@ -102,7 +102,7 @@ class Loss(ABC):
         self.check(model)
         t, density = self.times.draw(model.process, len(x), generator)
         example = Example.draw(model.process, x, t, generator)
-        factor = weight(self.weighting, example.state, model.parametrisation, self.order) / density
+        factor = weight(self.weighting, example.state, density, model.parametrisation, self.order)
         return factor * self.rows(model, example, generator).double()
 
 
@@ -114,7 +114,7 @@ class Explicit(Loss):
 
         >>> from samplers.generative import Explicit
         >>> Explicit(score=lambda x, t: -x).weighting
-        'noise level'
+        'likelihood'
     """
 
     score: Callable[[Tensor, Tensor], Tensor]
@@ -134,7 +134,7 @@ class Implicit(Loss):
     Courville 2021, https://arxiv.org/abs/2106.02808). weighting, times: as of `Loss`. It costs dim backward passes.
 
         >>> from samplers.generative import DebiasedTimes, Implicit
-        >>> Implicit(weighting="likelihood", times=DebiasedTimes()).order
+        >>> Implicit(times=DebiasedTimes()).order
         1
     """
 
@@ -189,11 +189,11 @@ class Denoising(Loss):
 
     def check(self, model: ScoreModel) -> None:
         """The plain loss is about int lambda dim / v near t = 0."""
-        if self.centred or self.times.start(model.process) > 0:
+        if self.centred or self.weighting == "output" or self.times.start(model.process) > 0:
             return
         t = model.process.horizon * torch.tensor([EARLY, EARLIER], dtype=torch.float64)
         state = NoisyState(model.process, t, t[:, None])
-        early, earlier = weight(self.weighting, state, model.parametrisation) * t / state.s.square()
+        early, earlier = weight(self.weighting, state, state.s.square() / t, model.parametrisation)
         if float(earlier) > DIVERGING * float(early):
             raise ValueError(
                 f"weighting, times: {self.weighting!r} down to t = 0 makes this loss infinite for every model; "

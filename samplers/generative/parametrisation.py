@@ -48,10 +48,12 @@ class NoisyState:
     @classmethod
     def at(cls, process: Process, t: Time, x: Tensor) -> Self:
         """Of x at a time, or at a time for each row; ValueError for times that do not broadcast to the rows of x."""
-        times, batch = torch.as_tensor(t, dtype=torch.float64, device=x.device), x.shape[:-1]
-        if torch.broadcast_shapes(times.shape, batch) != batch:
-            raise ValueError(f"t: got shape {tuple(times.shape)}, expected one that broadcasts to {tuple(batch)}")
-        return cls(process, times.expand(batch), x)
+        times, batch = torch.as_tensor(t, dtype=torch.float64, device=x.device), tuple(x.shape[:-1])
+        try:
+            return cls(process, times.expand(batch), x)
+        except RuntimeError:
+            got = tuple(times.shape)
+            raise ValueError(f"t: got shape {got}, expected one that broadcasts to {batch}, the rows of x") from None
 
     @cached_property
     def marginal(self) -> Marginal:
