@@ -14,7 +14,8 @@ from score_matching_cases import LINE_TIMES, PROCESSES
 from samplers.generative import columns, data, divergence, high_order, losses, parametrisation, times, weightings
 from samplers.generative.data import Samples
 from samplers.generative.losses import Denoising, Example
-from samplers.generative.parametrisation import CleanOf, Control, Karras, NoiseOf, NoisyState, ScoreOf, Velocity
+from samplers.generative.noisy_state import NoisyState
+from samplers.generative.parametrisation import CleanOf, Control, Karras, NoiseOf, ScoreOf, Velocity
 from samplers.generative.transformations import Chain, Standardisation
 
 BUGS = {}

@@ -24,7 +24,8 @@ from torch import Generator, Tensor
 
 from samplers.generative.divergence import Field, gradient, rademacher, with_divergence, with_jacobian
 from samplers.generative.losses import Example, Loss
-from samplers.generative.parametrisation import NoisyState, ScoreModel, square
+from samplers.generative.noisy_state import NoisyState, square
+from samplers.generative.score_model import ScoreModel
 from targets.arguments import check_integer
 from targets.noise import Noise
 

@@ -1,7 +1,7 @@
 """Weights lambda(t) of a loss over times that are drawn with the density p(t).
 
     "uniform"       1
-    "likelihood"    g^2: the explicit loss then bounds the Kullback-Leibler divergence from the data (Song et al. 2021)
+    "likelihood"    g^2: the explicit loss then bounds KL(data | model), up to that of the ends (Song et al. 2021)
     "noise level"   v^k for derivatives of order k of the log-density, k = 1 for the score: each in units of the noise
     "output"        p / k^2: the network's output F is regressed on F*, and every time that is drawn counts alike
 
@@ -17,7 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from samplers.generative.parametrisation import NoisyState, Parametrisation
+from samplers.generative.noisy_state import NoisyState
+from samplers.generative.parametrisation import Parametrisation
 
 Weighting = Literal["uniform", "likelihood", "noise level", "output"] | Callable[[Tensor], Tensor]
 NAMES = ("uniform", "likelihood", "noise level", "output")

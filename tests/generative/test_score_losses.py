@@ -18,6 +18,7 @@ from samplers.generative import (
     ScoreMLP,
     ScoreModel,
     Sliced,
+    Sum,
     UniformTimes,
 )
 from samplers.processes.linear import VP, Brownian
@@ -76,6 +77,22 @@ def test_gradients_reach_the_network(loss):
         again = loss(model, x, seeded(2))
     assert not again.requires_grad
     torch.testing.assert_close(again, rows.detach())
+
+
+def test_sum_of_losses():
+    """The parts at the same times and noise, each with its weight: where they draw nothing of their own, to the bit."""
+    model, x = model_of(MIXTURE, VP(), theta=0.5), MIXTURE.sample(16, generator=seeded(1))
+    parts = [(1.0, Denoising()), (0.2, cases.HessianMatching(weighting="noise level"))]
+    with torch.no_grad():
+        expected = sum(factor * loss(model, x, seeded(2)) for factor, loss in parts)
+        torch.testing.assert_close(Sum(parts)(model, x, seeded(2)), expected, rtol=0.0, atol=0.0)
+    for wrong, message in (
+        ([], "parts: got losses at the times "),
+        ([(1.0, Denoising()), (1.0, Implicit(times=UniformTimes()))], "parts: got losses at the times .* the same"),
+        ([(0.0, Denoising())], "parts: got 0.0, expected a positive finite number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Sum(wrong)
 
 
 def test_same_seed_same_rows():

@@ -9,12 +9,18 @@ from torch import nn
 from samplers.generative import (
     CleanOf,
     Denoising,
+    Example,
+    HessianMatching,
+    Implicit,
     Karras,
     KarrasInputs,
     LogSNRTimes,
     NoiseOf,
+    NoisyState,
     ScoreMLP,
     ScoreModel,
+    TraceGradientMatching,
+    TraceMatching,
     Velocity,
 )
 from samplers.processes.linear import VP
@@ -118,3 +124,21 @@ def test_inputs_of_karras(name):
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS, ids=str)
+def test_nothing_is_made_on_a_default_device(parametrisation):
+    """On the meta device a stray tensor of the CPU is an error: the network, the score, every loss, times."""
+    process = VP(noise=cases.NOISE)
+    model = made(process, parametrisation).to("meta")
+    x, t = torch.zeros(4, 2, dtype=F64, device="meta"), torch.full((4,), 0.5, dtype=F64, device="meta")
+    example = Example(x, x, NoisyState.at(process, t, x))
+    for loss in (Denoising(), Denoising(centred=True), Implicit(), HessianMatching(), TraceMatching(),
+                 TraceGradientMatching()):  # fmt: skip
+        rows = loss.weighted(model, example, t, seeded())
+        assert rows.is_meta
+        assert rows.shape == (4,)
+    for times in cases.TIMES:
+        assert times.density(process, t).is_meta
+        assert times.at(process, t).is_meta
+    assert KarrasInputs(Seen(), process)(x, t).is_meta
