@@ -518,6 +518,10 @@ def check_split():
     for part in samples.split(0.25, seeded(5)):
         expected = weights[part.x.flatten().long()].softmax(0)
         torch.testing.assert_close(part.shares, expected)
+    copied = Draws((x.reshape(1, 200, 1) // 5), log_weights=weights[None])
+    train, held = Samples.of(copied).split(0.1, seeded(6))
+    assert not set(train.x.flatten().tolist()) & set(held.x.flatten().tolist())
+    assert len(held.x) == 20
 
 
 TIMES = [UniformTimes(0.0), UniformTimes(1e-3), LogSNRTimes(1e-3), DebiasedTimes(), DebiasedTimes(tail=1.0)]

@@ -398,7 +398,13 @@ def weights_for_logarithms(patch):
 
 @bug("rows of a chain split one by one")
 def leaking_split(patch):
-    patch.setattr(data, "_stretches", lambda draws: None)
+    patch.setattr(data, "_stretches", lambda draws: torch.arange(draws.x.shape[:2].numel()))
+    return cases.check_split
+
+
+@bug("copies of a particle split one by one")
+def leaking_copies(patch):
+    patch.setattr(data, "_copies", lambda draws, x: None)
     return cases.check_split
 
 
