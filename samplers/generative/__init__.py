@@ -4,21 +4,21 @@ from samplers.generative.columns import Bounded, Categorical, Column, Ordinal, P
 from samplers.generative.data import Samples
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.high_order import HessianMatching, TraceGradientMatching, TraceMatching
-from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced
+from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced, Sum
 from samplers.generative.network import KarrasInputs, ScoreMLP
+from samplers.generative.noisy_state import NoisyState
 from samplers.generative.parametrisation import (
     CleanOf,
     Control,
     Karras,
     NoiseOf,
-    NoisyState,
     Parametrisation,
-    ScoreModel,
     ScoreOf,
     Velocity,
 )
 from samplers.generative.score import Score, as_score
 from samplers.generative.score_diffusion import ScoreDiffusion
+from samplers.generative.score_model import ScoreModel
 from samplers.generative.times import DebiasedTimes, LogSNRTimes, Times, UniformTimes
 from samplers.generative.training import Training
 from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
@@ -56,6 +56,7 @@ __all__ = [
     "ScoreOf",
     "Sliced",
     "Standardisation",
+    "Sum",
     "Times",
     "TraceGradientMatching",
     "TraceMatching",

@@ -1,9 +1,10 @@
 """Samples as data: rows with weights, in a training and a validation part, in batches.
 
 Weights are kept, and every batch is drawn in proportion to them, so that the mean of a loss over batches is its
-weighted mean over the rows. Resampling once would do so too, but leaves copies of one row, which a split puts into both
-parts: the validation loss would then be low for what is known by heart. For the same reason draws of Markov chains are
-split by stretches of a chain, as neighbours, and copies after a rejection, are alike.
+weighted mean over the rows. Resampling once would do so too, but leaves copies of one row, which a split puts into
+both parts: the validation loss would then be low for what is known by heart. For the same reason draws of Markov
+chains are split by stretches of a chain, as neighbours, and copies after a rejection, are alike, and copies among
+other draws, such as of particles that were resampled, stay together. Rows of a tensor are taken for independent ones.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class Samples:
     ) -> Samples:
         """From a tensor (n, dim), draws, by their weights where they have some, or a target with exact draws.
 
-        rows, generator: of draws of a target. constant: columns may be, as ordinal ones that get noise. Rows of no
-        weight are left out. TypeError for anything else, and for
-        integers; ValueError for another shape, values that are not finite, not more rows than dimensions (by the
-        effective number of weighted ones), constant columns, weights that are none, and a target without exact draws.
+        rows, generator: of draws of a target. constant: columns may be, as ordinal ones that get noise. Of draws it is
+        x, in unconstrained coordinates, that is taken, and points without weight are left out. TypeError for anything
+        else, and for integers; ValueError for another shape, values that are not finite, not more rows than dimensions
+        (by the effective number of weighted ones), constant columns, weights that are none, and a target without exact
+        draws.
         """
         if isinstance(samples, Target):
             found = cls(_of_target(samples, rows, generator))
@@ -177,19 +179,26 @@ def _of_target(target: Target, rows: int, generator: Generator | None) -> Tensor
 def _of_draws(draws: Draws) -> Samples:
     x = draws.x.flatten(0, 1)
     if draws.log_weights is None:
-        return Samples(x, groups=_stretches(draws))
+        markov = draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES)
+        return Samples(x, groups=_stretches(draws) if markov else _copies(draws, x))
     shares = draws.log_weights.reshape(-1).double().softmax(0)
     if not bool(shares.isfinite().all()):
         raise ValueError("samples: got log_weights that are not a number or infinite, expected some that are finite")
     kept = shares > 0
-    return Samples(x[kept], shares[kept])
+    return Samples(x[kept], shares[kept], _copies(draws, x[kept]))
 
 
-def _stretches(draws: Draws) -> Tensor | None:
-    """Of each Markov chain ten stretches of equal length; None for independent draws and particles."""
-    chains, length = draws.x.shape[:2]
-    if draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
+def _copies(draws: Draws, x: Tensor) -> Tensor | None:
+    """Groups of equal rows; None where all differ, and for configurations, which are equal by themselves."""
+    if draws.target is not None and draws.target.discrete:
         return None
+    different, groups = x.unique(dim=0, return_inverse=True)
+    return None if len(different) == len(x) else groups
+
+
+def _stretches(draws: Draws) -> Tensor:
+    """Of each Markov chain ten stretches of equal length."""
+    chains, length = draws.x.shape[:2]
     count = min(STRETCHES, length)
     within = torch.arange(length, device=draws.x.device) * count // length
     return (torch.arange(chains, device=draws.x.device)[:, None] * count + within).flatten()

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import INDEPENDENT, Cost, Draws
-from samplers.generative.parametrisation import ScoreModel
+from samplers.generative.score_model import ScoreModel
 from samplers.generative.solvers import EDM, Solver
 from samplers.generative.transformations import Transformation
 from samplers.processes.base import Process, Time

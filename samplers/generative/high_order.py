@@ -24,7 +24,8 @@ from torch import Generator, Tensor
 
 from samplers.generative.divergence import Field, gradient, rademacher, with_divergence, with_jacobian
 from samplers.generative.losses import Example, Loss
-from samplers.generative.parametrisation import NoisyState, ScoreModel, square
+from samplers.generative.noisy_state import NoisyState, square
+from samplers.generative.score_model import ScoreModel
 from targets.arguments import check_integer
 from targets.noise import Noise
 
@@ -79,8 +80,8 @@ class TraceMatching(Loss):
     weighting, times: as of `samplers.generative.Loss`.
 
         >>> from samplers.generative import TraceMatching
-        >>> TraceMatching().weighting
-        'noise level'
+        >>> TraceMatching(weighting="noise level").order
+        2
     """
 
     order: ClassVar[int] = 2

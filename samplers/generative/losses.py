@@ -15,7 +15,7 @@ Norms and divergences are those of the noise: |S|^2 = S' C S and div C S. Hyvari
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -23,12 +23,13 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.generative.divergence import rademacher, with_divergence
-from samplers.generative.parametrisation import NoisyState, ScoreModel, square
+from samplers.generative.noisy_state import NoisyState, square
+from samplers.generative.score_model import ScoreModel
 from samplers.generative.times import LogSNRTimes, Times
 from samplers.generative.weightings import Weighting, check_weighting, weight
 from samplers.processes.base import Process
 from samplers.runs.state import noise_like
-from targets.arguments import check_integer
+from targets.arguments import check_integer, positive
 
 EARLY, EARLIER = 1e-3, 1e-9  # of the horizon: what lambda t / v is at the second is hardly less than at the first
 DIVERGING = 0.1  # where the integral of lambda / v is infinite
@@ -69,15 +70,15 @@ class Loss(ABC):
 
     weighting: lambda, one of the names in `samplers.generative.weightings`, or a function of t (n,) in float64. times:
     where it is estimated. order: of the derivative of the log-density that it is about.
-    The value is the integral over times, not its mean over them: with weighting="likelihood" it is in nats.
+    The value is the integral over times, not a mean over them: with weighting="likelihood" it is in nats.
     ValueError for another weighting, and for data that are not (n, dim).
 
         >>> from samplers.generative import Denoising
-        >>> Denoising(weighting="likelihood").times
+        >>> Denoising().times
         LogSNRTimes(least=1e-05)
     """
 
-    weighting: Weighting = "noise level"
+    weighting: Weighting = "likelihood"
     times: Times = field(default_factory=LogSNRTimes)
 
     order: ClassVar[int] = 1
@@ -97,13 +98,44 @@ class Loss(ABC):
 
     def __call__(self, model: ScoreModel, x: Tensor, generator: Generator) -> Tensor:
         """An unbiased estimate of the loss from each row of data x (n, dim), at a time of its own; (n,) in float64."""
+        return Sum([(1.0, self)])(model, x, generator)
+
+    def weighted(self, model: ScoreModel, example: Example, density: Tensor, generator: Generator) -> Tensor:
+        """lambda l / p for each row, (n,) in float64; density: p at the times of the example, (n,)."""
+        factor = weight(self.weighting, example.state, density, model.parametrisation, self.order)
+        return factor * self.rows(model, example, generator).double()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum of losses at the same times and noise, such as of the first order and, for its curvature, of the second.
+
+    parts: pairs of a factor and a loss. ValueError for none, for factors that are not positive, and for losses whose
+    times differ.
+
+        >>> from samplers.generative import Denoising, Sum, TraceMatching
+        >>> len(Sum([(1.0, Denoising()), (0.1, TraceMatching(weighting="noise level"))]).parts)
+        2
+    """
+
+    parts: Sequence[tuple[float, Loss]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple((positive(factor, "parts"), loss) for factor, loss in self.parts))
+        times = [loss.times for _, loss in self.parts]
+        if not times or any(each != times[0] for each in times):
+            raise ValueError(f"parts: got losses at the times {times}, expected one or more, all at the same times")
+
+    def __call__(self, model: ScoreModel, x: Tensor, generator: Generator) -> Tensor:
+        """The sum from each row of data x (n, dim), as of a `Loss`; (n,) in float64."""
         if x.ndim != 2:
             raise ValueError(f"x: got shape {tuple(x.shape)}, expected (n, dim)")
-        self.check(model)
-        t, density = self.times.draw(model.process, len(x), generator)
+        for _, loss in self.parts:
+            loss.check(model)
+        t, density = self.parts[0][1].times.draw(model.process, len(x), generator)
         example = Example.draw(model.process, x, t, generator)
-        factor = weight(self.weighting, example.state, model.parametrisation, self.order) / density
-        return factor * self.rows(model, example, generator).double()
+        terms = [factor * loss.weighted(model, example, density, generator) for factor, loss in self.parts]
+        return torch.stack(terms).sum(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +146,7 @@ class Explicit(Loss):
 
         >>> from samplers.generative import Explicit
         >>> Explicit(score=lambda x, t: -x).weighting
-        'noise level'
+        'likelihood'
     """
 
     score: Callable[[Tensor, Tensor], Tensor]
@@ -134,7 +166,7 @@ class Implicit(Loss):
     Courville 2021, https://arxiv.org/abs/2106.02808). weighting, times: as of `Loss`. It costs dim backward passes.
 
         >>> from samplers.generative import DebiasedTimes, Implicit
-        >>> Implicit(weighting="likelihood", times=DebiasedTimes()).order
+        >>> Implicit(times=DebiasedTimes()).order
         1
     """
 
@@ -189,11 +221,11 @@ class Denoising(Loss):
 
     def check(self, model: ScoreModel) -> None:
         """The plain loss is about int lambda dim / v near t = 0."""
-        if self.centred or self.times.start(model.process) > 0:
+        if self.centred or self.weighting == "output" or self.times.start(model.process) > 0:
             return
         t = model.process.horizon * torch.tensor([EARLY, EARLIER], dtype=torch.float64)
         state = NoisyState(model.process, t, t[:, None])
-        early, earlier = weight(self.weighting, state, model.parametrisation) * t / state.s.square()
+        early, earlier = weight(self.weighting, state, state.s.square() / t, model.parametrisation)
         if float(earlier) > DIVERGING * float(early):
             raise ValueError(
                 f"weighting, times: {self.weighting!r} down to t = 0 makes this loss infinite for every model; "

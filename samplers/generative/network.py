@@ -15,7 +15,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.denoisers.network import DenoisingNetwork
-from samplers.generative.parametrisation import NoisyState, Parametrisation, whitened
+from samplers.generative.noisy_state import NoisyState, whitened
+from samplers.generative.parametrisation import Parametrisation
 from samplers.processes.base import Process
 from targets.arguments import check_integer, positive
 

@@ -17,65 +17,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from samplers.processes.base import Process, Time
-from samplers.processes.marginals import Marginal
+from samplers.generative.noisy_state import NoisyState, square, whitened
 from targets.arguments import positive
-from targets.noise import Noise
-
-
-@dataclass(frozen=True, eq=False)
-class NoisyState:
-    """States x_t (*batch, dim) of a process at times t (*batch) above 0, in float64; `at` makes it of one time as well.
-
-    process, t, x: as said.
-
-        >>> from samplers.generative import NoisyState
-        >>> from samplers.processes.linear import Brownian
-        >>> NoisyState.at(Brownian(), 0.25, torch.ones(3, 2)).s
-        tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
-    """
-
-    process: Process
-    t: Tensor
-    x: Tensor
-
-    @classmethod
-    def at(cls, process: Process, t: Time, x: Tensor) -> Self:
-        """Of x at a time, or at a time for each row; ValueError for times that do not broadcast to the rows of x."""
-        times, batch = torch.as_tensor(t, dtype=torch.float64, device=x.device), x.shape[:-1]
-        if torch.broadcast_shapes(times.shape, batch) != batch:
-            raise ValueError(f"t: got shape {tuple(times.shape)}, expected one that broadcasts to {tuple(batch)}")
-        return cls(process, times.expand(batch), x)
-
-    @cached_property
-    def marginal(self) -> Marginal:
-        """The law of x_t given the data, in the dtype of x."""
-        return Marginal.at(self.process, self.t, self.x)
-
-    @cached_property
-    def a(self) -> Tensor:
-        """The scale, (*batch) in float64."""
-        return self.process.scale(self.t)
-
-    @cached_property
-    def s(self) -> Tensor:
-        """The deviation of the noise, (*batch) in float64."""
-        return self.process.variance(self.t).sqrt()
-
-    @cached_property
-    def g(self) -> Tensor:
-        """The diffusion coefficient, (*batch) in float64."""
-        return self.process.diffusion(self.t)
-
-    def row(self, coefficient: Tensor) -> Tensor:
-        """A coefficient (*batch) as a factor of x, (*batch, 1) in its dtype."""
-        return coefficient.to(self.x)[..., None]
 
 
 class Parametrisation(ABC):
@@ -277,71 +224,3 @@ class Control(Parametrisation):
     def square(self, error: Tensor, state: NoisyState) -> Tensor:
         """In the usual norm."""
         return torch.linalg.vecdot(error, error)
-
-
-class ScoreModel(nn.Module):
-    """A network, read as the score of a process: `model.score` is what reverse solvers take.
-
-    network: called as network(x, t) with x (*batch, dim) and t (*batch), both in the dtype of x; returns (*batch, dim).
-    Rows must not depend on one another (no batch normalisation): divergences are taken row by row. process:
-    a `samplers.processes.base.Process`. parametrisation: what its output means.
-    ValueError for an output of another shape, for t outside (0, horizon], and TypeError for other arguments.
-
-        >>> from samplers.generative import NoiseOf, ScoreModel
-        >>> from samplers.processes.linear import Brownian
-        >>> class Half(torch.nn.Module):
-        ...     def forward(self, x, t):
-        ...         return x / 2
-        >>> ScoreModel(Half(), Brownian(), NoiseOf()).score(torch.ones(1, 2), 0.25)
-        tensor([[-1., -1.]])
-    """
-
-    def __init__(self, network: nn.Module, process: Process, parametrisation: Parametrisation) -> None:
-        super().__init__()
-        for argument, value, kind in (("network", network, nn.Module), ("process", process, Process),
-                                      ("parametrisation", parametrisation, Parametrisation)):  # fmt: skip
-            if not isinstance(value, kind):
-                raise TypeError(f"{argument}: got {value!r}, expected a {kind.__name__}")
-        self.network, self.process, self.parametrisation = network, process, parametrisation
-
-    def output(self, state: NoisyState) -> Tensor:
-        """F, (*batch, dim)."""
-        found = self.network(state.x, state.t.to(state.x))
-        if not isinstance(found, Tensor) or found.shape != state.x.shape:
-            got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"network: returned {got}, expected {tuple(state.x.shape)}, that of x")
-        return found
-
-    def noise_at(self, state: NoisyState) -> Tensor:
-        """E[e | x_t], (*batch, dim)."""
-        return self.parametrisation.noise(self.output(state), state)
-
-    def score_at(self, state: NoisyState) -> Tensor:
-        """grad log p_t(x_t), (*batch, dim)."""
-        return state.marginal.score_of_noise(self.noise_at(state))
-
-    def score(self, x: Tensor, t: Time) -> Tensor:
-        """grad log p_t(x), (*batch, dim), for 0 < t <= horizon."""
-        return self.score_at(NoisyState.at(self.process, t, x))
-
-    def clean(self, x: Tensor, t: Time) -> Tensor:
-        """E[X | x_t = x], (*batch, dim), likewise."""
-        state = NoisyState.at(self.process, t, x)
-        return state.marginal.clean_of_noise(self.noise_at(state))
-
-    def forward(self, x: Tensor, t: Time) -> Tensor:
-        """The score."""
-        return self.score(x, t)
-
-
-def square(v: Tensor, covariance: Noise | None) -> Tensor:
-    """v' C^-1 v, (*batch)."""
-    return torch.linalg.vecdot(v, v) if covariance is None else covariance.square(v)
-
-
-def whitened(v: Tensor, covariance: Noise | None) -> Tensor:
-    """L^-1 v = L' C^-1 v, (*batch, dim): what `covariance.colour` undoes."""
-    if covariance is None:
-        return v
-    rows = covariance.colour(torch.eye(v.shape[-1], dtype=v.dtype, device=v.device))  # L', as its rows are L e_i
-    return covariance.solve(v) @ rows.mT

@@ -17,7 +17,8 @@ from samplers.generative.data import Samples
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.losses import Denoising, Loss
 from samplers.generative.network import ScoreMLP
-from samplers.generative.parametrisation import Karras, Parametrisation, ScoreModel
+from samplers.generative.parametrisation import Karras, Parametrisation
+from samplers.generative.score_model import ScoreModel
 from samplers.generative.training import SPLIT, ScoreLearning, Training
 from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
 from samplers.processes.base import Process

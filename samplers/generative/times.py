@@ -119,7 +119,7 @@ class DebiasedTimes(Times):
     """p proportional to g^2 / v down to t = knee and to exp(-tail l) g^2 / v below: no time above 0 is left out.
 
     Estimates of an integral over (0, horizon] are unbiased. tail = 1 is the density of Huang, Lim and Courville 2021,
-    https://arxiv.org/abs/2106.02808, who leave it constant below the knee where v grows like t. The term s . e /
+    https://arxiv.org/abs/2106.02808, that is all but constant below the knee where v grows like t. The term s . e /
     sqrt(v) of centred denoising score matching, times g^2, then has a variance that diverges like a logarithm; with
     any tail below 1 it is finite, and least with 1/2. knee, tail: positive; ValueError for a tail of 2 or more, with
     which the variance of a bounded score's square, times g^2, is infinite too.

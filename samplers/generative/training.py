@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.generative.data import Samples
-from samplers.generative.parametrisation import ScoreModel
+from samplers.generative.score_model import ScoreModel
 from samplers.generative.transformations import Transformation
 from samplers.learning import distributed
 from samplers.learning.descent import Descent, Group, Stepped

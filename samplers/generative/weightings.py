@@ -1,9 +1,12 @@
-"""Weights lambda(t) of a loss over times.
+"""Weights lambda(t) of a loss over times that are drawn with the density p(t).
 
-"uniform"       1
-"likelihood"    g^2: half the weighted explicit loss bounds the Kullback-Leibler divergence (Song et al. 2021)
-"noise level"   v^k for derivatives of order k of the log-density, k = 1 for the score: all times count alike
-"output"        1 / k(t)^2: the loss is the regression of the network's output F on F*, without a weight
+    "uniform"       1
+    "likelihood"    g^2: the explicit loss then bounds KL(data | model), up to that of the ends (Song et al. 2021)
+    "noise level"   v^k for derivatives of order k of the log-density, k = 1 for the score: each in units of the noise
+    "output"        p / k^2: the network's output F is regressed on F*, and every time that is drawn counts alike
+
+The k of the last is the gain of the parametrisation. Ho et al. 2020 train by "output" on the noise, Karras et al. 2022
+on theirs.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from samplers.generative.parametrisation import NoisyState, Parametrisation
+from samplers.generative.noisy_state import NoisyState
+from samplers.generative.parametrisation import Parametrisation
 
 Weighting = Literal["uniform", "likelihood", "noise level", "output"] | Callable[[Tensor], Tensor]
 NAMES = ("uniform", "likelihood", "noise level", "output")
@@ -29,16 +33,25 @@ def check_weighting(weighting: Weighting, order: int = 1) -> None:
         raise ValueError("weighting: got 'output', expected another: derivatives of the score are no network's output")
 
 
-def weight(weighting: Weighting, state: NoisyState, parametrisation: Parametrisation, order: int = 1) -> Tensor:
-    """lambda at the times of the state, (n,) in float64; ValueError for a function's values that are no weights."""
+def weight(
+    weighting: Weighting, state: NoisyState, density: Tensor, parametrisation: Parametrisation, order: int = 1
+) -> Tensor:
+    """lambda / p at the times of the state, (n,) in float64; density: p there, (n,).
+
+    ValueError for a function's values that are no weights.
+    """
+    if weighting == "output":
+        return 1 / parametrisation.gain(state).square()
+    return _lambda(weighting, state, order) / density
+
+
+def _lambda(weighting: Weighting, state: NoisyState, order: int) -> Tensor:
     if weighting == "uniform":
         return torch.ones_like(state.t)
     if weighting == "likelihood":
         return state.g.square()
     if weighting == "noise level":
         return state.s.pow(2 * order)
-    if weighting == "output":
-        return 1 / parametrisation.gain(state).square()
     assert callable(weighting)
     found = torch.as_tensor(weighting(state.t), dtype=torch.float64, device=state.t.device)
     if found.shape not in ((), state.t.shape):
