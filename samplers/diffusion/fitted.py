@@ -11,20 +11,19 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.annealing.evidence import estimate
 from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
 from samplers.diffusion.method import LearnedMethod
 from samplers.diffusion.packing import FORMAT, pack_space, packed, probes
 from samplers.diffusion.space import Space
-from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
+from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.draws.places import file_place
 from samplers.draws.weighted import FAMILY
 from samplers.identity import known
 from samplers.path_measures.base import PathMeasure
-from samplers.path_measures.evaluation import Evaluation, evaluate_weights, weigh
-from samplers.path_measures.simulation import simulate, simulate_backward
-from samplers.path_measures.subtrajectories import Resampling, simulate_subtrajectories
+from samplers.path_measures.evaluation import Evaluation, evaluate_weights
+from samplers.path_measures.sampling import backward_weights, resampled_paths, whole_paths
+from samplers.path_measures.subtrajectories import Resampling
 from samplers.runs.checkpoint import write
 from samplers.runs.precision import lost_digits
 from samplers.scouts.certify import FANS
@@ -37,7 +36,6 @@ from targets.counting import Counted
 from targets.sampling_warning import warn
 
 SCOUTS = 9_000_011  # offset of their seed
-CHUNK = 1 << 20  # numbers in a batch of states
 SUBTRAJECTORIES = 8  # of correct="smc" for samplers that have none of their own
 
 
@@ -100,11 +98,13 @@ class Fitted:
             self._check(target)
         began = time.perf_counter()
         counted, generator = Counted(self.target), Generator(self.target.device).manual_seed(seed)
+        affine = self.space.seen(counted)
         if correct == "smc" or (correct is None and self.method.resampling is not None):
-            u, log_prob, log_w, log_z, stats = self._resampled(counted, draws, generator)
+            resampling = self.method.resampling or Resampling(min(SUBTRAJECTORIES, self.measure.steps))
+            ends = resampled_paths(self.measure, affine, draws, generator, resampling, self.move_steps)
         else:
-            u, log_prob, log_w = self._paths(counted, draws, generator)
-            log_z, stats = weigh(log_w), {}
+            ends = whole_paths(self.measure, affine, draws, generator)
+        u, log_prob, log_w, log_z, stats = ends.u, ends.log_prob, ends.log_w, ends.log_z, ends.stats
         if not math.isfinite(log_z.value):
             raise RuntimeError(
                 f"all {draws} weights are zero: no path ends where {self.target.name} has mass. Train longer, or give "
@@ -174,44 +174,12 @@ class Fitted:
 
     def examine(self, counted: Counted, n: int, generator: Generator, witnesses: Tensor | None) -> Evaluation:
         """`evaluate` with a generator and a counter of one's own."""
-        log_w = self._paths(counted, n, generator)[2]
-        backward = None
+        affine, backward = self.space.seen(counted), None
+        log_w = whole_paths(self.measure, affine, n, generator).log_w
         if witnesses is not None:
-            affine = self.space.seen(counted)
             u = affine.to_u(witnesses.to(device=self.target.device, dtype=self.target.dtype))
-            parts = [
-                simulate_backward(self.measure, affine, part, generator).log_weights for part in u.split(self._chunk)
-            ]
-            backward = torch.cat(parts)
+            backward = backward_weights(self.measure, affine, u, generator)
         return evaluate_weights(log_w, backward)
-
-    @property
-    def _chunk(self) -> int:
-        return max(256, CHUNK // self.target.dim)
-
-    def _paths(self, counted: Counted, n: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Ends (n, dim), log gamma in u there (n,), log w (n,), where NaN is no weight."""
-        affine, parts = self.space.seen(counted), []
-        for begin in range(0, n, self._chunk):
-            paths = simulate(self.measure, affine, min(self._chunk, n - begin), generator)
-            parts.append((paths.last_point.x[0], paths.last_point.log_prob[0], paths.log_weights))
-        u, log_prob, log_w = (torch.cat(part) for part in zip(*parts, strict=True))
-        return u, log_prob, torch.where(log_w < torch.inf, log_w, -torch.inf)
-
-    def _resampled(
-        self, counted: Counted, n: int, generator: Generator
-    ) -> tuple[Tensor, Tensor, Tensor, LogZ, dict[str, Tensor]]:
-        """Also the particles' families, as a statistic."""
-        ensemble = simulate_subtrajectories(
-            self.measure,
-            self.space.seen(counted),
-            n,
-            generator,
-            resampling=self.method.resampling or Resampling(min(SUBTRAJECTORIES, self.measure.steps)),
-            step_sizes=self.move_steps,
-        )
-        log_z = replace(estimate(ensemble.cloud), lower=ensemble.log_z)
-        return ensemble.x, ensemble.log_prob, ensemble.log_w, log_z, ensemble.cloud.families
 
     def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
         learned = self.evaluation

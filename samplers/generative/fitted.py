@@ -22,7 +22,11 @@ from targets.arguments import check_integer
 if TYPE_CHECKING:
     from samplers.generative.score_diffusion import ScoreDiffusion
 
+SOLVER = DPMSolver2M(steps=50)
 CHUNK = 1 << 17  # numbers in the states that are solved at a time
+LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
+LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `weigh` above 0
+SUBTRAJECTORIES = 8
 
 
 @dataclass(eq=False)
@@ -67,20 +71,24 @@ class FittedDiffusion:
         return self.model.score(u, t)
 
     def sample(self, *, draws: int = 4096, solver: Solver | None = None, seed: int = 1) -> Draws:
-        """Independent draws of the model, (1, draws, dim), by a reverse solver: None takes EDM's with 18 steps.
+        """Independent draws of the model, (1, draws, dim), by a reverse solver: None takes `SOLVER`.
 
         Same seed, size, device and versions give the same bits.
         """
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
-        solver = EDM(steps=18) if solver is None else solver
+        solver = SOLVER if solver is None else solver
         began, generator = time.perf_counter(), Generator(self.start.device).manual_seed(seed)
         with torch.no_grad():
             u = self.prior.sample(draws, generator=generator)
             parts = u.split(max(256, CHUNK // self.dim))
             ends = torch.cat([solver.solve(self.score, self.process, part, generator) for part in parts])
             x = self.transformation.inverse(ends)
-        attrs: dict[str, Any] = {
+        attrs = self._attrs(draws, seed) | {"solver": repr(solver)}
+        return Draws(x[None], cost=Cost(seconds=time.perf_counter() - began), kernel=self, attrs=attrs)
+
+    def _attrs(self, draws: int, seed: int) -> dict[str, Any]:
+        return {
             **self.method.describe(),
             "sampler": "ScoreDiffusion",
             "kind": INDEPENDENT,
@@ -88,12 +96,122 @@ class FittedDiffusion:
             "seed": seed,
             "fit_seed": self.seed,
             "iterations": self.iterations,
-            "solver": repr(solver),
             "dtype": str(self.start.dtype),
             "notes": list(self.notes),
             "versions": versions(),
         }
-        return Draws(x[None], cost=Cost(seconds=time.perf_counter() - began), kernel=self, attrs=attrs)
+
+    # Densities
+
+    def flow(self, *, rtol: float = 1e-5, atol: float = 1e-5) -> ContinuousFlow:
+        """The probability flow of u, from the horizon to LEAST of it, whose law has a density."""
+        least = LEAST * self.process.horizon
+        return probability_flow(self.score, self.process, self.prior, t_min=least, rtol=rtol, atol=atol)
+
+    def log_prob(self, x: Tensor, *, rtol: float = 1e-5, atol: float = 1e-5) -> Tensor:
+        """The log-density of the probability flow's draws, (n, dim) -> (n,) in float64: exact traces, dim derivatives of
+        the network an evaluation. ValueError for points not finite or of another shape, and for columns of which some
+        have a probability instead; `elbo` bounds that.
+        """
+        u, c = self._seen(x)
+        return self.flow(rtol=rtol, atol=atol).log_prob(u) + c
+
+    def estimate_log_prob(
+        self, x: Tensor, *, probes: int = 8, seed: int = 1, rtol: float = 1e-5, atol: float = 1e-5
+    ) -> PointEstimates:
+        """The same by Hutchinson's estimate of the traces, a derivative for each of the probes: with standard errors."""
+        u, c = self._seen(x)
+        generator = Generator(x.device).manual_seed(seed)
+        found = self.flow(rtol=rtol, atol=atol).estimate_log_prob(u, probes=probes, generator=generator)
+        return PointEstimates(found.repetitions + c)
+
+    def elbo(self, x: Tensor, *, times: int = 64, repetitions: int = 8, seed: int = 1) -> PointEstimates:
+        """An unbiased estimate of a bound of the log-density of the reverse SDE's draws, or of the log-probability
+        where columns are ordinal or categorical, at each row of x (n, dim).
+
+        times: at which the network is asked in each of the repetitions, whose scatter gives the standard errors.
+        """
+        generator, found = Generator(x.device).manual_seed(seed), []
+        for _ in range(check_integer(repetitions, "repetitions", 2)):
+            u, c = self.transformation.forward(x, generator)
+            with torch.no_grad():
+                one = elbo(
+                    self.score, self.process, self.prior, u, generator=generator, times=times, repetitions=2,
+                    t_min=LEAST * self.process.horizon,
+                )  # fmt: skip
+            found.append(one.value + c)
+        return PointEstimates(torch.stack(found))
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.transformation.random:
+            raise ValueError(
+                "x: has ordinal or categorical columns, which have a probability and no density; expected real ones, "
+                "or take elbo(x), a bound of the log-probability"
+            )
+        return self.transformation.forward(x)
+
+    # With an energy
+
+    def weigh(
+        self,
+        target: Target,
+        *,
+        draws: int = 4096,
+        seed: int = 1,
+        steps: int = 100,
+        correct: Literal["smc"] | None = None,
+    ) -> Draws:
+        """Draws of the reverse process with exact weights for a target on the same space, and log Z; E[Z-hat] = Z.
+
+        The process runs in `steps` steps of equal log-SNR, of which the weights know. correct: "smc" resamples on the
+        way, after eight subtrajectories. Warns (SamplingWarning) where weights or certificate say that the model does
+        not cover the target. ValueError for a target of another dimension, and for columns that are not real numbers.
+        """
+        check_integer(draws, "draws")
+        check_integer(seed, "seed", 0)
+        if correct not in (None, "smc"):
+            raise ValueError(f"correct: got {correct!r}, expected 'smc' or None")
+        affine = self.transformation.affine
+        if affine is None:
+            raise ValueError(f"target: {target.name} is to be weighed by a model of columns that are not real numbers")
+        if target.dim != self.dim:
+            raise ValueError(f"target: got dimension {target.dim}, expected {self.dim}, that of the samples")
+        target = target.to(self.start.device, self.start.dtype)
+        began, counted = time.perf_counter(), Counted(target)
+        generator = Generator(self.start.device).manual_seed(seed)
+        measure = self.reverse(steps)
+        energy = measure.seen(Affine(counted, *affine))
+        with torch.no_grad():
+            if correct is None:
+                ends = whole_paths(measure, energy, draws, generator)
+            else:
+                ends = resampled_paths(measure, energy, draws, generator, Resampling(min(SUBTRAJECTORIES, steps)))
+        if not math.isfinite(ends.log_z.value):
+            raise RuntimeError(f"all {draws} weights are zero: no path ends where {target.name} has mass")
+        evaluation = evaluate_weights(ends.log_w)
+        for text in evaluation.complaints():
+            warn(text)
+        x = self.transformation.inverse(measure.to_x(ends.u))
+        made = Draws(
+            x[None],
+            stats={"lp": (ends.log_prob - energy.log_det - Affine(target, *affine).log_det)[None], **ends.stats},
+            log_weights=ends.log_w[None],
+            log_z=ends.log_z,
+            cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
+            target=target,
+            kernel=self,
+            attrs=self._attrs(draws, seed)
+            | {"steps": steps, "correct": correct or "weights", "ess": evaluation.ess, "target": target.name},
+        )
+        for text in made.certified():
+            warn(text)
+        return made
+
+    def reverse(self, steps: int = 100) -> ReverseProcess:
+        """The reverse process of u in steps of equal log-SNR, as a pair of path measures."""
+        grid = grids.log_snr(self.process, check_integer(steps, "steps", 2), LEAST_STEP * self.process.horizon)
+        prior = fixed_prior(GaussianMixture(self.prior.mean[None], covariances=self.prior.covariance))
+        return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, dtype=self.start.dtype)
 
 
 def at_time(start: Gaussian, process: Process, t: float) -> Gaussian:
