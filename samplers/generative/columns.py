@@ -29,6 +29,7 @@ GRID = 2.0**32  # the uniform noise has as many values, the centres of equal par
 
 class Column(ABC):
     """A kind of column: a frozen dataclass. size: the columns that it has in u. hint: what helps against bad values.
+    random: it draws noise.
 
     A subclass writes `takes`, `encode`, `decode` and `domain`.
 
@@ -39,6 +40,7 @@ class Column(ABC):
     """
 
     hint: ClassVar[str] = ""
+    random: ClassVar[bool] = False
 
     @property
     def size(self) -> int:
@@ -181,6 +183,8 @@ class Ordinal(Column):
         tensor([7.], dtype=torch.float64)
     """
 
+    random: ClassVar[bool] = True
+
     low: int
     high: int
 
@@ -227,6 +231,8 @@ class Categorical(Column):
         >>> u.shape, kind.decode(u)
         (torch.Size([2, 4]), tensor([0., 3.], dtype=torch.float64))
     """
+
+    random: ClassVar[bool] = True
 
     categories: int
 

@@ -42,6 +42,16 @@ class Transformation(ABC):
     def inverse(self, u: Tensor) -> Tensor:
         """x, (n, dim), in the dtype of u."""
 
+    @property
+    def random(self) -> bool:
+        """Whether c is a bound only, by noise that is drawn for columns that have a probability and no density."""
+        return False
+
+    @property
+    def affine(self) -> tuple[Tensor, Tensor] | None:
+        """(shift, L) where x = shift + L u, else None."""
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class Standardisation(Transformation):
@@ -93,6 +103,11 @@ class Standardisation(Transformation):
         return cls(mean, deviation[:, None] * factor)
 
     @property
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """The fields."""
+        return self.shift, self.factor
+
+    @property
     def _diagonal(self) -> Tensor:
         return self.factor.diagonal() if self.factor.ndim == 2 else self.factor
 
@@ -142,6 +157,11 @@ class Columns(Transformation):
         """The number of columns of u."""
         return sum(kind.size for kind in self.kinds)
 
+    @property
+    def random(self) -> bool:
+        """Of one kind at least."""
+        return any(kind.random for kind in self.kinds)
+
     def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Column by column."""
         _check_dim(x, len(self.kinds), "x")
@@ -188,6 +208,16 @@ class Chain(Transformation):
             x, c = part.forward(x, generator)
             total = total + c
         return x, total
+
+    @property
+    def random(self) -> bool:
+        """Of one part at least."""
+        return any(part.random for part in self.parts)
+
+    @property
+    def affine(self) -> tuple[Tensor, Tensor] | None:
+        """That of a single part, as two are not needed."""
+        return self.parts[0].affine if len(self.parts) == 1 else None
 
     def inverse(self, u: Tensor) -> Tensor:
         """From the last to the first."""
