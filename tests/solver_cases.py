@@ -22,7 +22,8 @@ from targets import CorrelatedNoise, GaussianMixture, Noise
 F64 = torch.float64
 MEANS = torch.tensor([[-2.0, 0.0], [1.0, 1.5]], dtype=F64)
 COVARIANCES = torch.tensor([[[0.5, 0.2], [0.2, 0.4]], [[0.3, 0.0], [0.0, 0.6]]], dtype=F64)
-MIXTURE = GaussianMixture(MEANS, covariances=COVARIANCES, weights=torch.tensor([0.3, 0.7], dtype=F64))
+WEIGHTS = torch.tensor([0.3, 0.7], dtype=F64)
+MIXTURE = GaussianMixture(MEANS, covariances=COVARIANCES, weights=WEIGHTS)
 MEAN, COVARIANCE = torch.tensor([1.0, -0.5], dtype=F64), torch.tensor([[0.6, 0.25], [0.25, 0.4]], dtype=F64)
 GAUSSIAN = targets.Gaussian(MEAN, covariance=COVARIANCE)
 NOISE = CorrelatedNoise(torch.tensor([[1.0, 0.3], [0.3, 0.5]], dtype=F64))

@@ -31,7 +31,7 @@ class AdaptiveFlow(Solver):
     finds no step that is short enough. Dormand and Prince 1980, https://doi.org/10.1016/0771-050X(80)90013-3.
 
         >>> from samplers.generative.solvers import AdaptiveFlow
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> AdaptiveFlow(rtol=1e-6).solve(lambda x, t: -x, VP(), torch.ones(1, 1))  # N(0, 1) stays
         tensor([[1.]])
     """

@@ -73,30 +73,32 @@ class AnalyticDPM(OptimalVariance):
 
         E tr(C^-1 Cov(X | x_t)) / dim = (sigma_t / a_t)^2 (1 - sigma_t^2 E[s' C s] / dim)
 
-    over draws of x_t, at least 0. The identity holds for an exact score. Exact in one step where the data are
-    N(., r C); weak order 1; the last step has that variance too.
+    over draws of x_t, kept between 0 and E tr(C^-1 Cov(X)) / dim, which bound it. The identity holds for an exact
+    score. Where sigma_t / a_t is large it is a small difference of large numbers, known only from many samples; what
+    `DiagonalAnalyticDPM` takes is not. Exact in one step where the data are N(., r C); weak order 1; the last step has
+    that variance too.
     steps, grid, samples, eta, and errors raised: as of `OptimalVariance`.
     Bao, Li, Zhu and Zhang 2022, https://arxiv.org/abs/2201.06503.
 
-        >>> from samplers.generative import as_score
-        >>> from samplers.generative.solvers import AnalyticDPM
+        >>> from samplers.generative import as_score, solvers
         >>> from samplers.denoisers import ClosedForm
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> data, generator = targets.Gaussian([3.0], scale=0.5), torch.Generator().manual_seed(0)
         >>> score, x = as_score(ClosedForm(), VP(), data), torch.randn(4000, 1, generator=generator)
-        >>> samples = data.sample(4000, generator=generator)
-        >>> found = AnalyticDPM(steps=2, samples=samples).solve(score, VP(), x, generator)
+        >>> solver = solvers.AnalyticDPM(steps=10, samples=data.sample(4000, generator=generator))
+        >>> found = solver.solve(score, VP(), x, generator)
         >>> abs(float(found.mean()) - 3) < 0.05, abs(float(found.std()) - 0.5) < 0.05
         (True, True)
     """
 
     def unknown(self, reversal: Reversal, t: float, x: Tensor) -> Tensor:
         """The number above."""
-        _, noised = self.noised_samples(reversal, t, x)
+        samples, noised = self.noised_samples(reversal, t, x)
         scale, sigma = reversal.level(t)
-        score = reversal.score(noised, t)
+        score, centred, noise = reversal.score(noised, t), samples - samples.mean(0), reversal.process.noise
         moment = torch.linalg.vecdot(score, reversal.times_covariance(score)).mean() / x.shape[1]
-        return (sigma / scale) ** 2 * (1 - sigma**2 * moment).clamp_min(0.0)
+        most = torch.linalg.vecdot(centred, centred if noise is None else noise.solve(centred)).mean() / x.shape[1]
+        return ((sigma / scale) ** 2 * (1 - sigma**2 * moment)).clamp_min(0.0).minimum(most)
 
 
 class DiagonalAnalyticDPM(OptimalVariance):
@@ -112,7 +114,7 @@ class DiagonalAnalyticDPM(OptimalVariance):
     Bao, Li, Sun, Zhu and Zhang 2022, https://arxiv.org/abs/2206.07309.
 
         >>> from samplers.generative.solvers import DiagonalAnalyticDPM
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> generator = torch.Generator().manual_seed(0)
         >>> solver = DiagonalAnalyticDPM(steps=2, samples=torch.randn(100, 1, generator=generator))
         >>> solver.solve(lambda x, t: -x, VP(), torch.zeros(10, 1), generator).shape

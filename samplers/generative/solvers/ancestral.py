@@ -21,7 +21,7 @@ class Ancestral(LogSNR):
     Ho, Jain and Abbeel 2020, https://arxiv.org/abs/2006.11239; Song et al. 2021, https://arxiv.org/abs/2011.13456.
 
         >>> from samplers.generative.solvers import Ancestral
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> generator = torch.Generator().manual_seed(0)
         >>> Ancestral(steps=10).solve(lambda x, t: -x, VP(), torch.zeros(10, 1), generator).shape
         torch.Size([10, 1])

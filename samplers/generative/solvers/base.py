@@ -35,7 +35,7 @@ class Reversal:
     function: the score as it was given; its answers are checked by `score`. A step asks for what its equation has.
 
         >>> from samplers.generative.solvers import Reversal
-        >>> from samplers.processes import OrnsteinUhlenbeck
+        >>> from samplers.processes.linear import OrnsteinUhlenbeck
         >>> reversal = Reversal(lambda x, t: -x, OrnsteinUhlenbeck(), generator=None)
         >>> reversal.clean(torch.ones(1, 1), 0.5)  # of N(0, 1), exp(-t) x
         tensor([[0.6065]])
@@ -181,7 +181,8 @@ class GridSolver(Solver):
     A subclass writes `step`, and `own_grid` where equal steps of time do not fit it.
 
         >>> from samplers.generative.solvers import Euler
-        >>> from samplers.processes import VP, grids
+        >>> from samplers.processes import grids
+        >>> from samplers.processes.linear import VP
         >>> Euler(steps=2).times(VP())
         tensor([0.0000, 0.5000, 1.0000], dtype=torch.float64)
         >>> Euler(steps=2, grid=grids.cosine(2)).times(VP())[1] < 0.5
@@ -241,11 +242,12 @@ class LogSNR(GridSolver):
     """A solver whose coefficients are those of a_t and sigma_t alone, in equal steps of log-SNR.
 
     The time before 0 is LEAST of the horizon, and the state at 0 is the denoised mean D there.
+    steps: at least 2. steps, grid, and errors raised: as of `GridSolver`.
 
         >>> from samplers.generative.solvers import DPMSolver1
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> DPMSolver1(steps=3).times(VP())
-        tensor([0.0000, 0.0010, 0.2125, 1.0000], dtype=torch.float64)
+        tensor([0.0000, 0.0010, 0.3046, 1.0000], dtype=torch.float64)
     """
 
     fewest: ClassVar[int] = 2

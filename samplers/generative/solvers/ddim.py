@@ -24,7 +24,7 @@ class DDIM(LogSNR):
     Song, Meng and Ermon 2021, https://arxiv.org/abs/2010.02502.
 
         >>> from samplers.generative.solvers import DDIM
-        >>> from samplers.processes import OrnsteinUhlenbeck
+        >>> from samplers.processes.linear import OrnsteinUhlenbeck
         >>> DDIM(steps=200).solve(lambda x, t: -x, OrnsteinUhlenbeck(), torch.ones(1, 1)).round(decimals=1)
         tensor([[1.]])
     """

@@ -31,7 +31,7 @@ class DPMSolver1(LogSNR):
     Lu et al. 2022, https://arxiv.org/abs/2206.00927.
 
         >>> from samplers.generative.solvers import DPMSolver1
-        >>> from samplers.processes import OrnsteinUhlenbeck
+        >>> from samplers.processes.linear import OrnsteinUhlenbeck
         >>> DPMSolver1(steps=200).solve(lambda x, t: -x, OrnsteinUhlenbeck(), torch.ones(1, 1)).round(decimals=1)
         tensor([[1.]])
     """

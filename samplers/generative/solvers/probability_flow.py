@@ -23,7 +23,7 @@ class Euler(GridSolver):
     steps, grid, and errors raised: as of `GridSolver`. Song et al. 2021, https://arxiv.org/abs/2011.13456.
 
         >>> from samplers.generative.solvers import Euler
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> Euler(steps=10).solve(lambda x, t: -x, VP(), torch.ones(1, 1))  # N(0, 1) stays, and so does every state
         tensor([[1.]])
     """
@@ -46,7 +46,7 @@ class Heun(Euler):
     Song et al. 2021, https://arxiv.org/abs/2011.13456.
 
         >>> from samplers.generative.solvers import Heun
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> Heun(steps=10).solve(lambda x, t: -x, VP(), torch.ones(1, 1))
         tensor([[1.]])
     """

@@ -56,7 +56,7 @@ class EulerMaruyama(PlugIn):
         >>> from samplers.generative import as_score
         >>> from samplers.generative.solvers import EulerMaruyama
         >>> from samplers.denoisers import ClosedForm
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> score = as_score(ClosedForm(), VP(), targets.Gaussian([3.0], scale=0.5))
         >>> generator = torch.Generator().manual_seed(0)
         >>> x = EulerMaruyama(steps=200).solve(score, VP(), torch.randn(4000, 1, generator=generator), generator)
@@ -81,7 +81,7 @@ class ExponentialIntegrator(PlugIn):
     Zhang and Chen 2023, https://arxiv.org/abs/2204.13902.
 
         >>> from samplers.generative.solvers import ExponentialIntegrator
-        >>> from samplers.processes import VP
+        >>> from samplers.processes.linear import VP
         >>> generator = torch.Generator().manual_seed(0)
         >>> solver = ExponentialIntegrator(steps=1)  # N(0, 1) noised by VP remains N(0, 1)
         >>> solver.solve(lambda x, t: -x, VP(), torch.zeros(10, 1), generator).shape
