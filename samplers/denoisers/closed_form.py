@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers.base import Estimate, Finding
@@ -43,10 +44,19 @@ class ClosedForm(Finding[Target]):
     def estimate(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
     ) -> Estimate:
-        log_density, score = counted_like(target, self.found(target, noise)).log_prob_and_score(y)
+        log_density, score = log_density_and_score(counted_like(target, self.found(target, noise)), y)
         return Estimate(y + noise.times(score), log_density)
 
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
     ) -> Tensor:
         return plain(target).sample_given(y, noise, generator=generator)
+
+
+def log_density_and_score(law: Target, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both at y; where y records gradients the score is differentiable too, else it is the law's own form of it."""
+    if torch.is_grad_enabled() and y.requires_grad:
+        value = law.log_prob(y)
+        (score,) = torch.autograd.grad(value.sum(), y, create_graph=True)
+        return value, score
+    return law.log_prob_and_score(y)

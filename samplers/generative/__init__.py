@@ -2,8 +2,12 @@
 
 from samplers.generative.columns import Bounded, Categorical, Column, Ordinal, Positive, Real
 from samplers.generative.data import Samples
+from samplers.generative.discrete_elbo import ddpm_elbo, discrete_elbo, vdm_elbo
+from samplers.generative.elbo import elbo, family_elbo, variational_gap
+from samplers.generative.estimates import PointEstimates
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.high_order import HessianMatching, TraceGradientMatching, TraceMatching
+from samplers.generative.likelihood import ContinuousFlow, noise_law, probability_flow
 from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced, Sum
 from samplers.generative.network import KarrasInputs, ScoreMLP
 from samplers.generative.noisy_state import NoisyState
@@ -16,6 +20,7 @@ from samplers.generative.parametrisation import (
     ScoreOf,
     Velocity,
 )
+from samplers.generative.path import ReverseProcess
 from samplers.generative.score import Score, as_score
 from samplers.generative.score_diffusion import ScoreDiffusion
 from samplers.generative.score_model import ScoreModel
@@ -65,4 +70,15 @@ __all__ = [
     "UniformTimes",
     "Velocity",
     "as_score",
+    "ContinuousFlow",
+    "PointEstimates",
+    "ReverseProcess",
+    "ddpm_elbo",
+    "discrete_elbo",
+    "elbo",
+    "family_elbo",
+    "noise_law",
+    "probability_flow",
+    "variational_gap",
+    "vdm_elbo",
 ]

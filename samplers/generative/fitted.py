@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.generative.elbo import elbo
+from samplers.generative.estimates import PointEstimates
+from samplers.generative.likelihood import ContinuousFlow, probability_flow
+from samplers.generative.path import ReverseProcess
+from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
-from samplers.generative.solvers import EDM, Solver
+from samplers.generative.solvers import DPMSolver2M, Solver
 from samplers.generative.transformations import Transformation
+from samplers.path_measures.evaluation import evaluate_weights
+from samplers.path_measures.prior import fixed_prior
+from samplers.path_measures.sampling import resampled_paths, whole_paths
+from samplers.path_measures.subtrajectories import Resampling
+from samplers.processes import grids
 from samplers.processes.base import Process, Time
 from samplers.version import versions
-from targets import Gaussian
+from targets import Affine, Gaussian, Target
 from targets.arguments import check_integer
+from targets.counting import Counted
+from targets.sampling_warning import warn
 
 if TYPE_CHECKING:
     from samplers.generative.score_diffusion import ScoreDiffusion
@@ -109,8 +122,8 @@ class FittedDiffusion:
         return probability_flow(self.score, self.process, self.prior, t_min=least, rtol=rtol, atol=atol)
 
     def log_prob(self, x: Tensor, *, rtol: float = 1e-5, atol: float = 1e-5) -> Tensor:
-        """The log-density of the probability flow's draws, (n, dim) -> (n,) in float64: exact traces, dim derivatives of
-        the network an evaluation. ValueError for points not finite or of another shape, and for columns of which some
+        """The log-density of the probability flow's draws, (n, dim) -> (n,) in float64, with exact traces: dim derivatives
+        of the network an evaluation. ValueError for points not finite or of another shape, and for columns of which some
         have a probability instead; `elbo` bounds that.
         """
         u, c = self._seen(x)
@@ -119,7 +132,7 @@ class FittedDiffusion:
     def estimate_log_prob(
         self, x: Tensor, *, probes: int = 8, seed: int = 1, rtol: float = 1e-5, atol: float = 1e-5
     ) -> PointEstimates:
-        """The same by Hutchinson's estimate of the traces, a derivative for each of the probes: with standard errors."""
+        """The same by Hutchinson's estimate of the traces, a derivative for each probe: with standard errors."""
         u, c = self._seen(x)
         generator = Generator(x.device).manual_seed(seed)
         found = self.flow(rtol=rtol, atol=atol).estimate_log_prob(u, probes=probes, generator=generator)
@@ -179,8 +192,8 @@ class FittedDiffusion:
         target = target.to(self.start.device, self.start.dtype)
         began, counted = time.perf_counter(), Counted(target)
         generator = Generator(self.start.device).manual_seed(seed)
-        measure = self.reverse(steps)
-        energy = measure.seen(Affine(counted, *affine))
+        measure, seen = self.reverse(steps), Affine(counted, *affine)
+        energy = measure.seen(seen)
         with torch.no_grad():
             if correct is None:
                 ends = whole_paths(measure, energy, draws, generator)
@@ -194,7 +207,7 @@ class FittedDiffusion:
         x = self.transformation.inverse(measure.to_x(ends.u))
         made = Draws(
             x[None],
-            stats={"lp": (ends.log_prob - energy.log_det - Affine(target, *affine).log_det)[None], **ends.stats},
+            stats={"lp": (ends.log_prob - energy.log_det - seen.log_det)[None], **ends.stats},
             log_weights=ends.log_w[None],
             log_z=ends.log_z,
             cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
@@ -210,7 +223,8 @@ class FittedDiffusion:
     def reverse(self, steps: int = 100) -> ReverseProcess:
         """The reverse process of u in steps of equal log-SNR, as a pair of path measures."""
         grid = grids.log_snr(self.process, check_integer(steps, "steps", 2), LEAST_STEP * self.process.horizon)
-        prior = fixed_prior(GaussianMixture(self.prior.mean[None], covariances=self.prior.covariance))
+        white = Affine(self.prior, factor=torch.linalg.cholesky(noise_of(self.process).covariance(self.dim)))
+        prior = fixed_prior(white.mixture(self.prior))
         return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, dtype=self.start.dtype)
 
 
