@@ -30,7 +30,7 @@ class ReverseSteps:
         >>> process = samplers.processes.linear.VP()
         >>> steps = ReverseSteps.of(process, samplers.processes.grids.uniform(2), 1.0)
         >>> steps.time, steps.variance + steps.keep.square() - 2 * steps.pull * steps.keep + steps.pull.square()
-        (tensor([1.0000, 0.5000], dtype=torch.float64), tensor([1., 1.], dtype=torch.float64))
+        (tensor([1.0000, 0.5000], dtype=torch.float64), tensor([1.0000, 1.0000], dtype=torch.float64))
     """
 
     time: Tensor

@@ -34,7 +34,7 @@ def as_score(denoiser: Denoiser, process: Process, target: Target, *, generator:
         >>> from samplers.processes.linear import OrnsteinUhlenbeck
         >>> score = as_score(ClosedForm(), OrnsteinUhlenbeck(), targets.Gaussian([0.0]))
         >>> score(torch.ones(1, 1), 0.5)
-        tensor([[-1.]])
+        tensor([[-1.0000]])
     """
     unit = noise_of(process)
 

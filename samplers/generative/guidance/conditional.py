@@ -4,7 +4,7 @@
     (1 + w) s(x, t, y) - w s(x, t, nothing)      classifier-free guidance
 
 The second is at each t the score of p_t(x | y)^(1 + w) p_t(x)^-w, which for w != 0 is not the noised form of any one
-law: its draws are biased towards what y prefers, and that is its purpose. Ho and Salimans 2022.
+law: its draws are biased towards what y prefers, and that is its purpose. Ho and Salimans 2021.
 """
 
 from __future__ import annotations
