@@ -116,8 +116,8 @@ def spread(patch):
 
 @bug("probes of 0 and 1 in place of signs", *HONEST)
 def probes(patch):
-    right = likelihood.random_signs
-    patch.setattr(likelihood, "random_signs", lambda x, generator: right(x, generator).clamp_min(0))
+    right = likelihood.rademacher
+    patch.setattr(likelihood, "rademacher", lambda *of: right(*of).clamp_min(0))
 
 
 @bug("a standard deviation for a variance at the horizon", "test_likelihood", "test_the_law_of_pure_noise")

@@ -22,9 +22,25 @@ def rademacher(x: Tensor, generator: Generator, probes: int = 1) -> Tensor:
     return (2 * signs - 1).to(x)
 
 
+def divergence(value: Tensor, x: Tensor, keep: bool = False) -> Tensor:
+    """sum_i d f_i / d x_i (*batch) of f(x) = value, which records the gradient of x; keep: it can be differentiated."""
+    return torch.stack([gradient(value[..., i], x, keep)[..., i] for i in range(x.shape[-1])]).sum(0)
+
+
+def projected(value: Tensor, x: Tensor, probe: Tensor, keep: bool = False) -> Tensor:
+    """v' J v (*batch) likewise, for a probe v (*batch, dim)."""
+    return torch.linalg.vecdot(gradient(value * probe, x, keep), probe)
+
+
 def with_divergence(field: Field, x: Tensor, probes: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """field(x) and its divergence (*batch): exact for None, else by the probes (probes, *batch, dim)."""
-    return _differentiated(field, x, lambda value, at, keep: _divergence(value, at, probes, keep))
+
+    def found(value: Tensor, at: Tensor, keep: bool) -> Tensor:
+        if probes is None:
+            return divergence(value, at, keep)
+        return torch.stack([projected(value, at, v, keep) for v in probes]).mean(0)
+
+    return _differentiated(field, x, found)
 
 
 def with_jacobian(field: Field, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,12 +67,6 @@ def _differentiated(
         value = field(at)
         found = derivative(value, at, keep)
     return (value, found) if keep else (value.detach(), found.detach())
-
-
-def _divergence(value: Tensor, x: Tensor, probes: Tensor | None, keep: bool) -> Tensor:
-    if probes is None:
-        return torch.stack([gradient(value[..., i], x, keep)[..., i] for i in range(x.shape[-1])]).sum(0)
-    return torch.stack([torch.linalg.vecdot(gradient(value * v, x, keep), v) for v in probes]).mean(0)
 
 
 def _jacobian(value: Tensor, x: Tensor, keep: bool) -> Tensor:

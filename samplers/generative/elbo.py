@@ -25,8 +25,9 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
+from samplers.generative.divergence import divergence, projected, rademacher
 from samplers.generative.estimates import PointEstimates
-from samplers.generative.likelihood import divergence, probed_divergence, random_signs, recorded
+from samplers.generative.likelihood import recorded
 from samplers.generative.score import Score, check_points, check_score, noise_of
 from samplers.processes.base import Process
 from targets import Noise, Target
@@ -247,7 +248,7 @@ def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Gener
         if estimator == "implicit":
             trace = divergence(spread, x_t)
         else:
-            trace = probed_divergence(spread, x_t, random_signs(x_t, generator))
+            trace = projected(spread, x_t, rademacher(x_t, generator)[0])
         return (0.5 * _dot(s, spread) + trace).detach()
 
     return denoising if estimator == "denoising" else implicit

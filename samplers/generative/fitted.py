@@ -122,9 +122,10 @@ class FittedDiffusion:
         return probability_flow(self.score, self.process, self.prior, t_min=least, rtol=rtol, atol=atol)
 
     def log_prob(self, x: Tensor, *, rtol: float = 1e-5, atol: float = 1e-5) -> Tensor:
-        """The log-density of the probability flow's draws, (n, dim) -> (n,) in float64, with exact traces: dim derivatives
-        of the network an evaluation. ValueError for points not finite or of another shape, and for columns of which some
-        have a probability instead; `elbo` bounds that.
+        """The log-density of the probability flow's draws, (n, dim) -> (n,) in float64.
+
+        Traces are exact: dim derivatives of the network an evaluation. ValueError for points not finite or of another
+        shape, and for columns of which some have a probability instead, which `elbo` bounds.
         """
         u, c = self._seen(x)
         return self.flow(rtol=rtol, atol=atol).log_prob(u) + c

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from samplers.generative.divergence import divergence, projected, rademacher
 from samplers.generative.dop853 import integrate
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.score import Score, check_points, check_score, noise_of
@@ -79,17 +80,20 @@ class ContinuousFlow:
         """
         check_integer(probes, "probes", 2)
         points = check_points(x, self.prior.dim)
-        signs = random_signs(points.expand(probes, -1, -1), generator)
+        signs = rademacher(points, generator, probes)
 
         def trace(v: Tensor, at: Tensor) -> Tensor:
-            return torch.stack([probed_divergence(v, at, sign) for sign in signs], -1)
+            return torch.stack([projected(v, at, sign) for sign in signs], -1)
 
         return PointEstimates(self._follow(points, self.t_min, self.horizon, trace, probes)[1].mT)
 
     def sample(self, n: int, *, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draws (n, dim) and their log p (n,): a normalised proposal. The divergence is exact."""
         start = self.prior.sample(n, generator=generator)
-        return self._follow(start, self.horizon, self.t_min, lambda v, at: divergence(v, at)[:, None], 1, ahead=False)
+        x, change = self._follow(
+            start, self.horizon, self.t_min, lambda v, at: divergence(v, at)[:, None], 1, ahead=False
+        )
+        return x, change
 
     def transport(self, x: Tensor, *, to_prior: bool = True) -> Tensor:
         """Where the flow carries x (n, dim), from t_min to the horizon or back; no derivative is taken."""
@@ -111,7 +115,7 @@ class ContinuousFlow:
         trace: Callable[[Tensor, Tensor], Tensor],
         columns: int,
         ahead: bool = True,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor]:
         """The points at `end` with log p of x by each column of the trace; of the points at `end` unless `ahead`."""
         dim = x.shape[-1]
 
@@ -176,22 +180,6 @@ def noise_law(process: Process, dim: int, *, dtype: torch.dtype | None = None) -
     return Gaussian(mean, covariance=float(process.variance(process.horizon)) * noise.covariance(dim))
 
 
-def divergence(v: Tensor, x: Tensor) -> Tensor:
-    """sum_i dv_i / dx_i at each row of x (n, dim), whose row v depends on: (n,); a derivative for each dimension."""
-    dim = x.shape[-1]
-    return torch.stack([_gradient(v[:, i], x, keep=i + 1 < dim)[:, i] for i in range(dim)], -1).sum(-1)
-
-
-def probed_divergence(v: Tensor, x: Tensor, sign: Tensor) -> Tensor:
-    """w' (grad v) w, w = sign, at each row of x (n, dim): (n,), in expectation over random signs `divergence`."""
-    return torch.linalg.vecdot(_gradient(torch.linalg.vecdot(v, sign), x, keep=True), sign)
-
-
-def random_signs(x: Tensor, generator: Generator) -> Tensor:
-    """Independent signs in the shape, dtype and place of x."""
-    return torch.randint(0, 2, x.shape, generator=generator, device=generator.device).to(x) * 2 - 1
-
-
 def recorded(v: Tensor, argument: str) -> Tensor:
     """v; ValueError where it records no gradient, which would be taken for a divergence of zero."""
     if not v.requires_grad:
@@ -200,8 +188,3 @@ def recorded(v: Tensor, argument: str) -> Tensor:
             "one that is constant)"
         )
     return v
-
-
-def _gradient(v: Tensor, x: Tensor, keep: bool) -> Tensor:
-    """The gradient of each entry of v (n,) with respect to its row of x, (n, dim)."""
-    return torch.autograd.grad(v.sum(), x, retain_graph=keep)[0]
