@@ -111,7 +111,7 @@ def test_randomness_is_that_of_the_generator(name):
     assert torch.equal(first, other) == solver.deterministic
 
 
-@pytest.mark.parametrize("name", ["Euler-Maruyama", "ancestral", "Analytic-DPM", "two corrections", "torchsde, srk"])
+@pytest.mark.parametrize("name", ["Euler-Maruyama", "ancestral", "two corrections", "torchsde, srk"])
 def test_draws_of_the_mixture(name):
     """Means and second moments of 1000 draws, by z-tests; the bias of 50 steps is far below the standard error."""
     process, exact = PROCESSES["OU"], MIXTURE.sample(100_000, generator=seeded(7))
