@@ -111,7 +111,7 @@ class ContinuousFlow:
         trace: Callable[[Tensor, Tensor], Tensor],
         columns: int,
         ahead: bool = True,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor]:
         """The points at `end` with log p of x by each column of the trace; of the points at `end` unless `ahead`."""
         dim = x.shape[-1]
 
