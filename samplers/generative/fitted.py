@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -32,9 +32,6 @@ from targets.arguments import check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
-if TYPE_CHECKING:
-    from samplers.generative.score_diffusion import ScoreDiffusion
-
 SOLVER = DPMSolver2M(steps=50)
 CHUNK = 1 << 17  # numbers in the states that are solved at a time
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
@@ -46,13 +43,22 @@ SUBTRAJECTORIES = 8
 class FittedDiffusion:
     """What `ScoreDiffusion.fit` gives.
 
-    method: with which settings. model: the `ScoreModel`, in the coordinates u of `transformation`. start: the Gaussian
+    settings: of the method, in words. model: the `ScoreModel`, in the coordinates u of `transformation`. start: the Gaussian
     of the samples' moments there. seed, iterations: of the fit. history: every ten iterations loss, validation and
     more, as lists. validation: the held-out loss of the model, NaN where nothing was held out; untrained: that of
     `start`. notes: what was said. cost: of the fit.
+
+        >>> from samplers.generative import ScoreMLP
+        >>> samples = targets.Gaussian([0.0]).sample(200, generator=torch.Generator().manual_seed(0))
+        >>> model = samplers.ScoreDiffusion(network=ScoreMLP(width=8, blocks=1))
+        >>> fitted = model.fit(samples, iterations=0, progress=False)
+        >>> fitted.log_prob(torch.zeros(3, 1)).shape, fitted.elbo(torch.zeros(3, 1)).value.shape
+        (torch.Size([3]), torch.Size([3]))
+        >>> fitted.weigh(targets.Gaussian([0.0]), draws=50).log_weights.shape
+        torch.Size([1, 50])
     """
 
-    method: ScoreDiffusion
+    settings: dict[str, Any]
     model: ScoreModel
     transformation: Transformation
     start: Gaussian
@@ -67,7 +73,7 @@ class FittedDiffusion:
     @property
     def process(self) -> Process:
         """The noising process."""
-        return self.method.process
+        return self.model.process
 
     @property
     def dim(self) -> int:
@@ -102,7 +108,7 @@ class FittedDiffusion:
 
     def _attrs(self, draws: int, seed: int) -> dict[str, Any]:
         return {
-            **self.method.describe(),
+            **self.settings,
             "sampler": "ScoreDiffusion",
             "kind": INDEPENDENT,
             "draws": draws,

@@ -138,7 +138,7 @@ class ScoreDiffusion:
         )
         learning.carry_out(checkpoint, progress)
         fitted = FittedDiffusion(
-            method=self,
+            settings=self.describe(),
             model=learning.learned(),
             transformation=transformation,
             start=start,
