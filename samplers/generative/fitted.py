@@ -43,7 +43,8 @@ SUBTRAJECTORIES = 8
 class FittedDiffusion:
     """What `ScoreDiffusion.fit` gives.
 
-    settings: of the method, in words. model: the `ScoreModel`, in the coordinates u of `transformation`. start: the Gaussian
+    settings: of the method, in words. model: the `ScoreModel`, in the coordinates u of `transformation`. start: the
+    Gaussian
     of the samples' moments there. seed, iterations: of the fit. history: every ten iterations loss, validation and
     more, as lists. validation: the held-out loss of the model, NaN where nothing was held out; untrained: that of
     `start`. notes: what was said. cost: of the fit.
