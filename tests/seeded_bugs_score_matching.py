@@ -11,7 +11,7 @@ import score_matching_cases as cases
 import torch
 from score_matching_cases import LINE_TIMES, PROCESSES
 
-from samplers.generative import columns, data, divergence, high_order, losses, parametrisation, times, weightings
+from samplers.generative import columns, data, high_order, losses, parametrisation, times, weightings
 from samplers.generative.data import Samples
 from samplers.generative.losses import Denoising, Example
 from samplers.generative.noisy_state import NoisyState
@@ -87,9 +87,13 @@ def one_sign(patch):
 
 @bug("the sum over probes in place of their mean")
 def sum_of_probes(patch):
-    right = divergence._divergence
-    factor = lambda probes: 1 if probes is None else 2 * len(probes)  # noqa: E731
-    patch.setattr(divergence, "_divergence", lambda v, x, probes, keep: factor(probes) * right(v, x, probes, keep))
+    right = losses.with_divergence
+
+    def summed(field, x, probes=None):
+        value, found = right(field, x, probes)
+        return value, found if probes is None else 2 * len(probes) * found
+
+    patch.setattr(losses, "with_divergence", summed)
     return IDENTITIES
 
 

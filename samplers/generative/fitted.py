@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -22,8 +22,7 @@ from samplers.generative.solvers import DPMSolver2M, Solver
 from samplers.generative.transformations import Transformation
 from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.prior import fixed_prior
-from samplers.path_measures.sampling import resampled_paths, whole_paths
-from samplers.path_measures.subtrajectories import Resampling
+from samplers.path_measures.sampling import whole_paths
 from samplers.processes import grids
 from samplers.processes.base import Process, Time
 from samplers.version import versions
@@ -36,7 +35,6 @@ SOLVER = DPMSolver2M(steps=50)
 CHUNK = 1 << 17  # numbers in the states that are solved at a time
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
 LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `weigh` above 0
-SUBTRAJECTORIES = 8
 
 
 @dataclass(eq=False)
@@ -44,9 +42,8 @@ class FittedDiffusion:
     """What `ScoreDiffusion.fit` gives.
 
     settings: of the method, in words. model: the `ScoreModel`, in the coordinates u of `transformation`. start: the
-    Gaussian
-    of the samples' moments there. seed, iterations: of the fit. history: every ten iterations loss, validation and
-    more, as lists. validation: the held-out loss of the model, NaN where nothing was held out; untrained: that of
+    Gaussian of the samples' moments there. seed, iterations: of the fit. history: every ten iterations loss, validation
+    and more, as lists. validation: the held-out loss of the model, NaN where nothing was held out; untrained: that of
     `start`. notes: what was said. cost: of the fit.
 
         >>> from samplers.generative import ScoreMLP
@@ -173,25 +170,15 @@ class FittedDiffusion:
 
     # With an energy
 
-    def weigh(
-        self,
-        target: Target,
-        *,
-        draws: int = 4096,
-        seed: int = 1,
-        steps: int = 100,
-        correct: Literal["smc"] | None = None,
-    ) -> Draws:
+    def weigh(self, target: Target, *, draws: int = 4096, seed: int = 1, steps: int = 100) -> Draws:
         """Draws of the reverse process with exact weights for a target on the same space, and log Z; E[Z-hat] = Z.
 
-        The process runs in `steps` steps of equal log-SNR, of which the weights know. correct: "smc" resamples on the
-        way, after eight subtrajectories. Warns (SamplingWarning) where weights or certificate say that the model does
-        not cover the target. ValueError for a target of another dimension, and for columns that are not real numbers.
+        The process runs in `steps` steps of equal log-SNR, of which the weights know. Warns (SamplingWarning) where
+        weights or certificate say that the model does not cover the target. ValueError for a target of another
+        dimension, and for columns that are not real numbers.
         """
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
-        if correct not in (None, "smc"):
-            raise ValueError(f"correct: got {correct!r}, expected 'smc' or None")
         affine = self.transformation.affine
         if affine is None:
             raise ValueError(f"target: {target.name} is to be weighed by a model of columns that are not real numbers")
@@ -203,10 +190,7 @@ class FittedDiffusion:
         measure, seen = self.reverse(steps), Affine(counted, *affine)
         energy = measure.seen(seen)
         with torch.no_grad():
-            if correct is None:
-                ends = whole_paths(measure, energy, draws, generator)
-            else:
-                ends = resampled_paths(measure, energy, draws, generator, Resampling(min(SUBTRAJECTORIES, steps)))
+            ends = whole_paths(measure, energy, draws, generator)
         if not math.isfinite(ends.log_z.value):
             raise RuntimeError(f"all {draws} weights are zero: no path ends where {target.name} has mass")
         evaluation = evaluate_weights(ends.log_w)
@@ -221,8 +205,7 @@ class FittedDiffusion:
             cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
             target=target,
             kernel=self,
-            attrs=self._attrs(draws, seed)
-            | {"steps": steps, "correct": correct or "weights", "ess": evaluation.ess, "target": target.name},
+            attrs=self._attrs(draws, seed) | {"steps": steps, "ess": evaluation.ess, "target": target.name},
         )
         for text in made.certified():
             warn(text)
