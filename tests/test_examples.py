@@ -32,6 +32,11 @@ PRINTED = {
         "R-hat warns of nothing; mass is missed\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
         "scattered starts: largest R-hat 2.",
     ],
+    "score_diffusion.py": [
+        "KL of the Gaussian of the samples' moments 1.",
+        "KL of the model ",
+        "bound of the log-density -",
+    ],
     "train_dds.py": ["trained in", "log Z ", "weights of the modes from 0.0"],
     "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
     "own_kernel.py": [
@@ -45,12 +50,14 @@ ARGUMENTS = {
     "custom_energy.py": ["8"],
     "evidence.py": ["60"],
     "ising.py": ["8", "8", "20"],
+    "score_diffusion.py": ["30"],
     "train_dds.py": ["20"],
 }  # smaller than by default
 OF_ITS_OWN = "own_kernel.py"
 WRITTEN = {
     "chain_of_measurements.py": {"chain_of_measurements.png"},
     "ising.py": {"ising.png"},
+    "score_diffusion.py": {"score_diffusion.png"},
     "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},
 }
