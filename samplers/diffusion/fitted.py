@@ -14,12 +14,13 @@ from torch import Generator, Tensor, nn
 from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
 from samplers.diffusion.method import LearnedMethod
-from samplers.diffusion.packing import FORMAT, pack_space, packed, probes
+from samplers.diffusion.packing import FORMAT, pack_space, probes
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.draws.places import file_place
 from samplers.draws.weighted import FAMILY
 from samplers.identity import known
+from samplers.learning.packing import packed
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.evaluation import Evaluation, evaluate_weights
 from samplers.path_measures.sampling import backward_weights, resampled_paths, whole_paths

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -14,16 +13,18 @@ from samplers.diffusion.dds import DDS
 from samplers.diffusion.dis import DIS
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.mcd import MCD
-from samplers.diffusion.packing import FORMAT, unpack_space, unpacked
+from samplers.diffusion.packing import FORMAT, unpack_space
 from samplers.diffusion.pis import PIS
 from samplers.diffusion.replay import Replay
 from samplers.diffusion.scld import SCLD
 from samplers.diffusion.training import Training
 from samplers.draws import Cost
 from samplers.identity import Known
+from samplers.learning.packing import unpacked
 from samplers.networks import CliqueNetwork, EquivariantNetwork, ResidualMLP
 from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.evaluation import Evaluation
+from samplers.runs.checkpoint import UNREADABLE
 from targets import Target
 
 OBJECTIVES = (
@@ -49,7 +50,7 @@ def load(path: str | Path, target: Target) -> Fitted:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
         of_this = content["format"] == FORMAT
-    except (EOFError, KeyError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"path: {path} is not a file written by Fitted.save, or damaged ({error})") from error
     if not of_this:
         raise ValueError(f"path: {path} has the format {content['format']!r}, expected {FORMAT!r}")
@@ -58,7 +59,7 @@ def load(path: str | Path, target: Target) -> Fitted:
         if found[name] != own:
             raise ValueError(f"target: got the {name} {own!r}, expected {found[name]!r}, for which {path} was made")
     target = target.to(dtype=getattr(torch, found["dtype"].removeprefix("torch.")))
-    method, space = unpacked(content["method"], KINDS), unpack_space(content["space"], target)
+    method, space = unpacked(content["method"], KINDS, "samplers.diffusion"), unpack_space(content["space"], target)
     other = Known.from_state(content["known"]).other(target)
     if other is not None:
         raise ValueError(

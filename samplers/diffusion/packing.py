@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -16,30 +14,6 @@ from targets.mixture_product import MixtureProduct
 
 FORMAT = "unnorm learned sampler 4"
 PROBES = 4
-
-
-def packed(value: Any) -> Any:
-    """A dataclass of this package by name and fields; a prior that was given is in the space, and stays out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {
-            "class": type(value).__name__,
-            "fields": {f.name: packed(getattr(value, f.name)) for f in fields(value)},
-        }
-    if isinstance(value, Target):
-        return None
-    return value
-
-
-def unpacked(value: Any, kinds: Mapping[str, type]) -> Any:
-    """What `packed` was given, of these classes by name; ValueError for another one."""
-    if isinstance(value, dict) and value.keys() == {"class", "fields"}:
-        if value["class"] not in kinds:
-            raise ValueError(
-                f"path: the sampler was made with a {value['class']}, which samplers.diffusion does not have; files "
-                "hold samplers and networks of this package alone"
-            )
-        return kinds[value["class"]](**{name: unpacked(item, kinds) for name, item in value["fields"].items()})
-    return value
 
 
 def probes(space: Space, density: Target) -> Tensor:

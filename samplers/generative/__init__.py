@@ -2,12 +2,15 @@
 
 from samplers.generative.columns import Bounded, Categorical, Column, Ordinal, Positive, Real
 from samplers.generative.data import Samples
+from samplers.generative.denoiser import DiffusionDenoiser
+from samplers.generative.density import DiffusionDensity
 from samplers.generative.discrete_elbo import ddpm_elbo, discrete_elbo, vdm_elbo
 from samplers.generative.elbo import elbo, family_elbo, variational_gap
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.high_order import HessianMatching, TraceGradientMatching, TraceMatching
 from samplers.generative.likelihood import ContinuousFlow, noise_law, probability_flow
+from samplers.generative.load import load
 from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced, Sum
 from samplers.generative.network import KarrasInputs, ScoreMLP
 from samplers.generative.noisy_state import NoisyState
@@ -37,6 +40,8 @@ __all__ = [
     "Columns",
     "Control",
     "DebiasedTimes",
+    "DiffusionDenoiser",
+    "DiffusionDensity",
     "Denoising",
     "Example",
     "Explicit",
@@ -77,6 +82,7 @@ __all__ = [
     "discrete_elbo",
     "elbo",
     "family_elbo",
+    "load",
     "noise_law",
     "probability_flow",
     "variational_gap",

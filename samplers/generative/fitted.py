@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws.places import file_place
+from samplers.generative.denoiser import DiffusionDenoiser
+from samplers.generative.density import DiffusionDensity
 from samplers.generative.elbo import elbo
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.likelihood import ContinuousFlow, probability_flow
+from samplers.generative.network import ScoreMLP
 from samplers.generative.path import ReverseProcess
 from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.solvers import DPMSolver2M, Solver
 from samplers.generative.transformations import Transformation
+from samplers.learning.packing import packed
 from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.prior import fixed_prior
 from samplers.path_measures.sampling import whole_paths
 from samplers.processes import grids
 from samplers.processes.base import Process, Time
+from samplers.runs.checkpoint import write
 from samplers.version import versions
 from targets import Affine, Gaussian, Target
 from targets.arguments import check_integer
@@ -32,6 +39,8 @@ from targets.counting import Counted
 from targets.sampling_warning import warn
 
 SOLVER = DPMSolver2M(steps=50)
+FORMAT = "unnorm diffusion model 1"
+NUMBERS = ("seed", "iterations", "validation", "untrained")
 CHUNK = 1 << 17  # numbers in the states that are solved at a time
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
 LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `weigh` above 0
@@ -41,10 +50,10 @@ LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `weigh` above
 class FittedDiffusion:
     """What `ScoreDiffusion.fit` gives.
 
-    settings: of the method, in words. model: the `ScoreModel`, in the coordinates u of `transformation`. start: the
-    Gaussian of the samples' moments there. seed, iterations: of the fit. history: every ten iterations loss, validation
-    and more, as lists. validation: the held-out loss of the model, NaN where nothing was held out; untrained: that of
-    `start`. notes: what was said. cost: of the fit.
+    settings: of the method, in words. spec: its `ScoreMLP`, None for a network of one's own. model: the `ScoreModel`,
+    in the coordinates u of `transformation`. start: the Gaussian of the samples' moments there. seed, iterations: of
+    the fit. history: every ten iterations loss, validation and more, as lists. validation: the held-out loss of the
+    model, NaN where nothing was held out; untrained: that of `start`. notes: what was said. cost: of the fit.
 
         >>> from samplers.generative import ScoreMLP
         >>> samples = targets.Gaussian([0.0]).sample(200, generator=torch.Generator().manual_seed(0))
@@ -57,6 +66,7 @@ class FittedDiffusion:
     """
 
     settings: dict[str, Any]
+    spec: ScoreMLP | None
     model: ScoreModel
     transformation: Transformation
     start: Gaussian
@@ -168,6 +178,24 @@ class FittedDiffusion:
             )
         return self.transformation.forward(x)
 
+    # As others of this package
+
+    def denoiser(self) -> DiffusionDenoiser:
+        """E[X | y] for measurements with noise of the shape that the process has in x, such as walk-jump's."""
+        return DiffusionDenoiser(self.model, *self._affine("a denoiser"))
+
+    def as_target(self, *, rtol: float = 1e-5, atol: float = 1e-5) -> DiffusionDensity:
+        """The law of the probability flow as a target, normalised and with exact draws."""
+        if self.transformation.random:
+            raise ValueError("a model of ordinal or categorical columns has probabilities and no density")
+        return DiffusionDensity(self.flow(rtol=rtol, atol=atol), self.model, self.transformation)
+
+    def _affine(self, purpose: str) -> tuple[Tensor, Tensor]:
+        affine = self.transformation.affine
+        if affine is None:
+            raise ValueError(f"columns: expected real numbers alone for {purpose}")
+        return affine
+
     # With an energy
 
     def weigh(self, target: Target, *, draws: int = 4096, seed: int = 1, steps: int = 100) -> Draws:
@@ -179,9 +207,7 @@ class FittedDiffusion:
         """
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
-        affine = self.transformation.affine
-        if affine is None:
-            raise ValueError(f"target: {target.name} is to be weighed by a model of columns that are not real numbers")
+        affine = self._affine("weights")
         if target.dim != self.dim:
             raise ValueError(f"target: got dimension {target.dim}, expected {self.dim}, that of the samples")
         target = target.to(self.start.device, self.start.dtype)
@@ -210,6 +236,28 @@ class FittedDiffusion:
         for text in made.certified():
             warn(text)
         return made
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model to a file that `samplers.generative.load` reads; ValueError for a network of one's own."""
+        if self.spec is None:
+            raise ValueError("path: a network of one's own cannot be written; save fitted.model.state_dict() instead")
+        path = file_place(path, "path")
+        content = {
+            "format": FORMAT,
+            "settings": self.settings,
+            "spec": packed(self.spec),
+            "process": packed(self.process),
+            "parametrisation": packed(self.model.parametrisation),
+            "transformation": packed(self.transformation),
+            "start": {"mean": self.start.mean, "covariance": self.start.covariance},
+            "network": self.model.network.state_dict(),
+            "numbers": {name: getattr(self, name) for name in NUMBERS},
+            "history": self.history,
+            "notes": self.notes,
+            "cost": asdict(self.cost),
+        }
+        write(path, content)
+        return path
 
     def reverse(self, steps: int = 100) -> ReverseProcess:
         """The reverse process of u in steps of equal log-SNR, as a pair of path measures."""

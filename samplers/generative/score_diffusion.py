@@ -139,6 +139,7 @@ class ScoreDiffusion:
         learning.carry_out(checkpoint, progress)
         fitted = FittedDiffusion(
             settings=self.describe(),
+            spec=self.network if isinstance(self.network, ScoreMLP) else None,
             model=learning.learned(),
             transformation=transformation,
             start=start,
@@ -179,5 +180,7 @@ class ScoreDiffusion:
         if isinstance(network, ScoreMLP):
             made = network.make(self.process, self.parametrisation, start.mean, start.covariance, generator)
         else:
+            if not any(p.requires_grad for p in network.parameters()):
+                raise ValueError(f"network: {type(network).__name__} has no parameters to train")
             made = copy.deepcopy(network).to(device=start.device, dtype=start.dtype)
         return ScoreModel(made, self.process, self.parametrisation)

@@ -18,6 +18,9 @@ from samplers.runs.header import agree, of_target
 from samplers.runs.job import Job
 from targets import Target
 
+# what torch.load and a look at what it gives raise of files that are damaged, or of another kind
+UNREADABLE = (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, ValueError, OSError,
+              pickle.UnpicklingError)  # fmt: skip
 INTERVAL = 60.0  # seconds from one save to the next
 FORMAT = 2
 
@@ -125,16 +128,7 @@ def _read(path: Path) -> dict[str, Any]:
         of_this = content.get("format", 1) == FORMAT
         for part in ("header", "known"):
             content[part]
-    except (
-        AttributeError,
-        EOFError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        OSError,
-        pickle.UnpicklingError,
-    ) as error:
+    except UNREADABLE as error:
         raise ValueError(
             f"checkpoint: {path} is truncated or not a checkpoint ({type(error).__name__}). "
             "Remove it to start the run from the beginning"

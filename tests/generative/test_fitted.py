@@ -3,12 +3,14 @@
 import pytest
 import torch
 
+import samplers
 import targets
 from samplers import ScoreDiffusion
-from samplers.generative import Ordinal, Real, ScoreMLP, Training
+from samplers.denoisers import ClosedForm
+from samplers.generative import Ordinal, Positive, Real, ScoreMLP, Training, load
 from samplers.generative.fitted import LEAST, at_time
 from samplers.processes import VE, VP, OrnsteinUhlenbeck
-from targets import CorrelatedNoise
+from targets import CorrelatedNoise, IsotropicNoise
 
 COVARIANCE = torch.tensor([[1.0, 0.6], [0.6, 2.0]], dtype=torch.float64)
 PLANE = targets.Gaussian(torch.tensor([3.0, -1.0], dtype=torch.float64), covariance=COVARIANCE)
@@ -74,7 +76,7 @@ def test_a_bound_of_probabilities():
     assert float(rows.mean()) > entropy - 3
     with pytest.raises(ValueError, match="x: has ordinal or categorical columns"):
         fitted.log_prob(states)
-    with pytest.raises(ValueError, match="is to be weighed by a model of columns that are not real numbers"):
+    with pytest.raises(ValueError, match="columns: expected real numbers alone for weights"):
         fitted.weigh(PLANE)
 
 
@@ -114,6 +116,101 @@ def test_weights_of_a_model_that_is_right_hardly_differ():
 def test_what_weigh_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         gaussian().weigh(PLANE, **options)
+
+
+@pytest.mark.parametrize("process", PROCESSES[:3], ids=lambda process: type(process).__name__)
+@pytest.mark.parametrize(("standardise", "sigma"), [("none", 0.7), ("whiten", None)])
+def test_a_gaussian_model_is_the_denoiser_of_its_gaussian(process, standardise, sigma):
+    fitted = gaussian(process, standardise=standardise)
+    shift, factor = fitted.transformation.affine
+    matrix = torch.diag(factor) if factor.ndim == 1 else factor
+    law = targets.Gaussian(shift, covariance=matrix @ fitted.start.covariance @ matrix.mT)
+    noise = IsotropicNoise(sigma) if sigma else CorrelatedNoise(0.5 * matrix @ matrix.mT)
+    y = PLANE.sample(20, generator=torch.Generator().manual_seed(1))
+    found = fitted.denoiser().bind(PLANE, noise).estimate(PLANE, y, noise)
+    torch.testing.assert_close(found.mean, ClosedForm().estimate(law, y, noise).mean, rtol=1e-6, atol=1e-6)
+
+
+def test_noise_that_a_model_does_not_know():
+    denoiser = gaussian(standardise="scale").denoiser()
+    with pytest.raises(ValueError, match="noise: got IsotropicNoise.*expected a multiple of the covariance"):
+        denoiser.bind(PLANE, IsotropicNoise(1.0))
+    wide = gaussian(VE(0.01, 3.0), standardise="none").denoiser()
+    with pytest.raises(ValueError, match=r"noise: got a level of 5, expected at most 2.99"):
+        wide.estimate(PLANE, torch.zeros(1, 2).double(), IsotropicNoise(5.0))
+    with pytest.raises(NotImplementedError, match="cannot draw X"):
+        wide.draw(PLANE, torch.zeros(1, 2).double(), IsotropicNoise(1.0), torch.Generator())
+
+
+def test_walk_jump_with_a_model():
+    """A mixture's walk at one level of noise, with nothing but draws of it."""
+    x = MIXTURE.sample(4000, generator=torch.Generator().manual_seed(0))
+    model = ScoreDiffusion(network=ScoreMLP(width=32, blocks=1), standardise="none", training=Training(batch=256))
+    denoiser = model.fit(x, iterations=300, progress=False).denoiser()
+    walk = samplers.WalkJump(sigma=1.5, kernel=samplers.ULA(0.1), steps=5, jump="mean", denoiser=denoiser)
+    draws = walk.sample(MIXTURE, chains=200, draws=100, warmup=0, seed=1, init=x[:200])
+    assert float((draws.x[..., 0] < 0).double().mean()) == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("columns", [None, [Real(), Positive()]])
+def test_a_model_as_a_target(columns):
+    x = MIXTURE.sample(3000, generator=torch.Generator().manual_seed(0))
+    x[:, 1] = x[:, 1].exp() if columns else x[:, 1]
+    model = ScoreDiffusion(network=ScoreMLP(width=8, blocks=1), columns=columns, training=Training(validation=0))
+    fitted = model.fit(x, iterations=0, progress=False)
+    density = fitted.as_target()
+    points = x[:4]
+    value, score = density.log_prob_and_score(points)
+    torch.testing.assert_close(value, fitted.log_prob(points))
+    for i, step in enumerate(1e-4 * torch.eye(2, dtype=torch.float64)):
+        above, below = (fitted.log_prob(at, rtol=1e-8, atol=1e-8) for at in (points + step, points - step))
+        slope = (above - below) / 2e-4
+        torch.testing.assert_close(score[:, i], slope, rtol=1e-3, atol=1e-3)
+    assert density.known == {"log_z", "sample"}
+    drawn = density.sample(500, generator=torch.Generator().manual_seed(1))
+    z = (drawn[:, 0].mean() - x[:, 0].mean()) / (x[:, 0].std() / 500**0.5)
+    assert abs(float(z)) < 5
+
+
+@pytest.mark.parametrize("options", [{}, {"process": VP(noise=NOISE)}, {"columns": [Real(), Ordinal(-9, 9)]}])
+def test_saved_and_loaded_it_is_the_same(options, tmp_path):
+    x = MIXTURE.sample(300, generator=torch.Generator().manual_seed(0))
+    x[:, 1] = x[:, 1].round()
+    model = ScoreDiffusion(network=ScoreMLP(width=8, blocks=1), training=Training(batch=32), **options)
+    fitted = model.fit(x, iterations=10, progress=False)
+    found = load(fitted.save(tmp_path / "model.pt"))
+    assert torch.equal(found.sample(draws=20).x, fitted.sample(draws=20).x)
+    assert torch.equal(found.elbo(x[:5]).value, fitted.elbo(x[:5]).value)
+    for name in ("settings", "iterations", "history", "notes", "cost", "validation"):
+        assert getattr(found, name) == getattr(fitted, name)
+
+
+def test_files_that_are_no_models(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        load(tmp_path / "none.pt")
+    (tmp_path / "text.pt").write_text("a model")
+    with pytest.raises(ValueError, match="is not a file written by FittedDiffusion.save"):
+        load(tmp_path / "text.pt")
+    torch.save({"format": "another"}, tmp_path / "another.pt")
+    with pytest.raises(ValueError, match="has the format 'another'"):
+        load(tmp_path / "another.pt")
+
+
+def test_a_network_of_ones_own_is_not_written(tmp_path):
+    class Own(torch.nn.Linear):
+        def forward(self, x, t):
+            return super().forward(x)
+
+    model = ScoreDiffusion(network=Own(2, 2).double(), training=Training(validation=0))
+    x = MIXTURE.sample(100, generator=torch.Generator().manual_seed(0))
+    fitted = model.fit(x, iterations=0, progress=False)
+    with pytest.raises(ValueError, match="path: a network of one's own cannot be written"):
+        fitted.save(tmp_path / "model.pt")
+
+
+def test_a_network_without_parameters_cannot_be_trained():
+    with pytest.raises(ValueError, match="network: Identity has no parameters to train"):
+        ScoreDiffusion(network=torch.nn.Identity()).fit(MIXTURE.sample(100, generator=torch.Generator()))
 
 
 def test_a_target_of_another_dimension():

@@ -1,0 +1,66 @@
+"""Diffusion models from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Generator
+
+from samplers.draws import Cost
+from samplers.generative import columns, parametrisation, transformations
+from samplers.generative.fitted import FORMAT, FittedDiffusion
+from samplers.generative.network import ScoreMLP
+from samplers.generative.score_model import ScoreModel
+from samplers.learning.packing import unpacked
+from samplers.processes import linear
+from samplers.runs.checkpoint import UNREADABLE
+from targets import CorrelatedNoise, Gaussian, IsotropicNoise
+
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        *(linear.VP, linear.SubVP, linear.VE, linear.OrnsteinUhlenbeck, linear.Brownian),
+        *(parametrisation.ScoreOf, parametrisation.NoiseOf, parametrisation.CleanOf),
+        *(parametrisation.Velocity, parametrisation.Karras, parametrisation.Control),
+        *(transformations.Chain, transformations.Columns, transformations.Standardisation),
+        *(columns.Real, columns.Positive, columns.Bounded, columns.Ordinal, columns.Categorical),
+        *(CorrelatedNoise, IsotropicNoise, ScoreMLP),
+    )
+}
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion:
+    """The model that `FittedDiffusion.save` wrote, on a device.
+
+    FileNotFoundError, and ValueError for another file and for a process or parametrisation that this package lacks.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path: {path} does not exist")
+    try:
+        content = torch.load(path, weights_only=True, map_location=device)
+        of_this = content["format"] == FORMAT
+    except UNREADABLE as error:
+        raise ValueError(f"path: {path} is not a file written by FittedDiffusion.save, or damaged ({error})") from error
+    if not of_this:
+        raise ValueError(f"path: {path} has the format {content['format']!r}, expected {FORMAT!r}")
+    spec, process, meaning, transformation = (
+        unpacked(content[name], KINDS, "samplers.generative")
+        for name in ("spec", "process", "parametrisation", "transformation")
+    )
+    start = Gaussian(content["start"]["mean"], covariance=content["start"]["covariance"], name="samples")
+    generator = Generator(start.device).manual_seed(0)
+    network = spec.make(process, meaning, start.mean, start.covariance, generator)
+    network.load_state_dict(content["network"])
+    return FittedDiffusion(
+        settings=content["settings"],
+        spec=spec,
+        model=ScoreModel(network, process, meaning).requires_grad_(False).eval(),
+        transformation=transformation,
+        start=start,
+        **content["numbers"],
+        history=content["history"],
+        notes=content["notes"],
+        cost=Cost(**content["cost"]),
+    )
