@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 WORDLESS = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 # beginning, looping, stopping, saving and continuing: of chains, temperatures, levels, particles, training
 SHARED = {
-    "now": tuple(f"runs/{name}.py" for name in ("job", "loop", "checkpoint", "header", "interrupt", "progress")),
+    "now": (
+        *(f"runs/{name}.py" for name in ("job", "loop", "checkpoint", "header", "interrupt", "progress")),
+        "learning/job.py",
+    ),
     "the runs themselves": (
         "runs/chains.py",
         "annealing/driver.py",
