@@ -237,6 +237,7 @@ def test_a_failed_cell_is_a_row():
     assert "ValueError" in str(result)
 
 
+@pytest.mark.slow
 def test_log_z_stands_in_the_table_where_a_sampler_gives_it():
     target = targets.Tempered(targets.Gaussian(torch.zeros(2, dtype=torch.float64)), 2.0)
     secret = targets.LogDensity(target.log_prob, 2, dtype=torch.float64)

@@ -253,6 +253,7 @@ def shares(draws):
     return each.mean(0), each.std(0) / math.sqrt(len(each))
 
 
+@pytest.mark.slow
 def test_nine_modes_from_one_corner():
     target = targets.benchmark("gmm9-unequal")
     base = targets.Gaussian(torch.zeros(2), 6.0)

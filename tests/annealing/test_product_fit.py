@@ -99,6 +99,7 @@ def test_pilots_on_coupled_targets_do_not(generator):
         assert find_base(SMC(), target, None, generator).product is None
 
 
+@pytest.mark.slow
 def test_a_refined_product_is_close_from_both_sides(generator):
     """Its weights come near those of the target, though the points that it began with had others."""
     target = targets.ManyWell(4, dtype=F64)

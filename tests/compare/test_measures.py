@@ -137,6 +137,7 @@ def test_shares_at_the_quantiles():
     assert ((found.share - expected).abs() < 4.5 * found.error).all()
 
 
+@pytest.mark.slow
 def test_misfits_of_exact_draws_are_those_of_chance():
     """200 sets of exact draws of a funnel, whose deviations no standard error fits: 4 events of 10 variables."""
     target = targets.benchmark("funnel10-std3")

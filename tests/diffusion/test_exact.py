@@ -113,7 +113,7 @@ PIECES = {
 }
 
 
-LONG = ("SCLD with a flow", "SCLD, mixture, more moves")
+LONG = ("SCLD with a flow", "SCLD, mixture, more moves", "DIS, mixture", "CMCD")
 
 
 @pytest.mark.parametrize(

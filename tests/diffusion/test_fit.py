@@ -582,10 +582,14 @@ def test_local_search_finds_the_target(generator):
     [
         (DDS, {}),
         pytest.param(DIS, {"objective": KL()}, marks=pytest.mark.slow),
-        (PIS, {"objective": TrajectoryBalance()}),
+        pytest.param(PIS, {"objective": TrajectoryBalance()}, marks=pytest.mark.slow),
         pytest.param(CMCD, {"replay": Replay(capacity=1000), "exploration": 0.2}, marks=pytest.mark.slow),
         pytest.param(SCLD, {"subtrajectories": 2, "objective": VarGrad()}, marks=pytest.mark.slow),
-        (DDS, {"objective": SubTrajectoryBalance(stride=2), "mixed_precision": True}),
+        pytest.param(
+            DDS,
+            {"objective": SubTrajectoryBalance(stride=2), "mixed_precision": True},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_training_raises_the_bound(kind, options):
