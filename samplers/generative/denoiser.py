@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 from samplers.denoisers.base import Denoiser, Estimate
 from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
-from targets import Affine, Gaussian, Noise, Target
+from samplers.generative.transformations import Standardisation
+from targets import Noise, Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class DiffusionDenoiser(Denoiser):
     """E[X | y] = shift + L D(a u, t), u = L^-1 (y - shift), for noise N(0, sigma^2 L C L') with sigma^2 = v_t / a_t^2.
 
     D is the model's E[u | u_t], C the covariance of its process's noise. It is biased by what was not learned, and
-    gives neither the density of y nor draws of X. model: the `ScoreModel`. shift, factor L: of its coordinates,
+    gives neither the density of y nor draws of X. model: the `ScoreModel`. coordinates: its own,
     x = shift + L u. ValueError for noise of another shape, or beyond that at the process's horizon.
 
         >>> from samplers.generative import ScoreMLP
@@ -32,17 +33,12 @@ class DiffusionDenoiser(Denoiser):
     """
 
     model: ScoreModel
-    shift: Tensor
-    factor: Tensor
-
-    def _coordinates(self, dtype: torch.dtype) -> Affine:
-        """x = shift + L u; what stands for the law of x is of no account."""
-        return Affine(Gaussian(self.shift.to(dtype)), self.shift, self.factor)
+    coordinates: Standardisation
 
     def _level(self, noise: Noise) -> float:
         """sigma."""
-        dim = len(self.shift)
-        matrix = torch.diag(self.factor) if self.factor.ndim == 1 else self.factor
+        dim, factor = len(self.coordinates.shift), self.coordinates.factor
+        matrix = torch.diag(factor) if factor.ndim == 1 else factor
         shape = matrix @ noise_of(self.model.process).covariance(dim).to(matrix) @ matrix.mT
         covariance = noise.covariance(dim).to(matrix)
         ratio = float(covariance.trace() / shape.trace())
@@ -54,9 +50,10 @@ class DiffusionDenoiser(Denoiser):
         return math.sqrt(ratio)
 
     def check(self, target: Target, noise: Noise) -> None:
-        noise.check(len(self.shift))
-        if target.dim != len(self.shift):
-            raise ValueError(f"target: got dimension {target.dim}, expected the model's {len(self.shift)}")
+        dim = len(self.coordinates.shift)
+        noise.check(dim)
+        if target.dim != dim:
+            raise ValueError(f"target: got dimension {target.dim}, expected the model's {dim}")
         self._level(noise)
 
     def estimate(
@@ -66,10 +63,10 @@ class DiffusionDenoiser(Denoiser):
         most = math.exp(-0.5 * float(process.log_snr(process.horizon)))
         if sigma > most:
             raise ValueError(f"noise: got a level of {sigma:.6g}, expected at most {most:.6g}, that at the horizon")
-        t, place = process.time_of(-2 * math.log(sigma)), self._coordinates(y.dtype)
-        scale = float(process.scale(t))
+        t = process.time_of(-2 * math.log(sigma))
         with torch.no_grad():
-            return Estimate(place.to_x(self.model.clean(scale * place.to_u(y), t)))
+            u = float(process.scale(t)) * self.coordinates.forward(y)[0]
+            return Estimate(self.coordinates.inverse(self.model.clean(u, t)))
 
     def draw(
         self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None

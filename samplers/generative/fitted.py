@@ -24,7 +24,7 @@ from samplers.generative.path import ReverseProcess
 from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.solvers import DPMSolver2M, Solver
-from samplers.generative.transformations import Transformation
+from samplers.generative.transformations import Standardisation, Transformation
 from samplers.learning.packing import packed
 from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.prior import fixed_prior
@@ -182,7 +182,7 @@ class FittedDiffusion:
 
     def denoiser(self) -> DiffusionDenoiser:
         """E[X | y] for measurements with noise of the shape that the process has in x, such as walk-jump's."""
-        return DiffusionDenoiser(self.model, *self._affine("a denoiser"))
+        return DiffusionDenoiser(self.model, Standardisation(*self._affine("a denoiser")))
 
     def as_target(self, *, rtol: float = 1e-5, atol: float = 1e-5) -> DiffusionDensity:
         """The law of the probability flow as a target, normalised and with exact draws."""

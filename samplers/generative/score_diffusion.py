@@ -137,6 +137,7 @@ class ScoreDiffusion:
             log_dir=log_dir,
         )
         learning.carry_out(checkpoint, progress)
+        learning.judge()
         fitted = FittedDiffusion(
             settings=self.describe(),
             spec=self.network if isinstance(self.network, ScoreMLP) else None,

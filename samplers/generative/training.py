@@ -106,7 +106,7 @@ class ScoreLearning(Learning):
         self.recent: list[float] = []
         self.skipped, self.stale = 0, 0
         self.looks: dict[str, Tensor] = {}  # the held-out loss of each row: untrained, at its least, and at last
-        self.least_at = 0  # the iteration of the least
+        self.least_at = self.judged_at = 0  # the iterations of the least and of the last
         self.kept: list[Tensor] | None = None  # the parameters that it is of
 
     # Iterations
@@ -140,11 +140,15 @@ class ScoreLearning(Learning):
         self.recent = [*self.recent[1 - EVERY :], value]
 
     def stepped(self, pressed: bool) -> bool:
-        if self.held is not None and (self.done % max(1, self.total // LOOKS) == 0 or self.done == self.total):
-            self._judge()
+        if self.done % max(1, self.total // LOOKS) == 0:
+            self.judge()
         return super().stepped(pressed)
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
+        """A look at the averaged model as it is now, unless that has been looked at."""
+        if self.held is None or self.judged_at == self.done:
+            return
+        self.judged_at = self.done
         self.looks["last"] = rows = self._look(self.averaged())
         if rows.mean() < self.looks["least"].mean():
             self.looks["least"], self.least_at, self.stale = rows, self.done, 0
@@ -244,7 +248,7 @@ class ScoreLearning(Learning):
             "skipped": self.skipped,
             "looks": self.looks,
             "kept": self.kept,
-            "judged": [self.least_at, self.stale],
+            "judged": [self.least_at, self.judged_at, self.stale],
         }
 
     def before_step(self) -> dict[str, Any]:
@@ -257,4 +261,6 @@ class ScoreLearning(Learning):
         device = self.target.device
         self.looks = {name: rows.to(device) for name, rows in saved["looks"].items()}
         self.kept = None if saved["kept"] is None else [value.to(device) for value in saved["kept"]]
-        self.least_at, self.stale = saved["judged"]
+        self.least_at, self.judged_at, self.stale = saved["judged"]
+        if self.done % max(1, self.total // LOOKS) == 0:
+            self.judge()  # a look that failed after its iteration

@@ -25,6 +25,7 @@ from samplers.generative import (
 )
 from samplers.generative.fitted import at_time
 from samplers.generative.solvers import AdaptiveFlow
+from samplers.generative.training import ScoreLearning
 from samplers.learning.descent import Descent
 from samplers.processes import VE, VP, OrnsteinUhlenbeck, SubVP
 from targets import CorrelatedNoise
@@ -198,6 +199,34 @@ def test_the_least_validation_loss_is_kept_and_a_rise_is_told():
     assert fitted.notes
 
 
+def test_the_model_is_the_one_of_the_least_loss(monkeypatch):
+    """And not of the last parameters, whose loss is higher."""
+    runs, learned = [], ScoreLearning.learned
+    monkeypatch.setattr(ScoreLearning, "learned", lambda run: runs.append(run) or learned(run))
+    x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)).exp()
+    with pytest.warns(SamplingWarning, match="has risen"):
+        fitted = fit(ScoreDiffusion(**BY_HEART), x, iterations=300)
+    assert float(runs[0]._look(fitted.model).mean()) == pytest.approx(fitted.validation)
+
+
+def test_a_look_that_fails_is_made_again(tmp_path, monkeypatch):
+    x, path, look = samples(RING), tmp_path / "run.pt", ScoreLearning._look
+    whole = fit(small(), x)
+
+    def failing(self, model):
+        if self.done == 6:
+            raise Failure
+        return look(self, model)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ScoreLearning, "_look", failing)
+        with pytest.raises(Failure):
+            fit(small(), x, checkpoint=path)
+    found = fit(small(), x, checkpoint=path)
+    assert found.validation == whole.validation
+    assert torch.equal(found.sample(draws=10).x, whole.sample(draws=10).x)
+
+
 def test_patience_ends_a_training():
     model = ScoreDiffusion(network=BY_HEART["network"], training=replace(BY_HEART["training"], patience=2))
     x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)).exp()
@@ -210,8 +239,11 @@ def test_gaussian_samples_stay_gaussian_without_a_word():
 
 
 def test_time_ends_a_training():
-    fitted = fit(small(), samples(RING), iterations=10**6, max_minutes=0.01)
+    fitted = fit(
+        small(training=Training(batch=256, warmup=0)), samples(RING, n=4000), iterations=10**6, max_minutes=0.02
+    )
     assert 0 < fitted.iterations < 10**6
+    assert fitted.validation < fitted.untrained  # looked at in the end, long before the first look was due
 
 
 @pytest.mark.parametrize("loss", [Denoising(), Implicit(), Denoising(weighting="likelihood")])
