@@ -42,7 +42,8 @@ def test_order_with_correlated_noise(name, monkeypatch):
 @pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_order_for_every_process(name, process, monkeypatch):
-    check_order(SOLVERS[name], process, monkeypatch, steps=32)
+    steps = 128 if process == "VE" else 32  # whose noise grows by a factor of 200: longer steps are far from the limit
+    check_order(SOLVERS[name], process, monkeypatch, steps=steps)
 
 
 # To t = 0, where the last step shrinks with the others
