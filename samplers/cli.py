@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
     learned = commands.add_parser("fit", help="train a sampler on one target and write it to a file")
     learned.add_argument("target", help=TARGET)
-    learned.add_argument("--sampler", default="cmcd", help="one that learns, such as dds or cmcd; default: cmcd")
+    learned.add_argument(
+        "--sampler", default="cmcd", help="one that learns, such as dds, cmcd or score-diffusion; default: cmcd"
+    )
     learned.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the sampler goes")
     learned.add_argument("--iterations", type=int, help="of the optimiser; default: 2000; 0: the untrained sampler")
     learned.add_argument("--max-minutes", type=float, metavar="M", help="of wall time, after which training ends")
@@ -138,7 +140,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from samplers.compare.signature import taken_by
+    from samplers.draws.signature import taken_by
     from samplers.registry import load_target, sampler
 
     _check_out(options.out)
@@ -159,8 +161,7 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _from_fitted(options: argparse.Namespace) -> Draws:
     """Draws of a learned sampler in a file; ValueError for what only a run without one takes."""
-    from samplers import load
-    from samplers.registry import load_target
+    from samplers.registry import draw_from_file, load_target
 
     given = [name for name in _settings(options) if name not in ("draws", "device")]
     given += [name for name in ("sampler", "set", "checkpoint") if getattr(options, name) is not None]
@@ -171,11 +172,14 @@ def _from_fitted(options: argparse.Namespace) -> Draws:
         )
     if not options.fitted.is_file():
         raise FileNotFoundError(f"--fitted: {options.fitted} does not exist; expected a file that `unnorm fit` wrote")
-    fitted = load(options.fitted, load_target(options.target).to(options.device))
-    return fitted.sample(seed=options.seed, **({} if options.draws is None else {"draws": options.draws}))
+    target = load_target(options.target).to(options.device)
+    return draw_from_file(
+        options.fitted, target, seed=options.seed, **({} if options.draws is None else {"draws": options.draws})
+    )
 
 
 def _fit(options: argparse.Namespace) -> None:
+    from samplers.diffusion.fitted import Fitted
     from samplers.registry import learned_sampler, load_target
 
     _check_out(options.out)
@@ -184,7 +188,7 @@ def _fit(options: argparse.Namespace) -> None:
     settings = {name: value for name in names if (value := getattr(options, name)) is not None}
     fitted = method.fit(target, seed=options.seed, **settings)
     fitted.save(options.out)
-    print(fitted.evaluation or fitted.evaluate())
+    print(fitted.evaluation or fitted.evaluate() if isinstance(fitted, Fitted) else fitted)
     exact = f"; exactly known: log Z {target.log_z:.4f}" if "log_z" in target.known else ""
     print(f"{fitted.iterations} iterations, {fitted.cost.score:,} scores in {fitted.cost.seconds:.1f} s{exact}")
     draw = f"unnorm sample {options.target} --fitted {options.out} --out FILE.nc"

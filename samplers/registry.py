@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import samplers
-from samplers import peers
+from samplers import generative, peers
 from samplers.diffusion import LearnedSampler
-from samplers.draws import Sampler
+from samplers.draws import Draws, Sampler
+from samplers.generative import ScoreDiffusion
+from samplers.generative.fitted import FORMAT
+from samplers.learning.files import read
 from targets import Target, benchmark, benchmarks
 
 SHORT = {
@@ -61,13 +64,23 @@ def sampler(name: str, settings: list[str] | None = None) -> Sampler:
         raise ValueError(f"--set: {name} does not take these settings ({error})") from error
 
 
-def learned_sampler(name: str, settings: list[str] | None = None) -> LearnedSampler:
+LEARNED = (LearnedSampler, ScoreDiffusion)
+
+
+def learned_sampler(name: str, settings: list[str] | None = None) -> LearnedSampler | ScoreDiffusion:
     """The sampler of that name, if it is one that is trained; ValueError with those that are."""
     found = sampler(name, settings)
-    if not isinstance(found, LearnedSampler):
-        names = [name for name, kind in SAMPLERS.items() if isinstance(kind, type) and issubclass(kind, LearnedSampler)]
+    if not isinstance(found, LEARNED):
+        names = [name for name, kind in SAMPLERS.items() if isinstance(kind, type) and issubclass(kind, LEARNED)]
         raise ValueError(f"--sampler: {name} is not trained before it draws, expected one of {', '.join(names)}")
     return found
+
+
+def draw_from_file(path: Path, target: Target, **options: Any) -> Draws:
+    """Weighted draws for the target by a sampler that was trained and written to a file."""
+    if read(path, None, "`unnorm fit`")["format"] == FORMAT:
+        return generative.load(path, target.device).weigh(target, **options)
+    return samplers.load(path, target).sample(**options)
 
 
 def load_target(text: str) -> Target:

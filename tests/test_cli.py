@@ -104,6 +104,22 @@ def test_fit_writes_a_sampler_that_sample_draws_from(own, tmp_path, capsys):
     assert "target: got the name 'gmm9', expected 'made'" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+def test_a_model_that_is_learned_from_a_teacher_is_fitted_and_drawn_from(own, tmp_path, capsys):
+    path, out = tmp_path / "model.pt", tmp_path / "run.nc"
+    command = ["fit", f"{own}:target", "--sampler", "score-diffusion", "--iterations", "2", "--out", str(path)]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    for word in ("held-out loss", "2 iterations", "scores", str(path)):
+        assert word in shown
+    draw = ["sample", f"{own}:target", "--fitted", str(path), "--draws", "50", "--seed", "4", "--out", str(out)]
+    assert main(draw) == 0
+    assert "Log Z" in capsys.readouterr().out
+    drawn = Draws.load(out)
+    assert drawn.log_weights is not None
+    assert drawn.x.shape[:2] == (1, 50)
+
+
 NAME = "a-sampler-with-a-name-that-goes-on-and-on"
 
 
@@ -209,7 +225,7 @@ def test_compare_keeps_to_a_budget(tmp_path, capsys):
         (["fit", "gmm9", "--out", "no/such/x.pt"], "--out: the folder of no/such/x.pt does not exist"),
         (["fit", "gmm9", "--out", "."], "--out: . is a folder, expected a file"),
         (["sample", "gmm9", "--fitted", "none.pt", "--out", "x.nc"], "--fitted: none.pt does not exist"),
-        (["sample", "gmm9", "--fitted", "{own}", "--out", "x.nc"], "is not a file written by Fitted.save"),
+        (["sample", "gmm9", "--fitted", "{own}", "--out", "x.nc"], "is not a file written by `unnorm fit`"),
         (
             ["sample", "gmm9", "--fitted", "x.pt", "--chains", "3", "--sampler", "dds", "--out", "x.nc"],
             "takes --draws, --seed and --device; got --chains, --sampler",

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from samplers.compare.signature import taken_by
 from samplers.draws import Cost, Draws, Sampler
+from samplers.draws.signature import taken_by
 from targets.arguments import check_integer, positive
 
 FIRST, GROWTH, TRIALS = 16, 8, 12
+SAMPLES = 16  # of a teacher, for an iteration of what learns from them
 ENOUGH, AIM = 0.8, 0.93
 GIVEN = "{}: given beside a budget, expected to be left open: it is what the budget decides"
 
@@ -125,8 +126,8 @@ def _next(tried: Mapping[int, float]) -> int:
 class _Sizes:
     """What the length of a run is for a sampler: iterations where it learns or moves particles, else draws.
 
-    A third of a chain's steps are warmup. What stands behind `**options` is not known before it is tried: draws and
-    warmup are, or iterations where draws are given.
+    A third of a chain's steps are warmup, and what learns from a teacher gets SAMPLES for each iteration. What stands
+    behind `**options` is not known before it is tried: draws and warmup are, or iterations where draws are given.
     """
 
     def __init__(self, sampler: Sampler, given: Mapping[str, Any]) -> None:
@@ -140,14 +141,16 @@ class _Sizes:
         length = named or ("draws" if "draws" not in given else "iterations")
         if length in given:
             raise ValueError(GIVEN.format(length))
-        pair = ["draws", "warmup"] if length == "draws" else [length]
-        self.free = [name for name in pair if name in taken and name not in given]
+        beside, known = ("warmup", taken) if length == "draws" else ("samples", taken.names)
+        self.free = [length] + [beside] * (beside in known and beside not in given)
         self.guessed = {name for name in self.free if name not in taken.names}
 
     def options(self, size: int) -> dict[str, int]:
         found = {name: size for name in self.free}
         if "warmup" in found:
             found["warmup"] = max(1, size // 2)
+        if "samples" in found:
+            found["samples"] = SAMPLES * size
         return found
 
     def without_guess(self, error: Exception) -> bool:

@@ -15,8 +15,8 @@ from samplers.compare import measures
 from samplers.compare.apart import JOB, ROW
 from samplers.compare.budget import ENOUGH, Budget, spend
 from samplers.compare.shape import with_log_density
-from samplers.compare.signature import taken_by
 from samplers.draws import Draws, Sampler, SamplingWarning
+from samplers.draws.signature import taken_by
 from targets import Target
 
 DRAWS = "draws.nc"

@@ -16,18 +16,17 @@ from samplers.compare import apart
 from samplers.compare.budget import Budget
 from samplers.compare.cell import Cell, to_job
 from samplers.compare.comparison import Comparison
-from samplers.compare.signature import taken_by
 from samplers.compare.store import Store
 from samplers.compare.truth import Truth, known_truth, truth_from
 from samplers.compare.witnesses import checked
 from samplers.draws import Draws, Sampler
+from samplers.draws.signature import Choice, taken_by
 from samplers.draws.summary import HIGHEST_R_HAT
 from samplers.kernels import HMC
 from samplers.runs.progress import Progress
 from targets import Target
 from targets.arguments import check_integer, positive
 
-Choice = Sampler | tuple[Sampler, Mapping[str, Any]]  # alone, or with options of its own
 REFERENCE = "reference"  # the name of the long runs that stand for a truth
 REFERENCE_SEED, LONGER = 2**31, 4
 

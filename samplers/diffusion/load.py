@@ -20,11 +20,11 @@ from samplers.diffusion.scld import SCLD
 from samplers.diffusion.training import Training
 from samplers.draws import Cost
 from samplers.identity import Known
+from samplers.learning.files import read
 from samplers.learning.packing import unpacked
 from samplers.networks import CliqueNetwork, EquivariantNetwork, ResidualMLP
 from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.evaluation import Evaluation
-from samplers.runs.checkpoint import UNREADABLE
 from targets import Target
 
 OBJECTIVES = (
@@ -44,16 +44,7 @@ def load(path: str | Path, target: Target) -> Fitted:
 
     Raises FileNotFoundError, and ValueError for another file and for another target.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"path: {path} does not exist")
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        of_this = content["format"] == FORMAT
-    except UNREADABLE as error:
-        raise ValueError(f"path: {path} is not a file written by Fitted.save, or damaged ({error})") from error
-    if not of_this:
-        raise ValueError(f"path: {path} has the format {content['format']!r}, expected {FORMAT!r}")
+    content = read(path, FORMAT, "Fitted.save")
     found = content["target"]
     for name, own in (("name", target.name), ("dim", target.dim)):
         if found[name] != own:

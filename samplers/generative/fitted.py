@@ -78,6 +78,9 @@ class FittedDiffusion:
     notes: list[str] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
 
+    def __str__(self) -> str:
+        return f"held-out loss {self.validation:.5g}; {self.untrained:.5g} that of the Gaussian of the samples' moments"
+
     @property
     def process(self) -> Process:
         """The noising process."""
@@ -220,7 +223,7 @@ class FittedDiffusion:
         if not math.isfinite(ends.log_z.value):
             raise RuntimeError(f"all {draws} weights are zero: no path ends where {target.name} has mass")
         evaluation = evaluate_weights(ends.log_w)
-        for text in evaluation.complaints():
+        for text in evaluation.complaints(advice="take more steps=, or learn from more samples"):
             warn(text)
         x = self.transformation.inverse(measure.to_x(ends.u))
         made = Draws(

@@ -12,9 +12,9 @@ from samplers.generative import columns, parametrisation, transformations
 from samplers.generative.fitted import FORMAT, FittedDiffusion
 from samplers.generative.network import ScoreMLP
 from samplers.generative.score_model import ScoreModel
+from samplers.learning.files import read
 from samplers.learning.packing import unpacked
 from samplers.processes import linear
-from samplers.runs.checkpoint import UNREADABLE
 from targets import CorrelatedNoise, Gaussian, IsotropicNoise
 
 KINDS = {
@@ -35,16 +35,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusio
 
     FileNotFoundError, and ValueError for another file and for a process or parametrisation that this package lacks.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"path: {path} does not exist")
-    try:
-        content = torch.load(path, weights_only=True, map_location=device)
-        of_this = content["format"] == FORMAT
-    except UNREADABLE as error:
-        raise ValueError(f"path: {path} is not a file written by FittedDiffusion.save, or damaged ({error})") from error
-    if not of_this:
-        raise ValueError(f"path: {path} has the format {content['format']!r}, expected {FORMAT!r}")
+    content = read(path, FORMAT, "FittedDiffusion.save", device)
     spec, process, meaning, transformation = (
         unpacked(content[name], KINDS, "samplers.generative")
         for name in ("spec", "process", "parametrisation", "transformation")

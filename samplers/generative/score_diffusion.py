@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from samplers.draws import Draws
+from samplers.draws import Cost, Draws
+from samplers.draws.signature import Choice
 from samplers.generative.columns import Column
 from samplers.generative.data import Samples
 from samplers.generative.fitted import FittedDiffusion
@@ -19,6 +20,7 @@ from samplers.generative.losses import Denoising, Loss
 from samplers.generative.network import ScoreMLP
 from samplers.generative.parametrisation import Karras, Parametrisation
 from samplers.generative.score_model import ScoreModel
+from samplers.generative.teacher import SAMPLES, check_teacher, teach
 from samplers.generative.training import SPLIT, ScoreLearning, Training
 from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
 from samplers.processes.base import Process
@@ -46,7 +48,8 @@ class ScoreDiffusion:
     module called with x (n, dim) and t (n,), of which a copy is trained. parametrisation: what its output means. loss:
     a `samplers.generative.Loss`. training: of the optimiser. columns: the kinds of the data's columns, where some are
     not real numbers (`Positive`, `Bounded`, `Ordinal`, `Categorical`). standardise: "scale" by the deviations, "whiten"
-    by the covariance as well, "none" only moves the mean to 0.
+    by the covariance as well, "none" only moves the mean to 0. teacher: the sampler whose draws are learned from where
+    a target is given that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
     TypeError for arguments of another kind, ValueError for another word. Song, Sohl-Dickstein, Kingma, Kumar, Ermon and
     Poole 2021, https://arxiv.org/abs/2011.13456; Karras, Aittala, Aila and Laine 2022,
     https://arxiv.org/abs/2206.00364.
@@ -65,6 +68,7 @@ class ScoreDiffusion:
     training: Training = field(default_factory=Training)
     columns: Sequence[Column] | None = None
     standardise: Literal["scale", "whiten", "none"] = "scale"
+    teacher: Choice | None = None
 
     def __post_init__(self) -> None:
         kinds: dict[str, Any] = {
@@ -81,6 +85,7 @@ class ScoreDiffusion:
                 raise TypeError(f"{name}: got {value!r}, expected a {expected}")
         if self.standardise not in ("scale", "whiten", "none"):
             raise ValueError(f"standardise: got {self.standardise!r}, expected 'scale', 'whiten' or 'none'")
+        check_teacher(self.teacher)
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(self.columns))
             Columns(self.columns)
@@ -98,7 +103,9 @@ class ScoreDiffusion:
         checkpoint: str | Path | None = None,
         log_dir: str | Path | None = None,
     ) -> FittedDiffusion:
-        """Learn from a tensor (n, dim), draws, by their weights where they have some, or 50,000 draws of a target.
+        """Learn from a tensor (n, dim), draws, by their weights where they have some, or a target.
+
+        Of a target 50,000 exact draws are taken where it has them, else 16,000 of the teacher, whose cost counts.
 
         iterations=0 gives the Gaussian of the samples' moments. max_minutes: of wall time; the learning rate follows
         `iterations` all the same. device, dtype: of the model; by default those of the samples, integers aside.
@@ -113,6 +120,12 @@ class ScoreDiffusion:
         check_integer(iterations, "iterations", 0)
         if max_minutes is not None:
             positive(max_minutes, "max_minutes")
+        taught = Cost()
+        if isinstance(samples, Target) and "sample" not in samples.known:
+            samples = teach(
+                self.teacher, samples.to(device, dtype), seed=seed, progress=progress, checkpoint=checkpoint
+            )
+            taught = samples.cost
         home = samples.x if isinstance(samples, Draws) else samples
         generator = Generator(home.device).manual_seed(seed + SPLIT)
         data = Samples.of(samples, rows=ROWS, generator=generator, constant=self.columns is not None).to(device, dtype)
@@ -150,12 +163,43 @@ class ScoreDiffusion:
             validation=learning.held_out("least"),
             untrained=learning.held_out("untrained"),
             notes=learning.notes,
-            cost=learning.cost,
+            cost=learning.cost + taught,
         )
         for text in learning.complaints():
             fitted.notes.append(text)
             warn(text)
         return fitted
+
+    def sample(
+        self,
+        target: Target,
+        *,
+        draws: int = 4096,
+        seed: int = 0,
+        samples: int = SAMPLES,
+        iterations: int = 4000,
+        max_minutes: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Draws:
+        """`fit` to `samples` draws of the teacher, then `FittedDiffusion.weigh`: weighted draws and log Z of an energy.
+
+        Exact draws of the target are not used. The weights correct what the model has not learned and what the teacher
+        has weighted wrongly, not a mode that it has missed; the certificate's scouts know nothing of either. The cost
+        counts teacher, training and weights. max_minutes: of the training. checkpoint: a file; the teacher's stands
+        beside it.
+        """
+        learned = teach(
+            self.teacher, target.to(device, dtype), samples=samples, seed=seed, progress=progress, checkpoint=checkpoint
+        )
+        fitted = self.fit(
+            learned, seed=seed, iterations=iterations, max_minutes=max_minutes, progress=progress, checkpoint=checkpoint
+        )
+        drawn = fitted.weigh(target, draws=draws, seed=seed + 1)
+        drawn.cost += fitted.cost + learned.cost
+        return drawn
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers."""

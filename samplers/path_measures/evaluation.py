@@ -64,8 +64,13 @@ class Evaluation:
             )
         return text
 
-    def complaints(self, untrained: Evaluation | None = None) -> list[str]:
-        """What a reader must know before believing draws and log Z; untrained: the same before training."""
+    def complaints(
+        self, untrained: Evaluation | None = None, advice: str = "take more steps, or correct='smc'"
+    ) -> list[str]:
+        """What a reader must know before believing draws and log Z; untrained: the same before training.
+
+        advice: what else helps against bad weights than training longer.
+        """
         found = []
         if untrained is not None and not self.elbo > untrained.elbo - WORSE:
             found.append(
@@ -78,7 +83,7 @@ class Evaluation:
             found.append(
                 f"the weights are not to be trusted: their Pareto k-hat is {self.pareto_k:.2f} (at most "
                 f"{HIGHEST_PARETO_K}), the effective sample size {self.ess:.1%} of the draws. log Z is probably too "
-                "low. Train longer, take more steps, or correct='smc'"
+                f"low. Train longer, {advice}"
             )
         if self.missed is not None and self.missed > MOST_MISSED:
             found.append(

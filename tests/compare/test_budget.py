@@ -46,6 +46,23 @@ def test_the_length_must_be_open():
         spend(lambda options: sampler.sample(None, **options), sampler, {"draws": 10}, Budget(10_000))
 
 
+class Learning:
+    """Learns from `samples` draws of a teacher, each of which costs 10; the weights cost 100."""
+
+    def sample(self, target, *, draws=100, samples=16_000, iterations=4000, seed=0):
+        self.length = samples, iterations
+        return Draws(torch.zeros(1, draws, 1), cost=Cost(10 * samples + draws, 0, 0.1))
+
+
+def test_what_learns_from_a_teacher_grows_in_both():
+    sampler = Learning()
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(100_000))
+    assert ENOUGH <= Budget(100_000).share(draws.cost) <= 1
+    samples, iterations = sampler.length
+    assert samples == 16 * iterations > 100
+    spend(lambda options: sampler.sample(None, **options), sampler, {"samples": 500}, Budget(5200))
+
+
 class Anything(Costing):
     """Takes what the sampler behind it takes."""
 

@@ -1,12 +1,15 @@
-"""Which options the verb `sample` of a sampler takes, whatever kind of callable it is."""
+"""Samplers with options, and which options the verb `sample` takes, whatever kind of callable it is."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from samplers.draws import Sampler
+from samplers.draws.draws import Sampler
 
+Choice = Sampler | tuple[Sampler, Mapping[str, Any]]  # alone, or with options of its own for `sample`
 BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
