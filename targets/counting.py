@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
@@ -24,15 +24,32 @@ DERIVED = frozenset({"annealed", "at", "relaxed", "smoothed"})  # methods that m
 
 @dataclass
 class Tally:
-    """Evaluated points."""
+    """Evaluated points.
+
+    found: names of what was found once for the target, such as a grid, and is counted here. earlier: those of them that
+    a run had found before it was continued, and has not found again since.
+    """
 
     log_probs: int = 0
     scores: int = 0
     sites: int = 0  # conditional laws of single sites not yet counted: dim of them are one log-density
+    found: list[str] = field(default_factory=list, compare=False)
+    earlier: list[str] = field(default_factory=list, compare=False)
 
     def clear(self) -> None:
         """Begin anew."""
         self.log_probs = self.scores = self.sites = 0
+
+    def taken(self) -> Tally:
+        """What was counted until now, and is counted here no more."""
+        taken = Tally(self.log_probs, self.scores)
+        self.clear()
+        return taken
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue from there, as `dataclasses.asdict` saved it."""
+        self.__dict__.update(saved)
+        self.earlier = list(self.found)
 
 
 class Counted(_Seen):
@@ -172,4 +189,16 @@ def charge(target: Target, *, log_probs: int = 0, scores: int = 0) -> None:
     while isinstance(target, Counted):
         target.tally.log_probs += log_probs
         target.tally.scores += scores
+        target = target.inner
+
+
+def charge_found(target: Target, name: str, spent: Tally) -> None:
+    """Count what it took to find something, where the target counts and had not found it before it was continued."""
+    while isinstance(target, Counted):
+        if name in target.tally.earlier:
+            target.tally.earlier.remove(name)
+        else:
+            target.tally.found.append(name)
+            target.tally.log_probs += spent.log_probs
+            target.tally.scores += spent.scores
         target = target.inner

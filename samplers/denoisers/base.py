@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from targets import Noise, Target
-from targets.counting import Counted, Tally, charge, plain
+from targets.counting import Counted, Tally, charge_found, plain
 
 Found = TypeVar("Found")
 
@@ -110,12 +110,12 @@ class Denoiser(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Held(Generic[Found]):
-    """What was found for a target and noise; spent: evaluations it took that no counter of the target has seen yet."""
+    """What was found for a target and noise; spent: evaluations it took, by a name, that no counter has seen yet."""
 
     target: Target
     noise: Noise
     found: Found
-    spent: Tally
+    spent: dict[str, Tally]
 
 
 class Finding(Denoiser, Generic[Found]):
@@ -136,7 +136,8 @@ class Finding(Denoiser, Generic[Found]):
         if held is None or held.target is not bare or not self.serves(held, noise):
             self.check(target, noise)
             counted, bound = Counted(bare), copy.copy(self)
-            held = Held(bare, noise, self.find(counted, noise), counted.tally)
+            found, spent = self.find(counted, noise), counted.tally.taken()
+            held = Held(bare, noise, found, {type(self).__name__: spent} if spent != Tally() else {})
             object.__setattr__(bound, "_held", held)
         settle(target, held.spent)
         return bound
@@ -148,10 +149,14 @@ class Finding(Denoiser, Generic[Found]):
         return held.found
 
 
-def settle(target: Target, spent: Tally) -> None:
-    """Evaluations that were made before anybody counted are on the account of who counts first."""
+def settle(target: Target, spent: dict[str, Tally]) -> None:
+    """Evaluations that were made before anybody counted are on the account of who counts first.
+
+    A run that is continued finds again what it needs, and has counted it.
+    """
     if isinstance(target, Counted):
-        charge(target, log_probs=spent.log_probs, scores=spent.scores)
+        for name, tally in spent.items():
+            charge_found(target, name, tally)
         spent.clear()
 
 

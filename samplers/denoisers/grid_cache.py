@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from samplers.denoisers.grid import MOST, Grid, find_box, refine, tabulate
 from targets import Noise, Target
-from targets.counting import Counted
+from targets.counting import Counted, Tally
 
 FINE = 2.5  # standard deviations of the noise over the spacing, from which on a grid serves
 
@@ -20,6 +20,7 @@ class GridCache:
 
     density: the target along `axes`; what is evaluated for grids is counted in its tally. axes (dim, dim): where noise
     is correlated, its principal axes, else None. box: two corners (dim,). fixed: no finer grid than the first is made.
+    spent: evaluations that finer grids took, by a name, and that no counter has seen yet.
     """
 
     density: Counted
@@ -27,6 +28,7 @@ class GridCache:
     box: tuple[Tensor, Tensor]
     grids: list[Grid]
     fixed: bool
+    spent: dict[str, Tally] = field(default_factory=dict)
 
     @classmethod
     def find(
@@ -84,6 +86,7 @@ class GridCache:
                 if points[axis] > MOST[self.dim]:
                     return None
         self.grids.append(tabulate(self.density, *self.box, (points[0], points[1])))
+        self.spent[f"a grid of {points[0]} x {points[1]}"] = self.density.tally.taken()
         return self.grids[-1]
 
     # Coordinates along the axes, two of them in float64: a missing second one is 0, with variance 1

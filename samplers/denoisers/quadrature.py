@@ -138,7 +138,7 @@ def parts(target: Target, cache: GridCache, z: Tensor, variances: Tensor) -> Ite
     What comes later replaces what came before.
     """
     grid = cache.grid_for(variances)
-    settle(target, cache.density.tally)
+    settle(target, cache.spent)
     rows = torch.arange(len(z), device=z.device)
     if grid is not None:
         low, high = grid.low, grid.low + grid.spacing * (torch.tensor(grid.log_gamma.shape, device=z.device) - 1)

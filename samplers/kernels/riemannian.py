@@ -21,6 +21,8 @@ from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
 from targets.arguments import positive
 
+HELD = 1 << 17  # numbers of the metric at once while it is differentiated
+
 
 @dataclass(frozen=True, eq=False)
 class RiemannianState(State):
@@ -41,7 +43,8 @@ class RiemannianLangevin(Kernel):
 
     metric: (n, dim) -> (n, dim), the diagonal of G, or -> (n, dim, dim), G itself; positive definite, made of
         differentiable torch operations. A point where it is not is treated as a non-finite proposal.
-    divergence: optional closed form of div G^-1, (n, dim) -> (n, dim); else dim forward derivatives of the metric.
+    divergence: optional closed form of div G^-1, (n, dim) -> (n, dim); else the metric is differentiated at a copy of
+        each point for each of its dim, or dim (dim + 1) / 2, entries.
     step_size h: warmup tunes it to an acceptance of 0.574. Girolami and Calderhead 2011,
     https://doi.org/10.1111/j.1467-9868.2010.00765.x; Xifara et al. 2014, https://arxiv.org/abs/1309.2983.
 
@@ -128,15 +131,16 @@ class RiemannianLangevin(Kernel):
         return RiemannianState(x, state.log_prob, state.score, x + self.h * drift, factor)
 
     def _divergence(self, x: Tensor) -> Tensor:
-        """div G^-1 by forward differentiation, (n, dim)."""
-
-        def inverse(point: Tensor) -> Tensor:
-            metric = self.metric(point[None])[0]
-            return 1 / metric if metric.ndim == 1 else torch.linalg.inv(metric)
-
-        jacobian = torch.func.vmap(torch.func.jacfwd(inverse))(x)
-        diagonal = jacobian.diagonal(dim1=-2, dim2=-1)
-        return diagonal if jacobian.ndim == 3 else diagonal.sum(-1)
+        """div G^-1, (n, dim); of a dense G by d G^-1 = -G^-1 dG G^-1."""
+        metric, dim = self.metric(x), x.shape[-1]
+        eye = torch.eye(dim, dtype=x.dtype, device=x.device)
+        if metric.ndim == 2:
+            return _slopes(lambda x: 1 / self.metric(x), eye, x).diagonal(dim1=-2, dim2=-1)
+        rows, columns = torch.tril_indices(dim, dim, device=x.device)  # the part that its Cholesky factor is made of
+        inverse, derivative = torch.linalg.inv_ex(metric).inverse, x.new_empty(*metric.shape, dim)
+        slopes = _slopes(self.metric, eye[rows, :, None] * eye[columns, None], x)
+        derivative[:, rows, columns] = derivative[:, columns, rows] = slopes
+        return -torch.einsum("nia,na->ni", inverse, torch.einsum("nabj,nbj->na", derivative, inverse))
 
     def _log_q(self, source: RiemannianState, destination: Tensor) -> Tensor:
         """log q(destination | source) up to a constant, in float64."""
@@ -154,3 +158,20 @@ def _solve(factor: Tensor, noise: Tensor) -> Tensor:
     if factor.ndim == 2:
         return noise / factor
     return torch.linalg.solve_triangular(factor.mT, noise[..., None], upper=True)[..., 0]
+
+
+def _slopes(function: Callable[[Tensor], Tensor], entries: Tensor, x: Tensor) -> Tensor:
+    """Derivatives at x (n, dim) of k entries of the function's values, each marked by a 1: (n, k, dim)."""
+    # By reverse mode, at a copy of the points for each entry: forward and nested vectorised derivatives of torch 2.13
+    # (jacfwd or jacrev under vmap) are wrong for solve, det, lu_solve or cholesky_inverse, without an error.
+    slopes = []
+    for some in entries.split(max(1, HELD // (len(x) * entries[0].numel()))):
+        with torch.enable_grad():
+            copies = x.detach().repeat_interleave(len(some), 0).requires_grad_()
+            values = function(copies)
+        slope = torch.zeros_like(copies)
+        if values.requires_grad:
+            marks = some.repeat(len(x), *[1] * (some.ndim - 1))
+            (slope,) = torch.autograd.grad(values, copies, marks, materialize_grads=True)
+        slopes.append(slope.view(len(x), len(some), -1))
+    return torch.cat(slopes, 1)

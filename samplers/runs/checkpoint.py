@@ -64,7 +64,7 @@ class Checkpoint:
         job.done = saved["done"]
         job.load_state_dict(saved)
         job.generator.set_state(saved["generator"].cpu())
-        job.tally.__dict__.update(saved["tally"])
+        job.tally.restore(saved["tally"])
         job.earlier += saved["seconds"]
         self._saved = None
 

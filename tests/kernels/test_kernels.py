@@ -170,6 +170,74 @@ def test_riemannian_divergence_equals_finite_differences():
     torch.testing.assert_close(RiemannianLangevin(metric)._divergence(x)[0], expected, rtol=1e-6, atol=1e-8)
 
 
+def spread(x):
+    """A(x) = (1 + |x|^2) I + x x'; div A = (dim + 3) x, and det A = (1 + |x|^2)^(dim - 1) (1 + 2 |x|^2)."""
+    eye = torch.eye(x.shape[-1], dtype=x.dtype).expand(len(x), -1, -1)
+    return (1 + x.square().sum(-1))[:, None, None] * eye + x[:, :, None] * x[:, None, :], eye
+
+
+INVERSES = {
+    "inv": lambda a, eye: torch.linalg.inv(a),
+    "solve": lambda a, eye: torch.linalg.solve(a, eye),
+    "lu_solve": lambda a, eye: torch.linalg.lu_solve(*torch.linalg.lu_factor(a), eye),
+    "cholesky_solve": lambda a, eye: torch.cholesky_solve(eye, torch.linalg.cholesky(a)),
+    "cholesky_inverse": lambda a, eye: torch.cholesky_inverse(torch.linalg.cholesky(a)),
+    "solve_triangular": lambda a, eye: (
+        (half := torch.linalg.solve_triangular(torch.linalg.cholesky(a), eye, upper=False)).mT @ half
+    ),
+    "matrix_power": lambda a, eye: torch.linalg.matrix_power(a, -1),
+}
+
+
+@pytest.mark.parametrize("name", INVERSES)
+def test_riemannian_divergence_of_a_metric_that_is_an_inverse(name):
+    """Forward and vectorised derivatives of some of these are wrong in torch 2.13."""
+    x = torch.tensor([[0.4, -0.7, 0.2], [1.0, 0.1, -1.5], [-0.3, 0.8, 0.6]], dtype=torch.float64)
+    kernel = RiemannianLangevin(lambda x: INVERSES[name](*spread(x)))
+    torch.testing.assert_close(kernel._divergence(x), 6 * x)
+
+
+DETERMINANTS = {"det": torch.linalg.det, "slogdet": lambda a: torch.linalg.slogdet(a)[1].exp(), "logdet": torch.logdet}
+
+
+@pytest.mark.parametrize("name", DETERMINANTS)
+@pytest.mark.parametrize("dense", [False, True])
+def test_riemannian_divergence_of_a_metric_that_is_a_determinant(name, dense):
+    """G^-1 is det A, or log det A, times the identity."""
+    x = torch.tensor([[0.4, -0.7, 0.2], [1.0, 0.1, -1.5], [-0.3, 0.8, 0.6]], dtype=torch.float64)
+
+    def metric(x):
+        matrix, eye = spread(x)
+        found = 1 / DETERMINANTS[name](matrix)
+        return found[:, None, None] * eye if dense else found[:, None].expand_as(x)
+
+    square = x.square().sum(-1, keepdim=True)
+    expected = 4 * x * (1 + square) * (2 + 3 * square)
+    if name == "logdet":
+        expected = expected / ((1 + square) ** 2 * (1 + 2 * square))
+    torch.testing.assert_close(RiemannianLangevin(metric)._divergence(x), expected)
+
+
+def test_riemannian_divergence_is_taken_in_parts(monkeypatch):
+    """However few entries are differentiated at once, and where parts of the metric are constant."""
+    from samplers.kernels import riemannian
+
+    x = torch.tensor([[0.4, -0.7, 0.2], [1.0, 0.1, -1.5]], dtype=torch.float64)
+    weight = torch.ones((), dtype=torch.float64, requires_grad=True)
+    kernels = [
+        RiemannianLangevin(lambda x: spread(x)[0]),
+        RiemannianLangevin(lambda x: 1 + x.square()),
+        RiemannianLangevin(lambda x: weight * torch.ones_like(x)),
+        RiemannianLangevin(lambda x: weight * spread(torch.zeros_like(x))[0]),
+    ]
+    whole = [kernel._divergence(x) for kernel in kernels]
+    monkeypatch.setattr(riemannian, "HELD", 1)
+    for kernel, expected in zip(kernels, whole, strict=True):
+        torch.testing.assert_close(kernel._divergence(x), expected)
+    assert not bool(whole[2].any())
+    assert not bool(whole[3].any())
+
+
 def test_metropolis_ratio_is_antisymmetric():
     """log a(x -> y) = -log a(y -> x) for MALA's exact ratio, from its one-step densities."""
     target, h = skewed(), 0.3

@@ -232,6 +232,7 @@ def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
         SLIPS(sigma=2.0, m=20, count=5, update="mean"),
         SequentialMultimeasurement(sigma=2.0, m=5, steps=1, first_steps=1, denoiser=InnerChains(2, 2, first=2)),
         SequentialMultimeasurement(sigma=2.0, m=5, steps=1, first_steps=1, denoiser="quadrature"),
+        SequentialMultimeasurement(sigma=0.1, m=5, steps=1, first_steps=1, denoiser="quadrature"),
         SequentialMultimeasurement(
             sigma=2.0,
             m=5,
@@ -240,7 +241,7 @@ def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
             base=targets.Gaussian(torch.zeros(2, dtype=torch.float64), 2.5),
         ),
     ],
-    ids=["sequential", "SLIPS", "with a memory", "with a grid", "weighted"],
+    ids=["sequential", "SLIPS", "with a memory", "with a grid", "with finer grids", "weighted"],
 )
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_a_stopped_run_goes_on_to_the_same_bits(sampler, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 
 import targets
 from samplers import HMC, MALA, SamplingWarning, UnderdampedLangevin
-from samplers.denoisers import ClosedForm, Denoiser, Estimate
+from samplers.denoisers import Auto, ClosedForm, Denoiser, Estimate
 from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
 from samplers.testing import check_invariance, check_moves, check_reversible
 
@@ -175,24 +175,49 @@ def test_draws_carry_what_was_done():
     assert draws.cost.score > 8 * 7 * 2
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    target, sampler, path = mixture(), WalkJump(sigma=1.5, steps=2), tmp_path / "run"
+class Bare(targets.Target):
+    """A density of which nothing else is known."""
+
+    def __init__(self, inner):
+        super().__init__(inner.dim, dtype=inner.dtype, name="bare")
+        self.inner = inner
+
+    def log_prob(self, x):
+        return self.inner.log_prob(x)
+
+
+@pytest.mark.parametrize("stop", [1, 9])
+@pytest.mark.parametrize(
+    ("sampler", "target"),
+    [
+        (WalkJump(sigma=1.5, steps=2), mixture()),
+        (WalkJump(sigma=1.5, steps=2, denoiser="quadrature"), mixture()),
+        (WalkJump(sigma=0.03, steps=1, denoiser="quadrature"), mixture()),
+        (JointMultimeasurement(sigma=1.5, m=2, steps=2), Bare(mixture())),
+        (WalkJump(sigma=1.5, steps=1, denoiser=Auto()), Bare(targets.Gaussian(torch.zeros(3).double()))),
+    ],
+    ids=["closed form", "grid", "finer grid", "grid that is found", "pilot"],
+)
+def test_a_stopped_run_goes_on_to_the_same_bits(sampler, target, stop, tmp_path, monkeypatch):
+    """And to the same cost: what is found once for the target is found again, and counted once."""
+    path = tmp_path / "run"
     whole = sampler.sample(target, chains=4, draws=12, warmup=3, seed=7)
-    original, calls = WalkJump.step, []
+    original, calls = type(sampler).step, []
 
     def crash(self, *args):
         calls.append(1)
-        if len(calls) == 9:
+        if len(calls) == stop:
             raise RuntimeError("power cut")
         return original(self, *args)
 
-    monkeypatch.setattr(WalkJump, "step", crash)
+    monkeypatch.setattr(type(sampler), "step", crash)
     with pytest.raises(RuntimeError, match="power cut"):
         sampler.sample(target, chains=4, draws=12, warmup=3, seed=7, checkpoint=path)
-    monkeypatch.setattr(WalkJump, "step", original)
+    monkeypatch.setattr(type(sampler), "step", original)
     again = sampler.sample(target, chains=4, draws=12, warmup=3, seed=7, checkpoint=path)
     assert torch.equal(whole.x, again.x)
-    assert (whole.cost.score, whole.attrs["smoothing"]) == (again.cost.score, again.attrs["smoothing"])
+    assert (whole.cost.log_prob, whole.cost.score) == (again.cost.log_prob, again.cost.score)
+    assert whole.attrs["smoothing"] == again.attrs["smoothing"]
 
 
 def test_warmup_tunes_the_step_of_diffusive_gibbs():

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import samplers
 import targets
 from samplers.annealing.paths import Bridge, DiscretePath
 from samplers.kernels import State, evaluate
-from targets.counting import Counted, Tally, charge, counted_like, plain
+from targets.counting import Counted, Tally, charge, charge_found, counted_like, plain
 
 DOUBLE = torch.float64
 
@@ -348,3 +349,29 @@ def test_a_checkpoint_knows_the_target_again(tmp_path):
     assert first.cost.log_prob == again.cost.log_prob
     with pytest.raises(ValueError, match="the log-density was"):
         samplers.Gibbs().sample(targets.Ising((3, 3), 0.4), **arguments)
+
+
+def test_what_was_found_before_a_run_was_continued_is_counted_once():
+    before, again = Counted(plane()), Counted(plane())
+    for name, points in (("a grid", 10), ("a pilot", 5), ("a grid", 7)):
+        charge_found(before, name, Tally(points, 1))
+    assert before.tally == Tally(22, 3)
+    again.tally.restore(asdict(before.tally))
+    charge_found(again, "a grid", Tally(10, 1))
+    charge_found(again, "a pilot", Tally(5, 1))
+    assert again.tally == Tally(22, 3)
+    later = Counted(plane())
+    later.tally.restore(asdict(again.tally))  # all that was found is known, however often a run is continued
+    for name, points in (("a grid", 10), ("a grid", 7), ("a grid", 2), ("a pilot", 5)):
+        charge_found(later, name, Tally(points, 1))
+    assert later.tally == Tally(24, 4)
+    charge_found(plane(), "a grid", Tally(10, 1))  # nobody counts
+
+
+def test_what_was_found_is_counted_in_every_tally():
+    inside = Counted(plane())
+    outside = Counted(inside)
+    charge_found(outside, "a grid", Tally(3, 2))
+    assert inside.tally == outside.tally == Tally(3, 2)
+    assert inside.tally.taken() == Tally(3, 2)
+    assert (inside.tally, outside.tally) == (Tally(), Tally(3, 2))

@@ -383,6 +383,46 @@ def test_numpyro_models_that_are_no_posterior_are_refused():
             targets.from_numpyro(model)
 
 
+def test_numpyro_normals_that_are_cut_far_above_their_centre():
+    """Warned of where NumPyro's density is wrong; the mirror image that the warning names has the right one."""
+    numpyro = needs("numpyro")
+    dist = numpyro.distributions
+
+    def cut(low, scale=1.0, loc=0.0):
+        return dist.TruncatedNormal(loc, scale, low=low, high=low + 1)
+
+    def latent(law):
+        return lambda: numpyro.sample("x", law)
+
+    def observed():
+        centre = numpyro.sample("x", dist.Normal(0, 1e-3))
+        with numpyro.plate("data", 3):
+            numpyro.sample("y", cut(8.0, loc=centre), obs=np.full(3, 8.2))
+
+    words = r"model: the site '{}' is a normal that .*, the lower one {} standard .*; write its mirror image, minus a"
+    for model, key, away in (
+        (latent(cut(9.0)), "x", "9"),
+        (latent(cut(18.0, scale=2.0)), "x", "9"),
+        (latent(cut(np.array([0.0, 10.0])).to_event(1)), "x", "10"),
+        (latent(cut(7.5).expand([2]).to_event(1)), "x", "7.5"),
+        (observed, "y", "8"),
+    ):
+        with pytest.warns(samplers.SamplingWarning, match=words.format(key, away)):
+            targets.from_numpyro(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", samplers.SamplingWarning)
+        for law in (cut(6.0), dist.TruncatedNormal(0.0, 1.0, low=9.0), dist.Normal(0.0, 1.0)):
+            targets.from_numpyro(latent(law))
+        mirrored = targets.from_numpyro(latent(dist.TruncatedNormal(0.0, 1.0, low=-10.0, high=-9.0)))
+    from scipy.stats import truncnorm
+
+    x = torch.linspace(-3, 3, 7, dtype=F64)[:, None]
+    kept = -mirrored.constrain(x)["x"].numpy()
+    share = torch.sigmoid(x[:, 0]).numpy()
+    expected = truncnorm(9, 10).logpdf(kept) + np.log(share * (1 - share))
+    np.testing.assert_allclose(mirrored.log_prob(x).numpy(), expected, rtol=1e-9)
+
+
 # PyMC alone
 
 
