@@ -3,7 +3,7 @@
 The order is that of the errors before the last step, on an uneven grid whose steps are halved: of states, for solvers
 that draw nothing, and of mean and covariance, for the others, on a Gaussian, where both are known without sampling.
 Errors at 10, 20, 50 and 200 evaluations are of draws of the mixture, each solver on its own grid: sliced W2 to exact
-draws, whose floor is that of two sets of exact draws.
+draws, whose floor is that of two sets of exact draws. On the line W2 is exact, by quantiles, for four other mixtures.
 
     python benchmarks/solvers.py
 """
@@ -22,6 +22,7 @@ from torch import Tensor
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
+import few_steps_cases as line
 import pytest
 from solver_cases import (
     COVARIANCES,
@@ -39,6 +40,7 @@ from solver_cases import (
 
 from samplers.diagnostics import sliced_wasserstein
 from samplers.generative import solvers
+from samplers.processes import grids
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
 
@@ -49,6 +51,13 @@ MAKE = SOLVERS | {
     "Analytic-DPM": partial(solvers.AnalyticDPM, samples=SAMPLES),
     "Analytic-DPM, diagonal": partial(solvers.DiagonalAnalyticDPM, samples=SAMPLES),
 }
+SPACED: dict[str, tuple[Callable[..., solvers.Solver], dict[str, float]]] = {  # on the arctan grid
+    "DPM-Solver 2, arctan": (solvers.DPMSolver2, {}),
+    "DPM-Solver 3, arctan": (solvers.DPMSolver3, {"power": 0.5}),
+    "DPM-Solver++ 2M, arctan": (solvers.DPMSolver2M, {}),
+    "EDM, arctan": (solvers.EDM, {"centre": 2.0}),
+}
+DEVIATION = float(MIXTURE.covariance.diagonal().mean().sqrt())
 TWINS = ("torchsde, milstein", "torchsde, euler", "DDIM, eta 1", "DPM-Solver 1")  # the same as others in the table
 
 
@@ -64,8 +73,9 @@ def main() -> None:
     for heading, process in list(ON.items())[: 1 if options.quick else None]:
         score = _score(process)
         x = process.diffuse(MIXTURE.sample(draws, generator=generator), 0.0, process.horizon, generator)
-        rows = [_errors(name, process, score, x, exact[:EXACT]) for name in names]
+        rows = [_errors(name, process, score, x, exact[:EXACT]) for name in [*names, *SPACED]]
         tables[f"Sliced W2 on {heading}"] = [*rows, _adaptive(process, score, x, exact[:EXACT])]
+    tables["W2 on the line, of four mixtures the worst"] = [_on_the_line(name) for name in ["Euler", *_PAIRED]]
     write(
         "solvers",
         "Reverse solvers with the exact score of a mixture",
@@ -75,6 +85,8 @@ def main() -> None:
             f"Two sets of exact draws are {sum(floor) / EXACT:.3f} apart, from {min(floor):.3f} to {max(floor):.3f}.",
             "The mixture has two components of unlike covariances, weights .3 and .7, 3.4 apart; VE has noise of "
             "covariance ((1, .3), (.3, .5)).",
+            f"The arctan grid has its centre at the deviation of the mixture, {DEVIATION:.3g}, and at 1 on the line, "
+            "where mixtures have unit variance; twice as far for EDM. DPM-Solver 3 has power = 1/2.",
             "Columns are the evaluations allowed: a solver takes the most steps that they pay for. A cell without a "
             "figure is one of too few steps.",
         ],
@@ -109,22 +121,41 @@ def _order(name: str) -> Row:
 def _errors(name: str, process: Process, score: Callable[..., Tensor], x: Tensor, exact: list[Tensor]) -> Row:
     row: Row = {"solver": name}
     for allowed in EVALUATIONS:
-        solver = _paid_for(name, allowed)
+        solver = _paid_for(name, allowed, process, DEVIATION)
         row[str(allowed)] = None if solver is None else _distance(solver.solve(score, process, x, seeded(1)), exact)
     return row
 
 
-def _paid_for(name: str, allowed: int) -> solvers.Solver | None:
+def _paid_for(name: str, allowed: int, process: Process, deviation: float) -> solvers.Solver | None:
     """The solver of the most steps whose evaluations are at most those allowed."""
     for steps in range(allowed, 0, -1):
         try:
-            solver = MAKE[name](steps=steps)
+            solver = _spaced(name, steps, process, deviation) if name in SPACED else MAKE[name](steps=steps)
         except ValueError:  # too few for its order
             return None
         assert solver.evaluations is not None
         if solver.evaluations <= allowed:
             return solver
     return None
+
+
+def _spaced(name: str, steps: int, process: Process, deviation: float) -> solvers.Solver:
+    kind, options = SPACED[name]
+    options = options | {"centre": options.get("centre", 1.0) * deviation}
+    return kind(steps, grid=grids.arctan(process, steps, 1e-3 * process.horizon, **options))
+
+
+_PAIRED = [each for name in SPACED for each in (name.removesuffix(", arctan"), name)]
+
+
+def _on_the_line(name: str) -> Row:
+    row: Row = {"solver": name}
+    for heading, process in line.PROCESSES.items():
+        for allowed in EVALUATIONS:
+            solver = _paid_for(name, allowed, process, 1.0)
+            assert solver is not None
+            row[f"{heading}: {allowed}"] = round(max(line.exact_w2(solver, process, m) for m in line.MIXTURES), 4)
+    return row
 
 
 def _adaptive(process: Process, score: Callable[..., Tensor], x: Tensor, exact: list[Tensor]) -> Row:

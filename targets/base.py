@@ -111,6 +111,11 @@ class Target:
         """Gradient of the log-density, (*batch, dim) -> (*batch, dim)."""
         return self.log_prob_and_score(x)[1]
 
+    @property
+    def has_density(self) -> bool:
+        """Whether `log_prob` is known; where only a score is, draws are recorded without "lp"."""
+        return True
+
     # What is exactly known
 
     @property

@@ -1,7 +1,8 @@
 """Annealed Langevin dynamics.
 
     x' = x + h_i s_i(x) + sqrt(2 h_i) xi,    `steps` times at each level i = 1 .. L, from x ~ N(m, sigma_1^2 I)
-    kind="noise":        s_i = grad log (p * N(0, sigma_i^2 I)),   h_i = step_size sigma_i^2
+    kind="noise":        s_i = grad log (p * N(0, sigma_i^2 I)),   h_i = step_size sigma_i^2;   s_i(y) is also
+                         (E[X | y] - y) / sigma_i^2 of a denoiser
     kind="temperature":  s_i = grad [(1 - b_i) log q + b_i log p],
                          step_size / h_i = (1 - b_i) / sigma_1^2 + b_i / sigma_L^2
 
@@ -10,13 +11,14 @@ sigma_1 > ... > sigma_L geometric,   b_i = sigma_L^2 / sigma_i^2,   q = N(m, sig
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
 
+from samplers.annealing.denoised import Denoised, Denoising
 from samplers.annealing.paths import Bridge
 from samplers.draws import INDEPENDENT, Draws
 from samplers.draws.places import file_place
@@ -26,7 +28,7 @@ from samplers.runs.loop import carry_out
 from samplers.runs.starts import Init, check_starts, positions
 from samplers.runs.state import evaluate
 from samplers.version import versions
-from targets import Gaussian, Target
+from targets import Gaussian, IsotropicNoise, Target
 from targets.arguments import check_integer, positive
 from targets.sampling_warning import warn
 
@@ -38,8 +40,9 @@ WIDE = 2.0  # sigma_max against the target's largest standard deviation where it
 class AnnealedLangevin:
     """Annealed Langevin dynamics: independent, unweighted, biased draws.
 
-    kind: "noise" follows the exact scores of the target smoothed by Gaussian noise of falling size, for targets that
-    know their smoothing; "temperature" follows powers of any target, rising from a wide Gaussian.
+    kind: "noise" follows the scores of the target smoothed by Gaussian noise of falling size, for targets that know
+    their smoothing, and for others by a denoiser; "temperature" follows powers of any target, rising from a wide
+    Gaussian.
     levels, steps: number of levels, and unadjusted Langevin steps at each.
     sigma_max: the first noise, which should reach across the target. None takes twice the target's largest standard
     deviation, or twice the largest distance of its modes from their centre, where it states them.
@@ -48,16 +51,20 @@ class AnnealedLangevin:
     step_size: h_i in units of the squared width of level i, as above. The steps of Song and Ermon,
     x + (a_i / 2) s + sqrt(a_i) xi with a_i = e sigma_i^2 / sigma_L^2, are these with e = 2 step_size sigma_L^2.
     denoise: the draws of "noise" end at x + sigma_L^2 s_L(x), the mean of what lies under the noise.
+    denoiser: a `samplers.denoisers.Denoiser`, whose E[X | y] the scores of "noise" come from; its errors are theirs. Of
+    a model learned from samples, `fitted.denoiser()`, with `fitted.as_target(density=False)` in the target's place.
+    None takes the target's own smoothing.
 
     Nothing corrects the bias. Of a Gaussian with variance t^2 the draws have, with infinitely many small steps, the
     variance t^2 + sigma_L^2, denoised t^4 / (t^2 + sigma_L^2); finite steps add O(h); and levels that end before their
     law is reached leave the weights of separate modes where an earlier level had them, for "temperature" at those of
     p^b, which differ where modes differ in width or weight. m is the target's mean where known, else the centre of its
     modes, else the origin. One score a step and one a level, one more at the start and where the draws are denoised,
-    and a log-density for "lp".
+    and a log-density for "lp", which is left out where the target has none; with a denoiser what that takes for each.
 
-    Raises ValueError for "noise" on targets without smoothing, and where sigma_max is not given and nothing tells it.
-    A step to a point without finite density is not taken and is counted. Song and Ermon 2019,
+    Raises ValueError for "noise" on targets without smoothing or denoiser, where sigma_max is not given and nothing
+    tells it, and for a denoiser with "temperature"; TypeError for what is no denoiser; RuntimeError where one does not
+    believe its estimates. A step to a point without finite density is not taken and is counted. Song and Ermon 2019,
     https://arxiv.org/abs/1907.05600.
 
         >>> target = targets.GaussianMixture([[-3.0], [3.0]], scales=0.5)
@@ -72,6 +79,7 @@ class AnnealedLangevin:
     step_size: float = 0.1
     kind: Literal["noise", "temperature"] = "noise"
     denoise: bool = True
+    denoiser: Denoising | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("levels", 2), ("steps", 1)):
@@ -81,6 +89,14 @@ class AnnealedLangevin:
                 object.__setattr__(self, name, positive(getattr(self, name), name))
         if self.kind not in ("noise", "temperature"):
             raise ValueError(f"kind: got {self.kind!r}, expected 'noise' or 'temperature'")
+        if self.denoiser is not None:
+            if not isinstance(self.denoiser, Denoising):
+                raise TypeError(
+                    f"denoiser: got {self.denoiser!r}, expected a samplers.denoisers.Denoiser, such as a learned "
+                    "model's fitted.denoiser()"
+                )
+            if self.kind != "noise":
+                raise ValueError("denoiser: kind='temperature' takes none; expected kind='noise'")
         if None not in (self.sigma_max, self.sigma_min) and self.sigma_min >= self.sigma_max:  # type: ignore[operator]
             raise ValueError(f"sigma_min: got {self.sigma_min}, expected less than sigma_max={self.sigma_max}")
 
@@ -93,15 +109,25 @@ class AnnealedLangevin:
         ratio = last / first
         return tuple(first * ratio ** (i / (self.levels - 1)) for i in range(self.levels))
 
-    def densities(self, target: Target) -> list[tuple[Target, float]]:
-        """The density whose score is followed at each level, and its h_i."""
+    def densities(self, target: Target, generator: Generator | None = None) -> list[tuple[Target, float]]:
+        """The density whose score is followed at each level, and its h_i. generator: of a denoiser that draws."""
         sigmas = self.sigmas(target)
         if self.kind == "noise":
-            return [(target.smoothed(s), self.step_size * s**2) for s in sigmas]
+            return [(self._noised(target, s, generator), self.step_size * s**2) for s in sigmas]
         first, last = sigmas[0], sigmas[-1]
         wide = Gaussian(centre(target), first)
         betas = [last**2 / s**2 for s in sigmas[:-1]] + [1.0]
         return [(Bridge(wide, target, b), self.step_size / ((1 - b) / first**2 + b / last**2)) for b in betas]
+
+    def _noised(self, target: Target, sigma: float, generator: Generator | None) -> Target:
+        if self.denoiser is None:
+            return target.smoothed(sigma)
+        return Denoised(target, self.denoiser, IsotropicNoise(sigma), generator)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The fields as plain numbers and strings, for records."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {"denoiser": None if self.denoiser is None else self.denoiser.describe()}
 
     def sample(
         self,
@@ -126,9 +152,9 @@ class AnnealedLangevin:
         ULA().check_target(target)
         path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
-        if self.kind == "noise" and "smoothed" not in target.known:
+        if self.kind == "noise" and self.denoiser is None and "smoothed" not in target.known:
             raise ValueError(
-                f"target: {target.name} does not know its smoothing by noise; expected one that does, or "
+                f"target: {target.name} does not know its smoothing by noise; expected one that does, a denoiser=, or "
                 "AnnealedLangevin(kind='temperature')"
             )
         with torch.no_grad():
@@ -151,7 +177,7 @@ class _Levels(Job):
         generator = Generator(target.device).manual_seed(seed)
         super().__init__("AnnealedLangevin", target, generator, sampler.levels)
         self.sampler, self.n, self.seed, self.init = sampler, draws, seed, init
-        self.levels = sampler.densities(self.counted)
+        self.levels = sampler.densities(self.counted, generator)
         self.divergences = 0
 
     def begin(self) -> Tensor:
@@ -177,7 +203,7 @@ class _Levels(Job):
         return f"level {self.done}, divergences {self.divergences}"
 
     def settings(self) -> dict[str, Any]:
-        return {**asdict(self.sampler), "draws": self.n, "seed": self.seed}
+        return {**self.sampler.hyperparameters(), "draws": self.n, "seed": self.seed}
 
     def state_dict(self) -> dict[str, Any]:
         return {"x": self.x, "divergences": self.divergences}
@@ -190,7 +216,7 @@ class _Levels(Job):
         x, sigmas = self.x, self.sampler.sigmas(self.target)
         if self.sampler.kind == "noise" and self.sampler.denoise:
             x = x + sigmas[-1] ** 2 * self.levels[-1][0].score(x)
-        log_prob = self.counted.log_prob(x)
+        stats = {"lp": self.counted.log_prob(x)[None]} if self.target.has_density else {}
         attrs = {
             **self.header(),
             "kind": INDEPENDENT,
@@ -199,7 +225,7 @@ class _Levels(Job):
             "divergences": self.divergences,
             "versions": versions(),
         }
-        return Draws(x[None], stats={"lp": log_prob[None]}, cost=self.cost, target=self.target, attrs=attrs)
+        return Draws(x[None], stats=stats, cost=self.cost, target=self.target, attrs=attrs)
 
 
 def widest(target: Target) -> float:

@@ -20,7 +20,9 @@ class DiffusionDensity(Target):
     t_min, which is the flow's where the network's score is exact. Kernels that compare densities with scores (MALA,
     HMC) then remain exact for the flow's law, as any score will do for a proposal.
 
-    flow: of u. model: the `ScoreModel`. transformation: of real columns alone, which draw no noise.
+    flow: of u. model: the `ScoreModel`. transformation: of real columns alone, which draw no noise. density: False
+    leaves score and draws alone, for samplers that take nothing else: `log_prob` then raises NotImplementedError, and
+    draws are recorded without log-densities, which no integration has to find.
 
         >>> from samplers.generative import ScoreMLP
         >>> samples = targets.Gaussian([0.0]).sample(2000, generator=torch.Generator().manual_seed(0))
@@ -30,13 +32,24 @@ class DiffusionDensity(Target):
         (0.0, torch.Size([3]))
     """
 
-    def __init__(self, flow: ContinuousFlow, model: ScoreModel, transformation: Transformation) -> None:
+    def __init__(
+        self, flow: ContinuousFlow, model: ScoreModel, transformation: Transformation, density: bool = True
+    ) -> None:
         prior = flow.prior
         super().__init__(prior.dim, dtype=prior.dtype, device=prior.device, name="diffusion model")
-        self.flow, self.model, self.transformation = flow, model, transformation
+        self.flow, self.model, self.transformation, self.density = flow, model, transformation, density
+
+    @property
+    def has_density(self) -> bool:
+        return self.density
 
     def log_prob(self, x: Tensor) -> Tensor:
         """(*batch, dim) -> (*batch,), in the dtype of x."""
+        if not self.density:
+            raise NotImplementedError(
+                f"{self.name}: has no log_prob, as density=False was asked for; expected WalkJump or AnnealedLangevin "
+                "with the model's denoiser(), or as_target(), whose log_prob integrates the flow"
+            )
         u, c = self.transformation.forward(x.reshape(-1, self.dim))
         return (self.flow.log_prob(u) + c).to(x).reshape(x.shape[:-1])
 

@@ -187,11 +187,15 @@ class FittedDiffusion:
         """E[X | y] for measurements with noise of the shape that the process has in x, such as walk-jump's."""
         return DiffusionDenoiser(self.model, Standardisation(*self._affine("a denoiser")))
 
-    def as_target(self, *, rtol: float = 1e-5, atol: float = 1e-5) -> DiffusionDensity:
-        """The law of the probability flow as a target, normalised and with exact draws."""
+    def as_target(self, *, density: bool = True, rtol: float = 1e-5, atol: float = 1e-5) -> DiffusionDensity:
+        """The law of the probability flow as a target, normalised and with exact draws.
+
+        density: False is without `log_prob`, an integration of the flow for each point: for `WalkJump` and
+        `AnnealedLangevin` with this model's `denoiser()`, which record log-densities where there are some.
+        """
         if self.transformation.random:
             raise ValueError("a model of ordinal or categorical columns has probabilities and no density")
-        return DiffusionDensity(self.flow(rtol=rtol, atol=atol), self.model, self.transformation)
+        return DiffusionDensity(self.flow(rtol=rtol, atol=atol), self.model, self.transformation, density)
 
     def _affine(self, purpose: str) -> tuple[Tensor, Tensor]:
         affine = self.transformation.affine

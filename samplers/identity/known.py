@@ -65,9 +65,10 @@ class Known(Made):
         return difference(self, known(density, x[index], self.method))
 
 
-def known(density: Target, x: Tensor, method: str = "log_prob") -> Known:
-    """What to know a density again by, from one evaluation at x (n, dim)."""
+def known(density: Target, x: Tensor, method: str | None = None) -> Known:
+    """What to know a density again by, from one evaluation at x (n, dim): of `log_prob`, else of `score`."""
     density = plain(density)
+    method = method or ("log_prob" if density.has_density else "score")
     if len(x) == density.dim:  # a function is tried point by point at its first batch of so many, and does more there
         x = torch.cat([x, x[:1]])
     with torch.no_grad():
@@ -116,8 +117,10 @@ def difference(there: Known, here: Known) -> str | None:
     eps = torch.finfo(here.values.dtype).eps
     expected, found = there.values.to(here.values), here.values[: len(there.values)]
     same, unlike = made_alike(there, here)
+    what = "score" if there.method == "score" else "log-density"
     if not alike(expected, found, eps * ROUNDING * (CANCELLING if same else 1.0)):
-        return f"at the first points of that run the log-density was {brief(expected)}, here it is {brief(found)}"
+        was, now = brief(expected.flatten()), brief(found.flatten())
+        return f"at the first points of that run the {what} was {was}, here it is {now}"
     return made_otherwise(same, unlike, bool(expected.isfinite().any()))
 
 

@@ -214,9 +214,10 @@ class Chains(Job):
     def _complaints(self) -> Iterator[str]:
         yield from self.found.warnings
         yield from self.remarks
-        lost = lost_digits(self.target, self.state.x, self.state.log_prob)
-        if lost is not None:
-            yield lost
+        if self.target.has_density:
+            lost = lost_digits(self.target, self.state.x, self.state.log_prob)
+            if lost is not None:
+                yield lost
         steps = self.done - self.plan.warmup
         if bool((self.divergences == steps).all()):
             yield (

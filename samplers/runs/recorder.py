@@ -65,7 +65,7 @@ class Recorder:
     def _allocate(self, state: State, info: Info) -> None:
         rows, chains = self._block, self._plan.chains
         self._x = state.x.new_empty(rows, chains, self._target.dim)
-        names = ["lp"] if state.at_x else []
+        names = ["lp"] if state.at_x and self._target.has_density else []
         names += [name for name in STATISTICS if getattr(info, name) is not None]
         for name in names:
             example = state.log_prob if name == "lp" else getattr(info, name)

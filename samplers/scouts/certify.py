@@ -97,6 +97,8 @@ def _impossible(draws: PointSet, target: Target) -> str:
         return "some draws are not finite"
     if paths_for(target.dim) == 0:
         return f"{target.dim} dimensions are too many"
+    if not target.has_density:
+        return f"{target.name} has no log-density"
     try:
         target.log_prob_and_score(draws.x.reshape(-1, target.dim)[:1])
     except Exception as error:  # of a user's function, whatever it is

@@ -107,7 +107,7 @@ class ChainRun(Job):
         """The draws, from the means at the last level."""
         assert self.mean is not None
         x = self.carrier.jump(self.mean, self.law(self.done))
-        log_prob = self.counted.log_prob(x)
+        stats = {"lp": self.counted.log_prob(x)[None]} if self.target.has_density else {}
         attrs = {
             **self.header(),
             "kind": INDEPENDENT,
@@ -118,7 +118,7 @@ class ChainRun(Job):
         piloted = self.found is not None and self.found.spread.draws is not None
         if piloted and self.given.starts_planned(self.target, self.init):
             attrs["pilot"] = PILOT  # of the starts, or of the base
-        draws = Draws(x[None], stats={"lp": log_prob[None]}, cost=self.cost, target=self.target, attrs=attrs)
+        draws = Draws(x[None], stats=stats, cost=self.cost, target=self.target, attrs=attrs)
         return self.carrier.finished(draws)
 
     def complaints(self) -> Iterator[str]:

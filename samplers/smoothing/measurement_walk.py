@@ -148,7 +148,7 @@ class MeasurementWalk(Kernel):
         y = (copies + law.noise.sample_like(copies, generator)).flatten(1)
         log_prob, score = law.log_prob_and_score(y)
         nothing = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return WalkState(x, target.log_prob(x), None, y, log_prob, score, **_counted(law.asked, nothing, nothing))
+        return WalkState(x, _log_prob(target, x), None, y, log_prob, score, **_counted(law.asked, nothing, nothing))
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         return self._ready(target)._step(target, state, generator)
@@ -165,7 +165,7 @@ class MeasurementWalk(Kernel):
             diverging |= info.diverging
         x = jumped(self.jump, law, law.split(walk.x).mean(1))
         counts = _counted(law.asked, state.points, state.fallbacks)
-        new = WalkState(x, target.log_prob(x), None, walk.x, walk.log_prob, walk.score, **counts)
+        new = WalkState(x, _log_prob(target, x), None, walk.x, walk.log_prob, walk.score, **counts)
         return new, Info(rate, diverging)
 
     def frozen(self, generator: Generator) -> Kernel:
@@ -182,6 +182,11 @@ class MeasurementWalk(Kernel):
 
     def hyperparameters(self) -> dict[str, Any]:
         return {field.name: recorded(getattr(self, field.name)) for field in fields(self)}
+
+
+def _log_prob(target: Target, x: Tensor) -> Tensor:
+    """At x (chains, dim), which the walk does not depend on; zeros, never recorded, where the target has none."""
+    return target.log_prob(x) if target.has_density else torch.zeros_like(x[:, 0])
 
 
 def _counted(asked: Asked, points: Tensor, fallbacks: Tensor) -> dict[str, Any]:

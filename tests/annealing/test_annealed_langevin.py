@@ -1,12 +1,15 @@
 """Annealed Langevin: its law on a Gaussian is computed exactly; its bias elsewhere is the one that is stated."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import targets
 from samplers import AnnealedLangevin, SamplingWarning
+from samplers.annealing import annealed_langevin
+from samplers.denoisers import ClosedForm, InnerChains
 from targets.counting import Counted
 
 MEAN, SPREAD = torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([0.5, 1.5], dtype=torch.float64)
@@ -158,3 +161,50 @@ def test_bad_arguments_are_named():
         AnnealedLangevin().sample(targets.Ising((3, 3), coupling=0.2))
     with pytest.raises(ValueError, match="density is not finite where draw 0 starts"):
         AnnealedLangevin().sample(GAUSSIAN, draws=2, init=torch.full((2, 2), math.nan))
+
+
+class Doubtful(ClosedForm):
+    def estimate(self, target, y, noise, generator=None, memory=None):
+        found = super().estimate(target, y, noise)
+        return replace(found, trusted=torch.arange(len(y)) > 1)
+
+
+def test_an_exact_denoiser_gives_the_draws_of_the_smoothed_target():
+    target = targets.GaussianMixture(torch.tensor([[-2.0, 0.0], [1.5, 1.0]], dtype=torch.float64), scales=0.7)
+    sampler = AnnealedLangevin(levels=5, steps=10)
+    exact = sampler.sample(target, draws=200, seed=4)
+    found = replace(sampler, denoiser=ClosedForm()).sample(target, draws=200, seed=4)
+    torch.testing.assert_close(found.x, exact.x, rtol=1e-9, atol=1e-9)
+    assert found.cost.score == exact.cost.score
+    assert found.attrs["denoiser"] == "ClosedForm"
+
+
+def test_a_denoiser_that_draws_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    target = targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), 2)
+    sampler = AnnealedLangevin(4, 2, 3.0, 0.5, denoiser=InnerChains(chains=2, steps=3))
+    whole = sampler.sample(target, draws=5, seed=3)
+    path, own, levels = tmp_path / "run", annealed_langevin._Levels.step, []
+
+    def stopping(self):
+        levels.append(1)
+        if len(levels) == 3:
+            raise RuntimeError("stopped")
+        own(self)
+
+    monkeypatch.setattr(annealed_langevin._Levels, "step", stopping)
+    with pytest.raises(RuntimeError, match="stopped"):
+        sampler.sample(target, draws=5, seed=3, checkpoint=path)
+    assert torch.equal(sampler.sample(target, draws=5, seed=3, checkpoint=path).x, whole.x)
+    assert len(levels) == 5
+
+
+def test_bad_denoisers_are_named():
+    with pytest.raises(TypeError, match="denoiser: got 'auto', expected a samplers.denoisers.Denoiser"):
+        AnnealedLangevin(denoiser="auto")
+    with pytest.raises(ValueError, match="denoiser: kind='temperature' takes none"):
+        AnnealedLangevin(kind="temperature", denoiser=ClosedForm())
+    unknown = targets.LogDensity(lambda x: -x.square().sum(-1), 2)
+    with pytest.raises(ValueError, match="denoiser: .* does not know its"):
+        AnnealedLangevin(sigma_max=1.0, denoiser=ClosedForm()).sample(unknown)
+    with pytest.raises(RuntimeError, match="denoiser: Doubtful does not believe 2 of 10 estimates"):
+        AnnealedLangevin(denoiser=Doubtful()).sample(GAUSSIAN, draws=10)

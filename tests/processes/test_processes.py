@@ -276,6 +276,10 @@ BAD_GRIDS = [
     (lambda: grids.log_snr(VP(), 1), "steps: got 1, expected an integer of at least 2"),
     (lambda: grids.log_snr(VP(), 4, 1.0), "least: got 1, expected less than the horizon, 1"),
     (lambda: grids.log_snr(VP(), 4, 0.0), "least: got 0.0, expected a positive"),
+    (lambda: grids.arctan(VP(), 1), "steps: got 1, expected an integer of at least 2"),
+    (lambda: grids.arctan(VP(), 4, 1.0), "least: got 1, expected less than the horizon, 1"),
+    (lambda: grids.arctan(VP(), 4, centre=0.0), "centre: got 0.0, expected a positive"),
+    (lambda: grids.arctan(VP(), 4, power=-1.0), "power: got -1.0, expected a positive"),
     (lambda: grids.rho(1, 0.1, 1.0), "steps: got 1, expected an integer of at least 2"),
     (lambda: grids.rho(4, 0.0, 1.0), "least: got 0.0, expected a positive"),
     (lambda: grids.rho(4, 0.1, math.nan), "most: got nan, expected a positive"),
@@ -303,6 +307,7 @@ def test_grids_increase_from_zero_to_their_exact_end(steps):
         "cosine": (grids.cosine(steps, 0.05 * steps), 0.05 * steps),
         "rho": (grids.rho(steps, 0.002, 80.0), 80.0),
         **{name: (grids.log_snr(case[0], steps, 1e-4), 1.5) for name, case in CASES.items()},
+        **{f"arctan, {name}": (grids.arctan(case[0], steps, 1e-4), 1.5) for name, case in CASES.items()},
     }
     for times, end in made.values():
         assert times.dtype == F64
@@ -337,6 +342,14 @@ def test_log_snr_grid_has_equal_steps_of_log_snr(case):
     values = process.log_snr(grids.log_snr(process, 20, 1e-5)[1:])
     expected = torch.linspace(float(process.log_snr(1e-5)), float(process.log_snr(1.5)), 20, dtype=F64)
     torch.testing.assert_close(values, expected, rtol=1e-12, atol=1e-12)
+
+
+@every_process
+def test_arctan_grid_has_equal_steps_of_the_angle(case):
+    process = CASES[case][0]
+    sigma = torch.exp(-0.5 * process.log_snr(grids.arctan(process, 20, 1e-4, centre=2.0, power=0.5)[1:]))
+    angle = torch.atan((sigma / 2).sqrt())
+    torch.testing.assert_close(angle, torch.linspace(float(angle[0]), float(angle[-1]), 20, dtype=F64))
 
 
 @pytest.mark.parametrize("exponent", [1.0, 7.0])

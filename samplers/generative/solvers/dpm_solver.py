@@ -60,7 +60,8 @@ class DPMSolver2(DPMSolver1):
 
         u = (a_r / a_t) x_t - sigma_r (e^(h/2) - 1) E(x_t, t),   x_s = (a_s / a_t) x_t - sigma_s (e^h - 1) E(u, r)
 
-    Two evaluations a step, and one in the last, which is the denoised mean. Equal steps of log-SNR.
+    Two evaluations a step, and one in the last, which is the denoised mean. Equal steps of log-SNR; for few steps
+    `grid=grids.arctan(process, steps)`, with the deviation of the data.
     steps: at least 2. steps, grid, and errors raised: as of `GridSolver`.
     Lu et al. 2022, https://arxiv.org/abs/2206.00927.
 
@@ -83,7 +84,8 @@ class DPMSolver3(DPMSolver1):
         x_s = p(1) - (3/2) sigma_s (phi(h) - 1) (E_2 - E_0)
         p(r) = (a_r / a_t) x_t - sigma_r (e^(r h) - 1) E_0,   phi(z) = (e^z - 1) / z
 
-    Three evaluations a step, and one in the last, which is the denoised mean. Equal steps of log-SNR.
+    Three evaluations a step, and one in the last, which is the denoised mean. Equal steps of log-SNR; for few steps
+    `grid=grids.arctan(process, steps, power=0.5)`, with the deviation of the data.
     steps: at least 2. steps, grid, and errors raised: as of `GridSolver`.
     Lu et al. 2022, https://arxiv.org/abs/2206.00927.
 

@@ -25,7 +25,8 @@ class EDM(GridSolver):
     c = min(churn / steps, sqrt(2) - 1) where sigma_t is within [churn_min, churn_max], else 0; sigma' is at most the
     noise at the horizon, beyond which the process says nothing. E = (y - D) / sigma is dy/dsigma of the probability
     flow. Order 2, weak with churn; two evaluations a step, and one in the last, which is the denoised mean.
-    Equal steps of sigma^(1/rho) from sigma_min to the horizon's, after one from 0.
+    Equal steps of sigma^(1/rho) from sigma_min to the horizon's, after one from 0; for few steps
+    `grid=grids.arctan(process, steps, centre=2.0)`, twice the deviation of the data.
 
     steps: at least 2. grid: as of `GridSolver`. churn, churn_min, churn_max, churn_noise: S of the paper; churn = 0
     draws nothing. sigma_min, rho: of its own grid. ValueError for what is not positive or negative, as of `GridSolver`,
