@@ -9,6 +9,11 @@ rows.jsonl in the folder as it ends, so that the same call continues an interrup
     python benchmarks/calibration.py --workers 2
     python benchmarks/calibration.py --samplers SMC AIS --targets gmm9 --seeds 0 1     (these pairs, whatever they cost)
     python benchmarks/calibration.py --table                 the tables alone, from the rows that are there
+
+The learned samplers, which take longest, have a table and rows of their own, where further seeds may go:
+
+    python benchmarks/calibration.py --name calibration-learned --folder benchmarks/results/calibration-learned
+        --samplers DDS PIS DIS MCD CMCD SCLD --timeout 6000
 """
 
 from __future__ import annotations
@@ -81,6 +86,7 @@ def main() -> None:
     arguments.add_argument("--workers", type=int, default=1, help="processes at a time")
     arguments.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds that a run may take")
     arguments.add_argument("--folder", type=Path, default=FOLDER, help="where rows.jsonl is")
+    arguments.add_argument("--name", default="calibration", help="of the tables in benchmarks/results")
     arguments.add_argument("--table", action="store_true", help="run nothing, print the tables of what was run")
     options = arguments.parse_args()
     torch.set_num_threads(1)
@@ -98,7 +104,7 @@ def main() -> None:
         )
     rows = read(path)
     write(
-        "calibration",
+        options.name,
         "What samplers say of log Z beside its exact value",
         tables(rows),
         settings={

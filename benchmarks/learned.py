@@ -210,7 +210,9 @@ def report(quick: bool) -> None:
                     "worst  ": min(row["ess"] for row in found),
                     "mode weight off by, worst": _worst(found, "mode_error"),
                     "right wells": _mean(found, "right_wells"),
-                    "warned": sum(row["warned"] == "yes" for row in found),
+                    "warned": ""
+                    if any("warned" not in row for row in found)
+                    else sum(row["warned"] == "yes" for row in found),
                     "iterations": ", ".join(str(n) for n in sorted({row["iterations"] for row in found})),
                     "draws": found[0]["draws"],
                     "evaluations": f"{fmean(row['evaluations'] for row in found) / 1e6:.1f} M",
