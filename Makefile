@@ -69,6 +69,10 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/smoothing.py
 	$(BIN)/python benchmarks/learned_cost.py
 	$(BIN)/python benchmarks/learned.py
+	$(BIN)/python benchmarks/solvers.py
+	$(BIN)/python benchmarks/likelihood.py
+	$(BIN)/python benchmarks/generative_cost.py
+	$(BIN)/python benchmarks/score_matching_curves.py
 	$(BIN)/python benchmarks/suites.py quick standard bayes spins --peers
 
 .venv/docs: .venv/installed

@@ -16,7 +16,7 @@ Zheng, Bao, Chen, Li and Zhu 2022, https://arxiv.org/abs/2206.08265.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -89,7 +89,7 @@ class TraceMatching(Loss):
     def rows(self, model: ScoreModel, example: Example, generator: Generator) -> Tensor:
         """l for each row, (n,)."""
         state = example.state
-        noise, divergence = with_divergence(lambda x: model.noise_at(replace(state, x=x)), state.x)  # of -s C S
+        noise, divergence = with_divergence(lambda x: model.noise_at(state.moved(x)), state.x)  # of -s C S
         return trace_rows(state, -divergence.double() / state.s, example.noise - noise.detach())
 
 
@@ -147,7 +147,7 @@ def _second(state: NoisyState, hessian: Tensor) -> Tensor:
 
 
 def _score(model: ScoreModel, state: NoisyState) -> Field:
-    return lambda x: model.score_at(replace(state, x=x))
+    return lambda x: model.score_at(state.moved(x))
 
 
 def _left_over(score: Tensor, example: Example) -> Tensor:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -61,7 +61,7 @@ class Example:
             process.noise.check(clean.shape[-1])
             noise = process.noise.sample_like(clean, generator)
         at = NoisyState.at(process, t, clean)
-        return cls(clean, noise, NoisyState(process, at.t, at.row(at.a) * clean + at.row(at.s) * noise))
+        return cls(clean, noise, at.moved(at.row(at.a) * clean + at.row(at.s) * noise))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ class Implicit(Loss):
 
     def _rows(self, model: ScoreModel, example: Example, probes: Tensor | None) -> Tensor:
         state = example.state
-        noise, divergence = with_divergence(lambda x: model.noise_at(replace(state, x=x)), state.x, probes)  # of -s C S
+        noise, divergence = with_divergence(lambda x: model.noise_at(state.moved(x)), state.x, probes)  # of -s C S
         return 0.5 * _squared(noise, state) - divergence.double() / state.s
 
 

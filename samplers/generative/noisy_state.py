@@ -5,7 +5,7 @@ x_t = a X + s e,   e ~ N(0, C = L L')
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -46,17 +46,28 @@ class NoisyState:
     @cached_property
     def marginal(self) -> Marginal:
         """The law of x_t given the data, in the dtype of x."""
-        return Marginal.at(self.process, self.t, self.x)
+        return Marginal.of(self.process, *self.transition, self.x)
+
+    @cached_property
+    def transition(self) -> tuple[Tensor, Tensor]:
+        """a and s^2, (*batch) in float64."""
+        return self.process.transition(0.0, self.t)
+
+    def moved(self, x: Tensor) -> Self:
+        """Other states at the same times, whose coefficients are known from here."""
+        other = replace(self, x=x)
+        vars(other)["transition"] = self.transition
+        return other
 
     @cached_property
     def a(self) -> Tensor:
         """The scale, (*batch) in float64."""
-        return self.process.scale(self.t)
+        return self.transition[0]
 
     @cached_property
     def s(self) -> Tensor:
         """The deviation of the noise, (*batch) in float64."""
-        return self.process.variance(self.t).sqrt()
+        return self.transition[1].sqrt()
 
     @cached_property
     def g(self) -> Tensor:

@@ -158,7 +158,7 @@ class DebiasedTimes(Times):
 
 def _range(process: Process, t: float) -> tuple[float, float]:
     """l(horizon) and l(t) - l(horizon)."""
-    last = float(process.log_snr(process.horizon))
+    last = process.last_log_snr
     return last, float(process.log_snr(t)) - last
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -106,10 +107,15 @@ class Process(ABC):
         s, t = self._times(s=0.0, t=t)
         return 2 * self._log_scale(s, t) - self._variance(s, t).log()
 
+    @cached_property
+    def last_log_snr(self) -> float:
+        """That at the horizon, its least."""
+        return float(self.log_snr(self.horizon))
+
     def time_of(self, log_snr: Time) -> Tensor:
         """The t at which `log_snr` has this value; ValueError for a value it takes only beyond the horizon."""
         log_snr = torch.as_tensor(log_snr, dtype=torch.float64)
-        least = float(self.log_snr(self.horizon))
+        least = self.last_log_snr
         _refuse(log_snr, ~(log_snr >= least), "log_snr", f"at least {least:.6g}, its value at the horizon")
         return self._time_of(log_snr).clamp(max=self.horizon)  # only rounding is beyond
 
@@ -137,8 +143,12 @@ class Process(ABC):
         """The times in float64, checked to lie in [0, horizon] and not to come after the next."""
         tensors = {name: torch.as_tensor(time, dtype=torch.float64) for name, time in times.items()}
         for name, time in tensors.items():
+            if isinstance(given := times[name], float) and 0 <= given <= self.horizon:
+                continue  # as most are, and a number is looked at sooner than a tensor
             _refuse(time, ~((time >= 0) & (time <= self.horizon)), name, f"a time in [0, {self.horizon:.6g}]")
         for (name, time), (later, end) in pairwise(tensors.items()):
+            if isinstance(given := times[name], float) and given == 0:
+                continue  # no time is before 0
             try:
                 gap = time - end
             except RuntimeError:

@@ -36,9 +36,13 @@ class Marginal:
     @classmethod
     def at(cls, process: Process, t: Time, x: Tensor) -> Self:
         """Of x at time t, which broadcasts to the rows of x; ValueError for t = 0, where no noise is left."""
+        return cls.of(process, *process.transition(0.0, t), x)
+
+    @classmethod
+    def of(cls, process: Process, scale: Tensor, variance: Tensor, x: Tensor) -> Self:
+        """Of x where the process has this scale and variance, likewise."""
         if process.noise is not None:
             process.noise.check(x.shape[-1])
-        scale, variance = process.transition(0.0, t)
         if not variance.is_meta and not bool((variance > 0).all()):
             raise ValueError("t: got 0, expected a time above 0: x_0 is the data themselves")
         return cls(x, by_row(scale, x), by_row(variance.sqrt(), x), process.noise)

@@ -51,6 +51,17 @@ def test_a_time_for_all_or_one_for_each():
     torch.testing.assert_close(model.clean(x, 0.3), (x - s * x / 2) / a)
 
 
+@pytest.mark.parametrize("name", PROCESSES)
+def test_moved_states_have_the_coefficients_of_their_times(name):
+    process, t = PROCESSES[name], torch.tensor([0.1, 0.4], dtype=F64) * PROCESSES[name].horizon
+    x, y = torch.randn(2, 2, 2, dtype=F64, generator=seeded())
+    moved, fresh = NoisyState(process, t, x).moved(y), NoisyState(process, t, y)
+    for found, expected in ((moved.x, y), (moved.a, process.scale(t)), (moved.s, process.variance(t).sqrt())):
+        assert torch.equal(found, expected)
+    noise = torch.randn(2, 2, dtype=F64, generator=seeded(1))
+    assert torch.equal(moved.marginal.score_of_noise(noise), fresh.marginal.score_of_noise(noise))
+
+
 class Wrong(nn.Module):
     def __init__(self, output):
         super().__init__()

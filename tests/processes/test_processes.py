@@ -1,6 +1,7 @@
 """Noising processes and their time grids: against their SDEs, Gaussian conditioning and arithmetic of 50 digits."""
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -215,7 +216,7 @@ def test_the_covariance_of_a_draw(noise):
 @every_process
 @pytest.mark.parametrize("noise", [None, CorrelatedNoise(COVARIANCE)])
 def test_the_conditional_score_is_the_gradient_of_the_log_density(case, noise, generator):
-    process = type(CASES[case][0])(*list(vars(CASES[case][0]).values())[:-1], noise)
+    process = replace(CASES[case][0], noise=noise)
     x_s, x_t = torch.randn(2, 2, 5, 3, generator=generator, dtype=F64)
     x_t.requires_grad_()
     s, t = torch.tensor(0.1), torch.linspace(0.2, 1.5, 5, dtype=F64)
@@ -249,6 +250,8 @@ X = torch.zeros(4, 2)
 BAD_CALLS = [
     (lambda p: p.scale(1.2), r"t: got 1.2, expected a time in \[0, 1\]"),
     (lambda p: p.diffusion(torch.tensor([0.5, -0.1])), r"t: got -0.1, expected a time in \[0, 1\]"),
+    (lambda p: p.variance(-1e-9), r"t: got -1e-09, expected a time in \[0, 1\]"),
+    (lambda p: p.transition(0.0, torch.tensor(math.nan)), r"t: got nan, expected a time in \[0, 1\]"),
     (lambda p: p.transition(math.nan, 0.5), r"s: got nan, expected a time in \[0, 1\]"),
     (lambda p: p.transition(torch.tensor([0.1, 0.6]), 0.5), "s, t: got s - t = 0.1, expected s <= t"),
     (lambda p: p.bridge(0.1, 0.75, 0.5), "r, t: got r - t = 0.25, expected r <= t"),
