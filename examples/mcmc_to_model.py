@@ -23,7 +23,7 @@ def main(iterations=1000, draws=4000):
     model = ScoreDiffusion(network=ScoreMLP(blocks=2), training=Training(batch=256))
     fitted = model.fit(chains, iterations=iterations)
     drawn = fitted.weigh(posterior, draws=draws, steps=50)
-    beside = SMC().sample(posterior, draws=1000, seed=0)
+    beside = SMC().sample(posterior, draws=draws // 4, seed=0)
     for name, one in (("model", drawn), ("SMC", beside)):
         log_z, cost = one.log_z, one.cost
         print(f"log Z by {name:6} {log_z.value:.3f} +- {log_z.standard_error:.3f}, {cost.log_prob:,} log-densities")
@@ -38,7 +38,7 @@ def main(iterations=1000, draws=4000):
         axes.hist(drawn.x[0, :, coefficient], **options, label="model")
         axes.hist(drawn.x[0, :, coefficient], weights=weights, **options, label="model, weighted")
         axes.set(title=f"coefficient {coefficient}", yticks=[])
-    axes.legend(fontsize="small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig("mcmc_to_model.png", dpi=120)
 
 

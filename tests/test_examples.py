@@ -27,6 +27,12 @@ PRINTED = {
         "loaded (64, 150, 2)",
         "moments of 9600 draws",
     ],
+    "mcmc_to_model.py": [
+        "log Z by model  -108.",
+        "log Z by SMC    -108.3",
+        "of the model's draws are effective",
+        "Log Z -108.",
+    ],
     "multimodal_traps.py": [
         "default starts: largest R-hat 1.0",
         "R-hat warns of nothing; mass is missed\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
@@ -50,6 +56,7 @@ ARGUMENTS = {
     "custom_energy.py": ["8"],
     "evidence.py": ["60"],
     "ising.py": ["8", "8", "20"],
+    "mcmc_to_model.py": ["100"],
     "score_diffusion.py": ["30"],
     "train_dds.py": ["20"],
 }  # smaller than by default
@@ -57,13 +64,14 @@ OF_ITS_OWN = "own_kernel.py"
 WRITTEN = {
     "chain_of_measurements.py": {"chain_of_measurements.png"},
     "ising.py": {"ising.png"},
+    "mcmc_to_model.py": {"mcmc_to_model.png"},
     "score_diffusion.py": {"score_diffusion.png"},
     "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},
 }
 
 
-LONG = {"custom_energy.py"}
+LONG = {"custom_energy.py", "mcmc_to_model.py"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in LONG else one for one in SCRIPTS])
