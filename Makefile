@@ -69,6 +69,7 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/smoothing.py
 	$(BIN)/python benchmarks/learned_cost.py
 	$(BIN)/python benchmarks/learned.py
+	$(BIN)/python benchmarks/generative_data.py
 	$(BIN)/python benchmarks/suites.py quick standard bayes spins --peers
 
 .venv/docs: .venv/installed

@@ -7,7 +7,7 @@ import samplers
 import targets
 from samplers import ScoreDiffusion
 from samplers.denoisers import ClosedForm
-from samplers.generative import Ordinal, Positive, Real, ScoreMLP, Training, load
+from samplers.generative import Levels, Ordinal, Positive, Real, ScoreMLP, Training, load
 from samplers.generative.fitted import LEAST, at_time
 from samplers.processes import VE, VP, OrnsteinUhlenbeck
 from targets import CorrelatedNoise, IsotropicNoise
@@ -172,7 +172,10 @@ def test_a_model_as_a_target(columns):
     assert abs(float(z)) < 5
 
 
-@pytest.mark.parametrize("options", [{}, {"process": VP(noise=NOISE)}, {"columns": [Real(), Ordinal(-9, 9)]}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"process": VP(noise=NOISE)}, {"columns": [Real(), Ordinal(-9, 9)]}, {"columns": [Real(), Levels(-9, 9)]}],
+)
 def test_saved_and_loaded_it_is_the_same(options, tmp_path):
     x = MIXTURE.sample(300, generator=torch.Generator().manual_seed(0))
     x[:, 1] = x[:, 1].round()
