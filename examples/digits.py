@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.neighbors import KernelDensity
 
 from samplers import ScoreDiffusion
@@ -21,7 +21,7 @@ from samplers.generative import Columns, Denoising, Levels, LogSNRTimes, ScoreML
 from samplers.processes import VP
 
 HELD, COPIES, SIDE = 300, 4, 8
-MIXTURE = GaussianMixture(covariance_type="diag", reg_covar=1e-2, random_state=0)
+MIXTURE, FOLDS = GaussianMixture(reg_covar=1e-2, random_state=0), GroupKFold(3)
 LEAST = 5e-3  # of time, a noise of .025: rows that are spread over cells have no finer structure
 
 
@@ -35,13 +35,13 @@ def main(iterations=2000):
     test, train, grey = x[:HELD], x[HELD:], [Levels(0, 16)] * 64
 
     seen, generator = Columns(grey).learned(train), torch.Generator().manual_seed(1)  # what the model sees
-    rows = seen.forward(train, generator)[0].numpy()
+    rows, groups = seen.forward(train.repeat(COPIES, 1), generator)[0].numpy(), torch.arange(len(train)).repeat(COPIES)
     u, c = (torch.cat(parts) for parts in zip(*(seen.forward(test, generator) for _ in range(COPIES)), strict=True))
-    mixtures = GridSearchCV(MIXTURE, {"n_components": [10, 30, 60]})
-    kernels = GridSearchCV(KernelDensity(), {"bandwidth": [0.4, 0.6, 0.8, 1.0]})
+    mixtures = GridSearchCV(MIXTURE, {"n_components": [1, 3, 10]}, cv=FOLDS)
+    kernels = GridSearchCV(KernelDensity(), {"bandwidth": [0.4, 0.6, 0.8, 1.0]}, cv=FOLDS)
     print("bits a pixel, 300 digits held out")
     for name, search in {"mixture of Gaussians": mixtures, "kernel density": kernels}.items():
-        search.fit(rows)
+        search.fit(rows, groups=groups)
         show(name, torch.as_tensor(search.score_samples(u.double().numpy())) + c, str(search.best_params_))
 
     model = ScoreDiffusion(
