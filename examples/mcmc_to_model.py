@@ -20,7 +20,7 @@ from samplers.generative import ScoreMLP, Training
 def main(iterations=1000, draws=4000):
     posterior = targets.benchmark("sonar")
     chains = HMC().sample(posterior, chains=64, draws=250, seed=0)
-    model = ScoreDiffusion(network=ScoreMLP(blocks=2), training=Training(batch=256))
+    model = ScoreDiffusion(network=ScoreMLP(blocks=2), training=Training(batch=256), standardise="whiten")
     fitted = model.fit(chains, iterations=iterations)
     drawn = fitted.weigh(posterior, draws=draws, steps=50)
     beside = SMC().sample(posterior, draws=draws // 4, seed=0)

@@ -25,6 +25,7 @@ from samplers.generative import (
     HessianMatching,
     Implicit,
     Karras,
+    Levels,
     LogSNRTimes,
     NoiseOf,
     NoisyState,
@@ -460,6 +461,30 @@ def log_uniform(kind):
     """log p(u) + c for each value where p makes x + U uniform on all cells."""
     u, c = kind.encode(torch.arange(2.0, 7.0, dtype=F64), seeded(0))
     return (-u - 2 * torch.nn.functional.softplus(-u))[:, 0] + c
+
+
+def check_levels(n=20_000):
+    """The same of levels of unequal frequency; where their law is p u is standard normal, and the bound is exact."""
+    kind, p = Levels(2, 5, probabilities=(0.5, 0.2, 0.05, 0.25)), stats.norm(0.4, 1.3)
+    edges = stats.norm.ppf([0.0, 0.5, 0.7, 0.75, 1.0])
+    for x, share in zip(range(2, 6), kind.probabilities, strict=True):
+        u, c = kind.encode(torch.full((n,), float(x), dtype=F64), seeded(x))
+        assert torch.equal(kind.decode(u), torch.full((n,), float(x), dtype=F64))
+        log_p = torch.as_tensor(p.logpdf(u[:, 0].numpy())) + c
+        exact = p.cdf(edges[x - 1]) - p.cdf(edges[x - 2])
+        check_mean(log_p.exp(), exact, what=f"P({x})")
+        assert log_p.mean() < math.log(exact)
+        normal = torch.as_tensor(stats.norm.logpdf(u[:, 0].numpy())) + c
+        torch.testing.assert_close(normal, torch.full((n,), math.log(share), dtype=F64))
+
+
+def check_frequencies():
+    """Shares of the rows, by their weights, with one row more that is spread over the levels."""
+    x = torch.tensor([0.0, 0.0, 2.0, 2.0], dtype=F64)
+    found = [Levels(0, 2).learned(x, None), Levels(0, 2).learned(x, torch.tensor([0.5, 0.5, 0, 0], dtype=F64))]
+    expected = torch.tensor([[2 + 1 / 3, 1 / 3, 2 + 1 / 3], [2 + 1 / 3, 1 / 3, 1 / 3]], dtype=F64)
+    expected /= expected.sum(-1, keepdim=True)
+    torch.testing.assert_close(torch.tensor([one.probabilities for one in found], dtype=F64), expected)
 
 
 def check_categorical(n=20_000):

@@ -11,7 +11,7 @@ import score_matching_cases as cases
 import torch
 from score_matching_cases import LINE_TIMES, PROCESSES
 
-from samplers.generative import columns, data, high_order, losses, parametrisation, times, weightings
+from samplers.generative import columns, data, high_order, levels, losses, parametrisation, times, weightings
 from samplers.generative.data import Samples
 from samplers.generative.losses import Denoising, Example
 from samplers.generative.noisy_state import NoisyState
@@ -356,6 +356,24 @@ def half_a_cell(patch):
     right = columns.Bounded.encode
     patch.setattr(columns.Bounded, "encode", lambda self, x, g: right(self, x.floor() + 0.5 * (x - x.floor()), g))
     return cases.check_ordinal
+
+
+@bug("cells of equal size with the density of unequal ones")
+def equal_cells(patch):
+    right = levels.Levels._cells
+
+    def cells(self, like):
+        return right(self, like)[0], *right(replace(self, probabilities=None), like)[1:]
+
+    patch.setattr(levels.Levels, "_cells", cells)
+    return cases.check_levels
+
+
+@bug("frequencies that do not know the weights")
+def unweighted_frequencies(patch):
+    right = levels.Levels.learned
+    patch.setattr(levels.Levels, "learned", lambda self, x, shares: right(self, x, None))
+    return cases.check_frequencies
 
 
 @bug("the density of the noise without the number of categories")

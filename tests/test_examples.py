@@ -13,6 +13,12 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "de
 PRINTED = {
     "chain_of_measurements.py": ["left, mean", "   1          8.426", " 400          0.421", "0.800 2.600"],
     "custom_posterior.py": ["r_hat", "theta[H]", "middle_rate", "logits that made the counts:"],
+    "digits.py": [
+        "mixture of Gaussians   2.",
+        "kernel density ",
+        "one Gaussian           2.1",
+        "diffusion model        2.",
+    ],
     "evidence.py": ["plain      -525.", "-525.158", "-531.711", "log Bayes factor of curved over plain: -6."],
     "ising.py": ["8 x 8 torus: coupling, exact energy per site", "Swendsen-Wang", "0.4407  -0.6573", "0.6000  -1.1454"],
     "custom_energy.py": [
@@ -54,6 +60,7 @@ PRINTED = {
 ARGUMENTS = {
     "chain_of_measurements.py": ["500"],
     "custom_energy.py": ["8"],
+    "digits.py": ["10"],
     "evidence.py": ["60"],
     "ising.py": ["8", "8", "20"],
     "mcmc_to_model.py": ["100"],
@@ -63,6 +70,7 @@ ARGUMENTS = {
 OF_ITS_OWN = "own_kernel.py"
 WRITTEN = {
     "chain_of_measurements.py": {"chain_of_measurements.png"},
+    "digits.py": {"digits.png"},
     "ising.py": {"ising.png"},
     "mcmc_to_model.py": {"mcmc_to_model.png"},
     "score_diffusion.py": {"score_diffusion.png"},

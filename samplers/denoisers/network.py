@@ -80,14 +80,17 @@ class DenoisingNetwork(nn.Module):
 
     def residual(self, y: Tensor, sigma: Tensor) -> Tensor:
         """F, (n, dim)."""
-        inputs = self.coefficients(sigma)[2] * ((y - self.mean) @ self.axes)
         place = (2 * torch.log(sigma / self.low) / math.log(self.high / self.low) - 1)[:, None]
         angles = place * self.frequencies
         features = torch.cat([angles.sin(), angles.cos()], -1)
-        h = self.into(inputs)
+        h = self.into(self.inputs(y, sigma))
         for block in self.blocks:
             h = block(h, features)
         return self.out(nn.functional.silu(h))
+
+    def inputs(self, y: Tensor, sigma: Tensor) -> Tensor:
+        """c_in z, (n, dim)."""
+        return self.coefficients(sigma)[2] * ((y - self.mean) @ self.axes)
 
     def wanted(self, y: Tensor, sigma: Tensor, x: Tensor) -> Tensor:
         """What F should be where D should be x: of unit variance for a Gaussian X."""

@@ -9,6 +9,7 @@ from samplers.generative.elbo import elbo, family_elbo, variational_gap
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.high_order import HessianMatching, TraceGradientMatching, TraceMatching
+from samplers.generative.levels import Levels
 from samplers.generative.likelihood import ContinuousFlow, noise_law, probability_flow
 from samplers.generative.load import load
 from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced, Sum
@@ -50,6 +51,7 @@ __all__ = [
     "Implicit",
     "Karras",
     "KarrasInputs",
+    "Levels",
     "LogSNRTimes",
     "Loss",
     "NoiseOf",

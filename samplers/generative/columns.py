@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
@@ -55,6 +55,11 @@ class Column(ABC):
     @abstractmethod
     def takes(self, x: Tensor) -> Tensor:
         """Which values x (n,) are such."""
+
+    def learned(self, x: Tensor, shares: Tensor | None) -> Self:
+        """The kind with what it takes from the training rows x (n,) of these weights, (n,) or None for equal ones."""
+        del x, shares
+        return self
 
     @abstractmethod
     def encode(self, x: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
@@ -207,7 +212,7 @@ class Ordinal(Column):
 
     def encode(self, x: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """The logit of x + U."""
-        whole = (torch.rand(x.shape, generator=_needed(generator), dtype=torch.float64, device=x.device) * GRID).floor()
+        whole = (torch.rand(x.shape, generator=needed(generator), dtype=torch.float64, device=x.device) * GRID).floor()
         return self._bounded.encode(x + (whole + 0.5) / GRID, None)
 
     def decode(self, u: Tensor) -> Tensor:
@@ -256,7 +261,7 @@ class Categorical(Column):
     def encode(self, x: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """Normal numbers, of which the largest and that of the category have changed places: by symmetry it is q."""
         shape = (len(x), self.categories)
-        u = torch.randn(shape, generator=_needed(generator), dtype=torch.float64, device=x.device)
+        u = torch.randn(shape, generator=needed(generator), dtype=torch.float64, device=x.device)
         here, top = x.long()[:, None], u.argmax(-1, keepdim=True)
         largest, replaced = u.gather(-1, top), u.gather(-1, here)
         u = u.scatter(-1, top, replaced).scatter(-1, here, largest)
@@ -268,7 +273,8 @@ class Categorical(Column):
         return u.argmax(-1).to(u.dtype)
 
 
-def _needed(generator: Generator | None) -> Generator:
+def needed(generator: Generator | None) -> Generator:
+    """The generator of the noise; ValueError for None."""
     if generator is None:
         raise ValueError("generator: got None, expected one: ordinal and categorical columns are spread by noise")
     return generator

@@ -10,6 +10,7 @@ from torch import Generator
 from samplers.draws import Cost
 from samplers.generative import columns, parametrisation, transformations
 from samplers.generative.fitted import FORMAT, FittedDiffusion
+from samplers.generative.levels import Levels
 from samplers.generative.network import ScoreMLP
 from samplers.generative.score_model import ScoreModel
 from samplers.learning.files import read
@@ -24,7 +25,7 @@ KINDS = {
         *(parametrisation.ScoreOf, parametrisation.NoiseOf, parametrisation.CleanOf),
         *(parametrisation.Velocity, parametrisation.Karras, parametrisation.Control),
         *(transformations.Chain, transformations.Columns, transformations.Standardisation),
-        *(columns.Real, columns.Positive, columns.Bounded, columns.Ordinal, columns.Categorical),
+        *(columns.Real, columns.Positive, columns.Bounded, columns.Ordinal, columns.Categorical, Levels),
         *(CorrelatedNoise, IsotropicNoise, ScoreMLP),
     )
 }

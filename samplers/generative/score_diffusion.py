@@ -47,10 +47,11 @@ class ScoreDiffusion:
     process: the noising, in coordinates in which the data have mean 0 and variances of one. network: a `ScoreMLP`, or a
     module called with x (n, dim) and t (n,), of which a copy is trained. parametrisation: what its output means. loss:
     a `samplers.generative.Loss`. training: of the optimiser. columns: the kinds of the data's columns, where some are
-    not real numbers (`Positive`, `Bounded`, `Ordinal`, `Categorical`). standardise: "whiten" by
-    the covariance, so that a Gaussian needs no training, "scale" by the deviations, "none" only moves the mean to 0.
-    teacher: the sampler whose draws are learned from where
-    a target is given that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
+    not real numbers (`Positive`, `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the
+    deviations, "whiten" by the covariance as well, which suits posteriors that are nearly Gaussian and hides from the
+    network what images and the like are made of, "none" only moves the mean to 0. teacher: the sampler whose draws are
+    learned from where a target is given that has no exact ones, or a pair (sampler, options of its `sample`); None is
+    `HMC()`.
     TypeError for arguments of another kind, ValueError for another word. Song, Sohl-Dickstein, Kingma, Kumar, Ermon and
     Poole 2021, https://arxiv.org/abs/2011.13456; Karras, Aittala, Aila and Laine 2022,
     https://arxiv.org/abs/2206.00364.
@@ -68,7 +69,7 @@ class ScoreDiffusion:
     loss: Loss = field(default_factory=lambda: Denoising(weighting="output"))
     training: Training = field(default_factory=Training)
     columns: Sequence[Column] | None = None
-    standardise: Literal["whiten", "scale", "none"] = "whiten"
+    standardise: Literal["scale", "whiten", "none"] = "scale"
     teacher: Choice | None = None
 
     def __post_init__(self) -> None:
@@ -211,7 +212,7 @@ class ScoreDiffusion:
         parts: list[Transformation] = []
         seen = train
         if self.columns is not None:
-            parts.append(Columns(self.columns))
+            parts.append(Columns(self.columns).learned(train.x, train.shares))
             seen = seen.seen(parts[0], generator)
         mean, covariance = seen.moments
         whitened = Standardisation.of(mean, covariance)  # which says so where no density exists

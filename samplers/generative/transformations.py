@@ -15,7 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
@@ -162,20 +162,29 @@ class Columns(Transformation):
         """Of one kind at least."""
         return any(kind.random for kind in self.kinds)
 
+    def learned(self, x: Tensor, shares: Tensor | None = None) -> Self:
+        """With what the kinds take from the training rows x (n, dim) of these weights, (n,) or None for equal ones."""
+        self._check(x)
+        return type(self)([kind.learned(column, shares) for kind, column in zip(self.kinds, x.mT, strict=True)])
+
     def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Column by column."""
-        _check_dim(x, len(self.kinds), "x")
+        self._check(x)
         parts, total = [], torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        for kind, column in zip(self.kinds, x.mT, strict=True):
+            u, c = kind.encode(column.double(), generator)
+            parts.append(u.to(x.dtype))
+            total = total + c
+        return torch.cat(parts, -1), total
+
+    def _check(self, x: Tensor) -> None:
+        _check_dim(x, len(self.kinds), "x")
         for number, (kind, column) in enumerate(zip(self.kinds, x.mT, strict=True)):
             bad = ~kind.takes(column)
             if not bad.is_meta and bool(bad.any()):
                 raise ValueError(
                     f"x: got {float(column[bad][0]):.6g} in column {number}, expected {kind.domain}{kind.hint}"
                 )
-            u, c = kind.encode(column.double(), generator)
-            parts.append(u.to(x.dtype))
-            total = total + c
-        return torch.cat(parts, -1), total
 
     def inverse(self, u: Tensor) -> Tensor:
         """Column by column."""

@@ -15,6 +15,7 @@ from samplers.generative import (
     CleanOf,
     Denoising,
     Implicit,
+    Levels,
     NoiseOf,
     Ordinal,
     Positive,
@@ -280,6 +281,16 @@ def test_columns_come_back_as_they_were():
     assert bool((drawn[:, 0] > 0).all())
     assert set(drawn[:, 1].tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0}
     assert set(drawn[:, 2].tolist()) <= {0.0, 1.0, 2.0}
+
+
+def test_levels_start_from_the_copula():
+    """Without training, independent columns have the product of their probabilities, with no loss at an edge."""
+    points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    rows = points.repeat_interleave(torch.tensor([1, 2, 2, 4]), 0).repeat(3000, 1)
+    found = fit(small(columns=[Levels(0, 1), Levels(0, 1)]), rows, iterations=0).elbo(points, times=256)
+    exact = (torch.tensor([1.0, 2.0, 2.0, 4.0]) / 9).log()
+    correlation = 5 / 27_000**0.5  # of the noise, five standard deviations; means of u in the cells are below 1.1
+    assert bool(((found.value - exact).abs() < 5 * found.standard_error + 1.1**2 * correlation).all())
 
 
 def test_draws_say_what_they_are():

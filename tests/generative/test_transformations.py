@@ -7,7 +7,7 @@ import score_matching_cases as cases
 import torch
 from score_matching_cases import F64, seeded
 
-from samplers.generative import Bounded, Categorical, Chain, Columns, Ordinal, Positive, Real, Standardisation
+from samplers.generative import Bounded, Categorical, Chain, Columns, Levels, Ordinal, Positive, Real, Standardisation
 
 
 def test_jacobians_and_inverses():
@@ -16,6 +16,26 @@ def test_jacobians_and_inverses():
 
 def test_ordinal():
     cases.check_ordinal()
+
+
+def test_levels():
+    cases.check_levels()
+
+
+def test_levels_learn_the_frequencies_of_the_rows():
+    cases.check_frequencies()
+    given = Levels(0, 1, probabilities=(0.25, 0.75))
+    assert given.learned(torch.zeros(3), None) is given
+    assert Real().learned(torch.zeros(3), None) == Real()
+
+
+def test_a_level_that_is_hardly_ever_seen():
+    """Cells at both ends of 1e-12 come back, at finite u."""
+    kind = Levels(0, 2, probabilities=(1e-12, 1 - 2e-12, 1e-12))
+    x = torch.arange(3.0, dtype=F64).repeat(1000)
+    u, c = kind.encode(x, seeded())
+    assert bool(u.isfinite().all() & c.isfinite().all())
+    assert torch.equal(kind.decode(u), x)
 
 
 def test_categorical():
@@ -85,6 +105,7 @@ def test_mixed_columns():
         (Real(), math.inf, "x: got inf in column 1, expected a finite number"),
         (Ordinal(0, 9), 2.5, "x: got 2.5 in column 1, expected an integer from 0 to 9"),
         (Ordinal(0, 9), 10.0, "x: got 10 in column 1, expected an integer from 0 to 9"),
+        (Levels(0, 9), 2.5, "x: got 2.5 in column 1, expected an integer from 0 to 9"),
         (Categorical(3), 3.0, "x: got 3 in column 1, expected one of 0, .., 2"),
         (Categorical(3), -1.0, "x: got -1 in column 1, expected one of 0, .., 2"),
     ],
@@ -101,6 +122,11 @@ def test_values_that_a_column_does_not_take(kind, value, message):
         (lambda: Bounded(0.0, math.inf), ValueError, "low, high: got 0.0 and inf"),
         (lambda: Ordinal(3, 3), ValueError, "high: got 3, expected an integer of at least 4"),
         (lambda: Ordinal(0.5, 3), ValueError, "low: got 0.5, expected an integer"),
+        (lambda: Levels(3, 3), ValueError, "high: got 3, expected an integer of at least 4"),
+        (lambda: Levels(0, 65_536), ValueError, "low, high: got 65537 levels, expected 65536 at most; take Ordinal"),
+        (lambda: Levels(0, 1, (0.5, 0.4)), ValueError, "probabilities: got 2 of sum 0.9, expected 2 positive numbers"),
+        (lambda: Levels(0, 1, (1.0,)), ValueError, "probabilities: got 1 of sum 1, expected 2 positive numbers"),
+        (lambda: Columns([Levels(0, 1)]).learned(torch.full((2, 1), 7.0)), ValueError, "x: got 7 in column 0"),
         (lambda: Categorical(1), ValueError, "categories: got 1, expected an integer of at least 2"),
         (lambda: Columns(["real"]), TypeError, "kinds: got 'real', expected a samplers.generative.Column"),
         (lambda: Columns([Ordinal(0, 3)]).forward(torch.ones(2, 1)), ValueError, "generator: got None, expected one"),
