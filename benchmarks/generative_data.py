@@ -43,7 +43,6 @@ from samplers.generative import (
     Training,
     Transformation,
 )
-from samplers.processes import VP
 
 COMPONENTS, BANDWIDTHS = (1, 3, 10, 30), (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 
@@ -85,9 +84,8 @@ def _folder() -> Path:
 
 
 def _noise(least: float) -> dict[str, Any]:
-    """Noise from that of this time up to 12 deviations of the data: the default goes on from .003 to 150."""
+    """Noise from that of this time on: the default begins at .003."""
     return {
-        "process": VP(beta_max=10.0),
         "network": ScoreMLP(least_time=least),
         "loss": Denoising(weighting="output", times=LogSNRTimes(least=least)),
     }

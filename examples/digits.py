@@ -18,7 +18,6 @@ from sklearn.neighbors import KernelDensity
 
 from samplers import ScoreDiffusion
 from samplers.generative import Columns, Denoising, Levels, LogSNRTimes, ScoreMLP, Training
-from samplers.processes import VP
 
 HELD, COPIES, SIDE = 300, 4, 8
 MIXTURE, FOLDS = GaussianMixture(reg_covar=1e-2, random_state=0), GroupKFold(3)
@@ -45,7 +44,6 @@ def main(iterations=2000):
         show(name, torch.as_tensor(search.score_samples(u.double().numpy())) + c, str(search.best_params_))
 
     model = ScoreDiffusion(
-        process=VP(beta_max=10.0),
         network=ScoreMLP(least_time=LEAST),
         loss=Denoising(weighting="output", times=LogSNRTimes(least=LEAST)),
         training=Training(batch=256, learning_rate=3e-3),

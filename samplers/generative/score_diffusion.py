@@ -30,6 +30,7 @@ from targets.arguments import check_integer, positive
 from targets.sampling_warning import warn
 
 NETWORK = 13_000_027  # offset of the seed
+BETA = 10.0  # noise of 12 deviations at the end, beyond which the Gaussian of the moments leaves nothing to learn
 ROWS = 50_000  # exact draws of a target, where that is what is learned from
 
 
@@ -44,14 +45,14 @@ class ScoreDiffusion:
     by what the network has not learned, by the data being finitely many, and by the solver's steps; weights correct all
     of it where an energy is given.
 
-    process: the noising, in coordinates in which the data have mean 0 and variances of one. network: a `ScoreMLP`, or a
-    module called with x (n, dim) and t (n,), of which a copy is trained. parametrisation: what its output means. loss:
-    a `samplers.generative.Loss`. training: of the optimiser. columns: the kinds of the data's columns, where some are
-    not real numbers (`Positive`, `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the
-    deviations, "whiten" by the covariance as well, which suits posteriors that are nearly Gaussian and hides from the
-    network what images and the like are made of, "none" only moves the mean to 0. teacher: the sampler whose draws are
-    learned from where a target is given that has no exact ones, or a pair (sampler, options of its `sample`); None is
-    `HMC()`.
+    process: the noising, in coordinates in which the data have mean 0 and variances of one; by default
+    `VP(beta_max=10)`, whose noise ends at 12 deviations. network: a `ScoreMLP`, or a module called with x (n, dim) and
+    t (n,), of which a copy is trained. parametrisation: what its output means. loss: a `samplers.generative.Loss`.
+    training: of the optimiser. columns: the kinds of the data's columns, where some are not real numbers (`Positive`,
+    `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the deviations, "whiten" by the covariance
+    as well, which suits posteriors that are nearly Gaussian and hides from the network what images and the like are
+    made of, "none" only moves the mean to 0. teacher: the sampler whose draws are learned from where a target is given
+    that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
     TypeError for arguments of another kind, ValueError for another word. Song, Sohl-Dickstein, Kingma, Kumar, Ermon and
     Poole 2021, https://arxiv.org/abs/2011.13456; Karras, Aittala, Aila and Laine 2022,
     https://arxiv.org/abs/2206.00364.
@@ -63,7 +64,7 @@ class ScoreDiffusion:
         torch.Size([1, 5, 2])
     """
 
-    process: Process = field(default_factory=VP)
+    process: Process = field(default_factory=lambda: VP(beta_max=BETA))
     network: ScoreMLP | nn.Module = field(default_factory=ScoreMLP)
     parametrisation: Parametrisation = field(default_factory=Karras)
     loss: Loss = field(default_factory=lambda: Denoising(weighting="output"))

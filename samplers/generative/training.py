@@ -148,8 +148,8 @@ class ScoreLearning(Learning):
         """A look at the averaged model as it is now, unless that has been looked at."""
         if self.held is None or self.judged_at == self.done:
             return
-        self.judged_at = self.done
         self.looks["last"] = rows = self._look(self.averaged())
+        self.judged_at = self.done
         if rows.mean() < self.looks["least"].mean():
             self.looks["least"], self.least_at, self.stale = rows, self.done, 0
             self.kept = [value.clone() for value in self.descent.averages]
