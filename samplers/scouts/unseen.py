@@ -46,8 +46,8 @@ class Unseen:
         return (
             f"mass is missed: a search that shares nothing with this run found {self.total:.2g} of Z more in {where} "
             f"where it has too few draws, most of it around x = ({at}). log Z is at least "
-            f"{log_z + math.log1p(self.total):.4g}, not {log_z:.4g}. Let the run start from what covers them "
-            "(base=, prior=, init= or teacher=, as the sampler has it), or take more draws"
+            f"{log_z + math.log1p(self.total):.4g}, not {log_z:.4g}. Give a base=, prior=, init= or "
+            "teacher= that covers them, or more draws"
         )
 
     def draws(self, n: int, generator: Generator) -> Tensor:

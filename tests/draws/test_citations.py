@@ -120,6 +120,7 @@ def test_what_entries_belong_to_exists():
     places = [samplers, targets, peers, spins, samplers.denoisers, samplers.diffusion, samplers.kernels]
     places += [
         samplers.smoothing,
+        samplers.generative,
         __import__("samplers.generative.solvers").generative.solvers,
         __import__("targets.stan_model").stan_model,
         __import__("targets.pyro_model").pyro_model,
