@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sampler", default="cmcd", help="one that learns, such as dds, cmcd or score-diffusion; default: cmcd"
     )
     learned.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the sampler goes")
-    learned.add_argument("--iterations", type=int, help="of the optimiser; default: 2000, score-diffusion 4000; 0: the untrained sampler")
+    learned.add_argument("--iterations", type=int, help="of the optimiser; default: 2000 (score-diffusion: 4000)")
     learned.add_argument("--max-minutes", type=float, metavar="M", help="of wall time, after which training ends")
     learned.add_argument("--checkpoint", type=Path, metavar="FILE", help="continue from here, and save here")
     learned.add_argument("--seed", type=int, default=0)
