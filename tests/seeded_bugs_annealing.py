@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from annealing_cases import PLAIN, HalfNormal, Unnormalised, gaussian, skewed
+from bug_register import Bugs
 
 from samplers import HMC, ULA, RandomWalkMetropolis
 from samplers.annealing import AIS, SMC, cloud, resampling
@@ -17,15 +18,8 @@ from samplers.annealing.cloud import Cloud
 from samplers.annealing.paths import GeometricPath
 from samplers.kernels import Info, Kernel, evaluate, noise_like
 
-BUGS = {}
-
-
-def bug(name):
-    def register(function):
-        BUGS[name] = function
-        return function
-
-    return register
+BUGS = Bugs()
+bug = BUGS.add
 
 
 def smc(**options):

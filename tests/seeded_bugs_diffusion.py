@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from annealing_cases import HalfNormal, gaussian
+from bug_register import Bugs
 from diffusion_cases import LINE, SKEWED, Weights, by_run, method, untrained
 
 from samplers import Draws
@@ -22,15 +23,8 @@ from samplers.path_measures.simulation import increments, simulate
 from samplers.processes.linear import VP
 from targets.affine import Affine
 
-BUGS = {}
-
-
-def bug(name):
-    def register(function):
-        BUGS[name] = function
-        return function
-
-    return register
+BUGS = Bugs()
+bug = BUGS.add
 
 
 def dds(where="line", **options):

@@ -7,6 +7,7 @@ import math
 from functools import partial
 from itertools import pairwise
 
+from bug_register import Bugs
 from solver_cases import (
     SOLVERS,
     check_constant_score,
@@ -28,15 +29,8 @@ from samplers.generative.solvers.probability_flow import Heun
 from samplers.generative.solvers.reverse_sde import EulerMaruyama, ExponentialIntegrator
 from samplers.generative.solvers.torch_sde import _Backward
 
-BUGS = {}
-
-
-def bug(name):
-    def register(function):
-        BUGS[name] = function
-        return function
-
-    return register
+BUGS = Bugs()
+bug = BUGS.add
 
 
 def order(name, patch, process="VP", **options):

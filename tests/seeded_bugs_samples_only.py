@@ -5,6 +5,7 @@ Each bug is a function of pytest's `monkeypatch` that puts the mistake in and re
 
 import math
 
+from bug_register import Bugs
 from samples_only_cases import check_annealed, check_walk
 
 from samplers.annealing.annealed_langevin import AnnealedLangevin
@@ -13,15 +14,8 @@ from samplers.generative.denoiser import DiffusionDenoiser
 from samplers.processes.base import Process
 from targets import IsotropicNoise
 
-BUGS = {}
-
-
-def bug(name):
-    def register(function):
-        BUGS[name] = function
-        return function
-
-    return register
+BUGS = Bugs()
+bug = BUGS.add
 
 
 @bug("the score of a denoiser over sigma in place of its square")

@@ -9,6 +9,7 @@ from functools import partial
 
 import score_matching_cases as cases
 import torch
+from bug_register import Bugs
 from score_matching_cases import LINE_TIMES, PROCESSES
 
 from samplers.generative import columns, data, high_order, levels, losses, parametrisation, times, weightings
@@ -18,15 +19,8 @@ from samplers.generative.noisy_state import NoisyState
 from samplers.generative.parametrisation import CleanOf, Control, Karras, NoiseOf, ScoreOf, Velocity
 from samplers.generative.transformations import Chain, Standardisation
 
-BUGS = {}
-
-
-def bug(name):
-    def register(function):
-        BUGS[name] = function
-        return function
-
-    return register
+BUGS = Bugs()
+bug = BUGS.add
 
 
 VP, CORRELATED = PROCESSES["VP"], PROCESSES["VP, correlated"]

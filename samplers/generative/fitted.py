@@ -39,7 +39,7 @@ from targets.counting import Counted
 from targets.sampling_warning import warn
 
 SOLVER = DPMSolver2M(steps=50)
-FORMAT = "unnorm diffusion model 1"
+FORMAT = "unnorm diffusion model 2"  # 1 had another network under the same name
 NUMBERS = ("seed", "iterations", "validation", "untrained")
 CHUNK = 1 << 17  # numbers in the states that are solved at a time
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scout_cases import Hidden
 
 import samplers
 import targets
@@ -10,11 +11,6 @@ from samplers.generative import ScoreMLP
 from samplers.generative.teacher import SEED, teach
 
 SMALL = {"network": ScoreMLP(width=8, blocks=1)}
-
-
-def blind(target):
-    """The density and the score of a target, without its draws and all else that it knows."""
-    return targets.LogDensity(target.log_prob, dim=target.dim, name="blind")
 
 
 class Counting:
@@ -62,7 +58,7 @@ def test_exact_draws_are_for_fit_alone_and_the_cost_counts_the_teacher():
     model = ScoreDiffusion(**SMALL, teacher=teacher)
     assert model.fit(target, iterations=0, progress=False).cost.log_prob == 0
     assert not teacher.asked
-    fitted = model.fit(blind(target), iterations=0, progress=False)
+    fitted = model.fit(Hidden(target), iterations=0, progress=False)
     assert (fitted.cost.log_prob, fitted.cost.score) == (16_000, 2)
     weighed = fitted.weigh(target, draws=20)
     drawn = model.sample(target, draws=20, iterations=0, samples=16_000)
@@ -87,7 +83,7 @@ def test_the_same_seed_gives_the_same_draws_and_a_checkpoint_changes_nothing(tmp
 @pytest.mark.filterwarnings("ignore:the weights are not")
 def test_a_mode_that_the_teacher_has_missed_is_told_of():
     """The teacher's draws are N(0, 1); half of the mass lies at 20."""
-    target = blind(targets.GaussianMixture([[0.0], [20.0]], scales=1.0))
+    target = Hidden(targets.GaussianMixture([[0.0], [20.0]], scales=1.0))
     with pytest.warns(SamplingWarning, match="mass is missed.*teacher="):
         drawn = ScoreDiffusion(**SMALL, teacher=Counting()).sample(target, draws=500, iterations=0, progress=False)
     assert drawn.certificate.doubts

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from scout_cases import Hidden
 
 import targets
 from samplers import MALA, ULA, Draws, SamplingWarning
@@ -148,20 +149,6 @@ def test_weighted_measurements_with_an_exact_denoiser():
     torch.testing.assert_close(shares, target.mode_weights, rtol=0, atol=0.015)
 
 
-class Bare(targets.Target):
-    """A density that knows nothing of itself."""
-
-    def __init__(self, inner):
-        super().__init__(inner.dim, dtype=inner.dtype, name="bare")
-        self.inner = inner
-
-    def log_prob(self, x):
-        return self.inner.log_prob(x)
-
-    def log_prob_and_score(self, x):
-        return self.inner.log_prob_and_score(x)
-
-
 FIXED = InnerSMC(8, betas=[0.0, 0.02, 0.1, 0.3, 1.0], kernel=MALA(0.15, "identity"), guide=None, floor=1.0)
 
 
@@ -171,7 +158,7 @@ def ratios(sampler, runs, draws=64):
     sampler, known = replace(sampler, base=base), unnormalised()
     ratio, share = torch.zeros(runs, dtype=torch.float64), torch.zeros(runs, dtype=torch.float64)
     for s in range(runs):
-        found = sampler.sample(Bare(known), draws=draws, seed=s)
+        found = sampler.sample(Hidden(known), draws=draws, seed=s)
         ratio[s] = math.exp(found.log_z.value - 2.0)
         weights = found.log_weights[0].softmax(0)
         share[s] = ratio[s] * (weights @ known.mode_probabilities(found.x[0])[:, 0])
@@ -208,7 +195,7 @@ def test_a_wrong_density_is_rejected():
 @pytest.mark.parametrize("seed", range(2))
 def test_weighted_measurements_without_an_exact_denoiser(seed):
     """With the defaults, and in too many dimensions for a grid."""
-    target = Bare(targets.GaussianMixture(torch.eye(3).double() * 2, scales=0.7))
+    target = Hidden(targets.GaussianMixture(torch.eye(3).double() * 2, scales=0.7))
     draws = SequentialMultimeasurement(sigma=2.0, m=4, weighted=True).sample(target, draws=128, seed=seed)
     assert draws.attrs["smoothing"]["denoiser"] == "InnerSMC"
     assert abs(draws.log_z.value) < 5 * draws.log_z.standard_error
@@ -216,7 +203,7 @@ def test_weighted_measurements_without_an_exact_denoiser(seed):
 
 
 def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
-    target = Bare(targets.GaussianMixture(torch.eye(3).double() * 2, scales=0.7))
+    target = Hidden(targets.GaussianMixture(torch.eye(3).double() * 2, scales=0.7))
     monkeypatch.setattr(InnerSMC, "pilot_log_z", property(lambda self: (2.0, 0.01)))
     with pytest.warns(SamplingWarning, match=r"estimates of log Z disagree: .* by the pilot 2\.000"):
         SequentialMultimeasurement(sigma=2.0, m=4, weighted=True).sample(target, draws=64)
@@ -308,7 +295,7 @@ def test_draws_carry_what_was_done(tmp_path):
         (lambda: SequentialMultimeasurement(noise=torch.eye(2), sigma=1.0), "sigma, noise: got both"),
         (lambda: SequentialMultimeasurement(base=mixture()), "base: for weighted=True alone"),
         (lambda: SequentialMultimeasurement(weighted=True, kernel=MALA()), "kernel, weighted: got both"),
-        (lambda: SequentialMultimeasurement(weighted=True, base=Bare(mixture())), "base: bare lacks log_z, draws"),
+        (lambda: SequentialMultimeasurement(weighted=True, base=Hidden(mixture())), "base: hidden lacks log_z, draws"),
         (
             lambda: SequentialMultimeasurement(sigma=1.0, m=2, weighted=True).sample(mixture(), init=torch.zeros(2, 2)),
             "init: weighted measurements start from a law",

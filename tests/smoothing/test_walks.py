@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from scout_cases import Hidden
 
 import targets
 from samplers import HMC, MALA, SamplingWarning, UnderdampedLangevin
@@ -175,17 +176,6 @@ def test_draws_carry_what_was_done():
     assert draws.cost.score > 8 * 7 * 2
 
 
-class Bare(targets.Target):
-    """A density of which nothing else is known."""
-
-    def __init__(self, inner):
-        super().__init__(inner.dim, dtype=inner.dtype, name="bare")
-        self.inner = inner
-
-    def log_prob(self, x):
-        return self.inner.log_prob(x)
-
-
 @pytest.mark.parametrize("stop", [1, 9])
 @pytest.mark.parametrize(
     ("sampler", "target"),
@@ -193,8 +183,8 @@ class Bare(targets.Target):
         (WalkJump(sigma=1.5, steps=2), mixture()),
         (WalkJump(sigma=1.5, steps=2, denoiser="quadrature"), mixture()),
         (WalkJump(sigma=0.03, steps=1, denoiser="quadrature"), mixture()),
-        (JointMultimeasurement(sigma=1.5, m=2, steps=2), Bare(mixture())),
-        (WalkJump(sigma=1.5, steps=1, denoiser=Auto()), Bare(targets.Gaussian(torch.zeros(3).double()))),
+        (JointMultimeasurement(sigma=1.5, m=2, steps=2), Hidden(mixture())),
+        (WalkJump(sigma=1.5, steps=1, denoiser=Auto()), Hidden(targets.Gaussian(torch.zeros(3).double()))),
     ],
     ids=["closed form", "grid", "finer grid", "grid that is found", "pilot"],
 )
