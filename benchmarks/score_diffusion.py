@@ -6,7 +6,10 @@ Mixtures of eight components in 2 and 16 dimensions, means N(0, 3^2) and N(0, 2^
 weights from a Dirichlet law. Beside KL of the model stand that of the Gaussian where training starts, and log Z (0 is
 right) with the share of effective draws, by exact weights of the reverse process in 100 steps.
 
-    python benchmarks/score_diffusion.py [--seeds 0 1 2]
+Then log Z of energies by the weights of a model that is learned from HMC's draws of them (`ScoreDiffusion.sample`).
+Tables are written after each row. Of fewer exact draws (--judged) the divergence is known less well, and sooner.
+
+    python benchmarks/score_diffusion.py [--seeds 0 1 2] [--judged 5000] [--only mixtures chains]
 """
 
 from __future__ import annotations
@@ -21,10 +24,16 @@ from _machine import Row, parser, write
 
 from samplers import SamplingWarning, ScoreDiffusion
 from samplers.generative import FittedDiffusion
-from targets import GaussianMixture, Target
+from targets import GaussianMixture, Ising, Target, benchmark
 
 DIMS = {2: (3.0, 0.3, 8000), 16: (2.0, 0.5, 16_000)}  # spread of the means, least deviation, iterations
 ROWS, JUDGED = 50_000, 50_000
+CHAINS = {  # energies that HMC draws from, and their log Z
+    "many-well5-delta4": None,
+    "ising-relaxed-4x4": None,
+    "sonar": -108.39,  # by long annealed importance sampling
+    "many-well32-fab": None,
+}
 
 
 def mixture(dim: int) -> GaussianMixture:
@@ -67,22 +76,55 @@ def row(dim: int, seed: int, iterations: int, judged: int) -> Row:
     }
 
 
+def from_chains(name: str, seed: int, draws: int, iterations: int) -> Row:
+    """A model of HMC's draws, started from their Gaussian, and its weights."""
+    target = Ising((4, 4), coupling=0.4).relaxed() if name == "ising-relaxed-4x4" else benchmark(name)
+    known = CHAINS[name]
+    log_z = target.log_z if known is None else known
+    model = ScoreDiffusion(standardise="whiten")
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SamplingWarning)
+        found = model.sample(target, draws=draws, iterations=iterations, seed=seed, progress=False)
+    assert found.log_z is not None
+    return {
+        "target": name,
+        "dim": target.dim,
+        "seed": seed,
+        "log Z off by": found.log_z.value - log_z,
+        "its s.e.": found.log_z.standard_error,
+        "ESS": found.attrs["ess"],
+        "k-hat": found.pareto_k,
+        "warned": "yes" if caught else "",
+        "evaluations": found.cost.log_prob,
+        "minutes": (time.perf_counter() - began) / 60,
+    }
+
+
 def main() -> None:
     command = parser(__doc__)
     command.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     command.add_argument("--threads", type=int, default=1)
+    command.add_argument("--judged", type=int, default=JUDGED, help="exact draws that the divergence is a mean over")
+    command.add_argument("--only", nargs="*", choices=["mixtures", "chains"], default=["mixtures", "chains"])
     options = command.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", SamplingWarning)
-    judged = 500 if options.quick else JUDGED
-    seeds = options.seeds[:1] if options.quick else options.seeds
-    rows = [
-        row(dim, seed, 50 if options.quick else most, judged) for dim, (_, _, most) in DIMS.items() for seed in seeds
-    ]
+    quick = options.quick
+    judged, seeds = (500, options.seeds[:1]) if quick else (options.judged, options.seeds)
     settings = {"samples": ROWS, "exact draws": judged, "torch threads": options.threads}
-    tables = {"Divergence from the law of the samples": rows}
-    title, name = "Diffusion models learned from samples", Path(__file__).stem
-    write(name, title, tables, settings=settings, quick=options.quick)
+    tables: dict[str, list[Row]] = {}
+
+    def add(title: str, found: Row) -> None:
+        tables.setdefault(title, []).append(found)
+        write(Path(__file__).stem, "Diffusion models learned from samples", tables, settings=settings, quick=quick)
+
+    for seed in seeds if "chains" in options.only else ():
+        for name in CHAINS:
+            add("log Z by a model of HMC's draws", from_chains(name, seed, *((200, 20) if quick else (4000, 4000))))
+    for seed in seeds if "mixtures" in options.only else ():
+        for dim, (_, _, most) in DIMS.items():
+            add("Divergence from the law of the samples", row(dim, seed, 50 if quick else most, judged))
 
 
 if __name__ == "__main__":
