@@ -36,6 +36,18 @@ def made(process, parametrisation, dtype=F64, **options):
     return ScoreModel(network, process, parametrisation)
 
 
+@pytest.mark.parametrize("sigma", [0.05, 0.7, 5.0])
+def test_what_enters_is_the_denoised_point_of_the_gaussian_with_mean_square_one(sigma):
+    """As a linear map of y: that of E[X | y], turned to the principal axes and divided by one number."""
+    body, level = made(VP(), Karras()).network.body, torch.full((2,), sigma, dtype=F64)
+    linear = body.inputs(MEAN + torch.eye(2, dtype=F64), level)  # a row for each coordinate of y
+    total = COVARIANCE + sigma**2 * torch.eye(2, dtype=F64)
+    gain = torch.linalg.solve(total, COVARIANCE)
+    torch.testing.assert_close((linear.mT @ total @ linear).trace(), torch.tensor(2.0, dtype=F64))
+    ratio = (linear @ linear.mT).trace() / (gain @ gain).trace()
+    torch.testing.assert_close(linear @ linear.mT, ratio * gain @ gain)
+
+
 @pytest.mark.parametrize("name", PROCESSES)
 @pytest.mark.parametrize("parametrisation", PARAMETRISATIONS, ids=str)
 def test_exact_for_a_gaussian_at_first(parametrisation, name):

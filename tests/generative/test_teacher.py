@@ -67,6 +67,20 @@ def test_exact_draws_are_for_fit_alone_and_the_cost_counts_the_teacher():
     assert drawn.cost.seconds > 1
 
 
+class Guarded(targets.Gaussian):
+    """Has exact draws, which nobody is to take."""
+
+    def sample(self, n, *, generator):
+        raise AssertionError("exact draws were taken")
+
+
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+def test_a_comparison_s_model_sees_no_exact_draws():
+    target = Guarded([0.0])
+    assert "sample" in target.known
+    ScoreDiffusion(**SMALL, teacher=Counting()).sample(target, draws=20, samples=90, iterations=0)
+
+
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_the_same_seed_gives_the_same_draws_and_a_checkpoint_changes_nothing(tmp_path):
     model, target = ScoreDiffusion(**SMALL), targets.GaussianMixture([[-2.0], [2.0]], scales=1.0)
