@@ -73,6 +73,7 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/likelihood.py
 	$(BIN)/python benchmarks/generative_cost.py
 	$(BIN)/python benchmarks/score_matching_curves.py
+	$(BIN)/python benchmarks/score_diffusion.py
 	$(BIN)/python benchmarks/generative_data.py
 	$(BIN)/python benchmarks/suites.py quick standard bayes spins --peers
 
