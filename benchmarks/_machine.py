@@ -77,6 +77,12 @@ def write(
     print(text)
 
 
+def recorded(name: str) -> dict[str, list[Row]]:
+    """The tables of results/NAME.json, none where there is no such file."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["tables"] if path.exists() else {}
+
+
 def _in_words(here: dict[str, Any]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in here["versions"].items())
     return (

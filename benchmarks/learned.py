@@ -25,7 +25,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from _machine import RESULTS, Row, machine, parser, write
+from _machine import RESULTS, Row, machine, parser, recorded, write
 
 import samplers
 import targets
@@ -173,8 +173,7 @@ def _path(quick: bool) -> Path:
 
 
 def _rows(quick: bool) -> list[Row]:
-    path = _path(quick)
-    return json.loads(path.read_text())["tables"]["Runs"] if path.exists() else []
+    return recorded(_path(quick).stem).get("Runs", [])
 
 
 def _add(row: Row, quick: bool) -> None:

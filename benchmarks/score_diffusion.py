@@ -7,9 +7,10 @@ weights from a Dirichlet law. Beside KL of the model stand that of the Gaussian 
 right) with the share of effective draws, by exact weights of the reverse process in 100 steps.
 
 Then log Z of energies by the weights of a model that is learned from HMC's draws of them (`ScoreDiffusion.sample`).
-Tables are written after each row. Of fewer exact draws (--judged) the divergence is known less well, and sooner.
+Tables are written after each row, beside the rows of other targets and seeds that are there already. Of fewer exact
+draws (--judged) the divergence is known less well, and sooner.
 
-    python benchmarks/score_diffusion.py [--seeds 0 1 2] [--judged 5000] [--only mixtures chains]
+    python benchmarks/score_diffusion.py [--seeds 0 1 2] [--judged 10000] [--only mixtures chains]
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from _machine import Row, parser, write
+from _machine import Row, parser, recorded, write
 
 from samplers import SamplingWarning, ScoreDiffusion
 from samplers.generative import FittedDiffusion
@@ -66,6 +67,7 @@ def row(dim: int, seed: int, iterations: int, judged: int) -> Row:
         "target": target.name,
         "seed": seed,
         "iterations": iterations,
+        "exact draws": judged,
         "KL of the Gaussian": divergence(target, gaussian, judged // 10)[0],
         "KL": kl,
         "s.e.": error,
@@ -112,11 +114,13 @@ def main() -> None:
     warnings.simplefilter("ignore", SamplingWarning)
     quick = options.quick
     judged, seeds = (500, options.seeds[:1]) if quick else (options.judged, options.seeds)
-    settings = {"samples": ROWS, "exact draws": judged, "torch threads": options.threads}
-    tables: dict[str, list[Row]] = {}
+    settings = {"samples": ROWS, "torch threads": options.threads}
+    tables = {} if quick else recorded(Path(__file__).stem)
 
     def add(title: str, found: Row) -> None:
-        tables.setdefault(title, []).append(found)
+        key = ("target", "seed")
+        others = [row for row in tables.get(title, []) if any(row[k] != found[k] for k in key)]
+        tables[title] = [*others, found]
         write(Path(__file__).stem, "Diffusion models learned from samples", tables, settings=settings, quick=quick)
 
     for seed in seeds if "chains" in options.only else ():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Generator, Tensor
+
+from targets import GaussianMixture
 
 Form = Literal["full", "diagonal", "tied"]
 
@@ -37,6 +40,18 @@ class Fit:
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density at (n, dim), (n,)."""
         return (self.weights.log() + _log_normal(x, self.means, self.covariances)).logsumexp(1)
+
+
+def mixture_of(
+    fits: Sequence[Fit], shares: Sequence[float], widening: float, dtype: torch.dtype, name: str | None = None
+) -> GaussianMixture:
+    """The mixture of fits of one form in these shares, its covariances times widening^2."""
+    weights = torch.cat([share * fit.weights for fit, share in zip(fits, shares, strict=True)])
+    means = torch.cat([fit.means for fit in fits]).to(dtype)
+    covariances = widening**2 * torch.cat([fit.covariances for fit in fits])
+    if fits[0].diagonal:
+        return GaussianMixture(means, scales=covariances.sqrt().to(dtype), weights=weights, name=name)
+    return GaussianMixture(means, covariances=covariances.to(dtype), weights=weights, name=name)
 
 
 def fit_gaussian(x: Tensor) -> Fit:

@@ -37,7 +37,6 @@ from targets.counting import Counted
 from targets.sampling_warning import warn
 
 SCOUTS = 9_000_011  # offset of their seed
-SUBTRAJECTORIES = 8  # of correct="smc" for samplers that have none of their own
 
 
 @dataclass(eq=False)
@@ -101,7 +100,7 @@ class Fitted:
         counted, generator = Counted(self.target), Generator(self.target.device).manual_seed(seed)
         affine = self.space.seen(counted)
         if correct == "smc" or (correct is None and self.method.resampling is not None):
-            resampling = self.method.resampling or Resampling(min(SUBTRAJECTORIES, self.measure.steps))
+            resampling = self.method.resampling or Resampling.within(self.measure.steps)
             ends = resampled_paths(self.measure, affine, draws, generator, resampling, self.move_steps)
         else:
             ends = whole_paths(self.measure, affine, draws, generator)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -25,18 +24,15 @@ from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.solvers import DPMSolver2M, Solver
 from samplers.generative.transformations import Standardisation, Transformation
+from samplers.generative.weighing import weigh
 from samplers.learning.packing import packed
-from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.prior import fixed_prior
-from samplers.path_measures.sampling import whole_paths
 from samplers.processes import grids
 from samplers.processes.base import Process, Time
 from samplers.runs.checkpoint import write
 from samplers.version import versions
-from targets import Affine, Gaussian, Target
+from targets import Affine, Gaussian, GaussianMixture, Target
 from targets.arguments import check_integer
-from targets.counting import Counted
-from targets.sampling_warning import warn
 
 SOLVER = DPMSolver2M(steps=50)
 FORMAT = "unnorm diffusion model 2"  # 1 had another network under the same name
@@ -114,10 +110,11 @@ class FittedDiffusion:
             parts = u.split(max(256, CHUNK // self.dim))
             ends = torch.cat([solver.solve(self.score, self.process, part, generator) for part in parts])
             x = self.transformation.inverse(ends)
-        attrs = self._attrs(draws, seed) | {"solver": repr(solver)}
+        attrs = self.attrs(draws, seed) | {"solver": repr(solver)}
         return Draws(x[None], cost=Cost(seconds=time.perf_counter() - began), kernel=self, attrs=attrs)
 
-    def _attrs(self, draws: int, seed: int) -> dict[str, Any]:
+    def attrs(self, draws: int, seed: int) -> dict[str, Any]:
+        """What draws of this model say of themselves."""
         return {
             **self.settings,
             "sampler": "ScoreDiffusion",
@@ -185,7 +182,7 @@ class FittedDiffusion:
 
     def denoiser(self) -> DiffusionDenoiser:
         """E[X | y] for measurements with noise of the shape that the process has in x, such as walk-jump's."""
-        return DiffusionDenoiser(self.model, Standardisation(*self._affine("a denoiser")))
+        return DiffusionDenoiser(self.model, Standardisation(*self.affine("a denoiser")))
 
     def as_target(self, *, density: bool = True, rtol: float = 1e-5, atol: float = 1e-5) -> DiffusionDensity:
         """The law of the probability flow as a target, normalised and with exact draws.
@@ -197,7 +194,8 @@ class FittedDiffusion:
             raise ValueError("a model of ordinal or categorical columns has probabilities and no density")
         return DiffusionDensity(self.flow(rtol=rtol, atol=atol), self.model, self.transformation, density)
 
-    def _affine(self, purpose: str) -> tuple[Tensor, Tensor]:
+    def affine(self, purpose: str) -> tuple[Tensor, Tensor]:
+        """Shift and factor of x = shift + factor u; ValueError, with the purpose, for columns that are not real."""
         affine = self.transformation.affine
         if affine is None:
             raise ValueError(f"columns: expected real numbers alone for {purpose}")
@@ -205,44 +203,24 @@ class FittedDiffusion:
 
     # With an energy
 
-    def weigh(self, target: Target, *, draws: int = 4096, seed: int = 1, steps: int = 100) -> Draws:
+    def weigh(
+        self,
+        target: Target,
+        *,
+        draws: int = 4096,
+        seed: int = 1,
+        steps: int = 100,
+        correct: Literal["smc"] | None = None,
+    ) -> Draws:
         """Draws of the reverse process with exact weights for a target on the same space, and log Z; E[Z-hat] = Z.
 
-        The process runs in `steps` steps of equal log-SNR, of which the weights know. Warns (SamplingWarning) where
-        weights or certificate say that the model does not cover the target. ValueError for a target of another
-        dimension, and for columns that are not real numbers.
+        The process runs in `steps` steps of equal log-SNR, of which the weights know. correct: "smc" resamples on the
+        way, by a mixture fitted to the model's own draws (`samplers.generative.weighing`): more of the draws are
+        effective, which are no longer independent. Warns (SamplingWarning) where weights or certificate say that the
+        model does not cover the target. ValueError for a target of another dimension, another word, and for columns
+        that are not real numbers.
         """
-        check_integer(draws, "draws")
-        check_integer(seed, "seed", 0)
-        affine = self._affine("weights")
-        if target.dim != self.dim:
-            raise ValueError(f"target: got dimension {target.dim}, expected {self.dim}, that of the samples")
-        target = target.to(self.start.device, self.start.dtype)
-        began, counted = time.perf_counter(), Counted(target)
-        generator = Generator(self.start.device).manual_seed(seed)
-        measure, seen = self.reverse(steps), Affine(counted, *affine)
-        energy = measure.seen(seen)
-        with torch.no_grad():
-            ends = whole_paths(measure, energy, draws, generator)
-        if not math.isfinite(ends.log_z.value):
-            raise RuntimeError(f"all {draws} weights are zero: no path ends where {target.name} has mass")
-        evaluation = evaluate_weights(ends.log_w)
-        for text in evaluation.complaints(advice="take more steps=, or learn from more samples"):
-            warn(text)
-        x = self.transformation.inverse(measure.to_x(ends.u))
-        made = Draws(
-            x[None],
-            stats={"lp": (ends.log_prob - energy.log_det - seen.log_det)[None], **ends.stats},
-            log_weights=ends.log_w[None],
-            log_z=ends.log_z,
-            cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
-            target=target,
-            kernel=self,
-            attrs=self._attrs(draws, seed) | {"steps": steps, "ess": evaluation.ess, "target": target.name},
-        )
-        for text in made.certified():
-            warn(text)
-        return made
+        return weigh(self, target, draws=draws, seed=seed, steps=steps, correct=correct)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to a file that `samplers.generative.load` reads; ValueError for a network of one's own."""
@@ -266,12 +244,16 @@ class FittedDiffusion:
         write(path, content)
         return path
 
-    def reverse(self, steps: int = 100) -> ReverseProcess:
-        """The reverse process of u in steps of equal log-SNR, as a pair of path measures."""
+    def reverse(self, steps: int = 100, data: GaussianMixture | None = None) -> ReverseProcess:
+        """The reverse process of u in steps of equal log-SNR, as a pair of path measures.
+
+        data: the law of the data in u, as far as a mixture tells it, for resampling on the way.
+        """
         grid = grids.log_snr(self.process, check_integer(steps, "steps", 2), LEAST_STEP * self.process.horizon)
         white = Affine(self.prior, factor=torch.linalg.cholesky(noise_of(self.process).covariance(self.dim)))
         prior = fixed_prior(white.mixture(self.prior))
-        return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, dtype=self.start.dtype)
+        seen = None if data is None else white.mixture(data)
+        return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, data=seen, dtype=self.start.dtype)
 
 
 def at_time(start: Gaussian, process: Process, t: float) -> Gaussian:

@@ -21,7 +21,7 @@ from samplers.generative.score import Score, check_score, noise_of
 from samplers.path_measures.base import PathMeasure, Points, Step, Table, log_det
 from samplers.path_measures.prior import GaussianPrior, Prior
 from samplers.processes.base import Process
-from targets import Affine, Target
+from targets import Affine, GaussianMixture, Target
 
 
 class ReverseProcess(PathMeasure):
@@ -29,8 +29,9 @@ class ReverseProcess(PathMeasure):
 
     score: (x (n, dim), t) -> (n, dim), of x. grid: (K + 1,) increasing times, the last of them the horizon; what is
     taken for the data is the state at its first time, 0 or later. dim: of x. prior: of u at the horizon, by default
-    N(0, v_T I). data_variance: w of the steps' variance (`samplers.generative.reverse_step`), above 0 on a grid from 0.
-    dtype: of the states. ValueError for a grid or noise that does not fit, and for a score of another shape than x.
+    N(0, v_T I). data: the law of u at the data, as far as a mixture tells it, by which particles are resampled on the
+    way. data_variance: w of the steps' variance (`samplers.generative.reverse_step`), above 0 on a grid from 0. dtype:
+    of the states. ValueError for a grid or noise that does not fit, and for a score of another shape than x.
 
     `seen(target)` is the energy in u, to be handed to the functions of `samplers.path_measures`; `to_x(u)` leads back.
 
@@ -51,6 +52,7 @@ class ReverseProcess(PathMeasure):
     behind_scale: Tensor
     behind: Tensor
     signal: Tensor
+    spread: Tensor
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class ReverseProcess(PathMeasure):
         dim: int,
         *,
         prior: Prior | None = None,
+        data: GaussianMixture | None = None,
         data_variance: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -71,6 +74,7 @@ class ReverseProcess(PathMeasure):
         if prior is None:
             prior = GaussianPrior(dim, scale=math.sqrt(float(process.variance(process.horizon))), learned=False)
         super().__init__(prior, len(steps.time))
+        self.data = data
         self.score, self.times = score, [*steps.time.tolist(), float(grid[0])]
         self.factor = torch.linalg.cholesky(noise.covariance(dim))
         back = grid.double().flip(0)
@@ -83,6 +87,7 @@ class ReverseProcess(PathMeasure):
             "behind_scale": scale,
             "behind": variance.sqrt(),
             "signal": signal,
+            "spread": process.variance(back).sqrt(),
         }.items():
             self.register_buffer(name, value)
         self.to(torch.get_default_dtype() if dtype is None else dtype)
@@ -126,6 +131,25 @@ class ReverseProcess(PathMeasure):
         """N(A u, V)."""
         del field
         return Step(table.values["scale"] * at.x, table.values["behind"], table.values["log_det_behind"])
+
+    def log_density(self, k: Tensor, at: Points) -> Tensor:
+        """log pi_k, (s, n) in float64: between the ends that of `data` noised, where it is given.
+
+        u_k = a X + s e:   p_k(u) = q(u / a) / a^dim,   q the law of X + (s / a) e, a mixture too
+        """
+        if self.data is None:
+            return super().log_density(k, at)
+        rows = [self._noised(j, at.x[i], at.log_prob[i]) for i, j in enumerate(k.tolist())]
+        return torch.stack(rows).double()
+
+    def _noised(self, k: int, u: Tensor, log_prob: Tensor) -> Tensor:
+        if k == self.steps:
+            return log_prob
+        if k == 0:
+            return self.prior.log_prob(u)
+        assert self.data is not None
+        a, s = float(self.signal[k]), float(self.spread[k])
+        return self.data.smoothed(s / a).log_prob(u / a) - self.dim * math.log(a)
 
     def temperature(self, k: Tensor) -> Tensor:
         """The square of the signal, moved to be exactly 0 at the prior and 1 at the data; the share of the steps where

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
@@ -25,6 +26,8 @@ from samplers.runs.state import StatefulTarget
 from targets import Target
 from targets.base import differentiate
 
+SUBTRAJECTORIES = 8
+
 
 @dataclass(frozen=True)
 class Resampling:
@@ -34,10 +37,15 @@ class Resampling:
     size leads to resampling. moves, leapfrogs: HMC after each subtrajectory, that many moves of that many steps.
     """
 
-    subtrajectories: int = 8
+    subtrajectories: int = SUBTRAJECTORIES
     ess_threshold: float = 0.5
     moves: int = 0
     leapfrogs: int = 5
+
+    @classmethod
+    def within(cls, steps: int) -> Self:
+        """As many subtrajectories as usual, of at least one step each."""
+        return cls(min(SUBTRAJECTORIES, steps))
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from samplers import ScoreDiffusion
 from samplers.denoisers import ClosedForm
 from samplers.generative import Levels, Ordinal, Positive, Real, ScoreMLP, Training, load
 from samplers.generative.fitted import LEAST, at_time
+from samplers.generative.weighing import mixture_of_draws
 from samplers.processes import VE, VP, OrnsteinUhlenbeck
 from targets import CorrelatedNoise, IsotropicNoise
 
@@ -96,6 +97,26 @@ def test_weights_give_log_z_whatever_the_model(process):
     assert bool(((mean - MIXTURE.mean).abs() < 6 * error).all())
 
 
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda process: type(process).__name__)
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+def test_particles_resampled_on_the_way_give_log_z(process):
+    """A Gaussian is the model of a mixture times 2."""
+    doubled = targets.LogDensity(lambda x: MIXTURE.log_prob(x) + 0.6931471805599453, dim=2, dtype=torch.float64)
+    fitted = gaussian(process, MIXTURE)
+    draws = fitted.weigh(doubled, draws=4000, seed=3, steps=40, correct="smc")
+    assert draws.log_z.value == pytest.approx(0.6931471805599453, abs=5 * draws.log_z.standard_error)
+    assert draws.log_z.standard_error < 0.5
+    assert draws.attrs["correct"] == "smc"
+    torch.testing.assert_close(draws.stats["lp"][0], doubled.log_prob(draws.x[0]))
+
+
+def test_what_resamples_on_the_way_is_the_law_of_the_models_draws():
+    fitted = gaussian(OrnsteinUhlenbeck(horizon=4.0))
+    found = mixture_of_draws(fitted, 0)
+    torch.testing.assert_close(found.mean, fitted.start.mean, rtol=0, atol=0.1)
+    torch.testing.assert_close(found.covariance, fitted.start.covariance, rtol=0.1, atol=0.1)
+
+
 def test_weights_of_a_model_that_is_right_hardly_differ():
     fitted = gaussian(OrnsteinUhlenbeck(horizon=4.0), standardise="whiten")
     affine = fitted.transformation.affine
@@ -111,6 +132,7 @@ def test_weights_of_a_model_that_is_right_hardly_differ():
     [
         ({"draws": 0}, "draws: got 0"),
         ({"steps": 1}, "steps: got 1"),
+        ({"correct": "resample"}, "correct: got 'resample', expected 'smc' or None"),
     ],
 )
 def test_what_weigh_refuses(options, message):

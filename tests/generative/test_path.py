@@ -9,6 +9,7 @@ from likelihood_cases import CORRELATED, F64, Linear, Mixture, generator
 from seeded_bugs_likelihood import BUGS, of
 
 from samplers.generative import ReverseProcess
+from samplers.path_measures.base import Points
 from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.prior import MixturePrior
 from samplers.path_measures.simulation import increments, simulate, simulate_backward
@@ -113,9 +114,12 @@ def log_normal(x, mean, covariance):
     return Gaussian(torch.zeros(2, dtype=F64), covariance=covariance).log_prob(x - mean)
 
 
-def test_resampling_on_the_way_keeps_z():
+@pytest.mark.parametrize("guess", ["none", "wrong mixture"])
+def test_resampling_on_the_way_keeps_z(guess):
     process, target = PROCESSES["correlated VP"], energy()
-    measure = measure_of(random_score(process, 1), process)
+    means = torch.tensor([[-0.5, 0.5], [0.4, 1.0]], dtype=F64)
+    data = None if guess == "none" else GaussianMixture(means, scales=[0.8, 0.5], weights=[0.7, 0.3])
+    measure = measure_of(random_score(process, 1), process, data=data)
     seen, resampling = measure.seen(target), Resampling(subtrajectories=4, ess_threshold=1.0)
     z = torch.tensor(
         [
@@ -124,6 +128,47 @@ def test_resampling_on_the_way_keeps_z():
         ]
     )
     assert abs(float(z.mean() - 1)) < 5 * float(z.std()) / math.sqrt(80)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_densities_on_the_way_are_those_of_the_noised_mixture(name):
+    mixture = Mixture.of(PROCESSES[name], 2)
+    white = measure_of(mixture.score, mixture.process).seen(mixture.law())
+    measure = measure_of(mixture.score, mixture.process, data=white.mixture(mixture.law()))
+    u, times = torch.randn(3, 5, 2, dtype=F64, generator=generator()), [7 / 8, 4 / 8, 1 / 8]
+    found = measure.log_density(torch.tensor([1, 4, 7]), Points(u, *white.log_prob_and_score(u)))
+    horizon = mixture.process.horizon
+    right = [mixture.law(t * horizon).log_prob(measure.to_x(x)) + white.log_det for t, x in zip(times, u, strict=True)]
+    torch.testing.assert_close(found, torch.stack(right), rtol=0, atol=1e-9)
+
+
+def test_densities_on_the_way_end_at_prior_and_energy():
+    target = energy()
+    measure = measure_of(random_score(PROCESSES["VP"], 1), PROCESSES["VP"], data=target)
+    u = torch.randn(2, 5, 2, dtype=F64, generator=generator())
+    at = Points(u, *measure.seen(target).log_prob_and_score(u))
+    first, last = measure.log_density(torch.tensor([0, 8]), at)
+    torch.testing.assert_close(first, measure.prior.log_prob(at.x[0]))
+    torch.testing.assert_close(last, target.log_prob(measure.to_x(at.x[1])))
+
+
+def test_resampling_by_the_noised_law_wins_back_draws():
+    """Of a score that is wrong: more than whole paths have, and more than between a prior and an energy in place."""
+    mixture = Mixture.of(PROCESSES["VP"], 2, spread=1.5)
+
+    def wrong(x, t):
+        return 0.7 * mixture.score(x, t) + 0.5 * torch.sin(x) / (1 + float(mixture.process.variance(t)))
+
+    def effective(count, data):
+        measure = measure_of(wrong, mixture.process, 40, data=data, prior=MixturePrior(mixture.end))
+        seen, resampling = measure.seen(mixture.law()), Resampling(subtrajectories=count)
+        runs = [
+            simulate_subtrajectories(measure, seen, 500, generator(seed), resampling=resampling) for seed in range(6)
+        ]
+        return sum(float(1 / run.log_weights.exp().square().sum()) for run in runs) / 3000
+
+    whole, in_place, noised = effective(1, None), effective(8, None), effective(8, mixture.law())
+    assert noised > 1.15 * in_place > 1.15 * 2 * whole, (whole, in_place, noised)
 
 
 def test_what_weights_tell():

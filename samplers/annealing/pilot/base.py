@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture, halves
+from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture, halves, mixture_of
 from samplers.annealing.noncentred import NonCentredDensity, noncentring
 from samplers.annealing.product_fit import fit_product
 from samplers.kernels.noncentring import NonCentring
@@ -99,7 +99,7 @@ def fitted_base(
     if float((log_ratio + log_det).mean()) - other_held_out > LEFT * gap:
         return base
     found = _of_mixture(others, other_held_out, inside, log_ratio + log_det, settled, target)
-    regions = found.regions or _mixture([others], [1.0], 1.0, target)
+    regions = found.regions or mixture_of([others], [1.0], 1.0, target.dtype)
     coordinates = coordinates.to(regions.modes)
     density = NonCentredDensity(found.density, coordinates)
     return replace(base, density=density, in_x=base.density, regions=regions, coordinates=coordinates)
@@ -117,8 +117,8 @@ def _of_mixture(
     if one.diagonal != several.diagonal:
         spread = points.var(0)[None] if several.diagonal else torch.diag_embed(one.covariances)
         one = Fit(one.weights, one.means, spread)
-    base = _mixture([several, one], [1 - defence, defence], widening, target, "mixture of the pilot run")
-    return Base(base, _mixture([several], [1.0], 1.0, target), fit=several)
+    base = mixture_of([several, one], [1 - defence, defence], widening, target.dtype, "mixture of the pilot run")
+    return Base(base, mixture_of([several], [1.0], 1.0, target.dtype), fit=several)
 
 
 def _of_product(
@@ -148,14 +148,3 @@ def _gaussian(fit: Fit, widening: float, target: Target) -> Gaussian:
     if fit.diagonal:
         return Gaussian(mean, widening * fit.covariances[0].sqrt(), name=name)
     return Gaussian(mean, covariance=widening**2 * fit.covariances[0], name=name)
-
-
-def _mixture(
-    fits: list[Fit], shares: list[float], widening: float, target: Target, name: str | None = None
-) -> GaussianMixture:
-    weights = torch.cat([share * fit.weights for fit, share in zip(fits, shares, strict=True)])
-    means = torch.cat([fit.means for fit in fits]).to(target.dtype)
-    covariances = widening**2 * torch.cat([fit.covariances for fit in fits])
-    if fits[0].diagonal:
-        return GaussianMixture(means, scales=covariances.sqrt().to(target.dtype), weights=weights, name=name)
-    return GaussianMixture(means, covariances=covariances.to(target.dtype), weights=weights, name=name)

@@ -1,0 +1,87 @@
+"""A learned model as a proposal for an energy: its reverse process, weighted, and resampled on the way.
+
+    w = gamma(x_0) prod_k r(x_{k+1} | x_k) / (p_T(x_T) prod_k q(x_k | x_{k+1}))       q the reverse steps, r the noising
+
+Where the steps of a path are cut into pieces, the particles at a cut at time t are weighted for pi_t, the law of
+a_t X + s_t e of a Gaussian mixture for X, which is known in closed form, and ancestors are drawn where few weights
+count. The mixture is fitted to draws of the model. It cancels along a path: E[Z-hat] = Z whatever it says, and a bad
+one costs effective draws.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Generator
+
+from samplers.annealing.mixture_fit import fit_mixture, mixture_of
+from samplers.draws import Cost, Draws
+from samplers.path_measures.evaluation import evaluate_weights
+from samplers.path_measures.sampling import resampled_paths, whole_paths
+from samplers.path_measures.subtrajectories import Resampling
+from targets import Affine, GaussianMixture, Target
+from targets.arguments import check_integer
+from targets.counting import Counted
+from targets.sampling_warning import warn
+
+if TYPE_CHECKING:
+    from samplers.generative.fitted import FittedDiffusion
+
+FITTED, SEED = 4000, 15_000_013  # draws of the model that the mixture is fitted to, and the offset of their seed
+
+
+def weigh(
+    fitted: FittedDiffusion, target: Target, *, draws: int, seed: int, steps: int, correct: Literal["smc"] | None
+) -> Draws:
+    """`FittedDiffusion.weigh`."""
+    check_integer(draws, "draws")
+    check_integer(seed, "seed", 0)
+    if correct not in (None, "smc"):
+        raise ValueError(f"correct: got {correct!r}, expected 'smc' or None")
+    affine = fitted.affine("weights")
+    if target.dim != fitted.dim:
+        raise ValueError(f"target: got dimension {target.dim}, expected {fitted.dim}, that of the samples")
+    start = fitted.start
+    target = target.to(start.device, start.dtype)
+    began, counted = time.perf_counter(), Counted(target)
+    generator = Generator(start.device).manual_seed(seed)
+    with torch.no_grad():
+        measure = fitted.reverse(steps, mixture_of_draws(fitted, seed) if correct == "smc" else None)
+        seen = Affine(counted, *affine)
+        energy = measure.seen(seen)
+        if correct == "smc":
+            ends = resampled_paths(measure, energy, draws, generator, Resampling.within(steps))
+        else:
+            ends = whole_paths(measure, energy, draws, generator)
+    if not math.isfinite(ends.log_z.value):
+        raise RuntimeError(f"all {draws} weights are zero: no path ends where {target.name} has mass")
+    evaluation = evaluate_weights(ends.log_w)
+    for text in evaluation.complaints(advice="take more steps=, or learn from more samples"):
+        warn(text)
+    x = fitted.transformation.inverse(measure.to_x(ends.u))
+    attrs = {"steps": steps, "correct": correct or "weights", "ess": evaluation.ess, "target": target.name}
+    made = Draws(
+        x[None],
+        stats={"lp": (ends.log_prob - energy.log_det - seen.log_det)[None], **ends.stats},
+        log_weights=ends.log_w[None],
+        log_z=ends.log_z,
+        cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
+        target=target,
+        kernel=fitted,
+        attrs=fitted.attrs(draws, seed) | attrs,
+    )
+    for text in made.certified():
+        warn(text)
+    return made
+
+
+def mixture_of_draws(fitted: FittedDiffusion, seed: int) -> GaussianMixture:
+    """A mixture for the model's draws in its coordinates u."""
+    x = fitted.sample(draws=FITTED, seed=seed + SEED).x[0]
+    u = fitted.transformation.forward(x)[0].double()
+    generator = Generator(u.device).manual_seed(seed + SEED)
+    side = torch.rand(len(u), generator=generator, device=u.device) < 0.5
+    return mixture_of([fit_mixture(u, side, generator)[0]], [1.0], 1.0, fitted.start.dtype)
