@@ -1,21 +1,23 @@
-"""Diffusion models learned from draws of Gaussian mixtures: their exact divergence from the law of the samples.
+"""Diffusion models learned from draws of known laws: their exact divergence from the law of the samples.
 
     KL(p | q) = E_p[log p - log q]     over 50,000 exact draws that training has not seen; q by the probability flow
 
 Mixtures of eight components in 2 and 16 dimensions, means N(0, 3^2) and N(0, 2^2), deviations U(.3, 1) and U(.5, 1),
-weights from a Dirichlet law. Beside KL of the model stand that of the Gaussian where training starts, and log Z (0 is
-right) with the share of effective draws, by exact weights of the reverse process in 100 steps.
+weights from a Dirichlet law; the Swiss roll of `examples/score_diffusion.py`, a hundred narrow Gaussians. Beside KL of
+the model stand that of the Gaussian where training starts, and log Z (0 is right) with the share of effective draws, by
+exact weights of the reverse process in 100 steps.
 
 Then log Z of energies by the weights of a model that is learned from HMC's draws of them (`ScoreDiffusion.sample`).
 Tables are written after each row, beside the rows of other targets and seeds that are there already. Of fewer exact
 draws (--judged) the divergence is known less well, and sooner.
 
-    python benchmarks/score_diffusion.py [--seeds 0 1 2] [--judged 10000] [--only mixtures chains]
+    python benchmarks/score_diffusion.py [--seeds 0 1 2] [--judged 10000] [--only laws chains]
 """
 
 from __future__ import annotations
 
 import math
+import runpy
 import time
 import warnings
 from pathlib import Path
@@ -27,7 +29,7 @@ from samplers import SamplingWarning, ScoreDiffusion
 from samplers.generative import FittedDiffusion
 from targets import GaussianMixture, Ising, Target, benchmark
 
-DIMS = {2: (3.0, 0.3, 8000), 16: (2.0, 0.5, 16_000)}  # spread of the means, least deviation, iterations
+ROOT = Path(__file__).resolve().parents[1]
 ROWS, JUDGED = 50_000, 50_000
 CHAINS = {  # energies that HMC draws from, and their log Z
     "many-well5-delta4": None,
@@ -37,13 +39,20 @@ CHAINS = {  # energies that HMC draws from, and their log Z
 }
 
 
-def mixture(dim: int) -> GaussianMixture:
-    spread, least, _ = DIMS[dim]
+def mixture(dim: int, spread: float, least: float) -> GaussianMixture:
+    """Means N(0, spread^2), deviations from `least` to 1."""
     generator = torch.Generator().manual_seed(dim)
     means = spread * torch.randn(8, dim, generator=generator)
     scales = least + (1 - least) * torch.rand(8, generator=generator)
     weights = -torch.rand(8, generator=generator).log()
     return GaussianMixture(means, scales=scales, weights=weights / weights.sum(), name=f"mixture, d = {dim}")
+
+
+LAWS: list[tuple[GaussianMixture, int]] = [  # and iterations
+    (mixture(2, 3.0, 0.3), 8000),
+    (mixture(16, 2.0, 0.5), 16_000),
+    (runpy.run_path(str(ROOT / "examples/score_diffusion.py"))["roll"](), 8000),
+]
 
 
 def divergence(target: Target, fitted: FittedDiffusion, n: int) -> tuple[float, float]:
@@ -53,8 +62,8 @@ def divergence(target: Target, fitted: FittedDiffusion, n: int) -> tuple[float, 
     return float(ratio.mean()), float(ratio.std() / math.sqrt(n))
 
 
-def row(dim: int, seed: int, iterations: int, judged: int) -> Row:
-    target, model = mixture(dim), ScoreDiffusion()
+def row(target: GaussianMixture, seed: int, iterations: int, judged: int) -> Row:
+    model = ScoreDiffusion()
     samples = target.sample(ROWS, generator=torch.Generator().manual_seed(seed))
     gaussian = model.fit(samples, seed=seed, iterations=0, progress=False)
     began = time.perf_counter()
@@ -108,7 +117,7 @@ def main() -> None:
     command.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     command.add_argument("--threads", type=int, default=1)
     command.add_argument("--judged", type=int, default=JUDGED, help="exact draws that the divergence is a mean over")
-    command.add_argument("--only", nargs="*", choices=["mixtures", "chains"], default=["mixtures", "chains"])
+    command.add_argument("--only", nargs="*", choices=["laws", "chains"], default=["laws", "chains"])
     options = command.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", SamplingWarning)
@@ -126,9 +135,9 @@ def main() -> None:
     for seed in seeds if "chains" in options.only else ():
         for name in CHAINS:
             add("log Z by a model of HMC's draws", from_chains(name, seed, *((200, 20) if quick else (4000, 4000))))
-    for seed in seeds if "mixtures" in options.only else ():
-        for dim, (_, _, most) in DIMS.items():
-            add("Divergence from the law of the samples", row(dim, seed, 50 if quick else most, judged))
+    for seed in seeds if "laws" in options.only else ():
+        for target, most in LAWS:
+            add("Divergence from the law of the samples", row(target, seed, 50 if quick else most, judged))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ REACH, CELLS = 4.0, 40
 def roll():
     turn = torch.linspace(1.5 * math.pi, 4.5 * math.pi, 100)
     spiral = 0.25 * turn[:, None] * torch.stack([turn.cos(), turn.sin()], 1)
-    return targets.GaussianMixture(spiral, scales=0.12)
+    return targets.GaussianMixture(spiral, scales=0.12, name="Swiss roll")
 
 
 def divergence(target, log_prob, x):

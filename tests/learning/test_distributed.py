@@ -1,4 +1,4 @@
-"""Training in two processes of a gloo group: what they share, and what they do not."""
+"""Training in two processes of a gloo group: what they share, and what they do not; of an energy and of samples."""
 
 import warnings
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import targets
-from samplers import DDS, SamplingWarning
+from samplers import DDS, SamplingWarning, ScoreDiffusion, generative
 from samplers.diffusion import ResidualMLP, Training, distributed
 
+DIFFUSION = ScoreDiffusion(network=generative.ScoreMLP(width=8, blocks=1), training=generative.Training(batch=32))
 METHOD = DDS(steps=6, network=ResidualMLP(width=8, layers=1), training=Training(batch=32, warmup=0))
 
 
@@ -22,6 +23,11 @@ def trained(folder, iterations=6):
         return METHOD.fit(target(), seed=3, iterations=iterations, progress=False, checkpoint=folder)
 
 
+def diffused(folder, iterations=6):
+    samples = target().sample(200, generator=torch.Generator().manual_seed(0))
+    return DIFFUSION.fit(samples, seed=3, iterations=iterations, progress=False, checkpoint=folder)
+
+
 def process(rank, folder):
     torch.set_num_threads(1)
     group = f"file://{folder}/store"
@@ -32,6 +38,7 @@ def process(rank, folder):
     distributed.average_gradients([parameter, idle])
     flags = [distributed.anywhere(rank == 1), distributed.anywhere(False)]
     fitted = trained(f"{folder}/run")
+    model = diffused(f"{folder}/model")
     torch.save(
         {
             "gradient": parameter.grad,
@@ -40,6 +47,9 @@ def process(rank, folder):
             "shared": distributed.share(rank),
             "parameters": dict(fitted.measure.named_parameters()),
             "elbo": fitted.history["elbo"],
+            "network": dict(model.model.state_dict()),
+            "loss": model.history["loss"],
+            "validation": model.validation,
         },
         f"{folder}/rank{rank}.pt",
     )
@@ -70,6 +80,20 @@ def test_both_processes_learn_the_same_from_different_paths(both):
 
 
 @pytest.mark.slow
+def test_a_diffusion_model_is_the_same_in_both_processes(both):
+    first, second = both[1]
+    assert all(torch.equal(first["network"][name], second["network"][name]) for name in first["network"])
+    assert first["validation"] == second["validation"]
+    assert first["loss"] != second["loss"]
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_learn_from_the_rows_of_one(both, tmp_path):
+    alone = diffused(tmp_path / "alone").model.state_dict()
+    assert not all(torch.equal(both[1][0]["network"][name], alone[name]) for name in alone)
+
+
+@pytest.mark.slow
 def test_two_processes_are_not_one(both, tmp_path):
     alone = dict(trained(tmp_path / "alone").measure.named_parameters())
     assert not all(torch.equal(both[1][0]["parameters"][name], alone[name]) for name in alone)
@@ -79,6 +103,7 @@ def test_two_processes_are_not_one(both, tmp_path):
 def test_each_process_has_a_checkpoint(both):
     assert (both[0] / "run").exists()
     assert (both[0] / "run.1").exists()
+    assert (both[0] / "model.1").exists()
 
 
 def test_without_a_group_nothing_happens(monkeypatch):
