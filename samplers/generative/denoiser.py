@@ -12,10 +12,11 @@ from samplers.denoisers.base import Denoiser, Estimate
 from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.transformations import Standardisation
+from samplers.identity.contents import digest
 from targets import Noise, Target
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DiffusionDenoiser(Denoiser):
     """E[X | y] = shift + L D(a u, t), u = L^-1 (y - shift), for noise N(0, sigma^2 L C L') with sigma^2 = v_t / a_t^2.
 
@@ -34,6 +35,14 @@ class DiffusionDenoiser(Denoiser):
 
     model: ScoreModel
     coordinates: Standardisation
+
+    def describe(self) -> str:
+        """With the first digits of a digest of what was learned, by which a checkpoint knows it again."""
+        model, coordinates = self.model, self.coordinates
+        learned = digest([model.state_dict(), model.process, repr(model.parametrisation), vars(coordinates)])
+        return f"{type(self).__name__}({learned[:8]})"
+
+    __repr__ = describe
 
     def _level(self, noise: Noise) -> float:
         """sigma."""

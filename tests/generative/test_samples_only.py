@@ -1,5 +1,7 @@
 """Walk-jump and annealed Langevin with a model that was learned from samples, and no energy."""
 
+import copy
+
 import pytest
 import torch
 from samples_only_cases import PROCESSES, check_annealed, check_walk, untrained
@@ -49,7 +51,19 @@ def test_no_density_is_evaluated(name, monkeypatch, tmp_path):
     assert torch.equal(again.x, draws.x)
     other = untrained("VE")
     with pytest.raises(ValueError, match="belongs to another target"):
-        SAMPLERS[name](other.denoiser(), other.as_target(density=False), checkpoint=tmp_path / "run")
+        SAMPLERS[name](fitted.denoiser(), other.as_target(density=False), checkpoint=tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_checkpoint_is_not_continued_with_another_model(name, tmp_path):
+    """Of the same target: the denoiser is told apart by what it has learned."""
+    fitted = untrained()
+    other = copy.deepcopy(fitted)
+    next(iter(other.model.parameters())).data.add_(1e-3)
+    target = fitted.as_target(density=False)
+    SAMPLERS[name](fitted.denoiser(), target, checkpoint=tmp_path / "run")
+    with pytest.raises(ValueError, match="belongs to another run: .*DiffusionDenoiser"):
+        SAMPLERS[name](other.denoiser(), target, checkpoint=tmp_path / "run")
 
 
 def test_a_target_without_a_density_says_so():
