@@ -6,10 +6,10 @@ python benchmarks/code_lines.py REV [REV ...]   of commits, side by side
 
 from __future__ import annotations
 
+import argparse
 import ast
 import io
 import subprocess
-import sys
 import tokenize
 from collections import Counter
 from pathlib import Path
@@ -89,7 +89,9 @@ def counts(revision: str | None) -> Counter[str]:
 
 
 def main() -> None:
-    revisions: list[str | None] = list(sys.argv[1:]) or [None]
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("revisions", nargs="*", metavar="REV")
+    revisions: list[str | None] = command.parse_args().revisions or [None]
     columns = [counts(revision) for revision in revisions]
     width = max(len(name) for column in columns for name in column)
     print(" " * width, *(f"{revision or 'here':>10}" for revision in revisions))

@@ -20,7 +20,14 @@ import torch
 from _machine import Row, parser, write
 from torch import Tensor
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from samplers.diagnostics import sliced_wasserstein
+from samplers.generative import solvers
+from samplers.processes import grids
+from samplers.processes.base import Process
+from samplers.processes.linear import VP
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # after targets, as it holds a folder of this name
+
 
 import few_steps_cases as line
 import pytest
@@ -37,12 +44,6 @@ from solver_cases import (
     mixture_score,
     seeded,
 )
-
-from samplers.diagnostics import sliced_wasserstein
-from samplers.generative import solvers
-from samplers.processes import grids
-from samplers.processes.base import Process
-from samplers.processes.linear import VP
 
 DRAWS, EXACT, EVALUATIONS = 1000, 3, (10, 20, 50, 200)
 ON = {"VP, beta to 20": VP(), "VE, sigma to 10": PROCESSES["VE"]}
