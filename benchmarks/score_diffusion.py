@@ -5,7 +5,7 @@
 Mixtures of eight components in 2 and 16 dimensions, means N(0, 3^2) and N(0, 2^2), deviations U(.3, 1) and U(.5, 1),
 weights from a Dirichlet law; the Swiss roll of `examples/score_diffusion.py`, a hundred narrow Gaussians. Beside KL of
 the model stand that of the Gaussian where training starts, and log Z (0 is right) with the share of effective draws, by
-exact weights of the reverse process in 100 steps.
+exact weights of the reverse process in 100 steps, and by particles that are resampled on the way.
 
 Then log Z of energies by the weights of a model that is learned from HMC's draws of them (`ScoreDiffusion.sample`).
 Tables are written after each row, beside the rows of other targets and seeds that are there already. Of fewer exact
@@ -70,8 +70,9 @@ def row(target: GaussianMixture, seed: int, iterations: int, judged: int) -> Row
     fitted = model.fit(samples, seed=seed, iterations=iterations, progress=False)
     seconds = time.perf_counter() - began
     kl, error = divergence(target, fitted, judged)
-    weighed = fitted.weigh(target, draws=4000, seed=seed)
+    weighed, resampled = (fitted.weigh(target, draws=4000, seed=seed, correct=how) for how in (None, "smc"))
     assert weighed.log_z is not None
+    assert resampled.log_z is not None
     return {
         "target": target.name,
         "seed": seed,
@@ -84,6 +85,9 @@ def row(target: GaussianMixture, seed: int, iterations: int, judged: int) -> Row
         "log Z": weighed.log_z.value,
         "its s.e.": weighed.log_z.standard_error,
         "ESS": weighed.attrs["ess"],
+        "log Z, SMC": resampled.log_z.value,
+        "its s.e. ": resampled.log_z.standard_error,
+        "ESS, SMC": resampled.attrs["ess"],
     }
 
 
