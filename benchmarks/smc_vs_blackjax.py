@@ -114,7 +114,7 @@ def main() -> None:
     options = parser(__doc__).parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", samplers.SamplingWarning)
-    runs, sizes = (2, (200,)) if options.quick else (6, (1000,))
+    runs, sizes = (2, (200,)) if options.quick else (24, (1000,))
     rows = []
     for particles in sizes:
         peers = {setting: Peer(*setting, particles) for setting in (THEIRS[:1] if options.quick else THEIRS)}
