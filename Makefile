@@ -75,6 +75,7 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/score_matching_curves.py
 	$(BIN)/python benchmarks/score_diffusion.py
 	$(BIN)/python benchmarks/generative_data.py
+	$(BIN)/python benchmarks/generative_data.py --labels
 	$(BIN)/python benchmarks/suites.py quick standard bayes spins --peers
 
 .venv/docs: .venv/installed

@@ -16,7 +16,8 @@ from samplers import generative, peers
 from samplers.diffusion import LearnedSampler
 from samplers.draws import Draws, Sampler
 from samplers.generative import ScoreDiffusion
-from samplers.generative.fitted import FORMAT
+from samplers.generative.conditional import ConditionalDiffusion
+from samplers.generative.trained import FORMAT
 from samplers.learning.files import read
 from targets import Target, benchmark, benchmarks
 
@@ -79,7 +80,10 @@ def learned_sampler(name: str, settings: list[str] | None = None) -> LearnedSamp
 def draw_from_file(path: Path, target: Target, **options: Any) -> Draws:
     """Weighted draws for the target by a sampler that was trained and written to a file."""
     if read(path, None, "`unnorm fit`")["format"] == FORMAT:
-        return generative.load(path, target.device).weigh(target, **options)
+        model = generative.load(path, target.device)
+        if isinstance(model, ConditionalDiffusion):
+            raise ValueError(f"path: {path} holds a conditional model, whose law of x is known given a condition alone")
+        return model.weigh(target, **options)
     return samplers.load(path, target).sample(**options)
 
 

@@ -408,7 +408,9 @@ def unweighted_batches(patch):
 @bug("weights that are taken for their logarithms")
 def weights_for_logarithms(patch):
     right = data._of_draws
-    patch.setattr(data, "_of_draws", lambda draws: right(replace(draws, log_weights=draws.log_weights.exp())))
+    patch.setattr(
+        data, "_of_draws", lambda draws, given: right(replace(draws, log_weights=draws.log_weights.exp()), given)
+    )
     return cases.check_batches
 
 

@@ -20,21 +20,28 @@ FREQUENCIES = 8
 
 
 class Block(nn.Module):
-    """h + B silu(A h + features of sigma)."""
+    """h + B silu(A h + features of sigma + context)."""
 
-    def __init__(self, width: int, generator: Generator) -> None:
+    def __init__(self, width: int, generator: Generator, context: int = 0) -> None:
         super().__init__()
         self.first = Linear(width, width, generator)
         self.level = Linear(2 * FREQUENCIES, width, generator, 0.5)
         self.second = Linear(width, width, generator, 0.5)
+        self.context = Linear(context, width, generator, 0.5) if context else None
 
-    def forward(self, h: Tensor, features: Tensor) -> Tensor:
-        """(n, width) and (n, features) -> (n, width)."""
-        return h + self.second(nn.functional.silu(self.first(h) + self.level(features)))
+    def forward(self, h: Tensor, features: Tensor, context: Tensor | None = None) -> Tensor:
+        """(n, width), (n, features) and, where there is one, a context (n, size) -> (n, width)."""
+        hidden = self.first(h) + self.level(features)
+        if self.context is not None:
+            hidden = hidden + self.context(context)
+        return h + self.second(nn.functional.silu(hidden))
 
 
 class DenoisingNetwork(nn.Module):
-    """See the module. low, high: the range of sigma; mean: (dim,), covariance: (dim, dim) of X, perhaps estimated."""
+    """See the module. low, high: the range of sigma; mean: (dim,), covariance: (dim, dim) of X, perhaps estimated.
+
+    context: how many numbers F is given beside z and sigma, such as those of a condition; every block takes them.
+    """
 
     mean: Tensor
     axes: Tensor
@@ -50,6 +57,7 @@ class DenoisingNetwork(nn.Module):
         generator: Generator,
         width: int = 128,
         blocks: int = 3,
+        context: int = 0,
     ) -> None:
         super().__init__()
         dim = len(mean)
@@ -63,7 +71,7 @@ class DenoisingNetwork(nn.Module):
         steps = torch.arange(1, FREQUENCIES + 1, device=mean.device, dtype=mean.dtype)
         self.register_buffer("frequencies", 0.5 * math.pi * steps)
         self.into = Linear(dim, width, generator)
-        self.blocks = nn.ModuleList(Block(width, generator) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(width, generator, context) for _ in range(blocks))
         self.out = Linear(width, dim, generator, 0.0)
         self.to(mean)
 
@@ -78,14 +86,14 @@ class DenoisingNetwork(nn.Module):
         z = (y - self.mean) @ self.axes
         return self.mean + (skip * z + out * self.residual(y, sigma)) @ self.axes.mT
 
-    def residual(self, y: Tensor, sigma: Tensor) -> Tensor:
-        """F, (n, dim)."""
+    def residual(self, y: Tensor, sigma: Tensor, context: Tensor | None = None) -> Tensor:
+        """F, (n, dim); context: (n, size)."""
         place = (2 * torch.log(sigma / self.low) / math.log(self.high / self.low) - 1)[:, None]
         angles = place * self.frequencies
         features = torch.cat([angles.sin(), angles.cos()], -1)
         h = self.into(self.inputs(y, sigma))
         for block in self.blocks:
-            h = block(h, features)
+            h = block(h, features, context)
         return self.out(nn.functional.silu(h))
 
     def inputs(self, y: Tensor, sigma: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Diffusion models learned from samples: data, what a network's output means, losses, reverse solvers, likelihoods."""
 
 from samplers.generative.columns import Bounded, Categorical, Column, Ordinal, Positive, Real
+from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.data import Samples
 from samplers.generative.denoiser import DiffusionDenoiser
 from samplers.generative.density import DiffusionDensity
@@ -39,6 +40,7 @@ __all__ = [
     "CleanOf",
     "Column",
     "Columns",
+    "ConditionalDiffusion",
     "Control",
     "DebiasedTimes",
     "DiffusionDenoiser",

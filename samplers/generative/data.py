@@ -5,6 +5,7 @@ weighted mean over the rows. Resampling once would do so too, but leaves copies 
 both parts: the validation loss would then be low for what is known by heart. For the same reason draws of Markov
 chains are split by stretches of a chain, as neighbours, and copies after a rejection, are alike, and copies among
 other draws, such as of particles that were resampled, stay together. Rows of a tensor are taken for independent ones.
+Conditions, where there are some, go with their rows everywhere.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Generator, Tensor
 
 from samplers.draws import Draws
 from samplers.draws.points import INDEPENDENT, PARTICLES
+from samplers.generative.conditions import check_values
 from samplers.generative.transformations import Transformation
 from targets import Target
 from targets.arguments import check_integer
@@ -31,7 +33,7 @@ class Samples:
     """Rows x (n, dim) of which a model is learned.
 
     x: as said. shares: (n,) in float64, the normalised weights, or None for equal ones. groups: (n,) integers; rows
-    that share one stay together in a split; None: each for itself.
+    that share one stay together in a split; None: each for itself. given: (n, c), what each row is given, or None.
 
         >>> from samplers.generative import Samples
         >>> generator = torch.Generator().manual_seed(0)
@@ -44,30 +46,35 @@ class Samples:
     x: Tensor
     shares: Tensor | None = None
     groups: Tensor | None = None
+    given: Tensor | None = None
 
     @classmethod
     def of(
         cls,
         samples: Tensor | Draws | Target,
         *,
+        given: Tensor | None = None,
         rows: int = ROWS,
         generator: Generator | None = None,
         constant: bool = False,
     ) -> Samples:
         """From a tensor (n, dim), draws, by their weights where they have some, or a target with exact draws.
 
-        rows, generator: of draws of a target. constant: columns may be, as ordinal ones that get noise. Of draws it is
-        x, in unconstrained coordinates, that is taken, and points without weight are left out. TypeError for anything
-        else, and for integers; ValueError for another shape, values that are not finite, not more rows than dimensions
-        (by the effective number of weighted ones), constant columns, weights that are none, and a target without exact
-        draws.
+        given: conditions (n, c), one for each row; of draws in their order, or (chains, draws, c). rows, generator: of
+        draws of a target. constant: columns may be, as ordinal ones that get noise. Of draws it is x, in unconstrained
+        coordinates, that is taken, and points without weight are left out. TypeError for anything else, and for
+        integers; ValueError for another shape, values that are not finite, not more rows than dimensions (by the
+        effective number of weighted ones), constant columns, weights that are none, and a target without exact draws or
+        with conditions.
         """
         if isinstance(samples, Target):
+            if given is not None:
+                raise ValueError(f"given: got conditions beside the target {samples.name}, expected a tensor or draws")
             found = cls(_of_target(samples, rows, generator))
         elif isinstance(samples, Draws):
-            found = _of_draws(samples)
+            found = _of_draws(samples, given)
         elif isinstance(samples, Tensor):
-            found = cls(samples.detach())
+            found = cls(samples.detach(), given=None if given is None else _conditions(given, samples, 1))
         else:
             raise TypeError(
                 f"samples: got {type(samples).__name__}, expected a tensor (n, dim), samplers.Draws or a target with "
@@ -98,11 +105,18 @@ class Samples:
                 f"samples: column {column} is {float(x[0, column]):.6g} in every row, expected values that differ: no "
                 "density exists; leave it out"
             )
+        if self.given is not None and bool((constant := (self.given == self.given[0]).all(0)).any()):
+            column = int(constant.nonzero()[0])
+            raise ValueError(
+                f"given: column {column} is {float(self.given[0, column]):.6g} in every row, expected values that "
+                "differ: nothing is learned from it; leave it out"
+            )
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """In another place and precision; None keeps what is."""
+        """In another place and precision, which is that of x; None keeps what is."""
         x = self.x.to(device=device, dtype=dtype)
-        return replace(self, x=x, shares=_moved(self.shares, x), groups=_moved(self.groups, x))
+        shares, groups, given = (_moved(values, x) for values in (self.shares, self.groups, self.given))
+        return replace(self, x=x, shares=shares, groups=groups, given=given)
 
     def seen(self, transformation: Transformation, generator: Generator) -> Self:
         """The rows in other coordinates, with noise where the transformation draws some."""
@@ -144,17 +158,24 @@ class Samples:
     def _rows(self, which: Tensor) -> Self:
         shares = None if self.shares is None else self.shares[which] / self.shares[which].sum()
         groups = None if self.groups is None else self.groups[which].unique(return_inverse=True)[1]
-        return type(self)(self.x[which], shares, groups)
+        return type(self)(self.x[which], shares, groups, None if self.given is None else self.given[which])
 
     def batch(self, size: int, generator: Generator) -> Tensor:
         """`size` rows, with replacement, in proportion to the weights; (size, dim)."""
-        check_integer(size, "size")
+        return self.pairs(size, generator)[0]
+
+    def pairs(self, size: int, generator: Generator) -> tuple[Tensor, Tensor | None]:
+        """The same with what these rows are given, (size, c)."""
+        which = self._drawn(check_integer(size, "size"), generator)
+        return self.x[which], None if self.given is None else self.given[which]
+
+    def _drawn(self, size: int, generator: Generator) -> Tensor:
         device = self.x.device
         if self.shares is None:
-            return self.x[torch.randint(len(self.x), (size,), generator=generator, device=device)]
+            return torch.randint(len(self.x), (size,), generator=generator, device=device)
         uniform = torch.rand(size, generator=generator, dtype=torch.float64, device=device)
         which = torch.searchsorted(self._cumulative, uniform * self._cumulative[-1], right=True)
-        return self.x[which.clamp_max(len(self.x) - 1)]
+        return which.clamp_max(len(self.x) - 1)
 
     @cached_property
     def _cumulative(self) -> Tensor:
@@ -176,16 +197,30 @@ def _of_target(target: Target, rows: int, generator: Generator | None) -> Tensor
     return target.sample(check_integer(rows, "rows"), generator=generator)
 
 
-def _of_draws(draws: Draws) -> Samples:
+def _of_draws(draws: Draws, given: Tensor | None) -> Samples:
     x = draws.x.flatten(0, 1)
+    y = None if given is None else _conditions(given, draws.x, 2)
     if draws.log_weights is None:
         markov = draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES)
-        return Samples(x, groups=_stretches(draws) if markov else _copies(draws, x))
+        return Samples(x, groups=_stretches(draws) if markov else _copies(draws, x), given=y)
     shares = draws.log_weights.reshape(-1).double().softmax(0)
     if not bool(shares.isfinite().all()):
         raise ValueError("samples: got log_weights that are not a number or infinite, expected some that are finite")
     kept = shares > 0
-    return Samples(x[kept], shares[kept], _copies(draws, x[kept]))
+    return Samples(x[kept], shares[kept], _copies(draws, x[kept]), None if y is None else y[kept])
+
+
+def _conditions(given: Tensor, x: Tensor, axes: int) -> Tensor:
+    """(n, c) where x is, of as many as its rows, which have one axis, or two as draws have."""
+    check_values(given, "given")
+    rows = x.shape[:axes]
+    if given.ndim == axes + 1 and given.shape[:axes] == rows:
+        given = given.flatten(0, axes - 1)
+    if given.ndim != 2 or not given.shape[1]:
+        raise ValueError(f"given: got shape {tuple(given.shape)}, expected (n, c)")
+    if len(given) != rows.numel():
+        raise ValueError(f"given: got {len(given)} rows of conditions, expected {rows.numel()}, those of samples")
+    return given.detach().to(x.device)
 
 
 def _copies(draws: Draws, x: Tensor) -> Tensor | None:

@@ -3,53 +3,48 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.draws import INDEPENDENT, Cost, Draws
-from samplers.draws.places import file_place
+from samplers.generative.conditions import ConditionedNetwork
 from samplers.generative.denoiser import DiffusionDenoiser
 from samplers.generative.density import DiffusionDensity
 from samplers.generative.elbo import elbo
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.likelihood import ContinuousFlow, probability_flow
-from samplers.generative.network import ScoreMLP
 from samplers.generative.path import ReverseProcess
 from samplers.generative.score import noise_of
-from samplers.generative.score_model import ScoreModel
 from samplers.generative.solvers import DPMSolver2M, Solver
-from samplers.generative.transformations import Standardisation, Transformation
+from samplers.generative.trained import Trained
+from samplers.generative.transformations import Standardisation
 from samplers.generative.weighing import weigh
-from samplers.learning.packing import packed
 from samplers.path_measures.prior import fixed_prior
 from samplers.processes import grids
-from samplers.processes.base import Process, Time
-from samplers.runs.checkpoint import write
+from samplers.processes.base import Time
 from samplers.version import versions
 from targets import Affine, Gaussian, GaussianMixture, Target
 from targets.arguments import check_integer
 
 SOLVER = DPMSolver2M(steps=50)
-FORMAT = "unnorm diffusion model 2"  # 1 had another network under the same name
-NUMBERS = ("seed", "iterations", "validation", "untrained")
 CHUNK = 1 << 17  # numbers in the states that are solved at a time
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
 LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `weigh` above 0
 
 
 @dataclass(eq=False)
-class FittedDiffusion:
+class FittedDiffusion(Trained):
     """What `ScoreDiffusion.fit` gives.
 
     settings: of the method, in words. spec: its `ScoreMLP`, None for a network of one's own. model: the `ScoreModel`,
     in the coordinates u of `transformation`. start: the Gaussian of the samples' moments there. seed, iterations: of
     the fit. history: every ten iterations loss, validation and more, as lists. validation: the held-out loss of the
     model, NaN where nothing was held out; untrained: that of `start`. notes: what was said. cost: of the fit.
+    condition: y (c,), where this is the law of x given y that `ConditionalDiffusion.given` makes; else None.
 
         >>> from samplers.generative import ScoreMLP
         >>> samples = targets.Gaussian([0.0]).sample(200, generator=torch.Generator().manual_seed(0))
@@ -61,36 +56,7 @@ class FittedDiffusion:
         torch.Size([1, 50])
     """
 
-    settings: dict[str, Any]
-    spec: ScoreMLP | None
-    model: ScoreModel
-    transformation: Transformation
-    start: Gaussian
-    seed: int
-    iterations: int
-    history: dict[str, list[float]] = field(default_factory=dict)
-    validation: float = float("nan")
-    untrained: float = float("nan")
-    notes: list[str] = field(default_factory=list)
-    cost: Cost = field(default_factory=Cost)
-
-    def __str__(self) -> str:
-        return f"held-out loss {self.validation:.5g}; {self.untrained:.5g} that of the Gaussian of the samples' moments"
-
-    @property
-    def process(self) -> Process:
-        """The noising process."""
-        return self.model.process
-
-    @property
-    def dim(self) -> int:
-        """That of the coordinates u."""
-        return self.start.dim
-
-    @cached_property
-    def prior(self) -> Gaussian:
-        """The law from which the reverse process starts: that of u at the horizon, were the data Gaussian."""
-        return at_time(self.start, self.process, self.process.horizon)
+    condition: Tensor | None = None
 
     def score(self, u: Tensor, t: Time) -> Tensor:
         """grad log p_t(u), (*batch, dim), for 0 < t <= horizon, in the coordinates of the model."""
@@ -126,7 +92,7 @@ class FittedDiffusion:
             "dtype": str(self.start.dtype),
             "notes": list(self.notes),
             "versions": versions(),
-        }
+        } | ({} if self.condition is None else {"given": self.condition.tolist()})
 
     # Densities
 
@@ -223,26 +189,22 @@ class FittedDiffusion:
         return weigh(self, target, draws=draws, seed=seed, steps=steps, correct=correct)
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a file that `samplers.generative.load` reads; ValueError for a network of one's own."""
-        if self.spec is None:
-            raise ValueError("path: a network of one's own cannot be written; save fitted.model.state_dict() instead")
-        path = file_place(path, "path")
-        content = {
-            "format": FORMAT,
-            "settings": self.settings,
-            "spec": packed(self.spec),
-            "process": packed(self.process),
-            "parametrisation": packed(self.model.parametrisation),
-            "transformation": packed(self.transformation),
-            "start": {"mean": self.start.mean, "covariance": self.start.covariance},
-            "network": self.model.network.state_dict(),
-            "numbers": {name: getattr(self, name) for name in NUMBERS},
-            "history": self.history,
-            "notes": self.notes,
-            "cost": asdict(self.cost),
-        }
-        write(path, content)
-        return path
+        """Write the model to a file that `samplers.generative.load` reads; ValueError for a network of one's own, and
+        for a model given a condition, whose conditional model is what can be written."""
+        if isinstance(self.model.network, ConditionedNetwork):
+            raise ValueError(
+                "path: a model given a condition is not written by itself; save the conditional model, and take "
+                "samplers.generative.load(path).given(y)"
+            )
+        return self.written(path)
+
+    def given(self, y: Tensor) -> NoReturn:
+        """ValueError: `ConditionalDiffusion` has this."""
+        raise ValueError(
+            "given: this model has its condition, expected the conditional model that it comes from"
+            if isinstance(self.model.network, ConditionedNetwork)
+            else "given: this model takes no condition, expected one of ScoreDiffusion.fit(samples, given=conditions)"
+        )
 
     def reverse(self, steps: int = 100, data: GaussianMixture | None = None) -> ReverseProcess:
         """The reverse process of u in steps of equal log-SNR, as a pair of path measures.
@@ -250,15 +212,8 @@ class FittedDiffusion:
         data: the law of the data in u, as far as a mixture tells it, for resampling on the way.
         """
         grid = grids.log_snr(self.process, check_integer(steps, "steps", 2), LEAST_STEP * self.process.horizon)
+        assert isinstance(self.prior, Gaussian)
         white = Affine(self.prior, factor=torch.linalg.cholesky(noise_of(self.process).covariance(self.dim)))
         prior = fixed_prior(white.mixture(self.prior))
         seen = None if data is None else white.mixture(data)
         return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, data=seen, dtype=self.start.dtype)
-
-
-def at_time(start: Gaussian, process: Process, t: float) -> Gaussian:
-    """The law of x_t for x_0 of a Gaussian law."""
-    scale, variance = (float(value) for value in process.transition(0.0, t))
-    unit = torch.eye(start.dim, dtype=torch.float64) if process.noise is None else process.noise.covariance(start.dim)
-    covariance = scale**2 * start.covariance.double() + variance * unit.to(start.device)
-    return Gaussian((scale * start.mean.double()).to(start.dtype), covariance=covariance.to(start.dtype))

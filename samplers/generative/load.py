@@ -9,10 +9,14 @@ from torch import Generator
 
 from samplers.draws import Cost
 from samplers.generative import columns, parametrisation, transformations
-from samplers.generative.fitted import FORMAT, FittedDiffusion
+from samplers.generative.conditional import ConditionalDiffusion
+from samplers.generative.conditions import Conditions
+from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.levels import Levels
 from samplers.generative.network import ScoreMLP
+from samplers.generative.regression import Regression
 from samplers.generative.score_model import ScoreModel
+from samplers.generative.trained import FORMAT
 from samplers.learning.files import read
 from samplers.learning.packing import unpacked
 from samplers.processes import linear
@@ -26,33 +30,35 @@ KINDS = {
         *(parametrisation.Velocity, parametrisation.Karras, parametrisation.Control),
         *(transformations.Chain, transformations.Columns, transformations.Standardisation),
         *(columns.Real, columns.Positive, columns.Bounded, columns.Ordinal, columns.Categorical, Levels),
-        *(CorrelatedNoise, IsotropicNoise, ScoreMLP),
+        *(CorrelatedNoise, IsotropicNoise, ScoreMLP, Conditions),
     )
 }
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion:
-    """The model that `FittedDiffusion.save` wrote, on a device.
+def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion | ConditionalDiffusion:
+    """The model that `FittedDiffusion.save` or `ConditionalDiffusion.save` wrote, on a device.
 
     FileNotFoundError, and ValueError for another file and for a process or parametrisation that this package lacks.
     """
     content = read(path, FORMAT, "FittedDiffusion.save", device)
-    spec, process, meaning, transformation = (
+    spec, process, meaning, transformation, conditions = (
         unpacked(content[name], KINDS, "samplers.generative")
-        for name in ("spec", "process", "parametrisation", "transformation")
+        for name in ("spec", "process", "parametrisation", "transformation", "conditions")
     )
     start = Gaussian(content["start"]["mean"], covariance=content["start"]["covariance"], name="samples")
     generator = Generator(start.device).manual_seed(0)
-    network = spec.make(process, meaning, start.mean, start.covariance, generator)
+    regression = None if conditions is None else Regression.none(conditions.size + 1, start.dim)
+    network = spec.make(process, meaning, start.mean, start.covariance, generator, regression)
     network.load_state_dict(content["network"])
-    return FittedDiffusion(
-        settings=content["settings"],
-        spec=spec,
-        model=ScoreModel(network, process, meaning).requires_grad_(False).eval(),
-        transformation=transformation,
-        start=start,
+    fields = {
+        "settings": content["settings"],
+        "spec": spec,
+        "model": ScoreModel(network, process, meaning).requires_grad_(False).eval(),
+        "transformation": transformation,
+        "start": start,
         **content["numbers"],
-        history=content["history"],
-        notes=content["notes"],
-        cost=Cost(**content["cost"]),
-    )
+        "history": content["history"],
+        "notes": content["notes"],
+        "cost": Cost(**content["cost"]),
+    }
+    return FittedDiffusion(**fields) if conditions is None else ConditionalDiffusion(**fields, conditions=conditions)

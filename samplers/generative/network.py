@@ -7,7 +7,8 @@ F_Gauss is the output, in the parametrisation's own terms, that stands for the s
 t; N is zero where training starts. N is the body of `samplers.denoisers.network.DenoisingNetwork`, a residual network
 with features of log sigma. What enters it is E[X | x_t] of the Gaussian in units of its root mean square: of the
 principal axes E of the whitened data those that the noise has drowned, or that hardly vary, are small. With unit
-variance on each axis they drown the others: of 64 columns next to nothing is learned.
+variance on each axis they drown the others: of 64 columns next to nothing is learned. Of a conditional model N is given
+its context as well, in every block, and F_Gauss is that of x given y of the Gaussian of their joint moments.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from torch import Generator, Tensor, nn
 from samplers.denoisers.network import DenoisingNetwork
 from samplers.generative.noisy_state import NoisyState, whitened
 from samplers.generative.parametrisation import Parametrisation
+from samplers.generative.regression import Regression
 from samplers.processes.base import Process
 from targets.arguments import check_integer, positive
+from targets.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,11 @@ class ScoreMLP:
         mean: Tensor,
         covariance: Tensor,
         generator: Generator,
+        regression: Regression | None = None,
     ) -> nn.Module:
         """The network for data of this mean (dim,), in whose dtype it is, and covariance (dim, dim).
 
+        regression: of a conditional one, that of the data on its context.
         ValueError for shapes that do not agree, and for a least_time that is not below the horizon.
         """
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
@@ -65,7 +70,7 @@ class ScoreMLP:
             raise ValueError(f"mean, covariance: got shapes {shapes}, expected (dim,) and (dim, dim)")
         if self.least_time >= process.horizon:
             raise ValueError(f"least_time: got {self.least_time:.6g}, expected less than the horizon")
-        return _ScoreNetwork(self, process, parametrisation, mean, covariance, generator)
+        return _ScoreNetwork(self, process, parametrisation, mean, covariance, generator, regression)
 
 
 class _Body(DenoisingNetwork):
@@ -78,6 +83,26 @@ class _Body(DenoisingNetwork):
         return gain / rms * ((y - self.mean) @ self.axes)
 
 
+class _Given(nn.Module):
+    """sigma E_R (sigma^2 + R)^-1 E_R' (y - m - B' c), the noise that the Gaussian of x given a context predicts."""
+
+    slope: Tensor
+    axes: Tensor
+    variance: Tensor
+
+    def __init__(self, regression: Regression, noise: Noise | None, low: float, like: Tensor) -> None:
+        super().__init__()
+        white = whitened(whitened(regression.covariance.double(), noise).mT, noise)
+        variances, axes = torch.linalg.eigh(white)
+        self.register_buffer("slope", whitened(regression.slope.double(), noise).to(like))
+        self.register_buffer("axes", axes.to(like))
+        self.register_buffer("variance", variances.clamp_min(1e-6 * low**2).to(like))
+
+    def forward(self, centred: Tensor, sigma: Tensor, context: Tensor) -> Tensor:
+        z = (centred - context @ self.slope) @ self.axes
+        return (sigma * z / (self.variance + sigma.square())) @ self.axes.mT
+
+
 class _ScoreNetwork(nn.Module):
     def __init__(
         self,
@@ -87,24 +112,33 @@ class _ScoreNetwork(nn.Module):
         mean: Tensor,
         covariance: Tensor,
         generator: Generator,
+        regression: Regression | None,
     ) -> None:
         super().__init__()
         self.process, self.parametrisation = process, parametrisation
         low, high = (float((-0.5 * process.log_snr(t)).exp()) for t in (spec.least_time, process.horizon))
         white = whitened(whitened(covariance.double(), process.noise).mT, process.noise).to(mean)
-        self.body = _Body(whitened(mean, process.noise), white, low, high, generator, spec.width, spec.blocks)
+        context = 0 if regression is None else len(regression.slope)
+        self.body = _Body(whitened(mean, process.noise), white, low, high, generator, spec.width, spec.blocks, context)
+        self.given = None if regression is None else _Given(regression, process.noise, low, mean)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """(*batch, dim) and (*batch) -> (*batch, dim)."""
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        """(*batch, dim), (*batch) and, of a conditional one, (*batch, size) -> (*batch, dim)."""
+        if (context is None) is not (self.given is None):
+            got = "none" if context is None else f"one of shape {tuple(context.shape)}"
+            raise ValueError(f"context: got {got}, expected {'none' if self.given is None else 'that of a condition'}")
         state = NoisyState.at(self.process, t.double().clamp(max=self.process.horizon), x)  # beyond by rounding alone
         body, covariance = self.body, self.process.noise
         y = (whitened(x, covariance) / state.row(state.a)).reshape(-1, x.shape[-1])
         sigma = (state.s / state.a).to(x).reshape(-1)
         slope = body.coefficients(sigma)[2]
         white = (sigma[:, None] * slope.square() * ((y - body.mean) @ body.axes)) @ body.axes.mT
+        if context is not None and self.given is not None:
+            context = context.reshape(-1, context.shape[-1])
+            white = torch.where(context[:, -1:] > 0, self.given(y - body.mean, sigma[:, None], context), white)
         noise = white.reshape(x.shape)
         start = self.parametrisation.output(noise if covariance is None else covariance.colour(noise), state)
-        learned = body.residual(y, sigma.clamp(body.low, body.high)) @ body.axes.mT
+        learned = body.residual(y, sigma.clamp(body.low, body.high), context) @ body.axes.mT
         return start + learned.reshape(x.shape)
 
 
@@ -115,7 +149,7 @@ class KarrasInputs(nn.Module):
 
     With `Karras` as the parametrisation this is the published preconditioning. network: called with (*batch, dim) and
     (*batch). process: of the states. deviation: k, that of the data in each coordinate. Karras, Aittala, Aila and
-    Laine 2022, https://arxiv.org/abs/2206.00364.
+    Laine 2022, https://arxiv.org/abs/2206.00364. A third argument, of conditional models, is handed on.
 
         >>> from samplers.generative import Karras, KarrasInputs, ScoreModel
         >>> from samplers.processes.linear import Brownian
@@ -131,8 +165,8 @@ class KarrasInputs(nn.Module):
         super().__init__()
         self.network, self.process, self.deviation = network, process, positive(deviation, "deviation")
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, *context: Tensor) -> Tensor:
         """(*batch, dim) and (*batch) -> (*batch, dim)."""
         state = NoisyState.at(self.process, t.double().clamp(max=self.process.horizon), x)
         c_in = 1 / torch.hypot(state.s, self.deviation * state.a)  # of x: that of y, over a
-        return self.network(state.row(c_in) * x, (0.25 * (state.s / state.a).log()).to(x))
+        return self.network(state.row(c_in) * x, (0.25 * (state.s / state.a).log()).to(x), *context)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,15 +14,20 @@ from torch import Generator, Tensor, nn
 from samplers.draws import Cost, Draws
 from samplers.draws.signature import Choice
 from samplers.generative.columns import Column
+from samplers.generative.conditional import ConditionalDiffusion
+from samplers.generative.conditions import Conditions
+from samplers.generative.coordinates import coordinates
 from samplers.generative.data import Samples
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.losses import Denoising, Loss
 from samplers.generative.network import ScoreMLP
 from samplers.generative.parametrisation import Karras, Parametrisation
+from samplers.generative.regression import Regression
+from samplers.generative.score_learning import SPLIT, ScoreLearning
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
-from samplers.generative.training import SPLIT, ScoreLearning, Training
-from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
+from samplers.generative.training import Training
+from samplers.generative.transformations import Columns
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
 from targets import Gaussian, Target
@@ -47,7 +52,8 @@ class ScoreDiffusion:
 
     process: the noising, in coordinates in which the data have mean 0 and variances of one; by default
     `VP(beta_max=10)`, whose noise ends at 12 deviations. network: a `ScoreMLP`, or a module called with x (n, dim) and
-    t (n,), of which a copy is trained. parametrisation: what its output means. loss: a `samplers.generative.Loss`.
+    t (n,), and the context (n, c + 1) of `ConditionalDiffusion` where there are conditions, of which a copy is trained.
+    parametrisation: what its output means. loss: a `samplers.generative.Loss`.
     training: of the optimiser. columns: the kinds of the data's columns, where some are not real numbers (`Positive`,
     `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the deviations, "whiten" by the covariance
     as well, which suits posteriors that are nearly Gaussian and hides from the network what images and the like are
@@ -93,10 +99,12 @@ class ScoreDiffusion:
             object.__setattr__(self, "columns", tuple(self.columns))
             Columns(self.columns)
 
+    @overload
     def fit(
         self,
         samples: Tensor | Draws | Target,
         *,
+        given: None = None,
         seed: int = 0,
         iterations: int = 4000,
         max_minutes: float | None = None,
@@ -105,39 +113,83 @@ class ScoreDiffusion:
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
         log_dir: str | Path | None = None,
-    ) -> FittedDiffusion:
+    ) -> FittedDiffusion: ...
+
+    @overload
+    def fit(
+        self,
+        samples: Tensor | Draws,
+        *,
+        given: Tensor,
+        seed: int = 0,
+        iterations: int = 4000,
+        max_minutes: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        log_dir: str | Path | None = None,
+    ) -> ConditionalDiffusion: ...
+
+    def fit(
+        self,
+        samples: Tensor | Draws | Target,
+        *,
+        given: Tensor | None = None,
+        seed: int = 0,
+        iterations: int = 4000,
+        max_minutes: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        log_dir: str | Path | None = None,
+    ) -> FittedDiffusion | ConditionalDiffusion:
         """Learn from a tensor (n, dim), draws, by their weights where they have some, or a target.
 
         Of a target 50,000 exact draws are taken where it has them, else 16,000 of the teacher, whose cost counts.
 
-        iterations=0 gives the Gaussian of the samples' moments. max_minutes: of wall time; the learning rate follows
-        `iterations` all the same. device, dtype: of the model; by default those of the samples, integers aside.
+        given: conditions y (n, c), a row for each of the samples (of draws also (chains, draws, c)): the model is then
+        one of x given y, for all y. Labels go in as 0 and 1, `torch.nn.functional.one_hot(labels).float()`.
+        iterations=0 gives the Gaussian of the samples' moments, that of x and y given y where there are conditions.
+        max_minutes: of wall time; the learning rate follows `iterations` all the same. device, dtype: of the model; by
+        default those of the samples, integers aside.
         progress, checkpoint, log_dir: as of the other learned samplers; Ctrl-C ends the training after its iteration
         and gives what was learned. Same seed, sizes, device and versions give the same bits.
 
-        Raises what `Samples.of` does for samples that no density can be learned from, and ValueError for a checkpoint
-        of another run. Warns (SamplingWarning) where the held-out loss has risen again, or is above that of the
-        Gaussian.
+        Raises what `Samples.of` does for samples that no density can be learned from, and for conditions; ValueError
+        for a checkpoint of another run, and for `Training(drop_condition=)` without conditions. Warns
+        (SamplingWarning) where the held-out loss has risen again, or is above that of the Gaussian.
         """
         check_integer(seed, "seed", 0)
         check_integer(iterations, "iterations", 0)
         if max_minutes is not None:
             positive(max_minutes, "max_minutes")
+        if given is None and self.training.drop_condition:
+            raise ValueError(
+                f"training: got drop_condition={self.training.drop_condition!r} without given=, expected conditions"
+            )
         taught = Cost()
-        if isinstance(samples, Target) and "sample" not in samples.known:
+        if isinstance(samples, Target) and "sample" not in samples.known and given is None:
             samples = teach(
                 self.teacher, samples.to(device, dtype), seed=seed, progress=progress, checkpoint=checkpoint
             )
             taught = samples.cost
         home = samples.x if isinstance(samples, Draws) else samples
         generator = Generator(home.device).manual_seed(seed + SPLIT)
-        data = Samples.of(samples, rows=ROWS, generator=generator, constant=self.columns is not None).to(device, dtype)
+        data = Samples.of(samples, given=given, rows=ROWS, generator=generator, constant=self.columns is not None).to(
+            device, dtype
+        )
+        conditions = None
+        if data.given is not None:
+            conditions = Conditions.of(data.given, data.shares, self.training.drop_condition)
+            data = replace(data, given=conditions.context(data.given, data.x))
         generator = Generator(data.x.device).manual_seed(seed + SPLIT)
         train, held = data, None
         if self.training.validation:
             train, held = data.split(self.training.validation, generator)
-        transformation, start = self._coordinates(train, generator)
-        model = self._model(start, Generator(data.x.device).manual_seed(seed + NETWORK))
+        transformation, start, regression = coordinates(train, generator, self.columns, self.standardise)
+        model = self._model(start, regression, Generator(data.x.device).manual_seed(seed + NETWORK))
         learning = ScoreLearning(
             model,
             self.loss,
@@ -154,24 +206,24 @@ class ScoreDiffusion:
         )
         learning.carry_out(checkpoint, progress)
         learning.judge()
-        fitted = FittedDiffusion(
-            settings=self.describe(),
-            spec=self.network if isinstance(self.network, ScoreMLP) else None,
-            model=learning.learned(),
-            transformation=transformation,
-            start=start,
-            seed=seed,
-            iterations=learning.done,
-            history=learning.history,
-            validation=learning.held_out("least"),
-            untrained=learning.held_out("untrained"),
-            notes=learning.notes,
-            cost=learning.cost + taught,
-        )
         for text in learning.complaints():
-            fitted.notes.append(text)
+            learning.notes.append(text)
             warn(text)
-        return fitted
+        found: dict[str, Any] = {
+            "settings": self.describe(),
+            "spec": self.network if isinstance(self.network, ScoreMLP) else None,
+            "model": learning.learned(),
+            "transformation": transformation,
+            "start": start,
+            "seed": seed,
+            "iterations": learning.done,
+            "history": learning.history,
+            "validation": learning.held_out("least"),
+            "untrained": learning.held_out("untrained"),
+            "notes": learning.notes,
+            "cost": learning.cost + taught,
+        }
+        return FittedDiffusion(**found) if conditions is None else ConditionalDiffusion(**found, conditions=conditions)
 
     def sample(
         self,
@@ -208,25 +260,10 @@ class ScoreDiffusion:
         """The settings, as words and numbers."""
         return {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
 
-    def _coordinates(self, train: Samples, generator: Generator) -> tuple[Transformation, Gaussian]:
-        """The coordinates that the samples are seen in, and the Gaussian of their moments there."""
-        parts: list[Transformation] = []
-        seen = train
-        if self.columns is not None:
-            parts.append(Columns(self.columns).learned(train.x, train.shares))
-            seen = seen.seen(parts[0], generator)
-        mean, covariance = seen.moments
-        whitened = Standardisation.of(mean, covariance)  # which says so where no density exists
-        factor = {"whiten": whitened.factor, "scale": covariance.diagonal().sqrt(), "none": torch.ones_like(mean)}
-        parts.append(Standardisation(mean, factor[self.standardise]))
-        mean, covariance = seen.seen(parts[-1], generator).moments
-        start = Gaussian(mean.to(train.x), covariance=covariance.to(train.x), name="samples")
-        return Chain(parts), start
-
-    def _model(self, start: Gaussian, generator: Generator) -> ScoreModel:
+    def _model(self, start: Gaussian, regression: Regression | None, generator: Generator) -> ScoreModel:
         network = self.network
         if isinstance(network, ScoreMLP):
-            made = network.make(self.process, self.parametrisation, start.mean, start.covariance, generator)
+            made = network.make(self.process, self.parametrisation, start.mean, start.covariance, generator, regression)
         else:
             if not any(p.requires_grad for p in network.parameters()):
                 raise ValueError(f"network: {type(network).__name__} has no parameters to train")

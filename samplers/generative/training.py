@@ -1,33 +1,10 @@
-"""How a score model is trained: the settings, and the run."""
+"""How a score model is trained: the settings of the optimiser."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Generator, Tensor
-
-from samplers.generative.data import Samples
-from samplers.generative.score_model import ScoreModel
-from samplers.generative.transformations import Transformation
-from samplers.learning import distributed
-from samplers.learning.descent import Descent, Group, Stepped
-from samplers.learning.job import EVERY, Learning
-from samplers.learning.rate import cosine
-from targets import Gaussian
 from targets.arguments import check_integer, positive
-
-LOOKS = 20  # at the validation loss, in a run
-LOST = 0.1  # of what training had won, which is told where it is lost again
-TOLD = 0.01  # of the loss itself: less is not worth a word
-VALIDATED = 8192  # rows, with noise and times of their own, that are the same at every look
-SPLIT, NOISE, BATCHES = 11_000_027, 12_000_017, 14_000_029  # offsets of the seeds
 
 
 @dataclass(frozen=True)
@@ -38,7 +15,9 @@ class Training:
     iterations, then on a cosine down to a fiftieth. gradient_clip: largest norm of the gradient. average: of the
     parameters over iterations, which is what samples in the end. validation: share of the rows that is held out; of
     twenty looks at their loss the model of the least is kept; 0 holds none out, and keeps the last. patience: looks
-    without a lower loss that end the training; None: it goes on.
+    without a lower loss that end the training; None: it goes on. drop_condition: the probability that a row of a batch
+    is given no condition, of models that have conditions, so that they know the law of x without one too; .1 to .2 for
+    classifier-free guidance. The loss of held-out rows is then the mean of both.
 
     ValueError for numbers out of range.
 
@@ -54,213 +33,17 @@ class Training:
     average: float = 0.999
     validation: float = 0.1
     patience: int | None = None
+    drop_condition: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer(self.batch, "batch")
         check_integer(self.warmup, "warmup", 0)
         for name in ("learning_rate", "gradient_clip"):
             positive(getattr(self, name), name)
-        for name in ("average", "validation"):
+        for name in ("average", "validation", "drop_condition"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a number in [0, 1)")
         if self.patience is not None:
             check_integer(self.patience, "patience")
             if not self.validation:
                 raise ValueError("patience: got one with validation=0, expected a share of the rows to look at")
-
-
-class ScoreLearning(Learning):
-    """Training between two iterations: `model`, the rows it learns from, and the best that looks have found.
-
-    transformation: of the rows to the coordinates of the model. loss: of the model at rows, one value for each.
-    start: the Gaussian of the moments of the training rows in these coordinates.
-    """
-
-    last: Stepped
-
-    def __init__(
-        self,
-        model: ScoreModel,
-        loss: Any,
-        training: Training,
-        settings: dict[str, Any],
-        train: Samples,
-        held: Samples | None,
-        transformation: Transformation,
-        start: Gaussian,
-        *,
-        seed: int,
-        total: int,
-        minutes: float | None,
-        log_dir: str | Path | None,
-    ) -> None:
-        generator = Generator(start.device).manual_seed(seed + BATCHES + distributed.rank())
-        super().__init__("ScoreDiffusion", start, generator, total, minutes, log_dir)
-        self.model, self.loss, self.training, self.seed, self.about = model, loss, training, seed, settings
-        self.train, self.held, self.transformation = train, held, transformation
-        groups = [Group([p for p in model.parameters() if p.requires_grad])]
-        self.descent = Descent(
-            groups, training.learning_rate, clip=training.gradient_clip, average=training.average, betas=(0.9, 0.99)
-        )
-        self.history: dict[str, list[float]] = {}
-        self.recent: list[float] = []
-        self.skipped, self.stale = 0, 0
-        self.looks: dict[str, Tensor] = {}  # the held-out loss of each row: untrained, at its least, and at last
-        self.least_at = self.judged_at = 0  # the iterations of the least and of the last
-        self.kept: list[Tensor] | None = None  # the parameters that it is of
-
-    # Iterations
-
-    def begin(self) -> Tensor:
-        """A look at the Gaussian that training starts from."""
-        if self.held is not None:
-            rows = self._look(self.model)
-            self.looks = {"untrained": rows, "least": rows, "last": rows}
-            self.kept = [value.clone() for value in self.descent.averages]
-        return torch.zeros(1, self.target.dim, dtype=self.target.dtype, device=self.target.device)
-
-    @property
-    def finished(self) -> bool:
-        """Also where `patience` is at its end."""
-        patience = self.training.patience
-        return super().finished or (patience is not None and self.stale >= patience)
-
-    def step(self) -> None:
-        warm = min(1.0, (self.done + 1) / (self.training.warmup + 1))
-        self.descent.set_rate(cosine(self.done / self.total) * warm)
-        self.descent.clear()
-        u = self.transformation.forward(self.train.batch(self.training.batch, self.generator), self.generator)[0]
-        loss = self.loss(self.model, u, self.generator).mean()
-        loss.backward()
-        value = float(loss.detach())
-        distributed.average_gradients(self.descent.every)
-        failed = distributed.anywhere(not math.isfinite(value))
-        self.last = self.descent.step(math.nan if failed else value)
-        self.skipped += self.last.skipped
-        self.recent = [*self.recent[1 - EVERY :], value]
-
-    def stepped(self, pressed: bool) -> bool:
-        if self.done % max(1, self.total // LOOKS) == 0:
-            self.judge()
-        return super().stepped(pressed)
-
-    def judge(self) -> None:
-        """A look at the averaged model as it is now, unless that has been looked at."""
-        if self.held is None or self.judged_at == self.done:
-            return
-        self.looks["last"] = rows = self._look(self.averaged())
-        self.judged_at = self.done
-        if rows.mean() < self.looks["least"].mean():
-            self.looks["least"], self.least_at, self.stale = rows, self.done, 0
-            self.kept = [value.clone() for value in self.descent.averages]
-        else:
-            self.stale += 1
-
-    def _look(self, model: ScoreModel) -> Tensor:
-        """The loss of held-out rows, (VALIDATED,): the same rows, noises and times at every look."""
-        assert self.held is not None
-        generator = Generator(self.target.device).manual_seed(self.seed + NOISE)
-        u = self.transformation.forward(self.held.batch(VALIDATED, generator), generator)[0]
-        with torch.no_grad():
-            return torch.cat([self.loss(model, part, generator) for part in u.split(1024)])
-
-    def held_out(self, look: str) -> float:
-        """The mean of the held-out loss at a look, NaN where nothing is held out."""
-        return float(self.looks[look].mean()) if self.looks else math.nan
-
-    def averaged(self) -> ScoreModel:
-        """A copy of the model with the averaged parameters."""
-        return self._with(self.descent.averages)
-
-    def learned(self) -> ScoreModel:
-        """A copy of the model with the parameters of the least validation loss, or the last ones without looks."""
-        return self._with(self.descent.averages if self.kept is None else self.kept).requires_grad_(False).eval()
-
-    def _with(self, values: list[Tensor]) -> ScoreModel:
-        model = copy.deepcopy(self.model)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        with torch.no_grad():
-            for parameter, value in zip(trained, values, strict=True):
-                parameter.copy_(value)
-        return model
-
-    # What is said of it
-
-    def figures(self) -> str:
-        seen = "" if self.held is None else f", held out {self.held_out('last'):.5g}"
-        return f"loss {math.fsum(self.recent) / len(self.recent):.5g}{seen}"
-
-    def noted(self) -> dict[str, float]:
-        entry = {
-            "iteration": float(self.done),
-            "loss": math.fsum(self.recent) / len(self.recent),
-            "validation": self.held_out("last"),
-            "gradient": self.last.gradient,
-            "learning_rate": self.descent.rate,
-            "skipped": float(self.skipped),
-            "seconds": self.seconds,
-        }
-        for name, value in entry.items():
-            self.history.setdefault(name, []).append(value)
-        return entry
-
-    def complaints(self) -> Iterator[str]:
-        """What must be said of the model, at the end."""
-        if self.skipped:
-            yield f"{self.skipped} of {self.done} iterations were skipped: their loss or its gradient was not finite"
-        if self.held is None or not self.done:
-            return
-        rise = self.looks["last"] - self.looks["least"]
-        untrained, least, last = (self.held_out(look) for look in ("untrained", "least", "last"))
-        noise = 2 * float(rise.std()) / math.sqrt(len(rise))
-        if last - least <= max(LOST * (untrained - least), TOLD * abs(untrained), noise):
-            return
-        if self.least_at == 0:
-            yield (
-                f"training raised the held-out loss, from {least:.5g} to {last:.5g}: the model is the Gaussian of the "
-                "samples' moments. Lower Training(learning_rate=), or look at the samples"
-            )
-        else:
-            yield (
-                f"the held-out loss was least, {least:.5g}, after {self.least_at} of {self.done} iterations and has "
-                f"risen to {last:.5g}: the model is that of then. More samples, a smaller network or fewer iterations "
-                "help"
-            )
-
-    # Checkpoints
-
-    def settings(self) -> dict[str, Any]:
-        rows = hashlib.sha256(self.train.x.cpu().contiguous().numpy().tobytes())
-        if self.train.shares is not None:
-            rows.update(self.train.shares.cpu().contiguous().numpy().tobytes())
-        return {**self.about, "seed": self.seed, "iterations": self.total, "samples": rows.hexdigest()[:16]}
-
-    def densities(self) -> dict[str, Any]:
-        """None: what is learned from is in the settings."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "model": self.model.state_dict(),
-            "descent": self.descent.state_dict(),
-            "history": self.history,
-            "recent": self.recent,
-            "skipped": self.skipped,
-            "looks": self.looks,
-            "kept": self.kept,
-            "judged": [self.least_at, self.judged_at, self.stale],
-        }
-
-    def before_step(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        self.model.load_state_dict(saved["model"])
-        self.descent.load_state_dict(saved["descent"])
-        self.history, self.recent, self.skipped = saved["history"], saved["recent"], saved["skipped"]
-        device = self.target.device
-        self.looks = {name: rows.to(device) for name, rows in saved["looks"].items()}
-        self.kept = None if saved["kept"] is None else [value.to(device) for value in saved["kept"]]
-        self.least_at, self.judged_at, self.stale = saved["judged"]
-        if self.done % max(1, self.total // LOOKS) == 0:
-            self.judge()  # a look that failed after its iteration

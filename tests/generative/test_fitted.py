@@ -8,7 +8,8 @@ import targets
 from samplers import ScoreDiffusion
 from samplers.denoisers import ClosedForm
 from samplers.generative import Levels, Ordinal, Positive, Real, ScoreMLP, Training, load
-from samplers.generative.fitted import LEAST, at_time
+from samplers.generative.fitted import LEAST
+from samplers.generative.trained import at_time
 from samplers.generative.weighing import mixture_of_draws
 from samplers.processes import VE, VP, OrnsteinUhlenbeck
 from targets import CorrelatedNoise, IsotropicNoise

@@ -24,9 +24,9 @@ from samplers.generative import (
     Training,
     Velocity,
 )
-from samplers.generative.fitted import at_time
+from samplers.generative.score_learning import ScoreLearning
 from samplers.generative.solvers import AdaptiveFlow
-from samplers.generative.training import ScoreLearning
+from samplers.generative.trained import at_time
 from samplers.learning.descent import Descent
 from samplers.processes import VE, VP, OrnsteinUhlenbeck, SubVP
 from targets import CorrelatedNoise

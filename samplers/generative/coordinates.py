@@ -1,0 +1,38 @@
+"""The coordinates that a model sees its samples in: columns by their kinds, then standardised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Generator
+
+from samplers.generative.columns import Column
+from samplers.generative.data import Samples
+from samplers.generative.regression import Regression
+from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
+from targets import Gaussian
+
+
+def coordinates(
+    train: Samples,
+    generator: Generator,
+    columns: Sequence[Column] | None,
+    standardise: Literal["scale", "whiten", "none"],
+) -> tuple[Transformation, Gaussian, Regression | None]:
+    """The coordinates of the training rows, the Gaussian of their moments there, and their regression on what they are
+    given, None where they are given nothing."""
+    parts: list[Transformation] = []
+    seen = train
+    if columns is not None:
+        parts.append(Columns(columns).learned(train.x, train.shares))
+        seen = seen.seen(parts[0], generator)
+    mean, covariance = seen.moments
+    whitened = Standardisation.of(mean, covariance)  # which says so where no density exists
+    factor = {"whiten": whitened.factor, "scale": covariance.diagonal().sqrt(), "none": torch.ones_like(mean)}
+    parts.append(Standardisation(mean, factor[standardise]))
+    seen = seen.seen(parts[-1], generator)
+    mean, covariance = seen.moments
+    start = Gaussian(mean.to(train.x), covariance=covariance.to(train.x), name="samples")
+    return Chain(parts), start, None if seen.given is None else Regression.of(seen)
