@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws import Draws
 from samplers.generative.conditions import ConditionedNetwork
 from samplers.generative.denoiser import DiffusionDenoiser
 from samplers.generative.density import DiffusionDensity
 from samplers.generative.elbo import elbo
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.likelihood import ContinuousFlow, probability_flow
-from samplers.generative.path import ReverseProcess
-from samplers.generative.score import noise_of
-from samplers.generative.solvers import DPMSolver2M, Solver
-from samplers.generative.trained import Trained
+from samplers.generative.reverse_sampler import ReverseSampler
 from samplers.generative.transformations import Standardisation
 from samplers.generative.weighing import weigh
-from samplers.path_measures.prior import fixed_prior
-from samplers.processes import grids
-from samplers.processes.base import Time
-from samplers.version import versions
-from targets import Affine, Gaussian, GaussianMixture, Target
+from targets import Target
 from targets.arguments import check_integer
 
-SOLVER = DPMSolver2M(steps=50)
-CHUNK = 1 << 17  # numbers in the states that are solved at a time
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
-LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `weigh` above 0
 
 
 @dataclass(eq=False)
-class FittedDiffusion(Trained):
+class FittedDiffusion(ReverseSampler):
     """What `ScoreDiffusion.fit` gives.
 
     settings: of the method, in words. spec: its `ScoreMLP`, None for a network of one's own. model: the `ScoreModel`,
@@ -55,44 +44,6 @@ class FittedDiffusion(Trained):
         >>> fitted.weigh(targets.Gaussian([0.0]), draws=50).log_weights.shape
         torch.Size([1, 50])
     """
-
-    condition: Tensor | None = None
-
-    def score(self, u: Tensor, t: Time) -> Tensor:
-        """grad log p_t(u), (*batch, dim), for 0 < t <= horizon, in the coordinates of the model."""
-        return self.model.score(u, t)
-
-    def sample(self, *, draws: int = 4096, solver: Solver | None = None, seed: int = 1) -> Draws:
-        """Independent draws of the model, (1, draws, dim), by a reverse solver: None takes `SOLVER`.
-
-        Same seed, size, device and versions give the same bits.
-        """
-        check_integer(draws, "draws")
-        check_integer(seed, "seed", 0)
-        solver = SOLVER if solver is None else solver
-        began, generator = time.perf_counter(), Generator(self.start.device).manual_seed(seed)
-        with torch.no_grad():
-            u = self.prior.sample(draws, generator=generator)
-            parts = u.split(max(256, CHUNK // self.dim))
-            ends = torch.cat([solver.solve(self.score, self.process, part, generator) for part in parts])
-            x = self.transformation.inverse(ends)
-        attrs = self.attrs(draws, seed) | {"solver": repr(solver)}
-        return Draws(x[None], cost=Cost(seconds=time.perf_counter() - began), kernel=self, attrs=attrs)
-
-    def attrs(self, draws: int, seed: int) -> dict[str, Any]:
-        """What draws of this model say of themselves."""
-        return {
-            **self.settings,
-            "sampler": "ScoreDiffusion",
-            "kind": INDEPENDENT,
-            "draws": draws,
-            "seed": seed,
-            "fit_seed": self.seed,
-            "iterations": self.iterations,
-            "dtype": str(self.start.dtype),
-            "notes": list(self.notes),
-            "versions": versions(),
-        } | ({} if self.condition is None else {"given": self.condition.tolist()})
 
     # Densities
 
@@ -160,13 +111,6 @@ class FittedDiffusion(Trained):
             raise ValueError("a model of ordinal or categorical columns has probabilities and no density")
         return DiffusionDensity(self.flow(rtol=rtol, atol=atol), self.model, self.transformation, density)
 
-    def affine(self, purpose: str) -> tuple[Tensor, Tensor]:
-        """Shift and factor of x = shift + factor u; ValueError, with the purpose, for columns that are not real."""
-        affine = self.transformation.affine
-        if affine is None:
-            raise ValueError(f"columns: expected real numbers alone for {purpose}")
-        return affine
-
     # With an energy
 
     def weigh(
@@ -205,15 +149,3 @@ class FittedDiffusion(Trained):
             if isinstance(self.model.network, ConditionedNetwork)
             else "given: this model takes no condition, expected one of ScoreDiffusion.fit(samples, given=conditions)"
         )
-
-    def reverse(self, steps: int = 100, data: GaussianMixture | None = None) -> ReverseProcess:
-        """The reverse process of u in steps of equal log-SNR, as a pair of path measures.
-
-        data: the law of the data in u, as far as a mixture tells it, for resampling on the way.
-        """
-        grid = grids.log_snr(self.process, check_integer(steps, "steps", 2), LEAST_STEP * self.process.horizon)
-        assert isinstance(self.prior, Gaussian)
-        white = Affine(self.prior, factor=torch.linalg.cholesky(noise_of(self.process).covariance(self.dim)))
-        prior = fixed_prior(white.mixture(self.prior))
-        seen = None if data is None else white.mixture(data)
-        return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, data=seen, dtype=self.start.dtype)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Generator
 
 from samplers.annealing.mixture_fit import fit_mixture, mixture_of
 from samplers.draws import Cost, Draws
+from samplers.generative.reverse_sampler import ReverseSampler, check_dim
 from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.sampling import resampled_paths, whole_paths
 from samplers.path_measures.subtrajectories import Resampling
@@ -27,14 +28,11 @@ from targets.arguments import check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
-if TYPE_CHECKING:
-    from samplers.generative.fitted import FittedDiffusion
-
 FITTED, SEED = 4000, 15_000_013  # draws of the model that the mixture is fitted to, and the offset of their seed
 
 
 def weigh(
-    fitted: FittedDiffusion, target: Target, *, draws: int, seed: int, steps: int, correct: Literal["smc"] | None
+    fitted: ReverseSampler, target: Target, *, draws: int, seed: int, steps: int, correct: Literal["smc"] | None
 ) -> Draws:
     """`FittedDiffusion.weigh`."""
     check_integer(draws, "draws")
@@ -42,8 +40,7 @@ def weigh(
     if correct not in (None, "smc"):
         raise ValueError(f"correct: got {correct!r}, expected 'smc' or None")
     affine = fitted.affine("weights")
-    if target.dim != fitted.dim:
-        raise ValueError(f"target: got dimension {target.dim}, expected {fitted.dim}, that of the samples")
+    check_dim(target, fitted.dim)
     start = fitted.start
     target = target.to(start.device, start.dtype)
     began, counted = time.perf_counter(), Counted(target)
@@ -78,7 +75,7 @@ def weigh(
     return made
 
 
-def mixture_of_draws(fitted: FittedDiffusion, seed: int) -> GaussianMixture:
+def mixture_of_draws(fitted: ReverseSampler, seed: int) -> GaussianMixture:
     """A mixture for the model's draws in its coordinates u."""
     x = fitted.sample(draws=FITTED, seed=seed + SEED).x[0]
     u = fitted.transformation.forward(x)[0].double()

@@ -111,6 +111,20 @@ def test_particles_resampled_on_the_way_give_log_z(process):
     torch.testing.assert_close(draws.stats["lp"][0], doubled.log_prob(draws.x[0]))
 
 
+def test_draws_have_the_names_of_a_posterior():
+    """On its own space, with the constrained values; of another dimension it is refused."""
+    posterior = targets.Posterior(lambda rate: -rate, {"rate": targets.Positive()})
+    x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0), dtype=posterior.dtype)
+    model = ScoreDiffusion(network=ScoreMLP(width=8, blocks=1), training=Training(validation=0))
+    fitted = model.fit(x, iterations=0, progress=False)
+    draws = fitted.sample(draws=20, target=posterior)
+    assert list(draws.constrained) == ["rate"]
+    assert bool((draws.constrained["rate"] > 0).all())
+    assert torch.equal(draws.x, fitted.sample(draws=20).x)
+    with pytest.raises(ValueError, match="target: got dimension 2, expected 1, that of the samples"):
+        fitted.sample(draws=20, target=PLANE)
+
+
 def test_what_resamples_on_the_way_is_the_law_of_the_models_draws():
     fitted = gaussian(OrnsteinUhlenbeck(horizon=4.0))
     found = mixture_of_draws(fitted, 0)
