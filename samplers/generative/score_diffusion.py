@@ -238,13 +238,14 @@ class ScoreDiffusion:
         dtype: torch.dtype | None = None,
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
+        correct: Literal["smc"] | None = None,
     ) -> Draws:
         """`fit` to `samples` draws of the teacher, then `FittedDiffusion.weigh`: weighted draws and log Z of an energy.
 
         Exact draws of the target are not used. The weights correct what the model has not learned and what the teacher
         has weighted wrongly, not a mode that it has missed; the certificate's scouts know nothing of either. The cost
         counts teacher, training and weights. max_minutes: of the training. checkpoint: a file; the teacher's stands
-        beside it.
+        beside it. correct: as of `FittedDiffusion.weigh`.
         """
         learned = teach(
             self.teacher, target.to(device, dtype), samples=samples, seed=seed, progress=progress, checkpoint=checkpoint
@@ -252,7 +253,7 @@ class ScoreDiffusion:
         fitted = self.fit(
             learned, seed=seed, iterations=iterations, max_minutes=max_minutes, progress=progress, checkpoint=checkpoint
         )
-        drawn = fitted.weigh(target, draws=draws, seed=seed + 1)
+        drawn = fitted.weigh(target, draws=draws, seed=seed + 1, correct=correct)
         drawn.cost += fitted.cost + learned.cost
         return drawn
 

@@ -67,6 +67,14 @@ def test_exact_draws_are_for_fit_alone_and_the_cost_counts_the_teacher():
     assert drawn.cost.seconds > 1
 
 
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+@pytest.mark.parametrize(("correct", "recorded"), [(None, "weights"), ("smc", "smc")])
+def test_how_a_model_is_weighed_is_a_choice(correct, recorded):
+    model = ScoreDiffusion(**SMALL, teacher=Counting())
+    drawn = model.sample(targets.Gaussian([0.0]), draws=20, iterations=0, samples=90, correct=correct, progress=False)
+    assert drawn.attrs["correct"] == recorded
+
+
 class Guarded(targets.Gaussian):
     """Has exact draws, which nobody is to take."""
 
