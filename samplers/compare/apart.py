@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import targets
+
 JOB, ROW, OUTPUT = "job.pickle", "row.json", "output.txt"
 LINES = 3  # of what a crashed process has said
 
@@ -34,6 +36,17 @@ class Outcome:
 def run_apart(job: bytes, *, timeout: float | None = None, threads: int = 1, servers: Servers | None = None) -> Outcome:
     """Run a pickled cell (`samplers.compare.cell`) in a process of its own; its failure is an outcome."""
     return (servers or Servers()).run(job, timeout=timeout, threads=threads)
+
+
+def interpreter(words: str) -> list[str]:
+    """The command of a new interpreter that knows these packages, where they are here, and then runs the words.
+
+    A folder or file `targets` of the user is not ours, wherever its place on the path; what is ours is imported first.
+    """
+    places = Path(__file__).parents[2], Path(str(targets.__file__)).parents[1]
+    roots = list(dict.fromkeys(str(place.resolve()) for place in places))
+    first = f"import sys; sys.path[:0] = {roots!r}; import samplers, targets; del sys.path[:{len(roots)}]; "
+    return [sys.executable, "-P", "-c", first + words]
 
 
 class Server:
@@ -68,7 +81,7 @@ class Server:
             self.close()
             environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "samplers.compare.server"],  # -P: a targets.py of the user is not ours
+                interpreter("from samplers.compare.server import main; main()"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -3,7 +3,6 @@
 It imports what cells need and computes nothing, so that its children start at once and in a clean state. Where there is
 no safe fork (Windows, macOS) each job gets a new interpreter. It ends with its standard input, and its child with it.
 
-    python -P -m samplers.compare.server
     {"folder": ..., "timeout": seconds or null, "cwd": ..., "environment": {...}}  ->  {"end": words}
 """
 
@@ -21,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from samplers.compare.apart import OUTPUT
+from samplers.compare.apart import OUTPUT, interpreter
 
 FORKS = sys.platform.startswith("linux")
 
@@ -113,7 +112,7 @@ def _spawned(job: Mapping[str, Any], replies: int) -> str:
     with open(Path(folder) / OUTPUT, "w") as output:
         try:
             code: int | None = subprocess.run(
-                [sys.executable, "-P", "-c", f"from samplers.compare.server import _run; _run({folder!r})"],
+                interpreter(f"from samplers.compare.server import _run; _run({folder!r})"),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -141,7 +140,3 @@ def _words(code: int | None, timeout: float | None) -> str:
         more = ", as for want of memory" if name == "SIGKILL" else ""
         return f"the process was killed by {name}{more}"
     return f"the process ended with exit code {code}"
-
-
-if __name__ == "__main__":
-    main()

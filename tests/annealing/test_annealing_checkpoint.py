@@ -91,12 +91,25 @@ def test_an_interrupt_waits_for_the_step_and_is_continued(name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_a_run_with_a_pilot_is_continued(tmp_path):
+    """Which stopped while it annealed; of a density that fails in the search after it the certificate says so."""
     sampler, path = SAMPLERS["pilot"], tmp_path / "run.pt"
     whole = Fragile()
     expected = sampler.sample(whole, draws=80, seed=6)
+
+    class Stopping(Fragile):
+        """Once there is something to continue."""
+
+        def density(self, x):
+            if path.exists():
+                fail()
+            return super().density(x)
+
     with pytest.raises(Failure):
-        sampler.sample(Fragile(whole.calls - 1, fail), draws=80, seed=6, checkpoint=path)
+        sampler.sample(Stopping(), draws=80, seed=6, checkpoint=path)
     equal(sampler.sample(Fragile(), draws=80, seed=6, checkpoint=path), expected)
+    draws = sampler.sample(Fragile(whole.calls - 1, fail), draws=80, seed=6)
+    assert draws.certificate.searched.startswith("fragile failed")
+    equal(draws, expected)
 
 
 def test_discrete_runs_are_continued(tmp_path):

@@ -499,6 +499,15 @@ print("whole")
 """
 
 
+def test_folders_of_the_same_names_are_not_ours(tmp_path, monkeypatch):
+    """Before ours on the path of the process that asks, which has imported them long ago."""
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "samplers.py").write_text("raise ImportError('not ours')")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = compare({"t": plane()}, {"exact": Exact()}, workers=1, timeout=60, draws=40, distances=False)
+    assert found.table["error"].tolist() == [""]
+
+
 def killed_and_resumed(tmp_path, size, seeds, kills, workers=1):
     """A grid in a process that is killed when so many cells are done, and then finished; its table."""
     script = GRID.format(
