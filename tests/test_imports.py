@@ -73,6 +73,7 @@ def test_former_paths_lead_to_the_same_names(old, new):
 ROOT = Path(__file__).parents[1]
 LOOSE = {
     "benchmarks_calibration",
+    "benchmarks_start",
     "circles",
     "cli",
     "contributing",
