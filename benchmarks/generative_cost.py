@@ -26,7 +26,7 @@ from torch import Generator, Tensor
 
 from samplers import ScoreDiffusion
 from samplers.generative import FittedDiffusion, Training
-from samplers.generative.fitted import CHUNK
+from samplers.generative.reverse_sampler import CHUNK
 from samplers.generative.solvers import DPMSolver2M
 from samplers.learning.descent import Descent, Group
 
