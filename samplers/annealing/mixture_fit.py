@@ -73,18 +73,17 @@ def fit_mixture(
     `side` (n,) and judged by the others, and that mean log-likelihood. Sizes grow until it has fallen twice; the fit is
     then to all.
 
-    known: components found elsewhere, which are
-    taken with weights fitted to the points, where that does better, or as well as `enough`.
+    known: components found elsewhere, which are taken with weights fitted to the points, where that does better, or as
+    well as `enough`.
     """
     n, dim = x.shape
     here, there = x[side], x[~side]
     if min(len(here), len(there)) < 2 * SIZES[1]:
         fit = fit_gaussian(x)
         return fit, float(fit.log_prob(x).mean())
-    if known is not None:
-        value = float(reweighted(known, here).log_prob(there).mean())
-        if value > enough:
-            return reweighted(known, x), value
+    known_value = -math.inf if known is None else float(reweighted(known, here).log_prob(there).mean())
+    if known is not None and known_value > enough:
+        return reweighted(known, x), known_value
     best: tuple[float, int, Form] = (-math.inf, 1, "diagonal")
     forms: tuple[Form, ...] = ("full", "tied", "diagonal") if n >= POINTS_PER_DIM * dim else ("diagonal",)
     for form in forms:
@@ -98,8 +97,8 @@ def fit_mixture(
             best = max(best, (value, size, form))
             if falls == 2:
                 break
-    if known is not None and value > best[0]:
-        return reweighted(known, x), value
+    if known is not None and known_value > best[0]:
+        return reweighted(known, x), known_value
     return expectation_maximisation(x, best[1], best[2], generator), best[0]
 
 

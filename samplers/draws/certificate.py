@@ -8,7 +8,7 @@ from typing import Any
 
 STANDARD_ERRORS = 2.0  # half the width of the interval that a normal error leaves in 95 of 100 cases
 MOST_MISSED = 0.02  # of Z-hat that draws may lack before it is said
-ESTIMATES = ("own", "by_bridge", "by_regions", "by_annealing")
+ESTIMATES = ("own", "by_bridge", "by_regions", "by_annealing", "at_least")
 COUNTS = {2: "two", 3: "three"}
 LEAST_HELD = 0.2  # share of the draws in the scouts' regions below which these tell little
 
@@ -21,7 +21,8 @@ class Certificate:
     100 cases; what was missed, and what may be hidden, widens it upwards alone. own, by_bridge, by_regions,
     by_annealing: estimates, (value, standard error) or None: the sampler's; of draws without one by bridge sampling;
     the mass that scouts measured in their regions over the share of the draws there; that of the pilot that a learned
-    sampler, or a denoiser, began with. missed: the mass that scouts have found and the draws lack, over Z-hat, in
+    sampler, or a denoiser, began with. at_least: log of the mass that scouts measured in all their regions, below which
+    log Z cannot be, with its error, or None. missed: the mass that scouts have found and the draws lack, over Z-hat, in
     `missed_regions`, of which `missed_at` (dim,) is the centre of the largest. hidden: an estimate of the mass that
     neither has found. held: the share of the draws that lies in the scouts' regions, of which there are `regions`;
     zero where no search was made. pareto_k: of the weights, or None. searched: what kept scouts from being sent, or
@@ -40,6 +41,7 @@ class Certificate:
     by_bridge: tuple[float, float] | None = None
     by_regions: tuple[float, float] | None = None
     by_annealing: tuple[float, float] | None = None
+    at_least: tuple[float, float] | None = None
     missed: float = math.nan
     missed_regions: int = 0
     missed_at: tuple[float, ...] = ()
@@ -64,7 +66,7 @@ class Certificate:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Certificate:
         """From what JSON has made of the fields."""
-        pairs = {n: None if record[n] is None else tuple(record[n]) for n in ESTIMATES}
+        pairs = {n: None if record.get(n) is None else tuple(record[n]) for n in ESTIMATES}
         lists = {n: tuple(record[n]) for n in ("doubts", "missed_at")}
         return cls(**record | pairs | lists)
 

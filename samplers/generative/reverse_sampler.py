@@ -50,14 +50,18 @@ class ReverseSampler(Trained):
         solver = SOLVER if solver is None else solver
         if target is not None:
             check_dim(target, self.dim)
-        began, generator = time.perf_counter(), Generator(self.start.device).manual_seed(seed)
+        began = time.perf_counter()
         with torch.no_grad():
-            u = self.prior.sample(draws, generator=generator)
-            parts = u.split(max(256, CHUNK // self.dim))
-            ends = torch.cat([solver.solve(self.score, self.process, part, generator) for part in parts])
-            x = self.transformation.inverse(ends)
+            x = self.transformation.inverse(self.states(draws, solver, seed))
         attrs = self.attrs(draws, seed) | {"solver": repr(solver)}
         return Draws(x[None], cost=Cost(seconds=time.perf_counter() - began), target=target, kernel=self, attrs=attrs)
+
+    def states(self, draws: int, solver: Solver, seed: int) -> Tensor:
+        """Draws (draws, dim) in the coordinates u of the model."""
+        generator = Generator(self.start.device).manual_seed(seed)
+        u = self.prior.sample(draws, generator=generator)
+        parts = u.split(max(256, CHUNK // self.dim))
+        return torch.cat([solver.solve(self.score, self.process, part, generator) for part in parts])
 
     def attrs(self, draws: int, seed: int) -> dict[str, Any]:
         """What draws of this model say of themselves."""

@@ -19,7 +19,7 @@ from torch import Generator
 
 from samplers.annealing.mixture_fit import fit_mixture, mixture_of
 from samplers.draws import Cost, Draws
-from samplers.generative.reverse_sampler import ReverseSampler, check_dim
+from samplers.generative.reverse_sampler import SOLVER, ReverseSampler, check_dim
 from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.sampling import resampled_paths, whole_paths
 from samplers.path_measures.subtrajectories import Resampling
@@ -77,8 +77,7 @@ def weigh(
 
 def mixture_of_draws(fitted: ReverseSampler, seed: int) -> GaussianMixture:
     """A mixture for the model's draws in its coordinates u."""
-    x = fitted.sample(draws=FITTED, seed=seed + SEED).x[0]
-    u = fitted.transformation.forward(x)[0].double()
+    u = fitted.states(FITTED, SOLVER, seed + SEED).double()
     generator = Generator(u.device).manual_seed(seed + SEED)
     side = torch.rand(len(u), generator=generator, device=u.device) < 0.5
     return mixture_of([fit_mixture(u, side, generator)[0]], [1.0], 1.0, fitted.start.dtype)

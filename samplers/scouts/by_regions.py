@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 from samplers.scouts.regions import Regions
 from samplers.scouts.sample import Sample
 
@@ -26,13 +24,8 @@ def log_z_by_regions(regions: Regions, sample: Sample) -> tuple[float, float]:
         return math.nan, math.inf
     ratio = share / (regions.log_mass - regions.log_mass.max()).exp()
     entered = (ratio > HARDLY * ratio[share.argmax()]).nonzero()[:, 0]
-    entered = entered[regions.log_mass[entered].argsort(descending=True)]
     held, held_error = sample.share(there[:, entered].any(1, keepdim=True))
-    regions = regions.only(entered)
-    scale = float(regions.log_mass[0])
-    values = torch.where(regions.alone(), (regions.log_weights - scale).exp(), 0.0)
-    mass, variance = float(values.mean(1).sum()), float(values.var(1).sum()) / values.shape[1]
-    if not mass > 0:
+    log_mass, error = regions.only(entered).total()
+    if not math.isfinite(log_mass):
         return math.nan, math.inf
-    error = math.sqrt(variance / mass**2 + float(held_error / held) ** 2)
-    return scale + math.log(mass / float(held)), error
+    return log_mass - math.log(float(held)), math.hypot(error, float(held_error / held))

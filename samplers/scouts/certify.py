@@ -70,7 +70,14 @@ def _searched(first: Certificate, draws: PointSet, target: Target, found: Region
 def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, generator: Generator) -> Certificate:
     held = float(sample.share(found.inside(sample.x).any(1, keepdim=True))[0])
     by_regions = log_z_by_regions(found, sample)
-    known = replace(first, regions=len(found), held=held, by_regions=by_regions if by_regions[1] < MOST_ERROR else None)
+    total = found.total()
+    known = replace(
+        first,
+        regions=len(found),
+        held=held,
+        by_regions=by_regions if by_regions[1] < MOST_ERROR else None,
+        at_least=total if total[1] < MOST_ERROR else None,
+    )
     log_z, error = first.own or first.by_bridge or by_regions
     if known.by_regions is not None and by_regions[0] > log_z:  # a log Z that is too low must not make shares too large
         log_z, error = by_regions
@@ -116,7 +123,10 @@ def _bounded(found: Certificate) -> Certificate:
     hidden_too = found.hidden if found.held >= LEAST_HELD else 0.0
     above = math.log1p(sum(share for share in (found.missed, hidden_too) if share > 0))
     wide = STANDARD_ERRORS * error
-    return replace(found, log_z=value, standard_error=error, lower=value - wide, upper=value + wide + above)
+    upper = value + wide + above
+    if found.at_least is not None:
+        upper = max(upper, found.at_least[0] + STANDARD_ERRORS * found.at_least[1])
+    return replace(found, log_z=value, standard_error=error, lower=value - wide, upper=upper)
 
 
 def _disagreements(found: Certificate) -> Iterator[str]:
@@ -125,5 +135,15 @@ def _disagreements(found: Certificate) -> Iterator[str]:
     if found.own:
         why = "Mass is lost, or points of much weight are rare"
     for name, other in others:
-        if other[0] - own[0] > max(APART * math.hypot(own[1], other[1]), math.log1p(MOST_MISSED)):
+        if _above(other, own):
             yield f"estimates of log Z disagree: {first} {plus_minus(*own)}, {name} {plus_minus(*other)}. {why}"
+    if found.at_least is not None and _above(found.at_least, own):
+        yield (
+            f"log Z is too low: {first} {plus_minus(*own)}, and scouts that share nothing with it measured "
+            f"{plus_minus(*found.at_least)} in their regions alone. Mass is lost"
+        )
+
+
+def _above(other: tuple[float, float], own: tuple[float, float]) -> bool:
+    """By more than both leave to chance, and than is worth a word."""
+    return other[0] - own[0] > max(APART * math.hypot(own[1], other[1]), math.log1p(MOST_MISSED))

@@ -61,6 +61,14 @@ class Regions:
             found[k] = ~self.only(torch.arange(k, device=found.device)).inside(self.points[k]).any(1)
         return found
 
+    def total(self) -> tuple[float, float]:
+        """log of the mass in any of them, and its relative standard error; (-infinity, infinity) of none."""
+        first = self.only(self.log_mass.argsort(descending=True))
+        scale = float(first.log_mass[0])
+        values = torch.where(first.alone(), (first.log_weights - scale).exp(), 0.0)
+        mass, variance = float(values.mean(1).sum()), float(values.var(1).sum()) / values.shape[1]
+        return (scale + math.log(mass), math.sqrt(variance) / mass) if mass > 0 else (-math.inf, math.inf)
+
     def draws(self, k: int, n: int, generator: Generator) -> Tensor:
         """n points (n, dim) of region k, in proportion to their weights."""
         chosen = torch.multinomial(self.log_weights[k].softmax(0), n, True, generator=generator)

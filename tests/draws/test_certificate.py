@@ -13,7 +13,7 @@ from samplers.annealing import pilot
 from samplers.draws.certificate import Certificate, plus_minus
 from samplers.scouts.by_regions import log_z_by_regions
 from samplers.scouts.certify import certify
-from samplers.scouts.regions import INSIDE
+from samplers.scouts.regions import INSIDE, measured
 from samplers.scouts.sample import Sample
 from samplers.scouts.search import search
 from samplers.scouts.unseen import unseen
@@ -89,6 +89,23 @@ def test_exact_draws_are_believed():
 def test_a_log_z_that_is_too_low_for_its_draws_is_doubted():
     found = exact(targets.benchmark("gmm9"), 2000, 0, log_z=LogZ(-0.4, 0.01)).certificate
     assert "the sampler's -0.400 +- 0.010, by the scouts' regions" in " ".join(found.doubts)
+
+
+@pytest.mark.parametrize(("held", "doubted"), [(3, True), (20, False)])
+def test_log_z_below_the_mass_that_scouts_measured_is_doubted(held, doubted):
+    """Of twelve draws, too few to tell of any mode that it is missed; the interval reaches up to what was measured."""
+    generator = torch.Generator().manual_seed(0)
+    means = 20 * torch.randn(20, 6, generator=generator, dtype=DOUBLE)
+    target = targets.GaussianMixture(means, scales=1.0)
+    x = means[torch.arange(12) * 5 % held] + torch.randn(12, 6, generator=generator, dtype=DOUBLE)
+    attrs = {"kind": "independent draws"}
+    draws = Draws(x[None], target=Hidden(target), log_z=LogZ(math.log(held / 20), 0.2), attrs=attrs)
+    factors = torch.eye(6, dtype=DOUBLE).expand(20, 6, 6)
+    found = certify(draws, found=measured(target, means, factors, torch.full((20,), 9), 64, generator))
+    assert found.missed == 0
+    assert found.at_least[0] == pytest.approx(math.log(INSIDE))
+    assert ("log Z is too low: the sampler's" in " ".join(found.doubts)) == doubted
+    assert found.upper >= found.at_least[0]
 
 
 @pytest.mark.parametrize(("by_annealing", "doubted"), [((0.0, 0.1), True), ((-2.6, 0.1), False), ((-4.0, 0.1), False)])
