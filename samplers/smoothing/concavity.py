@@ -11,6 +11,7 @@ and the Hessian of log p(y_m | y_1 .. y_{m-1}) is -I / sigma^2 + Cov(X | ybar) /
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,11 +99,7 @@ def measurements_for(tolerance: float, sigma: float, dim: int, tau: float = 0.0)
     """The least m at which `jump_error` is within the tolerance."""
     tolerance = positive(tolerance, "tolerance")
     high = max(1, math.ceil(dim * (positive(sigma, "sigma") / tolerance) ** 2 * (1 - ROUNDING)))
-    low = 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if jump_error(sigma, middle, dim, tau) <= tolerance else (middle + 1, high)
-    return low
+    return 1 + bisect_left(range(1, high), True, key=lambda m: jump_error(sigma, m, dim, tau) <= tolerance)
 
 
 def hessian(law: Measured, y: Tensor, *, draws: int = 1024, generator: Generator | None = None) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from samplers.smoothing.concavity import (
     joint_condition_number,
@@ -14,31 +13,23 @@ from samplers.smoothing.concavity import (
     threshold,
     zeta,
 )
+from samplers.smoothing.spread import Spread
 
 POINTS = 60
 JOINT, SEQUENTIAL, PAPER = "#b5542c", "#1f4e79", "#c8c8c8"
 SHARES = ((0.25, 0.475), (0.5, 0.6), (1.0, 1.0))  # of sigma, and how dark their lines are
 
 
-def concavity_figure(
-    path: str | Path,
-    variances: Tensor,
-    sigma: float,
-    m: int,
-    *,
-    radius: float,
-    tau: float,
-    title: str,
-) -> Path:
-    """Write the figure; its format is the suffix of `path`.
+def concavity_figure(path: str | Path, spread: Spread, sigma: float, m: int, title: str) -> Path:
+    """Write the figure; its format is the suffix of `path`. sigma: of the noise, in the unit of the spread's R and tau.
 
-    Left, for a Gaussian whose covariance has the eigenvalues `variances` (dim,): the condition number of m
-    measurements at once, and of the last given the others. Right: zeta(m) sigma^2, below which the eigenvalues of the
-    Hessian of log p(y_m | y_1 .. y_{m-1}) lie in units of the noise; where it is positive, that law need not be
-    log-concave.
+    Left, for a Gaussian with the covariance of X: the condition number of m measurements at once, and of the last given
+    the others. Right: zeta(m) sigma^2, below which the eigenvalues of the Hessian of log p(y_m | y_1 .. y_{m-1}) lie in
+    units of the noise; where it is positive, that law need not be log-concave.
     """
     from matplotlib.figure import Figure
 
+    radius, tau, variances = spread.radius, spread.tau, spread.variances
     figure = Figure(figsize=(9.4, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     counts = sorted({round(count) for count in np.geomspace(1, max(m, 2), POINTS)})

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.annealing import SMC
+from samplers.annealing.product_fit import blocks_of
 from samplers.draws import Cost, SamplingWarning
 from samplers.smoothing.concavity import threshold
 from samplers.smoothing.probes import concave_at, probed_threshold
@@ -42,43 +43,38 @@ def from_draws(target: Target, whiten: Tensor | None, seed: int) -> Spread:
     else:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SamplingWarning)
-            draws = SMC(conditional_ess=CONDITIONAL_ESS, moves=MOVES).sample(
-                target, draws=DRAWS, seed=seed, progress=False
-            )
+            pilot = SMC(conditional_ess=CONDITIONAL_ESS, moves=MOVES)
+            draws = pilot.sample(target, draws=DRAWS, seed=seed, progress=False)
         remarks = [str(warning.message) for warning in caught if issubclass(warning.category, SamplingWarning)]
         x, source, cost = draws.resample(DRAWS, generator=generator), "draws of a pilot run", draws.cost
     counted = Counted(target)
     n = min(MOST_POINTS, max(FEWEST_POINTS, SCORES // (2 * target.dim)))
     points = x[torch.randperm(len(x), generator=generator, device=x.device)[:n]]
     score, hessian = hessians(counted, points, x.std(0))
-    parts = [torch.arange(target.dim)]
+    whole = x.double().cpu()
+    mean, covariance = _moments(target, whole)
     if whiten is None:
         parts = independent_parts(counted, points, hessian, generator)
+        points = points.double().cpu()
     else:
         # of z = W x: the score is W^-T s, the Hessian W^-T H W^-1
-        back = torch.linalg.inv(whiten)
-        points, score, hessian = points.double().cpu() @ whiten.mT, score @ back, back.mT @ hessian @ back
-    points = points.double().cpu()
-    draws64 = x.double().cpu() if whiten is None else x.double().cpu() @ whiten.mT
-    found = [_local(points[:, p], score[:, p], hessian[:, p][:, :, p], draws64[:, p]) for p in parts]
+        parts, back = [torch.arange(target.dim)], torch.linalg.inv(whiten)
+        points, whole = points.double().cpu() @ whiten.mT, whole @ whiten.mT
+        score, hessian = score @ back, back.mT @ hessian @ back
+    found = [_local(points[:, p], score[:, p], hessian[:, p][:, :, p], whole[:, p]) for p in parts]
     radius, tau = hardest(found)
     at_cpu = Generator().manual_seed(seed)
     hard = sorted(range(len(parts)), key=lambda k: -threshold(*found[k]))[:MOST_PROBED]
-    least = max(probed_threshold(draws64[:, parts[k]], threshold(*found[k]), at_cpu) for k in hard)
+    least = max(probed_threshold(whole[:, parts[k]], threshold(*found[k]), at_cpu) for k in hard)
     where = f"in the hardest of {len(parts)} independent parts " if len(parts) > 1 else ""
-    origin = (
-        f"As {n} {source} tell, X lies {where}within R = {radius:.4g} of a centre, up to Gaussian parts of a standard "
-        f"deviation of at least tau = {tau:.3g}"
-    )
+    origin = f"As {n} {source} tell, X lies {where}within R = {radius:.4g} of a centre, up to Gaussian parts of a "
+    origin += f"standard deviation of at least tau = {tau:.3g}"
     if radius == 0:
         origin = (
             f"At {n} {source} and between them the target is log-concave, its smallest standard deviation {tau:.3g}"
         )
-    finest = min(part[1] for part in found)
-    mean, covariance = _moments(target, x.double().cpu())
-    tally = counted.tally
-    cost = Cost(cost.log_prob + tally.log_probs, cost.score + tally.scores, time.perf_counter() - began)
-    own = None if "sample" in target.known else x
+    cost = Cost(cost.log_prob + counted.log_probs, cost.score + counted.scores, time.perf_counter() - began)
+    own, finest = None if "sample" in target.known else x, min(part[1] for part in found)
     return Spread(mean, covariance, radius, tau, least, finest, origin, len(parts), cost, tuple(remarks), own)
 
 
@@ -141,7 +137,7 @@ def independent_parts(target: Target, x: Tensor, hessian: Tensor, generator: Gen
     """
     own = hessian.diagonal(dim1=1, dim2=2).abs().amax(0).clamp_min(1e-300)
     linked = hessian.abs().amax(0) > COUPLED * (own[:, None] * own).sqrt()
-    parts = _connected(linked)
+    parts = blocks_of(linked)
     if len(parts) == 1:
         return parts
     order = torch.randperm(len(x), generator=generator, device=x.device)[: 2 * PAIRS]
@@ -156,14 +152,6 @@ def independent_parts(target: Target, x: Tensor, hessian: Tensor, generator: Gen
         precision = SWAPPED + 100 * torch.finfo(target.dtype).eps * whole.abs()
         (alone if bool(((swapped - whole).abs() <= precision).all()) else together).append(part)
     return alone + ([torch.cat(together)] if together else [])
-
-
-def _connected(linked: Tensor) -> list[Tensor]:
-    """The connected sets of a graph (dim, dim)."""
-    from scipy.sparse.csgraph import connected_components
-
-    count, labels = connected_components(linked.numpy(), directed=False)
-    return [torch.from_numpy(labels == k).nonzero()[:, 0] for k in range(count)]
 
 
 def _moments(target: Target, x: Tensor) -> tuple[Tensor, Tensor]:

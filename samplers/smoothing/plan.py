@@ -104,11 +104,8 @@ class Plan:
         from samplers.smoothing.figure import concavity_figure
 
         unit = self.sigma if isinstance(self.noise, IsotropicNoise) else 1.0
-        variances = torch.linalg.eigvalsh(self.covariance)
         title = f"{self.target}: $\\sigma$ = {self.sigma:.4g}, m = {self.m}"
-        return concavity_figure(
-            path, variances.clamp_min(0), unit, self.m, radius=self.spread.radius, tau=self.spread.tau, title=title
-        )
+        return concavity_figure(path, self.spread, unit, self.m, title)
 
 
 def plan(
@@ -149,7 +146,7 @@ class _Planner:
     def isotropic(self) -> Plan:
         spread = self._spread(None)
         least, bound = spread.concave_from, threshold(spread.radius, spread.tau)
-        balanced = math.sqrt(math.sqrt(float(torch.linalg.eigvalsh(spread.covariance)[-1])) * spread.finest)
+        balanced = math.sqrt(math.sqrt(float(spread.variances[-1])) * spread.finest)
         sigma = max(least, balanced)
         middle = "the geometric mean of the largest and the smallest standard deviation"
         if least == 0:
@@ -171,15 +168,12 @@ class _Planner:
         if isinstance(self.target, DiscreteTarget):
             raise ValueError(f"noise: got {noise}, expected 'isotropic' or 'mrf' on the discrete {self.target.name}")
         spread = self._spread(whiten)
-        first = log_concave_from(1.0, spread.radius, spread.tau)
-        words = f"{spread.origin}, in units of the noise given, so Y is log-concave "
-        if first == 1:
-            words += "from the first measurement on."
-        else:
-            words += (
-                f"{'never' if first is None else f'only from measurement {first} on'}: from the first on it would be "
-            )
-            words += f"with noise {threshold(spread.radius, spread.tau):.4g} times as large."
+        first, since = log_concave_from(1.0, spread.radius, spread.tau), "from the first measurement on."
+        if first != 1:
+            since = "never" if first is None else f"only from measurement {first} on"
+            wanted = threshold(spread.radius, spread.tau)
+            since += f": from the first on it would be with noise {wanted:.4g} times as large."
+        words = f"{spread.origin}, in units of the noise given, so Y is log-concave {since}"
         m, why = self._measurements(1.0, spread, unit=sigma)
         return self._made(sigma, m, noise, spread, [words, why])
 
@@ -227,7 +221,7 @@ class _Planner:
 
 
 def _conditioning(spread: Spread, sigma: float, m: int) -> str:
-    variances = torch.linalg.eigvalsh(spread.covariance).clamp_min(0)
+    variances = spread.variances
     one, last = (sequential_condition_number(variances, sigma, k) for k in (1, m))
     return (
         f"For a Gaussian of the same covariance the condition numbers are {one:.3g} for the first measurement, "

@@ -46,6 +46,11 @@ class Spread:
     draws: Tensor | None = None
 
     @property
+    def variances(self) -> Tensor:
+        """The eigenvalues of the covariance, (dim,)."""
+        return torch.linalg.eigvalsh(self.covariance).clamp_min(0)
+
+    @property
     def probed(self) -> bool:
         """Whether probes tell more than R and tau."""
         return self.concave_from < threshold(self.radius, self.tau)
@@ -107,49 +112,43 @@ def in_closed_form(target: Target, whiten: Tensor | None, seed: int) -> Spread |
     whiten: W (dim, dim), where R and tau are asked of W X; no probes are made then. The bound by R and tau is the best
     there is for one component or two of the same covariance; draws with that seed probe the others.
     """
-    factors = target.factors if isinstance(target, Product) else [target]
-    if not all(isinstance(factor, (Gaussian, GaussianMixture)) for factor in factors):
+    factors, known = target.factors if isinstance(target, Product) else [target], (Gaussian, GaussianMixture)
+    mixtures = [factor.to("cpu", torch.float64) for factor in factors if isinstance(factor, known)]
+    if len(mixtures) < len(factors) or (whiten is not None and len(factors) > 1):
         return None
-    if whiten is not None and len(factors) > 1:
-        return None
-    parts, sizes = [], []
-    for factor in factors:
-        means, covariances = _components(factor)
-        sizes.append(len(means))
-        if whiten is not None:
-            means, covariances = means @ whiten.mT, whiten @ covariances @ whiten.mT
-        parts.append(of_components(means, covariances))
+    components = [_components(mixture, whiten) for mixture in mixtures]
+    parts, sizes = [of_components(*one) for one in components], [len(means) for means, _ in components]
     radius, tau = hardest(parts)
-    finest = min(part[1] for part in parts)
-    origin = _in_words(sizes, radius, tau, len(factors))
-    double = target.to("cpu", torch.float64)
     least = threshold(radius, tau)
     if max(sizes) > 2 and whiten is None:
         generator = Generator().manual_seed(seed)
-        drawn = [(of, factor.to("cpu", torch.float64)) for of, factor in zip(parts, factors, strict=True)]
         least = max(
-            probed_threshold(f.sample(DRAWS, generator=generator), threshold(*of), generator) for of, f in drawn
+            probed_threshold(mixture.sample(DRAWS, generator=generator), threshold(*part), generator)
+            for mixture, part in zip(mixtures, parts, strict=True)
         )
+    double = target.to("cpu", torch.float64)
+    finest, origin = min(part[1] for part in parts), _in_words(sizes, radius, tau)
     return Spread(double.mean, double.covariance, radius, tau, least, finest, origin, len(factors))
 
 
-def _components(target: Target) -> tuple[Tensor, Tensor]:
-    """Means and covariances in float64 on the CPU, (k, dim) and (k, dim, dim)."""
-    double = target.to("cpu", torch.float64)
-    if isinstance(double, Gaussian):
-        return double.mean[None], double.covariance[None]
-    assert isinstance(double, GaussianMixture)
-    factors = double.component_factors
-    return double.modes, torch.diag_embed(factors**2) if factors.ndim == 2 else factors @ factors.mT
+def _components(mixture: Gaussian | GaussianMixture, whiten: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Means (k, dim) and covariances (k, dim, dim), of W X where W is given."""
+    if isinstance(mixture, Gaussian):
+        means, covariances = mixture.mean[None], mixture.covariance[None]
+    else:
+        means, factors = mixture.modes, mixture.component_factors
+        covariances = torch.diag_embed(factors**2) if factors.ndim == 2 else factors @ factors.mT
+    return (means, covariances) if whiten is None else (means @ whiten.mT, whiten @ covariances @ whiten.mT)
 
 
-def _in_words(sizes: list[int], radius: float, tau: float, factors: int) -> str:
+def _in_words(sizes: list[int], radius: float, tau: float) -> str:
     if max(sizes) == 1:
         return f"The target is Gaussian, its smallest standard deviation {tau:.3g}"
-    which = f"In the hardest of its {factors} independent parts the" if factors > 1 else "The"
-    several = f"{sizes[0]} components" if factors == 1 else "components"
+    which = f"The means of the {sizes[0]} components"
+    if len(sizes) > 1:
+        which = f"In the hardest of its {len(sizes)} independent parts the means of the components"
     return (
-        f"{which} means of the {several} lie within R = {radius:.4g} of their centre and each has a standard deviation "
+        f"{which} lie within R = {radius:.4g} of their centre and each has a standard deviation "
         f"of at least tau = {tau:.3g}"
     )
 
