@@ -9,27 +9,26 @@ step from one to the next.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from torch import Tensor
 
 from samplers.denoisers import Denoiser
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
+from samplers.runs.header import plain
 from samplers.runs.starts import Init
 from samplers.smoothing.jump import Jump, check_jump
 from samplers.smoothing.measurements import Measured, Noisy
-from samplers.smoothing.noise import check_noise, noise_of, recorded
+from samplers.smoothing.noise import check_noise
 from samplers.smoothing.plan import Plan, plan
 from targets import Noise, Target
 from targets.arguments import check_integer
 
-
-class Walk(Protocol):
-    """Where a walk of that many steps on the law of one measurement leads from y, (n, dim)."""
-
-    def __call__(self, law: Measured, y: Tensor, steps: int) -> Tensor: ...
+# where a walk of that many steps on the law of one measurement leads from y, (n, dim)
+Walk = Callable[[Measured, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +43,8 @@ class Chain(ABC):
     first_steps: int | None = None
     denoiser: Denoiser | str = "auto"
     jump: Jump = "posterior"
+
+    weighted = False  # whether measurements are drawn and weighted; else they walk
 
     def __post_init__(self) -> None:
         check_jump(self.jump)
@@ -65,20 +66,10 @@ class Chain(ABC):
         noise: of one measurement.
         """
 
-    @property
-    def weighs(self) -> bool:
-        """Whether measurements are drawn and weighted; else they walk."""
-        return False
-
     def base_for(self, found: Plan | None, target: Target) -> Target:
         """The law of X that weighted measurements come from: the Gaussian of the plan."""
         assert found is not None
         return found.gaussian(target)
-
-    def check_init(self, init: Init) -> None:
-        """ValueError for starts where chains do not start at points."""
-        if self.weighs and init is not None:
-            raise ValueError("init: weighted measurements start from a law; give it as base=")
 
     # What is left open
 
@@ -95,10 +86,6 @@ class Chain(ABC):
         """Whether chains start where the plan says."""
         return init is None and "prior" not in target.known
 
-    def noise_for(self, target: Target) -> Noise:
-        """The noise that levels are built from."""
-        return noise_of(self.noise, self.sigma, target)
-
     def hyperparameters(self) -> dict[str, Any]:
         """The fields as plain numbers and strings, for records."""
-        return {field.name: recorded(getattr(self, field.name)) for field in fields(self)}
+        return plain({field.name: getattr(self, field.name) for field in fields(self)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from torch import Generator, Tensor
@@ -15,6 +14,7 @@ from samplers.runs.job import Job
 from samplers.runs.starts import Init
 from samplers.smoothing.chain import Chain
 from samplers.smoothing.measurements import Asked, Noisy, record
+from samplers.smoothing.noise import noise_of
 from samplers.smoothing.walks import Walks
 from samplers.smoothing.weights import Weights
 from samplers.version import versions
@@ -26,15 +26,14 @@ class ChainRun(Job):
     """All that a run depends on: running means (n, dim), their carrier, the denoiser, generator and counters."""
 
     unit, whole = "levels", False
-    start: Tensor | None = None
-    mean: Tensor | None = None
+    mean: Tensor  # before the first level the points (n, dim) where chains start
 
     def __init__(self, chain: Chain, target: Target, n: int, init: Init, seed: int) -> None:
         began = time.perf_counter()
         self.given, self.n, self.init, self.seed = chain, n, init, seed
         self.chain, self.found = chain.prepared(target, seed, init)
         spent = Cost() if self.found is None else self.found.cost
-        self.noise = self.chain.noise_for(target)
+        self.noise = noise_of(self.chain.noise, self.chain.sigma, target)
         self.noises = self.chain.levels(self.noise)
         generator, tally = Generator(target.device).manual_seed(seed), Tally(spent.log_prob, spent.score)
         super().__init__(type(chain).__name__, target, generator, len(self.noises), tally)
@@ -42,20 +41,17 @@ class ChainRun(Job):
         # bound now, so that a run that is continued counts once what is found for the target
         self.denoiser = self._chosen().bind(self.counted, self.noises[0])
         self.asked = Asked()
-        self.carrier = self._carrier()
+        self.carrier: Walks | Weights
+        if self.chain.weighted:
+            self.carrier = Weights(self.chain.base_for(self.found, target), self.law(1), self.chain.jump)
+        else:
+            self.carrier = Walks(self.chain, self.law(1), init, self.found)
 
     def _chosen(self) -> Denoiser:
         """The denoiser that is given, or the one that fits; Auto keeps no particles, by which weights are made."""
         found = as_denoiser(self.chain.denoiser, self.counted, self.noises[0])
-        piloted = self.chain.weighs and self.chain.denoiser == "auto" and isinstance(found, Auto)
+        piloted = self.chain.weighted and self.chain.denoiser == "auto" and isinstance(found, Auto)
         return InnerSMC() if piloted else found
-
-    def _carrier(self) -> Walks | Weights:
-        law = self.law(1)
-        if not self.chain.weighs:
-            return Walks(self.chain, law, self.init, self.found)
-        base = self.chain.base_for(self.found, self.target)
-        return Weights(base, law, self.chain.jump)
 
     def law(self, level: int) -> Noisy:
         """That of the running mean at a level, counted from 1."""
@@ -65,13 +61,12 @@ class ChainRun(Job):
     # Levels
 
     def begin(self) -> Tensor:
-        self.start = self.carrier.starts(self.n, self.target, self.generator)
-        return self.start
+        self.mean = self.carrier.starts(self.n, self.target, self.generator)
+        return self.mean
 
     def step(self) -> None:
-        if self.mean is None:
-            assert self.start is not None
-            self.mean, self.start = self.carrier.first(self.start, self.law(1)), None
+        if self.done == 0:
+            self.mean = self.carrier.first(self.mean, self.law(1))
         else:
             self.mean = self.carrier.advance(self.done, self.mean, self.law(self.done))
 
@@ -84,28 +79,23 @@ class ChainRun(Job):
         return {"hyperparameters": self.chain.hyperparameters(), "draws": self.n, "seed": self.seed}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "start": self.start,
-            "mean": self.mean,
-            "asked": dict(vars(self.asked)),
-            "carrier": None if self.mean is None else self.carrier.state_dict(),
-        }
+        asked = dict(vars(self.asked))
+        if self.done == 0:
+            return {"start": self.mean, "mean": None, "asked": asked, "carrier": None}
+        return {"start": None, "mean": self.mean, "asked": asked, "carrier": self.carrier.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        device = self.target.device
-        if saved["mean"] is None:
-            self.start = saved["start"].to(device)
-            return
-        self.mean = mean = saved["mean"].to(device)
+        device, begun = self.target.device, saved["mean"] is not None
+        self.mean = saved["mean" if begun else "start"].to(device)
         for name, value in saved["asked"].items():
             setattr(self.asked, name, value.to(device) if isinstance(value, Tensor) else value)
-        self.carrier.load_state_dict(saved["carrier"], mean)
+        if begun:
+            self.carrier.load_state_dict(saved["carrier"], self.mean)
 
     # What it gives
 
     def result(self) -> Draws:
         """The draws, from the means at the last level."""
-        assert self.mean is not None
         x = self.carrier.jump(self.mean, self.law(self.done))
         stats = {"lp": self.counted.log_prob(x)[None]} if self.target.has_density else {}
         attrs = {
@@ -120,7 +110,3 @@ class ChainRun(Job):
             attrs["pilot"] = PILOT  # of the starts, or of the base
         draws = Draws(x[None], stats=stats, cost=self.cost, target=self.target, attrs=attrs)
         return self.carrier.finished(draws)
-
-    def complaints(self) -> Iterator[str]:
-        """What a reader must know."""
-        return self.carrier.complaints()

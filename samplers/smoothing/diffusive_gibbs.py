@@ -16,7 +16,7 @@ from samplers.denoisers.spins import MRFShaped
 from samplers.draws import Cost
 from samplers.kernels import MALA, Info, Kernel, State
 from samplers.kernels.metropolis import always
-from samplers.runs.state import evaluate
+from samplers.runs.state import evaluate, noise_like
 from samplers.smoothing.given import GivenMeasurements
 from samplers.smoothing.noise import random_field
 from samplers.smoothing.plan import plan
@@ -117,51 +117,39 @@ class DiffusiveGibbs(Kernel):
         return evaluate(target, x, score=not self.shaped and self.steps > 0)
 
     def frozen(self, generator: Generator) -> Self:
-        if self.shaped:
-            return self
-        return replace(self, sigma=(self._sigma(generator),))
+        return self if self.shaped else replace(self, sigma=(self._sigma(generator),))
 
     def _sigma(self, generator: Generator) -> float:
         if self.sigma is None:
             raise ValueError("sigma: left to `sample`, which finds it; give it to use init and step alone")
-        levels = [self.sigma] if isinstance(self.sigma, (int, float)) else self.sigma
-        if len(levels) == 1:
-            return levels[0]
-        return levels[int(torch.randint(len(levels), (), generator=generator, device=generator.device))]
+        assert isinstance(self.sigma, tuple)
+        if len(self.sigma) == 1:
+            return self.sigma[0]
+        return self.sigma[int(torch.randint(len(self.sigma), (), generator=generator, device=generator.device))]
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         if self.shaped:
             return self._redraw(target, state, generator)
         sigma = self._sigma(generator)
-        noise = torch.randn(state.x.shape, generator=generator, dtype=state.x.dtype, device=state.x.device)
-        given = GivenMeasurements(target, state.x + sigma * noise, sigma)
+        given = GivenMeasurements(target, state.x + sigma * noise_like(state.x, generator), sigma)
         bad = torch.zeros(len(state.x), dtype=torch.bool, device=state.x.device)
-        rate = torch.ones(len(state.x), dtype=torch.float64, device=state.x.device)
+        rate = torch.zeros_like(bad, dtype=torch.float64)
         # what is known of the target at x, as the posterior sees it: nothing is evaluated again
-        away = state.x - given.y
-        score = None if state.score is None else state.score - away / sigma**2
-        inner = State(state.x, state.log_prob - 0.5 * away.square().sum(-1) / sigma**2, score)
+        inner = _with_noise(state, given.y, sigma, 1)
         if self.candidates:
             chooser = ResampledProposals(self.candidates + 1)
             inner, info = chooser.step(given, inner, generator)
-            bad = bad | info.diverging
-            rate = info.acceptance_rate
+            bad, rate = info.diverging, rate if self.steps else info.acceptance_rate
         h = DEFAULT_STEP if self.step_size is None else self.step_size
         local = MALA(step_size=h / (1 + h / sigma**2), inverse_mass_matrix="identity")
-        if self.steps:
-            rate = torch.zeros_like(rate)
-            if inner.score is None:
-                inner = local.init(given, inner.x, generator)
+        if self.steps and inner.score is None:
+            inner = local.init(given, inner.x, generator)
         for _ in range(self.steps):
             inner, info = local.step(given, inner, generator)
             rate += info.acceptance_rate / self.steps
             bad = bad | info.diverging
-        # back from the posterior's density and score to the target's
-        away = inner.x - given.y
-        log_prob = inner.log_prob + 0.5 * away.square().sum(-1) / sigma**2
-        score = None if inner.score is None else inner.score + away / sigma**2
         # a density that has begun to fail where a chain stands leaves it there, with what is known of the place
-        new, guard = always(state, State(inner.x, log_prob, score))
+        new, guard = always(state, _with_noise(inner, given.y, sigma, -1))
         return new, Info(rate, bad | guard.diverging)
 
     def _redraw(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
@@ -172,5 +160,11 @@ class DiffusiveGibbs(Kernel):
         return always(state, evaluate(target, MRFShaped().draw(target, y, noise, generator), score=False))
 
     def hyperparameters(self) -> dict[str, Any]:
-        found = super().hyperparameters()
-        return found | {"noise": "mrf" if self.shaped else "isotropic"}
+        return super().hyperparameters() | {"noise": "mrf" if self.shaped else "isotropic"}
+
+
+def _with_noise(state: State, y: Tensor, sigma: float, times: int) -> State:
+    """The state with N(y; x, sigma^2 I) multiplied to the density once, or -1 times."""
+    away = state.x - y
+    score = None if state.score is None else state.score - times * (away / sigma**2)
+    return State(state.x, state.log_prob - times * (0.5 * away.square().sum(-1) / sigma**2), score)

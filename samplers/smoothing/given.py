@@ -47,10 +47,8 @@ class GivenMeasurements(Target):
 
     @property
     def _unknown(self) -> frozenset[str]:
-        known = set() if self.y.ndim == 2 else {"prior"}
-        if "sample_given" in self.target.known:
-            known.add("sample")
-        return frozenset({"prior", "sample"} - known)
+        without = {"prior": self.y.ndim == 2, "sample": "sample_given" not in self.target.known}
+        return frozenset(name for name, missing in without.items() if missing)
 
     @property
     def prior(self) -> Target:
@@ -60,16 +58,11 @@ class GivenMeasurements(Target):
         return Gaussian(self.y, covariance=self.noise.covariance(self.dim))
 
     def log_likelihood(self, x: Tensor) -> Tensor:
-        return self.target.log_prob(x) + self._constant
+        return self.target.log_prob(x) + self.noise.log_normaliser(self.dim)  # of exp(-x'Px / 2)
 
     def log_likelihood_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value, score = self.target.log_prob_and_score(x)
-        return value + self._constant, score
-
-    @property
-    def _constant(self) -> float:
-        """What turns exp(-x'Px / 2) into a normalised density."""
-        return self.noise.log_normaliser(self.dim)
+        return value + self.noise.log_normaliser(self.dim), score
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         y = self.y.expand(n, -1)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from samplers.smoothing.measurement_walk import MeasurementWalk
-from samplers.smoothing.plan import Plan
 from targets.arguments import check_integer
-
-MOST = 8  # of the number planned for a sequence, how many still walk well together
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +49,5 @@ class JointMultimeasurement(MeasurementWalk):
         return self.m
 
     @property
-    def left_open(self) -> bool:
-        return super().left_open or self.m is None
-
-    def planned(self, choice: Plan) -> dict[str, Any]:
-        found = super().planned(choice) if super().left_open else {}
-        return found | {"m": min(MOST, choice.m) if self.m is None else self.m}
+    def left_open(self) -> list[str]:
+        return super().left_open + (["m"] if self.m is None else [])

@@ -16,10 +16,10 @@ from samplers.smoothing.measurements import Measured
 Jump = Literal["posterior", "mean"]
 
 
-def check_jump(jump: str) -> None:
+def check_jump(jump: str, argument: str = "jump") -> None:
     """ValueError for a jump that there is not."""
     if jump not in get_args(Jump):
-        raise ValueError(f"jump: got {jump!r}, expected 'posterior' or 'mean'")
+        raise ValueError(f"{argument}: got {jump!r}, expected 'posterior' or 'mean'")
 
 
 def jumped(jump: Jump, law: Measured, y: Tensor) -> Tensor:

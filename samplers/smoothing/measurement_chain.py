@@ -46,7 +46,8 @@ class MeasurementChain(Chain):
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         check_target(target)
-        self.check_init(init)
+        if self.weighted and init is not None:
+            raise ValueError("init: weighted measurements start from a law; give it as base=")
         path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
         check_begun(path, type(self).__name__, {"draws": draws, "seed": seed}, target)
@@ -56,6 +57,6 @@ class MeasurementChain(Chain):
             result = run.result()
         piloted = result.log_z is not None and "pilot" in result.attrs
         doubts = result.certified(by_annealing=run.denoiser.pilot_log_z) if piloted else ()
-        for message in (*run.complaints(), *doubts):
+        for message in (*run.carrier.complaints(), *doubts):
             warn(message)
         return result

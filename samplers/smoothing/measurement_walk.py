@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -16,17 +15,20 @@ from torch import Generator, Tensor
 
 from samplers.denoisers import Denoiser, as_denoiser
 from samplers.draws import Cost
-from samplers.kernels import Info, Kernel, PreconditionedKernel, State
+from samplers.kernels import Info, Kernel, State
 from samplers.kernels.base import check_kernel
 from samplers.runs.checks import check_target
+from samplers.runs.header import plain
 from samplers.runs.state import Findings
 from samplers.smoothing.jump import Jump, check_jump, jumped
 from samplers.smoothing.measurements import Asked, JointMeasurements, record
-from samplers.smoothing.noise import check_noise, noise_of, random_field, recorded
-from samplers.smoothing.plan import Plan, plan
+from samplers.smoothing.noise import check_noise, noise_of, of_mean, random_field
+from samplers.smoothing.plan import plan
 from samplers.smoothing.walk import continued, walker
 from targets import Noise, Target
 from targets.arguments import check_integer
+
+MOST = 8  # of the measurements planned for a sequence, how many still walk well together
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,7 @@ class MeasurementWalk(Kernel):
     jump: Jump = "posterior"
 
     needs_score: ClassVar[bool] = False  # starts get noise: no Pathfinder start
+    _noise_of_mean: ClassVar[Noise | None] = None  # of one that is placed, whose denoiser is bound to it
 
     def __post_init__(self) -> None:
         check_jump(self.jump)
@@ -85,20 +88,17 @@ class MeasurementWalk(Kernel):
     def measurements(self) -> int:
         """How many measurements walk together."""
 
-    def planned(self, choice: Plan) -> dict[str, Any]:
-        """The fields that a plan fills in."""
-        return {"sigma": choice.sigma}
-
     @property
-    def left_open(self) -> bool:
-        """Whether a plan is needed."""
-        return isinstance(self.noise, str) and self.noise == "isotropic" and self.sigma is None
+    def left_open(self) -> list[str]:
+        """The fields that a plan fills in."""
+        return ["sigma"] if isinstance(self.noise, str) and self.noise == "isotropic" and self.sigma is None else []
 
     def prepare(self, target: Target, seed: int) -> tuple[Self, Cost]:
         if not self.left_open:
             return self, Cost()
         choice = plan(target, jump=self.jump, seed=seed)
-        return replace(self, **self.planned(choice)), choice.cost
+        found: dict[str, Any] = {"sigma": choice.sigma, "m": min(MOST, choice.m)}
+        return replace(self, **{name: found[name] for name in self.left_open}), choice.cost
 
     def check_target(self, target: Target) -> None:
         check_target(target)
@@ -107,13 +107,12 @@ class MeasurementWalk(Kernel):
 
     def placed(self, target: Target) -> Self:
         noise, m = noise_of(self.noise, self.sigma, target), self.measurements
-        denoiser = as_denoiser(self.denoiser, target, noise if m == 1 else noise.scaled(1 / m))
-        kernel = walker(self.kernel, noise, target.dim, m, denoiser)
-        if isinstance(kernel, PreconditionedKernel) and isinstance(kernel.inverse_mass_matrix, Tensor):
-            matrix = kernel.inverse_mass_matrix.to(device=target.device, dtype=target.dtype)
-            kernel = replace(kernel, inverse_mass_matrix=matrix)
-        placed = replace(self, noise=noise, sigma=None, denoiser=denoiser, kernel=kernel)
-        object.__setattr__(placed, "denoiser", denoiser.bind(target, placed._noise_of_mean))
+        mean = of_mean(noise, m)
+        denoiser = as_denoiser(self.denoiser, target, mean)
+        law = JointMeasurements(target, noise, m, denoiser=denoiser, noise_of_mean=mean)
+        kernel = walker(self.kernel, law)
+        placed = replace(self, noise=noise, sigma=None, denoiser=law.denoiser, kernel=kernel)
+        object.__setattr__(placed, "_noise_of_mean", mean)
         return placed
 
     # The chain
@@ -123,23 +122,12 @@ class MeasurementWalk(Kernel):
         filled = isinstance(self.denoiser, Denoiser) and isinstance(self.noise, Noise) and self.kernel is not None
         return self if filled else self.placed(target)
 
-    @cached_property
-    def _noise_of_mean(self) -> Noise:
-        """Made once, so that a denoiser knows it again from step to step."""
-        assert isinstance(self.noise, Noise)
-        return self.noise if self.measurements == 1 else self.noise.scaled(1 / self.measurements)
-
     def _law(self, target: Target, memory: Tensor | None, generator: Generator) -> JointMeasurements:
         assert isinstance(self.denoiser, Denoiser)
         assert isinstance(self.noise, Noise)
+        noise, m, mean = self.noise, self.measurements, self._noise_of_mean
         return JointMeasurements(
-            target,
-            self.noise,
-            self.measurements,
-            denoiser=self.denoiser,
-            generator=generator,
-            asked=Asked(memory),
-            noise_of_mean=self._noise_of_mean,
+            target, noise, m, denoiser=self.denoiser, generator=generator, asked=Asked(memory), noise_of_mean=mean
         )
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> WalkState:
@@ -151,16 +139,14 @@ class MeasurementWalk(Kernel):
         return WalkState(x, _log_prob(target, x), None, y, log_prob, score, **_counted(law.asked, nothing, nothing))
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        return self._ready(target)._step(target, state, generator)
-
-    def _step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        placed = self._ready(target)
         assert isinstance(state, WalkState)
-        assert self.kernel is not None
-        law = self._law(target, state.memory, generator)
-        walk = continued(self.kernel, law, state.y, state.y_log_prob, state.y_score, generator)
+        assert placed.kernel is not None
+        law = placed._law(target, state.memory, generator)
+        walk = continued(placed.kernel, law, state.y, state.y_log_prob, state.y_score, generator)
         rate, diverging = torch.zeros_like(state.log_prob, dtype=torch.float64), torch.zeros_like(state.points).bool()
         for _ in range(self.steps):
-            walk, info = self.kernel.step(law, walk, generator)
+            walk, info = placed.kernel.step(law, walk, generator)
             rate += info.acceptance_rate / self.steps
             diverging |= info.diverging
         x = jumped(self.jump, law, law.split(walk.x).mean(1))
@@ -181,7 +167,7 @@ class MeasurementWalk(Kernel):
         return Findings(record(self.noise, self.measurements, self.denoiser, points, fallbacks))
 
     def hyperparameters(self) -> dict[str, Any]:
-        return {field.name: recorded(getattr(self, field.name)) for field in fields(self)}
+        return plain({field.name: getattr(self, field.name) for field in fields(self)})
 
 
 def _log_prob(target: Target, x: Tensor) -> Tensor:
@@ -192,8 +178,4 @@ def _log_prob(target: Target, x: Tensor) -> Tensor:
 def _counted(asked: Asked, points: Tensor, fallbacks: Tensor) -> dict[str, Any]:
     """Of a state, what a denoiser remembers and has been asked since one with those counts."""
     more = 0 if asked.fallback_rows is None else asked.fallback_rows
-    return {
-        "memory": asked.memory,
-        "points": points + asked.points // len(points),
-        "fallbacks": fallbacks + more,
-    }
+    return {"memory": asked.memory, "points": points + asked.points // len(points), "fallbacks": fallbacks + more}

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 
 from samplers.denoisers import Denoiser, Estimate, default_denoiser
 from samplers.denoisers.base import UntrustedEstimate
+from samplers.smoothing.noise import of_mean
 from targets import Noise, Target
 from targets.arguments import check_integer
 from targets.noise import as_noise
@@ -60,27 +61,25 @@ class Measured(Target):
 
     A denoiser that is not exact makes `log_prob` and `score` random estimates; its draws come from `generator`, one
     seeded with 0 if none is given. An estimate that its denoiser does not trust raises UntrustedEstimate.
-    noise_of_mean: that of what is denoised, the mean of all measurements.
+    noise_of_mean: that of what is denoised, the mean of all m measurements; None is C / m.
     """
+
+    m: int = 1
 
     def __init__(
         self,
         target: Target,
         noise: float | Tensor | Noise,
-        dim: int,
-        denoiser: Denoiser | None,
-        generator: Generator | None,
-        asked: Asked | None,
-        noise_of_mean: Noise | None,
-        m: int,
-        name: str,
+        *,
+        denoiser: Denoiser | None = None,
+        generator: Generator | None = None,
+        asked: Asked | None = None,
+        noise_of_mean: Noise | None = None,
     ) -> None:
-        super().__init__(dim, dtype=target.dtype, device=target.device, name=name)
+        super().__init__(target.dim, dtype=target.dtype, device=target.device, name=f"{target.name} measured")
         self.target = target
         self.noise = as_noise(noise, target.dim)
-        self.noise_of_mean = (
-            (self.noise if m == 1 else self.noise.scaled(1 / m)) if noise_of_mean is None else noise_of_mean
-        )
+        self.noise_of_mean = of_mean(self.noise, self.m) if noise_of_mean is None else noise_of_mean
         if denoiser is None:
             denoiser = default_denoiser(target, self.noise_of_mean)
         self.denoiser = denoiser.bind(target, self.noise_of_mean)
@@ -161,23 +160,12 @@ class Noisy(Measured):
 
     target: of X. noise: C, a sigma, a covariance (dim, dim), variances (dim,) or a targets.Noise. denoiser: a
     samplers.denoisers.Denoiser; None is the one that fits. generator: of a denoiser that is not exact; None is one
-    seeded with 0. asked: what the denoiser was asked before, an `Asked`; None is nothing.
+    seeded with 0. asked: what the denoiser was asked before, an `Asked`; None is nothing. noise_of_mean: C again.
 
         >>> from samplers.smoothing import Noisy
         >>> Noisy(targets.Gaussian([0.0]), noise=1.0).score(torch.tensor([1.0]))
         tensor([-0.5000])
     """
-
-    def __init__(
-        self,
-        target: Target,
-        noise: float | Tensor | Noise,
-        *,
-        denoiser: Denoiser | None = None,
-        generator: Generator | None = None,
-        asked: Asked | None = None,
-    ) -> None:
-        super().__init__(target, noise, target.dim, denoiser, generator, asked, None, 1, f"{target.name} measured")
 
     def at(self, noise: Noise) -> Noisy:
         """The law with other noise, of one run with this one."""
@@ -216,10 +204,11 @@ class JointMeasurements(Measured):
         asked: Asked | None = None,
         noise_of_mean: Noise | None = None,
     ) -> None:
-        check_integer(m, "m")
-        name = f"{m} measurements of {target.name}"
-        super().__init__(target, noise, m * target.dim, denoiser, generator, asked, noise_of_mean, m, name)
-        self.m = m
+        self.m = check_integer(m, "m")
+        super().__init__(
+            target, noise, denoiser=denoiser, generator=generator, asked=asked, noise_of_mean=noise_of_mean
+        )
+        self.dim, self.name = m * target.dim, f"{m} measurements of {target.name}"
 
     def split(self, x: Tensor) -> Tensor:
         """(*batch, m * dim) -> (*batch, m, dim)."""
@@ -232,15 +221,12 @@ class JointMeasurements(Measured):
         value = density_of(found)
         if self.m > 1:
             apart = y - mean[:, None]  # sum_t y_t'P y_t - m ybar'P ybar, without cancellation
-            value = value - 0.5 * self.noise.square(apart).sum(-1) + self._constant
+            # prod_t N(y_t; x, C) / N(ybar; x, C / m)
+            dim = self.target.dim
+            constant = -self.m * self.noise.log_normaliser(dim) + self.noise_of_mean.log_normaliser(dim)
+            value = value - 0.5 * self.noise.square(apart).sum(-1) + constant
         score = self.noise.solve(found.mean[:, None] - y)
         return value.reshape(x.shape[:-1]), score.reshape(x.shape)
-
-    @property
-    def _constant(self) -> float:
-        """That of prod_t N(y_t; x, C) / N(ybar; x, C / m)."""
-        dim = self.target.dim
-        return -self.m * self.noise.log_normaliser(dim) + self.noise_of_mean.log_normaliser(dim)
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         x = self.target.sample(n, generator=generator)
@@ -273,9 +259,11 @@ class NextMeasurement(Measured):
         asked: Asked | None = None,
         noise_of_mean: Noise | None = None,
     ) -> None:
-        m = check_integer(count, "count", 0) + 1
-        name = f"measurement of {target.name}"
-        super().__init__(target, noise, target.dim, denoiser, generator, asked, noise_of_mean, m, name)
+        self.m = check_integer(count, "count", 0) + 1
+        super().__init__(
+            target, noise, denoiser=denoiser, generator=generator, asked=asked, noise_of_mean=noise_of_mean
+        )
+        self.name = f"measurement of {target.name}"
         if past.shape[-1:] != (target.dim,) or past.ndim > 2:
             raise ValueError(f"past: got shape {tuple(past.shape)}, expected ({target.dim},) or (n, {target.dim})")
         self.past, self.count = past, count
@@ -286,7 +274,7 @@ class NextMeasurement(Measured):
 
     def mean_with(self, y: Tensor) -> Tensor:
         """ybar_m, (n, dim)."""
-        return torch.lerp(self.past.expand_as(y), y, 1 / (self.count + 1))
+        return torch.lerp(self.past.expand_as(y), y, 1 / self.m)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = self._flat(x)
@@ -294,6 +282,6 @@ class NextMeasurement(Measured):
         # y'Py - m ybar'P ybar + (m - 1) past'P past = (1 - 1/m) (y - past)'P (y - past)
         value = density_of(found)
         if self.count:
-            value = value - (0.5 * self.count / (self.count + 1)) * self.noise.square(y - self.past)
+            value = value - (0.5 * self.count / self.m) * self.noise.square(y - self.past)
         score = self.noise.solve(found.mean - y)
         return value.reshape(x.shape[:-1]), score.reshape(x.shape)

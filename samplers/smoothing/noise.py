@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from targets import Noise, PairwiseMRF, Target
@@ -35,14 +33,14 @@ def noise_of(noise: str | Tensor | Noise, sigma: float | None, target: Target) -
     return as_noise(sigma, target.dim, "sigma")
 
 
+def of_mean(noise: Noise, m: int) -> Noise:
+    """That of the mean of m measurements; the noise itself for one, which denoisers know again."""
+    return noise if m == 1 else noise.scaled(1 / m)
+
+
 def random_field(target: Target) -> PairwiseMRF:
     """The target, which noise of its shape needs to be a PairwiseMRF; TypeError for others."""
     bare = plain(target)
     if not isinstance(bare, PairwiseMRF):
         raise TypeError(f"noise: 'mrf' is for a PairwiseMRF such as targets.Ising, got {target.name}")
     return bare
-
-
-def recorded(value: Any) -> Any:
-    """As a number or string, for records."""
-    return value if isinstance(value, (int, float, str, type(None))) else repr(value)

@@ -14,6 +14,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import Info, Kernel, PreconditionedKernel, State, evaluate
+from samplers.kernels.base import check_kernel
+from samplers.kernels.metropolis import select
 from samplers.smoothing.given import GivenMeasurements
 from samplers.smoothing.walk import covariance_of
 from targets import Target
@@ -53,8 +55,8 @@ class ResampledProposals(Kernel):
     def __post_init__(self) -> None:
         for name, least in (("candidates", 2), ("local_steps", 1)):
             check_integer(getattr(self, name), name, least)
-        if self.local is not None and not isinstance(self.local, Kernel):
-            raise TypeError(f"local: got {type(self.local).__name__}, expected a kernel such as samplers.MALA()")
+        if self.local is not None:
+            check_kernel(self.local, "local")
 
     @property
     def reversible(self) -> bool:
@@ -85,12 +87,7 @@ class ResampledProposals(Kernel):
         if local is None:
             return self
         if isinstance(local, PreconditionedKernel) and local.inverse_mass_matrix == "auto":
-            local = replace(
-                local,
-                inverse_mass_matrix=covariance_of(measured.noise, target.dim, 1).to(
-                    device=target.device, dtype=target.dtype
-                ),
-            )
+            local = replace(local, inverse_mass_matrix=covariance_of(measured.noise, target.dim, 1))
         return replace(self, local=local.placed(target))
 
     def frozen(self, generator: Generator) -> Kernel:
@@ -125,14 +122,9 @@ class ResampledProposals(Kernel):
         shares = weights.softmax(1)
         chosen = torch.multinomial(shares, 1, generator=generator)[:, 0]
         rows = torch.arange(len(x), device=x.device)
-        stays = chosen == 0
         picked = fresh[rows, (chosen - 1).clamp_min(0)]
         log_prob = weights[rows, chosen] - 0.5 * noise.square(picked - y).double()
-        moved = State(
-            torch.where(stays[:, None], x, picked),
-            torch.where(stays, state.log_prob, log_prob.to(state.log_prob)),
-            None,
-        )
+        moved = select(chosen > 0, State(picked, log_prob.to(state.log_prob), None), state)
         return moved, Info(1 - shares[:, 0], undefined.any(1))
 
 

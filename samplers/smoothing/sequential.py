@@ -64,10 +64,6 @@ class SequentialMultimeasurement(MeasurementChain):
                 f"base: {self.base.name} lacks log_z, draws or smoothing; expected a Gaussian or a mixture"
             )
 
-    @property
-    def weighs(self) -> bool:
-        return self.weighted
-
     def base_for(self, found: Plan | None, target: Target) -> Target:
         return super().base_for(found, target) if self.base is None else self.base
 

@@ -13,13 +13,13 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from samplers.smoothing.chain import Walk
+from samplers.smoothing.jump import Jump, check_jump
 from samplers.smoothing.measurement_chain import MeasurementChain
 from samplers.smoothing.measurements import Noisy
 from targets import Noise
 from targets.arguments import check_integer
 
 Schedule = Literal["standard", "geometric"]
-Update = Literal["posterior", "mean"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,23 +45,20 @@ class SLIPS(MeasurementChain):
     """
 
     count: int = 64
-    update: Update = "posterior"
+    update: Jump = "posterior"
     schedule: Schedule = "geometric"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer(self.count, "count")
-        if self.update not in get_args(Update):
-            raise ValueError(f"update: got {self.update!r}, expected 'posterior' or 'mean'")
+        check_jump(self.update, "update")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule: got {self.schedule!r}, expected 'standard' or 'geometric'")
 
     def ratios(self) -> list[float]:
         """The signal to noise ratios lambda_k, from 1 to m."""
         assert self.m is not None
-        if self.count == 1:
-            return [1.0]
-        return [self.m ** (k / (self.count - 1)) for k in range(self.count)]
+        return [self.m ** (k / max(1, self.count - 1)) for k in range(self.count)]
 
     def clock(self, ratio: float) -> tuple[float, float]:
         """(alpha, t) at a signal to noise ratio."""

@@ -11,39 +11,39 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from samplers.denoisers import Denoiser
 from samplers.kernels import HMC, MALA, ULA, Kernel, PreconditionedKernel, State, UnderdampedLangevin
 from samplers.kernels.underdamped import UnderdampedState
 from samplers.runs.state import noise_like
+from samplers.smoothing.measurements import Measured
 from targets import Noise, Target
 
 TRAJECTORY = 2.0
 LONGEST = 16  # leapfrogs
 
 
-def walker(kernel: Kernel | None, noise: Noise, dim: int, m: int, denoiser: Denoiser) -> Kernel:
-    """The kernel for m measurements in `dim` dimensions each, with what it leaves open filled in.
+def walker(kernel: Kernel | None, law: Measured) -> Kernel:
+    """The kernel that walks on a law of measurements, with what it leaves open filled in.
 
-    ValueError for a kernel that tests by a density which the denoiser does not give.
+    ValueError for a kernel that tests by a density which the law's denoiser does not give.
     """
     if kernel is None:
-        kernel = HMC() if denoiser.exact else UnderdampedLangevin()
-    if kernel.exact and not denoiser.density:
+        kernel = HMC() if law.denoiser.exact else UnderdampedLangevin()
+    if kernel.exact and not law.has_density:
         raise ValueError(
-            f"kernel: {type(kernel).__name__} tests by the density of the measurements, which {denoiser.describe()} "
-            "does not give; expected a kernel without a test, such as UnderdampedLangevin"
+            f"kernel: {type(kernel).__name__} tests by the density of the measurements, which "
+            f"{law.denoiser.describe()} does not give; expected a kernel without a test, such as UnderdampedLangevin"
         )
     if not isinstance(kernel, PreconditionedKernel) or not isinstance(kernel.inverse_mass_matrix, str):
-        return kernel
+        return kernel.placed(law)
     changes: dict[str, Any] = {}
     if kernel.inverse_mass_matrix != "identity":
-        changes["inverse_mass_matrix"] = covariance_of(noise, dim, m)
+        changes["inverse_mass_matrix"] = covariance_of(law.noise, law.target.dim, law.dim // law.target.dim)
     if kernel.step_size is None:
-        changes["step_size"] = default_step(kernel, m * dim)
+        changes["step_size"] = default_step(kernel, law.dim)
     if isinstance(kernel, HMC) and kernel.steps is None and kernel.trajectory_length is None:
         changes["trajectory_length"] = TRAJECTORY
         changes["max_steps"] = min(kernel.max_steps, LONGEST)
-    return replace(kernel, **changes)
+    return replace(kernel, **changes).placed(law)
 
 
 def default_step(kernel: PreconditionedKernel, dim: int) -> float:

@@ -30,7 +30,7 @@ class Walks:
 
     def __init__(self, chain: Chain, law: Noisy, init: Init, found: Plan | None) -> None:
         self.chain, self.noise, self.init, self.found = chain, law.noise, init, found
-        self.kernel = walker(chain.kernel, law.noise, law.dim, 1, law.denoiser).placed(law.target)
+        self.kernel = walker(chain.kernel, law)
         self.acceptance: list[float] = []
         self.divergences = 0
 
@@ -67,11 +67,7 @@ class Walks:
 
     def finished(self, draws: Draws) -> Draws:
         """The draws with what is known of them here."""
-        draws.attrs |= {
-            "kernel": plain(self.kernel.hyperparameters()),
-            "acceptance": self.acceptance,
-            "divergences": self.divergences,
-        }
+        draws.attrs |= {"kernel": plain(self.kernel.hyperparameters()), **self.state_dict()}
         return draws
 
     def complaints(self) -> Iterator[str]:
