@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, Finding, Held
+from samplers.denoisers.base import Denoiser, Estimate, Finding, Held, Memory
 from samplers.denoisers.importance import Importance
 from samplers.denoisers.inner_smc import InnerSMC
 from targets import Noise, Target
@@ -16,6 +16,7 @@ from targets.counting import Counted
 
 TRIED = 64  # measurements, by which it is judged whether the first is worth asking about the others
 HOPELESS = 0.5
+EXACT = {"mean": 0.0, "log_density": 0.0, "error": 0.0, "ess": torch.inf, "trusted": True}  # where not stated
 
 
 @dataclass
@@ -96,88 +97,62 @@ class Auto(Finding[Pair]):
         return ", ".join(f"{name} at {n} noise level{'s' * (n > 1)}" for name, n in counts.items() if n)
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Memory = None
     ) -> Estimate:
-        return self._answer(target, y, noise, generator, drawn=False).whole
+        return self._answer(target, y, noise, generator)[0]
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
-        return self._answer(target, y, noise, generator, drawn=True).x
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
+        return self._answer(target, y, noise, generator, by=generator)[1]
 
-    def _answer(self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, drawn: bool) -> _Answers:
-        """Estimates for all rows, and draws where wanted."""
+    def _answer(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, by: Generator | None = None
+    ) -> tuple[Estimate, Tensor]:
+        """Estimates for all rows, and draws where there is a generator for these, by the first where it can."""
         n, pair = len(y), self.found(target, noise)
         pair.first = pair.first.bind(target, noise)
-        answers = _Answers(y, self.density)
+        x, fallback = torch.zeros_like(y), torch.zeros(n, dtype=torch.bool, device=y.device)
+        phi, ess = torch.zeros_like(y[:, 0]), torch.full((n,), torch.inf, dtype=torch.float64, device=y.device)
+        answers = Estimate(x.clone(), phi if self.density else None, x.clone(), ess, None, ~fallback, fallback)
 
         def doubted(rows: Tensor) -> Tensor:
             """The first denoiser's answers to some rows are noted; those rows that it does not trust come back."""
-            some = y[rows]
-            draws = None
-            if drawn and isinstance(pair.first, Importance):  # both from the same candidates
-                assert generator is not None
-                found, draws = replace(pair.first, form="stein").estimate_and_draw(target, some, noise, generator)
+            some, first = y[rows], pair.first
+            if by is not None and isinstance(first, Importance):  # both from the same candidates
+                found, x[rows] = replace(first, form="stein").estimate_and_draw(target, some, noise, by)
             else:
-                found = pair.first.estimate(target, some, noise, generator)
+                found = first.estimate(target, some, noise, generator)
             trusted = torch.ones_like(rows, dtype=torch.bool) if found.trusted is None else found.trusted
             if self.floor is not None and found.ess is not None:
                 trusted = trusted & ~(found.ess < self.floor)
-            if drawn and draws is None and bool(trusted.any()):
-                assert generator is not None
-                draws = torch.zeros_like(some)
-                draws[trusted] = pair.first.draw(target, some[trusted], noise, generator)
-            answers.put(rows, found)
-            if draws is not None:
-                answers.x[rows] = draws
+            if by is not None and not isinstance(first, Importance) and bool(trusted.any()):
+                x[rows[trusted]] = first.draw(target, some[trusted], noise, by)
+            _put(answers, rows, found)
             return rows[~trusted]
 
         tried = torch.arange(0, n, max(1, -(-n // TRIED)), device=y.device)
         rest = torch.ones(n, dtype=torch.bool, device=y.device)
         rest[tried] = False
-        second, others = doubted(tried), rest.nonzero()[:, 0]
-        if len(second) > HOPELESS * len(tried):
-            second = torch.arange(n, device=y.device)
+        left, others = doubted(tried), rest.nonzero()[:, 0]
+        if len(left) > HOPELESS * len(tried):
+            left = torch.arange(n, device=y.device)
         elif len(others):
-            second = torch.cat([second, doubted(others)])
-        if len(second):
+            left = torch.cat([left, doubted(others)])
+        if len(left):
             pair.then = pair.then.bind(target, noise)
-            if drawn:
-                assert generator is not None
-                answers.x[second] = pair.then.draw(target, y[second], noise, generator)
+            if by is None:
+                _put(answers, left, pair.then.estimate(target, y[left], noise, generator))
             else:
-                answers.put(second, pair.then.estimate(target, y[second], noise, generator))
-            answers.fallback[second] = True
+                x[left] = pair.then.draw(target, y[left], noise, by)
+            fallback[left] = True
         level = round(noise.log_det(target.dim), 9)
-        pair.by_first |= {level} if len(second) < n else set()
-        pair.by_second |= {level} if len(second) else set()
-        return answers
+        pair.by_first |= {level} if len(left) < n else set()
+        pair.by_second |= {level} if len(left) else set()
+        return answers, x
 
 
-class _Answers:
-    """Estimates of all rows, and draws x, put together from those of some."""
-
-    def __init__(self, y: Tensor, density: bool) -> None:
-        self.x, certain = torch.zeros_like(y), torch.ones(len(y), dtype=torch.bool, device=y.device)
-        self.fallback = ~certain
-        self.whole = Estimate(
-            torch.zeros_like(y),
-            torch.zeros_like(y[:, 0]) if density else None,
-            torch.zeros_like(y),
-            torch.full((len(y),), torch.inf, dtype=torch.float64, device=y.device),
-            trusted=certain,
-            fallback=self.fallback,
-        )
-
-    def put(self, rows: Tensor, found: Estimate) -> None:
-        """What was exact has no error, infinite ess, and is trusted."""
-        for name, exactly in (
-            ("mean", 0.0),
-            ("log_density", 0.0),
-            ("error", 0.0),
-            ("ess", torch.inf),
-            ("trusted", True),
-        ):
-            values, some = getattr(self.whole, name), getattr(found, name)
-            if values is not None:
-                values[rows] = exactly if some is None else some.to(values.dtype)
+def _put(answers: Estimate, rows: Tensor, found: Estimate) -> None:
+    """What is known of some rows: what is exact has no error, infinite ess, and is trusted."""
+    for name, exactly in EXACT.items():
+        values, some = getattr(answers, name), getattr(found, name)
+        if values is not None:
+            values[rows] = exactly if some is None else some.to(values.dtype)

@@ -14,6 +14,8 @@ from targets import Noise, Target
 from targets.counting import Counted, Tally, charge_found, plain
 
 Found = TypeVar("Found")
+# points (n, particles, dim) that stand for X given y, from which a persistent denoiser goes on; None without them
+Memory = Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Estimate:
     log_density: Tensor | None = None
     error: Tensor | None = None
     ess: Tensor | None = None
-    memory: Tensor | None = None
+    memory: Memory = None
     trusted: Tensor | None = None
     fallback: Tensor | None = None
 
@@ -74,14 +76,12 @@ class Denoiser(ABC):
 
     @abstractmethod
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Memory = None
     ) -> Estimate:
         """The estimate at measurements y, (n, dim)."""
 
     @abstractmethod
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         """A draw of X given each y, (n, dim)."""
 
     def check(self, target: Target, noise: Noise) -> None:
@@ -147,6 +147,12 @@ class Finding(Denoiser, Generic[Found]):
         held = self.bind(target, noise)._held
         assert held is not None
         return held.found
+
+
+def check_memory(memory: Tensor, shape: tuple[int, int, int]) -> None:
+    """ValueError for a memory of other measurements or particles."""
+    if memory.shape != shape:
+        raise ValueError(f"memory: got shape {tuple(memory.shape)}, expected {shape}")
 
 
 def settle(target: Target, spent: dict[str, Tally]) -> None:

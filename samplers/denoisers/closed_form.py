@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Estimate, Finding
+from samplers.denoisers.base import Estimate, Finding, Memory
 from targets import Noise, Target
 from targets.counting import Counted, counted_like, plain
 
@@ -30,27 +30,30 @@ class ClosedForm(Finding[Target]):
     density: ClassVar[bool] = True
 
     def check(self, target: Target, noise: Noise) -> None:
-        missing = {"smoothed", "sample_given"} - plain(target).known
-        if missing:
-            raise ValueError(
-                f"denoiser: {target.name} does not know its {' and its '.join(sorted(missing))} in closed form; "
-                "expected a Gaussian or a mixture of Gaussians, or another denoiser"
-            )
+        check_smoothing(target, "denoiser")
 
     def find(self, target: Counted, noise: Noise) -> Target:
         """The law of Y."""
         return target.inner.smoothed(noise)
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Memory = None
     ) -> Estimate:
         log_density, score = log_density_and_score(counted_like(target, self.found(target, noise)), y)
         return Estimate(y + noise.times(score), log_density)
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         return plain(target).sample_given(y, noise, generator=generator)
+
+
+def check_smoothing(target: Target, argument: str) -> None:
+    """ValueError for a target that does not know its smoothing, or its draws given a measurement."""
+    missing = {"smoothed", "sample_given"} - plain(target).known
+    if missing:
+        raise ValueError(
+            f"{argument}: {target.name} does not know its {' and its '.join(sorted(missing))} in closed form; "
+            f"expected a Gaussian or a mixture of Gaussians, or another {argument}"
+        )
 
 
 def log_density_and_score(law: Target, y: Tensor) -> tuple[Tensor, Tensor]:

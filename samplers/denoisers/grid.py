@@ -44,7 +44,7 @@ class Grid:
     low: Tensor
     spacing: Tensor
     log_gamma: Tensor
-    unresolved: tuple[float, float]
+    unresolved: list[float]
 
     def axis(self, i: int) -> Tensor:
         """The coordinates of the points along axis i."""
@@ -63,8 +63,7 @@ def tabulate(target: Target, low: Tensor, high: Tensor, points: tuple[int, int])
     padding = (0, 2 - dim)
     low = torch.nn.functional.pad(low, padding)
     spacing = torch.nn.functional.pad(spacing, padding, value=1.0)
-    halved = [_change(values, axis) if axis < dim else 0.0 for axis in range(2)]
-    return Grid(low, spacing, values, (halved[0], halved[1]))
+    return Grid(low, spacing, values, [_change(values, axis) for axis in range(dim)])
 
 
 def refine(target: Target, low: Tensor, high: Tensor, tolerance: float) -> Grid:

@@ -32,12 +32,7 @@ class GridCache:
 
     @classmethod
     def find(
-        cls,
-        target: Counted,
-        noise: Noise,
-        box: tuple[Tensor, Tensor] | None,
-        points: int | None,
-        tolerance: float,
+        cls, target: Counted, noise: Noise, box: tuple[Tensor, Tensor] | None, points: int | None, tolerance: float
     ) -> GridCache:
         """The first grid, of as many points as it takes where `points` is None, on a box that is found where None."""
         bare, dim, axes, density = target.inner, target.dim, None, target

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, blend
+from samplers.annealing.resampling import multinomial
+from samplers.denoisers.base import Denoiser, Estimate, Memory, blend
 from targets import Noise, Target
 from targets.arguments import check_integer, not_negative
 
@@ -73,14 +74,12 @@ class Importance(Denoiser):
         return f"Importance({self.draws})"
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Memory = None
     ) -> Estimate:
         assert generator is not None
         return self.estimate_and_draw(target, y, noise, generator, drawn=False)[0]
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         return replace(self, form="stein").estimate_and_draw(target, y, noise, generator)[1]
 
     def estimate_and_draw(
@@ -111,12 +110,8 @@ class Importance(Denoiser):
         log_weights = log_gamma.to(torch.float64)
         mean, error = self._mean(y, away, scores, log_weights, noise)
         if self.richardson:
-            halves = zip(
-                away.chunk(2, 1),
-                (None, None) if scores is None else scores.chunk(2, 1),
-                log_weights.chunk(2, 1),
-                strict=True,
-            )
+            some_scores = (None, None) if scores is None else scores.chunk(2, 1)
+            halves = zip(away.chunk(2, 1), some_scores, log_weights.chunk(2, 1), strict=True)
             first, second = (self._mean(y, *half, noise)[0] for half in halves)
             mean = 2 * mean - 0.5 * (first + second)
         shares = log_weights.softmax(-1)
@@ -124,9 +119,7 @@ class Importance(Denoiser):
         ess = 1 / shares.square().sum(-1)
         chosen = y[:0]
         if drawn:
-            cumulative = shares.cumsum(-1)
-            uniform = torch.rand(len(y), 1, generator=generator, dtype=torch.float64, device=y.device)
-            which = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).clamp_max(self.draws - 1)
+            which = multinomial(shares, 1, generator)
             chosen = x.gather(1, which[..., None].expand(-1, 1, target.dim))[:, 0]
         return mean, log_density, error, ess, chosen
 

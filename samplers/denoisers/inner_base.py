@@ -35,8 +35,7 @@ class RowBase(Target):
         self.y, self.noise, self.guide = y, noise, guide
         self.plain = particles if guide is None else max(1, round(PLAIN_SHARE * particles))
         self._normaliser = noise.log_normaliser(self.dim)
-        self._smoothed: Target | None = None
-        if guide is not None and self.plain < particles:
+        if guide is not None:
             self._smoothed = guide.smoothed(noise)
             self._log_q = self._smoothed.log_prob(y)[:, None]
             self._log_shares = math.log1p(-self.plain / particles), math.log(self.plain / particles)
@@ -48,8 +47,7 @@ class RowBase(Target):
     def log_prob(self, x: Tensor) -> Tensor:
         rows = self._rows(x)
         value = -0.5 * self.noise.square(rows - self.y[:, None]) - self._normaliser
-        if self._smoothed is not None:
-            assert self.guide is not None
+        if self.guide is not None:
             value = value + self._tilt(self.guide.log_prob(rows))[1]
         return value.reshape(-1)
 
@@ -58,8 +56,7 @@ class RowBase(Target):
         away = rows - self.y[:, None]
         pull = self.noise.solve(away)
         value, score = -0.5 * torch.linalg.vecdot(away, pull) - self._normaliser, -pull
-        if self._smoothed is not None:
-            assert self.guide is not None
+        if self.guide is not None:
             log_guide, guide_score = self.guide.log_prob_and_score(rows)
             guided, tilt = self._tilt(log_guide)
             value, score = value + tilt, score + (guided - tilt).exp()[..., None] * guide_score
@@ -76,23 +73,21 @@ class RowBase(Target):
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         k = n // len(self.y)
-        plain = self.plain if self._smoothed is not None else k
+        plain = k if self.guide is None else self.plain
         half = self.noise.sample_like(self.y[:, None].expand(-1, (plain + 1) // 2, -1), generator)
         parts = [self.y[:, None] + torch.stack([half, -half], 2).flatten(1, 2)[:, :plain]]
-        if plain < k:
-            parts.insert(0, self._guided(k - plain, generator))
+        if self.guide is not None:
+            parts.insert(0, self._guided(self.guide, k - plain, generator))
         return torch.cat(parts, 1).reshape(n, self.dim)
 
-    def _guided(self, k: int, generator: Generator) -> Tensor:
+    def _guided(self, guide: Target, k: int, generator: Generator) -> Tensor:
         """Draws of X given y as if the guide were its law, (rows, k, dim)."""
-        assert self.guide is not None
         y = self.y[:, None].expand(-1, k, -1).reshape(-1, self.dim)
-        if not isinstance(self.guide, GaussianMixture):
-            return self.guide.sample_given(y, self.noise, generator=generator).reshape(-1, k, self.dim)
-        assert isinstance(self._smoothed, GaussianMixture)
+        if not isinstance(guide, GaussianMixture):
+            return guide.sample_given(y, self.noise, generator=generator).reshape(-1, k, self.dim)
         shares = self._smoothed.mode_probabilities(self.y)
         which = systematic(shares, k, generator).reshape(-1)
-        return posterior_draws(self.guide, which, y, self.noise, generator).reshape(-1, k, self.dim)
+        return posterior_draws(guide, which, y, self.noise, generator).reshape(-1, k, self.dim)
 
 
 def posterior_draws(mixture: GaussianMixture, which: Tensor, y: Tensor, noise: Noise, generator: Generator) -> Tensor:

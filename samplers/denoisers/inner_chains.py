@@ -16,12 +16,13 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Denoiser, Estimate, blend
+from samplers.denoisers.base import Denoiser, Estimate, Memory, blend, check_memory
 from samplers.denoisers.inner_base import RowPosterior
-from samplers.denoisers.inner_tuning import ByScores
+from samplers.denoisers.inner_tuning import FisherTuner
 from samplers.kernels import MALA, Kernel, PreconditionedKernel, State
+from samplers.kernels.base import check_kernel
 from targets import Noise, Target
-from targets.arguments import check_integer
+from targets.arguments import check_integer, positive
 
 ACCEPTANCE = 0.75
 BLOCK = 8  # steps between changes of the mass matrix, in the half that is thrown away
@@ -63,47 +64,44 @@ class InnerChains(Denoiser):
     def __post_init__(self) -> None:
         for name, least in (("chains", 2), ("steps", 2), ("first", 1)):
             check_integer(getattr(self, name), name, least)
-        if self.kernel is not None and not isinstance(self.kernel, Kernel):
-            raise TypeError(f"kernel: got {type(self.kernel).__name__}, expected a kernel such as samplers.MALA()")
-        if self.floor is not None and not 0 < self.floor < math.inf:
-            raise ValueError(f"floor: got {self.floor!r}, expected a positive number of draws or None")
+        if self.kernel is not None:
+            check_kernel(self.kernel)
+        if self.floor is not None:
+            positive(self.floor, "floor")
 
     def check(self, target: Target, noise: Noise) -> None:
         (MALA() if self.kernel is None else self.kernel).check_target(target)
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Memory = None
     ) -> Estimate:
         assert generator is not None
         x, sums = self.run(target, y, noise, generator, memory)
         mean, error, ess = sums.estimate(noise)
         return Estimate(mean, None, error, ess, memory=x, trusted=None if self.floor is None else ess >= self.floor)
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         x, _ = self.run(target, y, noise, generator, memory)
         chosen = torch.randint(self.chains, (len(y),), generator=generator, device=y.device)
         return x[torch.arange(len(y), device=y.device), chosen]
 
     @torch.no_grad()
     def run(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None
     ) -> tuple[Tensor, Sums]:
         """Where the chains end, (n, chains, dim), and the sums over the half that is kept."""
         shape, steps = (len(y), self.chains, target.dim), self.steps
         if memory is None:
             steps *= self.first
             start = y[:, None] + noise.sample_like(y[:, None].expand(shape), generator)
-        elif memory.shape != shape:
-            raise ValueError(f"memory: got shape {tuple(memory.shape)}, expected {shape}")
         else:
+            check_memory(memory, shape)
             start = memory
         posterior = RowPosterior(target, y, noise)
         given = (MALA() if self.kernel is None else self.kernel).placed(posterior)
         tuner = None
         if isinstance(given, PreconditionedKernel) and given.step_size is None:
-            tuner = ByScores(given, target.dim, ACCEPTANCE if isinstance(given, MALA) else None)
+            tuner = FisherTuner(given, target.dim, ACCEPTANCE if isinstance(given, MALA) else None)
         kernel: Kernel = given
         state = given.init(posterior, start.reshape(-1, target.dim), generator)
         sums = Sums(state, shape)

@@ -23,10 +23,12 @@ from samplers.annealing.pilot import PILOT, find_base
 from samplers.annealing.resampling import systematic
 from samplers.annealing.schedule import fixed_betas
 from samplers.annealing.tuning import Tuner
-from samplers.denoisers.base import Estimate, Finding, Held, stein_corrected
+from samplers.denoisers.base import Estimate, Finding, Held, Memory, stein_corrected
+from samplers.denoisers.closed_form import check_smoothing
 from samplers.denoisers.inner_base import RowBase, RowPosterior
-from samplers.denoisers.inner_tuning import ByScores
+from samplers.denoisers.inner_tuning import FisherTuner
 from samplers.kernels import HMC, Kernel, PreconditionedKernel
+from samplers.kernels.base import check_kernel
 from targets import Gaussian, Noise, Target
 from targets.arguments import check_integer
 from targets.counting import Counted
@@ -99,15 +101,14 @@ class InnerSMC(Finding[Guide]):
             raise ValueError(f"conditional_ess: got {self.conditional_ess!r}, expected a share between 0 and 1")
         if not 1 <= self.floor <= self.particles:
             raise ValueError(f"floor: got {self.floor!r}, expected a number from 1 to particles={self.particles}")
-        if self.kernel is not None and not isinstance(self.kernel, Kernel):
-            came = self.kernel.__name__ if isinstance(self.kernel, type) else type(self.kernel).__name__
-            raise TypeError(f"kernel: got {came}, expected a kernel such as samplers.HMC()")
-        if self.kernel is not None and not self.kernel.exact:
-            raise ValueError(f"kernel: {type(self.kernel).__name__} is biased, expected an exact one such as HMC")
+        if self.kernel is not None:
+            check_kernel(self.kernel)
+            if not self.kernel.exact:
+                raise ValueError(f"kernel: {type(self.kernel).__name__} is biased, expected an exact one such as HMC")
         if not (self.guide is None or self.guide == "pilot" or isinstance(self.guide, Target)):
             raise TypeError(f"guide: got {self.guide!r}, expected a targets.Target, 'pilot' or None")
         if isinstance(self.guide, Target):
-            _check_guide(self.guide)
+            check_smoothing(self.guide, "guide")
         if self.betas is not None:
             object.__setattr__(self, "betas", fixed_betas(self.betas))
 
@@ -118,7 +119,7 @@ class InnerSMC(Finding[Guide]):
             raise ValueError(f"guide: got dim {self.guide.dim}, expected {target.dim} like {target.name}")
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None, memory: Memory = None
     ) -> Estimate:
         assert generator is not None
         cloud, least_ess = self.run(target, y, noise, generator)
@@ -139,9 +140,7 @@ class InnerSMC(Finding[Guide]):
         trusted = least_ess >= self.floor
         return Estimate(mean, cloud.log_z.to(y.dtype), error, 1 / share, memory=points, trusted=trusted)
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         cloud, _ = self.run(target, y, noise, generator)
         chosen = torch.multinomial(cloud.log_weights.exp(), 1, generator=generator)
         x = cloud.state.x.reshape(len(y), self.particles, target.dim)
@@ -153,9 +152,9 @@ class InnerSMC(Finding[Guide]):
         base = RowBase(y, noise, self._guide(target, noise), self.particles)
         path = GeometricPath(base, RowPosterior(target, y, noise))
         kernel = (HMC(steps=3) if self.kernel is None else self.kernel).placed(path.target)
-        tuner: Tuner | ByScores = Tuner(kernel, target.dim)
+        tuner: Tuner | FisherTuner = Tuner(kernel, target.dim)
         if isinstance(kernel, PreconditionedKernel) and kernel.step_size is None:
-            tuner = ByScores(kernel, target.dim)
+            tuner = FisherTuner(kernel, target.dim)
         x = base.sample(len(y) * self.particles, generator=generator)
         cloud = Cloud.start(kernel.init(path.at(0.0), x, generator), len(y), 0.0)
         least, betas = cloud.ess, [0.0]
@@ -247,12 +246,3 @@ class InnerSMC(Finding[Guide]):
         if isinstance(guide, MixtureProduct) and noise.variances(target.dim) is None:  # it couples the blocks
             return Gaussian(guide.mean, covariance=guide.covariance)
         return guide
-
-
-def _check_guide(guide: Target) -> None:
-    missing = {"smoothed", "sample_given"} - guide.known
-    if missing:
-        raise ValueError(
-            f"guide: {guide.name} does not know its {' and its '.join(sorted(missing))}, expected a Gaussian or a "
-            "mixture of Gaussians"
-        )

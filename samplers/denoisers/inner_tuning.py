@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 POINTS_PER_DIM = 10  # before a dense matrix is trusted
 
 
-class ByScores:
+class FisherTuner:
     """Fills in a kernel whose step size was left open; also a tuner for annealed runs."""
 
     def __init__(self, kernel: PreconditionedKernel, dim: int, acceptance: float | None = None) -> None:

@@ -59,11 +59,9 @@ class Weights(ABC):
         below = place.floor()
         share = place - below
         corners = []
-        for i in (0, 1):
-            for j in (0, 1):
-                corner = torch.tensor([i, j], device=points.device)
-                hat = torch.where(corner == 1, share, 1 - share).prod(-1)
-                corners.append(hat.log() + self.log_weight(below.long() + corner))
+        for corner in torch.tensor([(0, 0), (0, 1), (1, 0), (1, 1)], device=points.device):
+            hat = torch.where(corner == 1, share, 1 - share).prod(-1)
+            corners.append(hat.log() + self.log_weight(below.long() + corner))
         return self.origin[:, None] + place * self.spacing[:, None], torch.stack(corners).logsumexp(0)
 
     def _inside(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers.automatic import Auto
-from samplers.denoisers.base import Denoiser, Estimate
+from samplers.denoisers.base import Denoiser, Estimate, Memory
 from samplers.denoisers.network import DenoisingNetwork
 from samplers.denoisers.training import Training, on_draws, on_energy
 from samplers.draws import Cost
@@ -132,7 +132,7 @@ class Learned(Denoiser):
         _Whitening(self.shape, target).level(noise, target.dim)
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Memory = None
     ) -> Estimate:
         whitening = _Whitening(self.shape, target)
         low, high = self.network.low, self.network.high
@@ -146,9 +146,7 @@ class Learned(Denoiser):
             u = whitening.inner(y)
             return Estimate(whitening.outer(self.network(u, torch.full_like(u[:, 0], sigma))))
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         raise NotImplementedError(
             "denoiser: a Learned one knows the mean of X given y and cannot draw X; use jump='mean', or a kernel on "
             "GivenMeasurements(target, y, noise), or another denoiser for the draws"

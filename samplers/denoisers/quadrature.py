@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Estimate, Finding, Held, settle
+from samplers.denoisers.base import Estimate, Finding, Held, Memory, settle
 from samplers.denoisers.grid_cache import GridCache
 from samplers.denoisers.lattice import OPEN, Separable, Weights, around, whole
 from targets import Noise, Target
@@ -76,7 +76,7 @@ class Quadrature(Finding[GridCache]):
             raise ValueError(f"target: got {kind}, expected a density in one or two dimensions for quadrature")
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Memory = None
     ) -> Estimate:
         cache = self.found(target, noise)
         z, variances = cache.measured(y, noise)
@@ -92,9 +92,7 @@ class Quadrature(Finding[GridCache]):
             return found
         return replace(found, trusted=trusted, ess=torch.where(trusted, torch.inf, 0.0).to(torch.float64))
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         cache = self.found(target, noise)
         z, variances = cache.measured(y, noise)
         drawn = torch.empty_like(z)

@@ -51,8 +51,7 @@ class Training:
 
     def __init__(self, network: DenoisingNetwork, iterations: int, batch: int, lr: float, generator: Generator) -> None:
         self.network, self.iterations, self.batch, self.generator = network, iterations, batch, generator
-        groups = [Group(list(network.parameters()))]
-        self.descent = Descent(groups, lr, average=AVERAGE, betas=(0.9, 0.99))
+        self.descent = Descent([Group(list(network.parameters()))], lr, average=AVERAGE, betas=(0.9, 0.99))
 
     def run(self, source: Source, iterations: int) -> None:
         """More iterations, on batches from the source."""
@@ -75,19 +74,15 @@ class Training:
                 parameter.copy_(value)
         return self.network.requires_grad_(False)
 
-    def uniform(self, n: int) -> Tensor:
-        """Uniform numbers in the network's dtype."""
-        mean = self.network.mean
-        return torch.rand(n, generator=self.generator, dtype=mean.dtype, device=mean.device)
-
     def noisy(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x + sigma xi."""
         return x + sigma[:, None] * torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
 
     def levels(self, n: int) -> Tensor:
         """n levels of the noise, log-uniform, one in each of n equal parts."""
-        low, high = self.network.low, self.network.high
-        place = (torch.arange(n, device=self.network.mean.device) + self.uniform(n)) / n
+        low, high, mean = self.network.low, self.network.high, self.network.mean
+        uniform = torch.rand(n, generator=self.generator, dtype=mean.dtype, device=mean.device)
+        place = (torch.arange(n, device=mean.device) + uniform) / n
         return low * (high / low) ** place
 
     def some(self, n: int, count: int) -> Tensor:

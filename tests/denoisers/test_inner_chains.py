@@ -11,7 +11,7 @@ from samplers.denoisers import ClosedForm
 from samplers.denoisers.inner_base import RowBase, RowPosterior, posterior_draws
 from samplers.denoisers.inner_chains import InnerChains
 from samplers.denoisers.inner_smc import InnerSMC
-from samplers.denoisers.inner_tuning import ByScores
+from samplers.denoisers.inner_tuning import FisherTuner
 from samplers.smoothing import GivenMeasurements
 from samplers.smoothing.resampled import ResampledProposals
 from samplers.testing import check_invariance, check_moves, check_reversible
@@ -215,7 +215,7 @@ def test_scores_give_the_local_width_and_not_the_distance_of_modes():
     far = targets.GaussianMixture(torch.tensor([[30.0, 0.0], [-30.0, 0.0]]).double(), scales=[[0.5, 2.0]] * 2)
     n = 20_000
     score = far.score(far.sample(n, generator=generator(14)))
-    tuner = ByScores(HMC(), 2)
+    tuner = FisherTuner(HMC(), 2)
     tuner.look(score, torch.full((n,), 1 / n))
     error = 4 * (2 / n) ** 0.5  # of a mean of n squares, relative
     expected = torch.tensor([0.25, 4.0]).double()
@@ -372,7 +372,7 @@ def test_smc_names_what_is_wrong():
         InnerSMC(floor=100)
     with pytest.raises(ValueError, match="kernel: ULA is biased"):
         InnerSMC(kernel=ULA(0.1))
-    with pytest.raises(TypeError, match="kernel: got HMC"):
+    with pytest.raises(TypeError, match="kernel: got the class HMC"):
         InnerSMC(kernel=HMC)
     with pytest.raises(TypeError, match="guide: got 'mixture'"):
         InnerSMC(guide="mixture")

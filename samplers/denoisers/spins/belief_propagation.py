@@ -7,7 +7,6 @@ m_i = tanh H_i,    H_i = h_i + sum_k u_{k -> i},    h = b + P y
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,8 +35,6 @@ class BeliefPropagation(FixedPoint):
         >>> bool((found.mean - exact.mean).abs().max() < 1e-6)
         True
     """
-
-    density: ClassVar[bool] = True
 
     def solve(self, model: PairwiseMRF, fields: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
         ends = torch.cat([model.edges, model.edges.flip(-1)])  # from, to

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers.base import Estimate
-from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, parts
+from samplers.denoisers.spins.posterior import ExactSpinDenoiser, SpinPosterior, parts
 from samplers.kernels import _choices
 from targets import Noise, Target
-from targets.counting import charge
 
 MOST_SPINS = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Enumeration(SpinDenoiser):
+class Enumeration(ExactSpinDenoiser):
     """Means, phi and draws from all 2^n configurations, for models of at most 16 spins and any noise.
 
     An estimate counts as one score and one log-density, a draw as one log-density.
@@ -29,9 +27,6 @@ class Enumeration(SpinDenoiser):
         tensor([[ 0.7616,  0.4621, -0.7616]])
     """
 
-    exact: ClassVar[bool] = True
-    density: ClassVar[bool] = True
-
     def check(self, target: Target, noise: Noise) -> None:
         super().check(target, noise)
         if target.dim > MOST_SPINS:
@@ -40,11 +35,7 @@ class Enumeration(SpinDenoiser):
                 "TransferMatrix serves narrow lattices, GibbsMeans any model"
             )
 
-    def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
-    ) -> Estimate:
-        posterior = self.found(target, noise)
-        charge(target, log_probs=len(y), scores=len(y))
+    def told(self, posterior: SpinPosterior, y: Tensor) -> Estimate:
         states, base = _states(posterior)
         tilt = posterior.tilt(y.double())
         mean, log_z = torch.empty_like(tilt), torch.empty_like(tilt[:, 0])
@@ -53,11 +44,7 @@ class Enumeration(SpinDenoiser):
             mean[part], log_z[part] = logits.softmax(-1) @ states, logits.logsumexp(-1)
         return Estimate(mean.to(y.dtype), posterior.log_density(y, tilt, log_z))
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
-        posterior = self.found(target, noise)
-        charge(target, log_probs=len(y))
+    def drawn(self, posterior: SpinPosterior, y: Tensor, generator: Generator) -> Tensor:
         states, base = _states(posterior)
         tilt, drawn = posterior.tilt(y.double()), torch.empty_like(y)
         for part in parts(len(y), len(states)):

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Estimate
+from samplers.denoisers.base import Estimate, Memory
 from samplers.denoisers.spins.posterior import SpinDenoiser, independent_spins, log_two_cosh
 from targets import Noise, PairwiseMRF, Target
 from targets.arguments import check_integer, positive
@@ -38,6 +38,8 @@ class FixedPoint(SpinDenoiser):
     tolerance: float = 1e-10
     iterations: int = 1000
     sweeps: int = 8
+
+    density: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.damping < 1:
@@ -64,7 +66,7 @@ class FixedPoint(SpinDenoiser):
         return v, ~moving, done
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Memory = None
     ) -> Estimate:
         posterior = self.found(target, noise)
         model, tilt = posterior.model.to(dtype=torch.float64), posterior.tilt(y.double())
@@ -76,9 +78,7 @@ class FixedPoint(SpinDenoiser):
             trusted=None if bool(converged.all()) else converged,
         )
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         posterior = self.found(target, noise)
         model = posterior.model.to(dtype=torch.float64)
         effective, _, _, products = self.solve(model, posterior.tilt(y.double()) + model.fields)
@@ -103,8 +103,6 @@ class MeanField(FixedPoint):
         True
     """
 
-    density: ClassVar[bool] = True
-
     def solve(self, model: PairwiseMRF, fields: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
         effective, converged, done = self.fixed_point(lambda t: fields + model.coupled(t.tanh()), fields)
         m = effective.tanh()
@@ -127,8 +125,6 @@ class TAP(FixedPoint):
         >>> bool((TAP().estimate(ising, torch.ones(1, 16), noise).mean > 0.9).all())
         True
     """
-
-    density: ClassVar[bool] = True
 
     def solve(self, model: PairwiseMRF, fields: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
         def reaction(m: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Estimate
+from samplers.denoisers.base import Estimate, Memory, check_memory
 from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, independent_spins
 from targets import Noise, Target
 from targets.arguments import check_integer
@@ -44,7 +44,7 @@ class GibbsMeans(SpinDenoiser):
             check_integer(getattr(self, name), name, least)
 
     def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Memory = None
     ) -> Estimate:
         if generator is None:
             raise ValueError(f"generator: got None, and {self.describe()} draws spins; expected a torch.Generator")
@@ -54,7 +54,7 @@ class GibbsMeans(SpinDenoiser):
         if memory is None:
             x = self._first(posterior, y.repeat_interleave(self.particles, 0), target, generator)
         else:
-            self._fit(memory, y)
+            check_memory(memory, (len(y), self.particles, target.dim))
             x = memory.flatten(0, 1).to(y)
         total = torch.zeros_like(x)
         for _ in range(self.sweeps):
@@ -65,13 +65,11 @@ class GibbsMeans(SpinDenoiser):
         ess = y.new_full((len(y),), float(self.particles))
         return Estimate(chains.mean(1), None, error, ess, x.unflatten(0, (len(y), self.particles)))
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
         posterior = self.found(target, noise)
         if memory is None:
             return self._first(posterior, y, target, generator, 1)
-        self._fit(memory, y)
+        check_memory(memory, (len(y), self.particles, target.dim))
         return posterior.sweeps(memory[:, 0].to(y), y, target, self.sweeps, generator)
 
     def _first(
@@ -79,8 +77,3 @@ class GibbsMeans(SpinDenoiser):
     ) -> Tensor:
         start = independent_spins(posterior.tilt(y) + posterior.model.fields, generator)
         return posterior.sweeps(start, y, target, max(self.first, least), generator)
-
-    def _fit(self, memory: Tensor, y: Tensor) -> None:
-        expected = (len(y), self.particles, y.shape[-1])
-        if memory.shape != expected:
-            raise ValueError(f"memory: got shape {tuple(memory.shape)}, expected {expected}")

@@ -6,18 +6,17 @@ P = J + D on the couplings J of the model:    E[s | y] = tanh(b + P y),    spins
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Generator, Tensor
 
 from samplers.denoisers.base import Estimate
-from samplers.denoisers.spins.posterior import SpinDenoiser, independent_spins, log_two_cosh
+from samplers.denoisers.spins.posterior import ExactSpinDenoiser, SpinPosterior, independent_spins, log_two_cosh
 from targets import MRFNoise, Noise, PairwiseMRF, Target
-from targets.counting import charge, plain
+from targets.counting import plain
 
 
 @dataclass(frozen=True, eq=False)
-class MRFShaped(SpinDenoiser):
+class MRFShaped(ExactSpinDenoiser):
     """E[s | y] = tanh(b + P y),  phi(y) = sum log 2 cosh(b + P y) - (y'P y + tr P) / 2 + const, and exact draws.
 
     For any pairwise model and `MRFNoise` of its couplings; ValueError for other noise. An estimate counts as one score
@@ -30,9 +29,6 @@ class MRFShaped(SpinDenoiser):
         True
     """
 
-    exact: ClassVar[bool] = True
-    density: ClassVar[bool] = True
-
     def check(self, target: Target, noise: Noise) -> None:
         super().check(target, noise)
         if not serves(target, noise):
@@ -41,20 +37,12 @@ class MRFShaped(SpinDenoiser):
                 "posterior; other noise needs another denoiser, such as GibbsMeans"
             )
 
-    def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
-    ) -> Estimate:
-        posterior = self.found(target, noise)
-        charge(target, log_probs=len(y), scores=len(y))
+    def told(self, posterior: SpinPosterior, y: Tensor) -> Estimate:
         tilt = posterior.tilt(y)
         fields = tilt + posterior.model.fields
         return Estimate(fields.tanh(), posterior.log_density(y, tilt, log_two_cosh(fields).double().sum(-1)))
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
-        posterior = self.found(target, noise)
-        charge(target, log_probs=len(y))
+    def drawn(self, posterior: SpinPosterior, y: Tensor, generator: Generator) -> Tensor:
         return independent_spins(posterior.tilt(y) + posterior.model.fields, generator)
 
 

@@ -8,17 +8,18 @@ them. phi(y) = log Z_{J'}(b + P y) - (y'P y + tr P) / 2 - log normaliser of the 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.denoisers.base import Finding
+from samplers.denoisers.base import Estimate, Finding, Memory
 from samplers.kernels import _choices
 from targets import MRFNoise, Noise, PairwiseMRF, Target
-from targets.counting import Counted, counted_like, plain
+from targets.counting import Counted, charge, counted_like, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,3 +112,30 @@ class SpinDenoiser(Finding[SpinPosterior]):
     def find(self, target: Counted, noise: Noise) -> SpinPosterior:
         assert isinstance(target.inner, PairwiseMRF)
         return SpinPosterior.of(target.inner, noise)
+
+
+class ExactSpinDenoiser(SpinDenoiser):
+    """Means, phi and draws without error. An estimate counts as one score and one log-density, a draw as the latter."""
+
+    exact: ClassVar[bool] = True
+    density: ClassVar[bool] = True
+
+    @abstractmethod
+    def told(self, posterior: SpinPosterior, y: Tensor) -> Estimate:
+        """What `estimate` tells, from the law of the spins given y."""
+
+    @abstractmethod
+    def drawn(self, posterior: SpinPosterior, y: Tensor, generator: Generator) -> Tensor:
+        """What `draw` gives."""
+
+    def estimate(
+        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Memory = None
+    ) -> Estimate:
+        posterior = self.found(target, noise)
+        charge(target, log_probs=len(y), scores=len(y))
+        return self.told(posterior, y)
+
+    def draw(self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Memory = None) -> Tensor:
+        posterior = self.found(target, noise)
+        charge(target, log_probs=len(y))
+        return self.drawn(posterior, y, generator)

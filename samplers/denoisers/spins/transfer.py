@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.denoisers.base import Estimate
-from samplers.denoisers.spins.posterior import SpinDenoiser, SpinPosterior, parts
+from samplers.denoisers.spins.posterior import ExactSpinDenoiser, SpinPosterior, parts
 from samplers.kernels import _choices
 from targets import Noise, PairwiseMRF, Target
-from targets.counting import charge
 from targets.transfer_matrix import MOST_SPREAD, Strip
 
 
 @dataclass(frozen=True, eq=False)
-class TransferMatrix(SpinDenoiser):
+class TransferMatrix(ExactSpinDenoiser):
     """Means by differentiating the log Z of a strip in its fields, and exact draws row by row, all in float64.
 
     For Ising models whose rows across the longest side have at most 12 sites, 10 on a torus, and noise that keeps
@@ -39,9 +37,6 @@ class TransferMatrix(SpinDenoiser):
         True
     """
 
-    exact: ClassVar[bool] = True
-    density: ClassVar[bool] = True
-
     def check(self, target: Target, noise: Noise) -> None:
         super().check(target, noise)
         assert isinstance(target, PairwiseMRF)
@@ -51,12 +46,8 @@ class TransferMatrix(SpinDenoiser):
                 "that the transfer matrix can hold; expected another denoiser, such as GibbsMeans"
             )
 
-    def estimate(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator | None = None, memory: Tensor | None = None
-    ) -> Estimate:
-        posterior = self.found(target, noise)
+    def told(self, posterior: SpinPosterior, y: Tensor) -> Estimate:
         strip = _strip(posterior, y.device)
-        charge(target, log_probs=len(y), scores=len(y))
         tilt = posterior.tilt(y.double())
         mean, log_z = torch.empty_like(tilt), torch.empty_like(tilt[:, 0])
         for part in parts(len(y), _numbers(strip)):
@@ -70,12 +61,8 @@ class TransferMatrix(SpinDenoiser):
         found = posterior.log_density(y, tilt, log_z)
         return Estimate(mean.to(y.dtype), found, trusted=None if bool(trusted.all()) else trusted)
 
-    def draw(
-        self, target: Target, y: Tensor, noise: Noise, generator: Generator, memory: Tensor | None = None
-    ) -> Tensor:
-        posterior = self.found(target, noise)
+    def drawn(self, posterior: SpinPosterior, y: Tensor, generator: Generator) -> Tensor:
         strip = _strip(posterior, y.device)
-        charge(target, log_probs=len(y))
         tilt, drawn = posterior.tilt(y.double()), torch.empty_like(y)
         for part in parts(len(y), _numbers(strip)):
             spins = 2.0 * _draws(strip, _tilted(strip, tilt[part]), generator) - 1
