@@ -47,8 +47,7 @@ class LadderWarmup:
 
     def __init__(self, sampler: Tempering, steps: int, target: Target) -> None:
         assert isinstance(sampler.kernel, tuple)
-        place = (target.dim, target.device, target.dtype)
-        self._levels = [Warmup(kernel.warmup_form(), steps, *place) for kernel in sampler.kernel]
+        self._levels = [Warmup(kernel.warmup_form(), steps, target) for kernel in sampler.kernel]
         if sampler.clouds is not None and not target.discrete:
             for level, beta in zip(self._levels, sampler.betas[1:], strict=True):
                 points = sampler.clouds.at(beta)

@@ -10,10 +10,9 @@ from functools import cached_property
 from typing import ClassVar, Literal, Self
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from samplers.kernels.base import Kernel
-from samplers.runs.state import State, evaluate
 from targets import Target
 from targets.arguments import positive
 
@@ -94,9 +93,6 @@ class PreconditionedKernel(Kernel):
         if factor is None:
             return x
         return x / factor if factor.ndim == 1 else torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
-
-    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        return evaluate(target, x)
 
     def placed(self, target: Target) -> Self:
         mass = self.inverse_mass_matrix
