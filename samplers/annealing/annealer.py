@@ -17,7 +17,7 @@ from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, 
 from samplers.annealing.resampling import Scheme
 from samplers.annealing.schedule import MOST_TEMPERATURES, fixed_betas, next_beta
 from samplers.annealing.tuning import Tuner
-from samplers.kernels import Kernel, State
+from samplers.kernels import Kernel
 from samplers.kernels.noncentring import NonCentring
 from samplers.runs.job import Job
 from targets import GaussianMixture, Target
@@ -237,13 +237,10 @@ class Run(Job):
             if keep:
                 states.append(cloud.state)
             elif not kernel.exact:
-                self._correct(kernel, old)
+                # it weighs by what a Metropolis test would have asked of its move
+                cloud.reweight(kernel.log_ratio(old, cloud.state).reshape(self.rows, self.n))
         if keep:
             cloud.spread(states)
         if rates:
             self.acceptance.append(math.fsum(rates) / len(rates))
             self.tuner.learn(self.acceptance[-1])
-
-    def _correct(self, kernel: Kernel, old: State) -> None:
-        """A kernel that is not exact weighs by what a Metropolis test would have asked of its move."""
-        self.cloud.reweight(kernel.log_ratio(old, self.cloud.state).reshape(self.rows, self.n))

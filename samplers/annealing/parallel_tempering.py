@@ -74,9 +74,8 @@ class ParallelTempering(Tempering):
 
     def tuned(self, warm: Kernel) -> Self:
         assert isinstance(warm, ParallelTempering)
-        assert isinstance(self.kernel, tuple)
-        assert isinstance(warm.kernel, tuple)
-        kernels = tuple(given.tuned(found) for given, found in zip(self.kernel, warm.kernel, strict=True))
+        pairs = zip(as_tuple(self.kernel), as_tuple(warm.kernel), strict=True)
+        kernels = tuple(given.tuned(found) for given, found in pairs)
         return replace(self, kernel=kernels, temperatures=warm.betas, adapt=False)
 
     def starts(self, init: Init, n: int, target: Target, generator: Generator) -> Tensor:

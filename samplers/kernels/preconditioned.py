@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from samplers.kernels.base import Kernel
+from samplers.runs.state import State
 from targets import Target
 from targets.arguments import positive
 
@@ -86,6 +87,11 @@ class PreconditionedKernel(Kernel):
         """L' score: the score with respect to z, (chains, dim)."""
         factor = self.factor
         return score if factor is None else score * factor if factor.ndim == 1 else score @ factor
+
+    def pull(self, state: State) -> Tensor:
+        """The score of a state with respect to z, (chains, dim)."""
+        assert state.score is not None
+        return self.to_z(state.score)
 
     def whiten(self, x: Tensor) -> Tensor:
         """L^-1 x, (chains, dim)."""
