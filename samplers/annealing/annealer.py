@@ -128,6 +128,8 @@ class Run(Job):
         super().__init__(type(sampler).__name__, target, generator, total, path.tally)
         self.sampler, self.path, self.n, self.rows = sampler, path, n, sampler.replicates
         self.given = sampler.kernel_for(target).placed(target)
+        several = sampler.kernel if isinstance(sampler.kernel, tuple) else ()
+        self.fixed = tuple(kernel.placed(target) for kernel in several)  # one for each temperature, if they are given
         self.tuner = Tuner(self.given, target.dim, regions, coordinates)
         self.betas: list[float] = [0.0]
         self.kernels: list[Kernel] = []
@@ -193,7 +195,7 @@ class Run(Job):
                 "has mass. Give a base= that covers it"
             )
         self.betas.append(new)
-        given = self.sampler.kernel[len(self.kernels)] if isinstance(self.sampler.kernel, tuple) else self.given
+        given = self.fixed[len(self.kernels)] if self.fixed else self.given
         cloud.state = self.path.moved(cloud.state, new, given, self.generator)
         share = float(cloud.ess.min()) / self.n
         self.ess.append(share)
@@ -223,10 +225,7 @@ class Run(Job):
     def _move(self, moves: int, keep: bool) -> None:
         cloud, k = self.cloud, len(self.kernels)
         density = self.path.at(self.betas[-1])
-        if isinstance(self.sampler.kernel, tuple):
-            kernel: Kernel = self.sampler.kernel[k].placed(self.target)
-        else:
-            kernel = self.tuner.kernel(cloud, density, self.generator)
+        kernel = self.fixed[k] if self.fixed else self.tuner.kernel(cloud, density, self.generator)
         self.kernels.append(kernel)
         rates, states = [], [cloud.state]
         for _ in range(moves):

@@ -129,7 +129,7 @@ class _Annealing:
                 warn(message)
         return draws
 
-    def _generator(self, offset: int = 0) -> Generator:
+    def _generator(self, offset: int) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)
 
     @torch.no_grad()

@@ -55,7 +55,7 @@ class Tempering(Kernel):
 
     reversible: ClassVar[bool] = False
     exact: ClassVar[bool] = True
-    needs_score: ClassVar[bool] = False  # chains start at base draws; warmup seeks no way uphill from there
+    needs_score: ClassVar[bool] = False  # chains start at base draws: no Pathfinder start
     usual_divergences: ClassVar[float] = MANY_DIVERGENCES
 
     def __post_init__(self) -> None:

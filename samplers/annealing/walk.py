@@ -54,9 +54,8 @@ class Walk(Run):
         self.cloud.state = put_back(self.cloud.state, saved["state"])
         self.cloud.take_back(saved["cloud"])
         self.worst_weights = saved["worst_weights"].to(self.target.device)
-        given = self.sampler.kernel
         self.kernels = [
-            (given[k] if isinstance(given, tuple) else replace(self.given, **tuned)).placed(self.target)
+            self.fixed[k] if self.fixed else replace(self.given, **tuned).placed(self.target)
             for k, tuned in enumerate(saved["kernels"])
         ]
         self.tuner.load_state_dict(saved["tuner"])

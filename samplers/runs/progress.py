@@ -14,12 +14,12 @@ class Progress:
     `shown=None` shows it when stderr is a terminal. The figures are read from the device twice a second.
     """
 
-    def __init__(self, total: int | None, start: int, shown: bool | None, label: str) -> None:
+    def __init__(self, total: int | None, start: int, shown: bool | None, label: str, unit: str = "step") -> None:
         self._bar: Any = None
         if sys.stderr.isatty() if shown is None else shown:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=start, desc=label, unit="step", dynamic_ncols=True, file=sys.stderr)
+            self._bar = tqdm(total=total, initial=start, desc=label, unit=unit, dynamic_ncols=True, file=sys.stderr)
         self._next = 0.0
 
     def advance(self, figures: Callable[[], str]) -> None:
