@@ -19,7 +19,7 @@ WORDLESS = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, to
 # beginning, looping, stopping, saving and continuing: of chains, temperatures, levels, particles, training
 SHARED = {
     "now": (
-        *(f"runs/{name}.py" for name in ("job", "loop", "checkpoint", "header", "interrupt", "progress")),
+        *(f"runs/{name}.py" for name in ("job", "loop", "sampling", "checkpoint", "header", "interrupt", "progress")),
         "learning/job.py",
     ),
     "the runs themselves": (

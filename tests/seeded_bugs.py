@@ -217,7 +217,8 @@ class RegionalHMCWithoutShares(RegionalHMC):
     def step(self, target, state, generator):
         chosen = torch.multinomial(self.regions.mode_probabilities(state.x), 1, generator=generator)[:, 0]
         factors = self.regions.component_factors[chosen]
-        within = self.Within(self.step_size, "identity", steps=self._leapfrogs(generator), factors=factors)
+        given = {"regions": self.regions, "factors": factors, "chosen": chosen, "log_share": chosen}
+        within = self.Within(self.step_size, "identity", steps=self._leapfrogs(generator), **given)
         return within.step(target, state, generator)
 
 

@@ -43,12 +43,6 @@ class LocalGaussians:
     end: Tensor
 
 
-def pathfinder(target: Target, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Starting points (chains, dim) found from x (chains, dim), and the mean of their Gaussians' covariances."""
-    found = local_gaussians(target, x, generator)
-    return found.draw.to(x.dtype), found.covariance.mean(0).to(x.dtype)
-
-
 @torch.no_grad()
 def local_gaussians(
     target: Target, x: Tensor, generator: Generator, iterations: int = ITERATIONS, patience: int = ITERATIONS

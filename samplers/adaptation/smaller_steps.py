@@ -7,11 +7,13 @@ acceptance never reaches what tuning aims at, and e falls until T / e meets the 
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
+
+from samplers.runs.state import each
 
 MANY = 128  # leapfrogs in a trajectory from which on it is asked
 FEW = 32  # of the present step size, in the trajectories that it is asked of
@@ -29,8 +31,7 @@ def do_not_help(kernel: Any, target: Any, state: Any, least: float) -> bool | No
     """
     index = torch.arange(ROWS, device=state.x.device)
     index = index % len(state.x) if len(state.x) < ROWS else index * len(state.x) // ROWS
-    picked = {field.name: getattr(state, field.name) for field in fields(state)}
-    rows = type(state)(**{name: value[index] if isinstance(value, Tensor) else value for name, value in picked.items()})
+    rows = each(state, lambda value: value[index])
     coarse, fine = (
         _rejected(kernel, target, rows, kernel.h * factor, round(FEW / factor)) for factor in (SIXTEENTH, 1 / SIXTEENTH)
     )

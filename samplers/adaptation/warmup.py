@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from samplers.adaptation import pathfinder, smaller_steps
@@ -43,13 +42,13 @@ class Warmup:
 
     jumps = False
 
-    def __init__(self, kernel: Any, steps: int, dim: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, kernel: Any, steps: int, target: Target) -> None:
         self.kernel = kernel
-        self._steps, self._dim, self._device, self._dtype = steps, dim, device, dtype
+        self._steps, self._dim, self._device, self._dtype = steps, target.dim, target.device, target.dtype
         left = LeftOpen.of(kernel)
         self._mass = left.mass
         self._most_steps = getattr(kernel, "max_steps", None)
-        self._step = DualAveraging(dim**-0.25, kernel.target_acceptance) if left.step_size else None
+        self._step = DualAveraging(target.dim**-0.25, kernel.target_acceptance) if left.step_size else None
         self._length = TrajectoryLength() if left.trajectory_length else None
         self._next_asked = math.inf  # the largest step size of which it is still to be asked whether smaller ones help
         self._least_step = 0.0
@@ -66,13 +65,12 @@ class Warmup:
 
         None where there is no warmup or no score, where a chain has no finite density, or dense matrices do not fit.
         """
-        if not (bool(finite_starts(state).all()) and self._steps > 0 and self.kernel.needs_score):
+        possible = self._steps > 0 and self.kernel.needs_score and target.dim <= pathfinder.MOST_DIM
+        if not (possible and bool(finite_starts(state).all())):
             return None
-        if target.dim > pathfinder.MOST_DIM:
-            return None
-        x, matrix = pathfinder.pathfinder(target, state.x, generator)
-        self.begin(matrix)
-        return x
+        found = pathfinder.local_gaussians(target, state.x, generator)
+        self.begin(found.covariance.mean(0).to(state.x.dtype))
+        return found.draw.to(state.x.dtype)
 
     def begin(self, matrix: Tensor) -> None:
         """Take a first guess of the target's covariance, (dim, dim)."""

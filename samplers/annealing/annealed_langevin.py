@@ -11,6 +11,7 @@ sigma_1 > ... > sigma_L geometric,   b_i = sigma_L^2 / sigma_i^2,   q = N(m, sig
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -23,14 +24,12 @@ from samplers.annealing.paths import Bridge
 from samplers.draws import INDEPENDENT, Draws
 from samplers.draws.places import file_place
 from samplers.kernels import ULA
-from samplers.runs.job import Job
-from samplers.runs.loop import carry_out
+from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, positions
 from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Gaussian, IsotropicNoise, Target
 from targets.arguments import check_integer, positive
-from targets.sampling_warning import warn
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
 WIDE = 2.0  # sigma_max against the target's largest standard deviation where it is not given
@@ -158,18 +157,10 @@ class AnnealedLangevin:
                 "AnnealedLangevin(kind='temperature')"
             )
         with torch.no_grad():
-            levels = _Levels(self, target, draws, seed, init)
-            carry_out(levels, path, progress)
-            result = levels.result()
-        if levels.divergences:
-            warn(
-                f"{levels.divergences} of {self.levels * self.steps * draws} steps led to a point without finite "
-                "density or score and were not taken: the step size is too large"
-            )
-        return result
+            return _Levels(self, target, draws, seed, init).draws(path, progress)
 
 
-class _Levels(Job):
+class _Levels(Sampling):
     unit = "levels"
     x: Tensor
 
@@ -226,6 +217,14 @@ class _Levels(Job):
             "versions": versions(),
         }
         return Draws(x[None], stats=stats, cost=self.cost, target=self.target, attrs=attrs)
+
+    def complaints(self, draws: Draws) -> Iterator[str]:
+        """Steps that were not taken."""
+        if self.divergences:
+            yield (
+                f"{self.divergences} of {self.done * self.sampler.steps * self.n} steps led to a point without finite "
+                "density or score and were not taken: the step size is too large"
+            )
 
 
 def widest(target: Target) -> float:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.annealing.cloud import Cloud
+from samplers.annealing.given import checked_kernels, kernel_for
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path, PriorPath
 from samplers.annealing.resampling import Scheme
 from samplers.annealing.schedule import MOST_TEMPERATURES, fixed_betas, next_beta
 from samplers.annealing.tuning import Tuner
-from samplers.kernels import HMC, Gibbs, Kernel, State
-from samplers.kernels.base import check_kernel
+from samplers.kernels import Kernel
 from samplers.kernels.noncentring import NonCentring
+from samplers.runs.job import Job
 from targets import GaussianMixture, Target
 from targets.arguments import check_integer
 
@@ -46,15 +47,9 @@ class Annealer(ABC):
             raise TypeError(f"base: got {self.base!r}, expected a targets.Target, 'pilot' or None")
         if self.betas is not None:
             object.__setattr__(self, "betas", fixed_betas(self.betas))
-        several = isinstance(self.kernel, Sequence)
-        kernels = list(self.kernel) if isinstance(self.kernel, Sequence) else [self.kernel]
-        for kernel in kernels:
-            if kernel is not None:
-                check_kernel(kernel)
-        if several:
-            object.__setattr__(self, "kernel", tuple(kernels))
-            if self.betas is None or len(kernels) != len(self.betas) - 1:  # type: ignore[arg-type]
-                raise ValueError("kernel: a sequence of kernels needs betas= with one temperature more than kernels")
+        expected = len(self.betas) - 1 if isinstance(self.betas, tuple) else None
+        kernels = checked_kernels(self.kernel, expected, "betas= with one temperature more than kernels")
+        object.__setattr__(self, "kernel", kernels)
 
     @property
     @abstractmethod
@@ -67,8 +62,8 @@ class Annealer(ABC):
         """Share of the particles below which the effective sample size leads to resampling."""
 
     @property
-    def chain_length(self) -> int | None:
-        """Waste-free SMC: the states of each ancestor's chain that are kept."""
+    def waste_free(self) -> int | None:
+        """The states of each ancestor's chain that are kept."""
         return None
 
     @property
@@ -88,9 +83,7 @@ class Annealer(ABC):
 
     def kernel_for(self, target: Target) -> Kernel:
         """The kernel, or the first of several."""
-        if self.kernel is None:
-            return Gibbs() if target.discrete else HMC()
-        return self.kernel if isinstance(self.kernel, Kernel) else self.kernel[0]
+        return kernel_for(self.kernel, target)
 
     def make_path(self, target: Target, base: Target) -> Path:
         """The path from the base to the target, with nothing counted yet."""
@@ -113,46 +106,63 @@ class Annealer(ABC):
         return replace(self, **changes)
 
 
-@dataclass(eq=False)
-class Run:
-    """The walk of one cloud along a path; a step is a temperature. All that it depends on is in its fields."""
+class Run(Job):
+    """The walk of one cloud along a path; a step is a temperature. All that it depends on is in its fields.
 
-    sampler: Annealer
-    target: Target
-    path: Path
-    n: int
-    generator: Generator
-    regions: GaussianMixture | None = None
-    coordinates: NonCentring | None = None
-    betas: list[float] = field(default_factory=lambda: [0.0])
-    kernels: list[Kernel] = field(default_factory=list)
-    ess: list[float] = field(default_factory=list)
-    acceptance: list[float] = field(default_factory=list)
-    divergences: int = 0
-    worst_ess: float = 1.0
-    undefined: int = 0
+    regions, coordinates: of a mixture that a pilot has fitted to the target, for the kernels' mass matrices.
+    """
 
-    def __post_init__(self) -> None:
-        self.rows = self.sampler.replicates
-        self.given = self.sampler.kernel_for(self.target).placed(self.target)
-        self.tuner = Tuner(self.given, self.target.dim, self.regions, self.coordinates)
-        self.cloud = self._first_cloud()
+    unit, whole = "temperatures", False
+
+    def __init__(
+        self,
+        sampler: Annealer,
+        target: Target,
+        path: Path,
+        n: int,
+        generator: Generator,
+        regions: GaussianMixture | None = None,
+        coordinates: NonCentring | None = None,
+    ) -> None:
+        total = len(sampler.betas) - 1 if isinstance(sampler.betas, tuple) else None
+        super().__init__(type(sampler).__name__, target, generator, total, path.tally)
+        self.sampler, self.path, self.n, self.rows = sampler, path, n, sampler.replicates
+        self.given = sampler.kernel_for(target).placed(target)
+        several = sampler.kernel if isinstance(sampler.kernel, tuple) else ()
+        self.fixed = tuple(kernel.placed(target) for kernel in several)  # one for each temperature, if they are given
+        self.tuner = Tuner(self.given, target.dim, regions, coordinates)
+        self.betas: list[float] = [0.0]
+        self.kernels: list[Kernel] = []
+        self.ess: list[float] = []
+        self.acceptance: list[float] = []
+        self.divergences = self.undefined = 0
+        self.worst_ess = 1.0
+        with torch.no_grad():
+            x = path.base.sample(self.rows * n, generator=generator)
+            state = self.given.init(path.at(0.0), x, generator)
+            self.cloud = Cloud.start(state, self.rows, path.base.log_z)
         self.worst_weights = self.cloud.log_weights[0]
 
-    @torch.no_grad()
-    def _first_cloud(self) -> Cloud:
-        x = self.path.base.sample(self.rows * self.n, generator=self.generator)
-        state = self.given.init(self.path.at(0.0), x, self.generator)
-        return Cloud.start(state, self.rows, self.path.base.log_z)
+    def begin(self) -> Tensor:
+        return self.cloud.state.x
 
     @property
-    def done(self) -> bool:
+    def finished(self) -> bool:
         """Whether the target is reached."""
         return self.betas[-1] == 1.0
 
+    def figures(self) -> str:
+        return (
+            f"b {self.betas[-1]:.3g}, ESS {self.ess[-1]:.2f}, acceptance {self.acceptance[-1]:.2f}, "
+            f"log Z {float(self.cloud.log_z.mean()):.4g}"
+        )
+
+    def so_far(self) -> str:
+        return f"at b = {self.betas[-1]:.3g}, before the target at b = 1"
+
     def through(self) -> Cloud:
         """All temperatures; returns the cloud at the target."""
-        while not self.done:
+        while not self.finished:
             self.step()
         return self.cloud
 
@@ -161,7 +171,7 @@ class Run:
         """To the next temperature: weights, then ancestors where the weights ask for it, then moves."""
         self._reweight()
         cloud, sampler = self.cloud, self.sampler
-        length = sampler.chain_length
+        length = sampler.waste_free
         needed = cloud.ess < sampler.ess_threshold * self.n
         if length is not None:
             cloud.thin(max(1, self.n // length), sampler.resampling, self.generator)
@@ -185,7 +195,7 @@ class Run:
                 "has mass. Give a base= that covers it"
             )
         self.betas.append(new)
-        given = self.sampler.kernel[len(self.kernels)] if isinstance(self.sampler.kernel, tuple) else self.given
+        given = self.fixed[len(self.kernels)] if self.fixed else self.given
         cloud.state = self.path.moved(cloud.state, new, given, self.generator)
         share = float(cloud.ess.min()) / self.n
         self.ess.append(share)
@@ -215,10 +225,7 @@ class Run:
     def _move(self, moves: int, keep: bool) -> None:
         cloud, k = self.cloud, len(self.kernels)
         density = self.path.at(self.betas[-1])
-        if isinstance(self.sampler.kernel, tuple):
-            kernel: Kernel = self.sampler.kernel[k].placed(self.target)
-        else:
-            kernel = self.tuner.kernel(cloud, density, self.generator)
+        kernel = self.fixed[k] if self.fixed else self.tuner.kernel(cloud, density, self.generator)
         self.kernels.append(kernel)
         rates, states = [], [cloud.state]
         for _ in range(moves):
@@ -229,13 +236,10 @@ class Run:
             if keep:
                 states.append(cloud.state)
             elif not kernel.exact:
-                self._correct(kernel, old)
+                # it weighs by what a Metropolis test would have asked of its move
+                cloud.reweight(kernel.log_ratio(old, cloud.state).reshape(self.rows, self.n))
         if keep:
             cloud.spread(states)
         if rates:
             self.acceptance.append(math.fsum(rates) / len(rates))
             self.tuner.learn(self.acceptance[-1])
-
-    def _correct(self, kernel: Kernel, old: State) -> None:
-        """A kernel that is not exact weighs by what a Metropolis test would have asked of its move."""
-        self.cloud.reweight(kernel.log_ratio(old, self.cloud.state).reshape(self.rows, self.n))

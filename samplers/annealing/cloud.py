@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from samplers.annealing.resampling import SCHEMES, Scheme
 from samplers.draws.weighted import FAMILY
 from samplers.kernels import State
+from samplers.runs.state import each, values
 
 S = TypeVar("S", bound=State)
 
@@ -141,14 +142,13 @@ class Cloud:
 
 def take(state: S, index: Tensor) -> S:
     """The rows `index` of every field."""
-    taken: dict[str, Any] = {name: None if v is None else v[index] for name, v in _values(state).items()}
-    return replace(state, **taken)
+    return each(state, lambda value: value[index])
 
 
 def interleave(states: list[State]) -> State:
     """P states of n points each as one of n * P points, the P of a point side by side."""
     joined: dict[str, Any] = {}
-    for name, value in _values(states[0]).items():
+    for name, value in values(states[0]).items():
         parts = [getattr(state, name) for state in states]
         joined[name] = None if value is None else torch.stack(parts, 1).flatten(0, 1)
     return replace(states[0], **joined)
@@ -169,7 +169,3 @@ def offspring_noise(weights: Tensor, n: int, scheme: Scheme) -> Tensor:
     head = torch.where(one, expected, start.ceil() - start)
     tail = torch.where(one, 0.0, end.frac())
     return (head * (1 - head) + tail * (1 - tail)).sum(-1) / n**2
-
-
-def _values(state: State) -> dict[str, Tensor | None]:
-    return {field.name: getattr(state, field.name) for field in fields(state)}

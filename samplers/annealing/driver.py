@@ -12,6 +12,7 @@ from torch import Generator
 
 from samplers.annealing import evidence
 from samplers.annealing.annealer import Annealer, Run
+from samplers.annealing.given import as_tuple
 from samplers.annealing.pilot import PILOT, Base, find_base
 from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
@@ -25,7 +26,7 @@ from samplers.runs.precision import lost_digits
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
-from targets.counting import Counted, Tally
+from targets.counting import Counted
 from targets.sampling_warning import warn
 
 
@@ -52,20 +53,19 @@ class AnnealedSampler(Annealer):
         """
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
-        if self.chain_length is not None and draws % self.chain_length:
-            raise ValueError(f"draws: got {draws}, expected a multiple of waste_free={self.chain_length}")
+        if self.waste_free is not None and draws % self.waste_free:
+            raise ValueError(f"draws: got {draws}, expected a multiple of waste_free={self.waste_free}")
         self._check(target)
         path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         target = target.to(device, dtype)
         check_begun(path, type(self).__name__, {"draws": draws, "seed": seed}, target)
-        job = _Job(self, target, draws, seed, progress, path)
-        return job.draws()
+        return _Annealing(self, target, draws, seed, progress, path).draws()
 
     def _check(self, target: Target) -> None:
         self.kernel_for(target).check_target(target)
-        kernels = self.kernel if isinstance(self.kernel, tuple) else (self.kernel_for(target),)
+        kernels = as_tuple(self.kernel) or (self.kernel_for(target),)
         for kernel in kernels:
-            if not kernel.exact and (type(kernel).log_ratio is Kernel.log_ratio or self.chain_length is not None):
+            if not kernel.exact and (type(kernel).log_ratio is Kernel.log_ratio or self.waste_free is not None):
                 raise ValueError(
                     f"kernel: {type(kernel).__name__} leaves its target only approximately invariant and cannot enter "
                     "the weights here; expected an exact kernel such as HMC, or ULA without waste_free"
@@ -82,7 +82,7 @@ class AnnealedSampler(Annealer):
 
 
 @dataclass
-class _Job:
+class _Annealing:
     sampler: AnnealedSampler
     target: Target
     n: int
@@ -91,24 +91,22 @@ class _Job:
     checkpoint: FilePath | None
 
     def draws(self) -> Draws:
-        sampler, self.began = self.sampler, time.perf_counter()
-        self.earlier = 0.0  # seconds of calls before this one, where a checkpoint tells them
-        self.spent = Tally()
+        sampler, began, self.spent = self.sampler, time.perf_counter(), Cost()
         base = self._base()
-        first = self._through(sampler, base, self.seed, self.checkpoint, time.perf_counter() - self.began)
+        first = self._through(sampler, base, self.seed, self.checkpoint, time.perf_counter() - began)
         frozen = sampler.frozen(first)
         last = first
         if sampler.tuned and sampler.unbiased:
             again = None if self.checkpoint is None else self.checkpoint.with_name(self.checkpoint.name + ".frozen")
             last = self._through(frozen, base, self.seed + 1_000_003, again)
         log_z = evidence.estimate(last.cloud)
-        if not self.sampler.adaptive:
+        if not sampler.adaptive:
             log_z = replace(log_z, lower=float(last.cloud.log_z.mean()))
-        if self.sampler.bidirectional:
+        if sampler.bidirectional:
             generator = self._generator(2_000_003)
             bound, tally = upper_bound(last, frozen, self.n * sampler.replicates, generator)
             log_z = replace(log_z, upper=bound)
-            self._spend(tally)
+            self.spent += Cost(tally.log_probs, tally.scores)
         for message in evidence.complaints(last, log_z):
             warn(message)
         lost = lost_digits(self.target, last.cloud.state.x, last.cloud.state.log_prob)
@@ -121,7 +119,7 @@ class _Job:
             stats={"lp": last.cloud.state.log_prob[None], **last.cloud.families},
             log_weights=(weights + shift).reshape(1, -1),
             log_z=log_z,
-            cost=Cost(self.spent.log_probs, self.spent.scores, self.earlier + time.perf_counter() - self.began),
+            cost=self.spent,
             target=self.target,
             kernel=frozen,
             attrs=self._attrs(last) | ({} if base.points is None else {"pilot": PILOT}),
@@ -131,12 +129,8 @@ class _Job:
                 warn(message)
         return draws
 
-    def _generator(self, offset: int = 0) -> Generator:
+    def _generator(self, offset: int) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)
-
-    def _spend(self, tally: Tally) -> None:
-        self.spent.log_probs += tally.log_probs
-        self.spent.scores += tally.scores
 
     @torch.no_grad()
     def _base(self) -> Base:
@@ -156,7 +150,7 @@ class _Job:
                 f"the pilot's rounds did not agree on log Z: {target.name} has narrow or heavy-tailed parts that "
                 "are hard to find, or is improper. Compare several seeds, or give a base="
             )
-        self._spend(counted.tally)
+        self.spent += Cost(counted.log_probs, counted.scores)
         return base
 
     def _through(
@@ -165,12 +159,11 @@ class _Job:
         """One cloud to the target; `pilot`: seconds that its base took."""
         generator = Generator(self.target.device).manual_seed(seed)
         path = sampler.make_path(self.target, base.density)
-        run = Run(sampler, self.target, path, self.n, generator, base.regions, base.coordinates)
-        walk = Walk(run, seed, pilot)
+        walk = Walk(sampler, self.target, path, self.n, generator, base.regions, base.coordinates)
+        walk.seed, walk.earlier = seed, pilot
         carry_out(walk, checkpoint, self.progress)
-        self.earlier += walk.earlier - pilot
-        self._spend(run.path.tally)
-        return run
+        self.spent += walk.cost
+        return walk
 
     def _attrs(self, run: Run) -> dict[str, Any]:
         sampler = self.sampler
@@ -182,7 +175,7 @@ class _Job:
             "moves": sampler.moves,
             "replicates": sampler.replicates,
             "resampling": sampler.resampling if run.cloud.resamplings else None,
-            "waste_free": sampler.chain_length,
+            "waste_free": sampler.waste_free,
             "draws": self.n,
             "seed": self.seed,
             "target": self.target.name,

@@ -17,7 +17,18 @@ from targets import Target
 LEAST_UNIFORM = 2.0**-54  # rand() is 0 with probability 2^-53; its quantile would be infinite
 
 
-class StudentProduct(Target):
+class Normalised(Target):
+    """A density that is known with its normaliser and its score; Z is 1."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.log_prob_and_score(x)[0]
+
+    @property
+    def log_z(self) -> float:
+        return 0.0
+
+
+class StudentProduct(Normalised):
     """Independent Student-t coordinates: location, scale, dof (dim,); a Gaussian coordinate where dof is infinite."""
 
     def __init__(self, location: Tensor, scale: Tensor, dof: Tensor) -> None:
@@ -29,9 +40,6 @@ class StudentProduct(Target):
         constant = torch.where(light, -0.5 * math.log(2 * math.pi), heavy) - scale.double().log()
         self._constant = float(constant.sum())
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        return self.log_prob_and_score(x)[0]
-
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._check(x)
         z, light = (x - self._location) / self._scale, self._dof.isinf()
@@ -40,10 +48,6 @@ class StudentProduct(Target):
         terms = torch.where(light, 0.5 * square, 0.5 * (nu + 1) * torch.log1p(square / nu))
         pull = torch.where(light, z, (nu + 1) * z / (nu + square)) / self._scale
         return self._constant - terms.sum(-1), -pull
-
-    @property
-    def log_z(self) -> float:
-        return 0.0
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         from scipy import special
@@ -55,7 +59,7 @@ class StudentProduct(Target):
         return self._location + self._scale * z.to(self._location)
 
 
-class EllipticStudent(Target):
+class EllipticStudent(Normalised):
     """The Student-t law in dim dimensions: location (dim,), factor L (dim, dim) lower triangular, one dof."""
 
     def __init__(self, location: Tensor, factor: Tensor, dof: float) -> None:
@@ -69,9 +73,6 @@ class EllipticStudent(Target):
             - log_det
         )
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        return self.log_prob_and_score(x)[0]
-
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._check(x)
         rows = (x - self._location).reshape(-1, self.dim)
@@ -81,10 +82,6 @@ class EllipticStudent(Target):
         power = self._dof + self.dim
         log_prob = self._constant - 0.5 * power * torch.log1p(square / self._dof)
         return log_prob, -power * back / (self._dof + square)[..., None]
-
-    @property
-    def log_z(self) -> float:
-        return 0.0
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         from scipy import special
@@ -97,7 +94,7 @@ class EllipticStudent(Target):
         return self._location + z.to(self._location) @ self._factor.mT
 
 
-class Mixed(Target):
+class Mixed(Normalised):
     """A mixture of normalised densities with exact draws: log p(x) = log sum_k w_k p_k(x)."""
 
     def __init__(self, parts: Sequence[Target], weights: Sequence[float], name: str) -> None:
@@ -114,10 +111,6 @@ class Mixed(Target):
         values, scores = zip(*(part.log_prob_and_score(x) for part in self.parts), strict=True)
         logits = self._weights.log() + torch.stack(values, -1)
         return logits.logsumexp(-1), (torch.stack(scores, -1) * logits.softmax(-1)[..., None, :]).sum(-1)
-
-    @property
-    def log_z(self) -> float:
-        return 0.0
 
     def sample(self, n: int, *, generator: Generator) -> Tensor:
         which = torch.multinomial(self._weights, n, replacement=True, generator=generator)

@@ -14,6 +14,7 @@ from torch import Generator
 
 from samplers.adaptation.mass_matrix import weighted_covariance
 from samplers.adaptation.warmup import Warmup
+from samplers.annealing.given import as_tuple
 from samplers.annealing.tempering import Tempering
 from samplers.kernels import State
 from targets import Target
@@ -46,9 +47,7 @@ class LadderWarmup:
     """
 
     def __init__(self, sampler: Tempering, steps: int, target: Target) -> None:
-        assert isinstance(sampler.kernel, tuple)
-        place = (target.dim, target.device, target.dtype)
-        self._levels = [Warmup(kernel.warmup_form(), steps, *place) for kernel in sampler.kernel]
+        self._levels = [Warmup(kernel.warmup_form(), steps, target) for kernel in as_tuple(sampler.kernel)]
         if sampler.clouds is not None and not target.discrete:
             for level, beta in zip(self._levels, sampler.betas[1:], strict=True):
                 points = sampler.clouds.at(beta)
@@ -89,8 +88,7 @@ class LadderWarmup:
 
     def _renew(self) -> None:
         kernels = tuple(level.kernel for level in self._levels)
-        assert isinstance(self.kernel.kernel, tuple)
-        if any(a is not b for a, b in zip(kernels, self.kernel.kernel, strict=True)):
+        if any(a is not b for a, b in zip(kernels, as_tuple(self.kernel.kernel), strict=True)):
             self.kernel = replace(self.kernel, kernel=kernels)
 
     def state_dict(self) -> dict[str, Any]:

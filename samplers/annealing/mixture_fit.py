@@ -132,8 +132,8 @@ def expectation_maximisation(
     _, _, (weights, means, covariances) = _iterated(z, shares, form, ITERATIONS, value)
     if form == "tied":
         covariances = covariances.expand(size, -1, -1)
-    stretch = scale if covariances.ndim == 2 else scale[:, None]
-    return Fit(weights, means * scale + x.mean(0), covariances * stretch * scale)
+    row_scale = scale if covariances.ndim == 2 else scale[:, None]
+    return Fit(weights, means * scale + x.mean(0), covariances * row_scale * scale)
 
 
 def _nearest(z: Tensor, centres: Tensor) -> Tensor:

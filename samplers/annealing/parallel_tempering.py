@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from torch import Generator, Tensor
 
+from samplers.annealing.given import as_tuple
 from samplers.annealing.ladder import LadderWarmup
 from samplers.annealing.pilot import PILOT
 from samplers.annealing.tempering import Tempering
@@ -73,9 +74,8 @@ class ParallelTempering(Tempering):
 
     def tuned(self, warm: Kernel) -> Self:
         assert isinstance(warm, ParallelTempering)
-        assert isinstance(self.kernel, tuple)
-        assert isinstance(warm.kernel, tuple)
-        kernels = tuple(given.tuned(found) for given, found in zip(self.kernel, warm.kernel, strict=True))
+        pairs = zip(as_tuple(self.kernel), as_tuple(warm.kernel), strict=True)
+        kernels = tuple(given.tuned(found) for given, found in pairs)
         return replace(self, kernel=kernels, temperatures=warm.betas, adapt=False)
 
     def starts(self, init: Init, n: int, target: Target, generator: Generator) -> Tensor:
@@ -97,8 +97,7 @@ class ParallelTempering(Tempering):
     def hyperparameters(self) -> dict[str, Any]:
         values = super().hyperparameters()
         del values["clouds"], values["piloted"]
-        kernels = [self.kernel] if isinstance(self.kernel, Kernel) else self.kernel or []
-        values["kernel"] = [_described(kernel) for kernel in kernels] or None
+        values["kernel"] = [_described(kernel) for kernel in as_tuple(self.kernel)] or None
         values["base"] = None if self.base is None else self.base.name
         values["path"] = None if self.path is None else getattr(self.path, "__qualname__", type(self.path).__name__)
         values["temperatures"] = list(self.temperatures) if isinstance(self.temperatures, tuple) else self.temperatures

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import chi2
 from torch import Generator, Tensor
 
@@ -44,15 +46,8 @@ def dependence(x: Tensor, effective: float) -> Tensor:
 
 def blocks_of(dependent: Tensor) -> list[Tensor]:
     """The connected parts of a graph (dim, dim), each as sorted indices."""
-    dim = len(dependent)
-    label = torch.arange(dim, device=dependent.device)
-    linked = dependent | torch.eye(dim, dtype=torch.bool, device=dependent.device)
-    while True:
-        least = torch.where(linked, label, dim).amin(1)
-        if torch.equal(least, label):
-            break
-        label = least
-    return [(label == value).nonzero()[:, 0] for value in label.unique()]
+    parts, label = connected_components(dependent.cpu().numpy(), directed=False)
+    return [torch.from_numpy(np.flatnonzero(label == part)).to(dependent.device) for part in range(parts)]
 
 
 def fit_product(x: Tensor, families: Tensor, side: Tensor, generator: Generator) -> tuple[MixtureProduct, float] | None:

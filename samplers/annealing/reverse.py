@@ -22,7 +22,7 @@ def upper_bound(run: Run, frozen: Annealer, n: int, generator: Generator) -> tup
     x = run.target.sample(n, generator=generator)
     state = run.kernels[-1].init(path.at(1.0), x, generator)
     log_w = torch.zeros(n, dtype=torch.float64, device=x.device)
-    moves = frozen.moves if frozen.chain_length is None else frozen.chain_length - 1
+    moves = frozen.moves if frozen.waste_free is None else frozen.waste_free - 1
     for k in range(len(run.kernels), 0, -1):
         new, old = run.betas[k], run.betas[k - 1]
         density = path.at(new)

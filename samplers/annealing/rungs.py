@@ -62,9 +62,10 @@ class Rungs(ABC):
         Third the target's log-density at the points of the last level but one, (chains,).
         """
 
-    @abstractmethod
     def at_once(self, state: State, levels: int) -> Ends:
         """What `ends` gives where all levels lie at the points of a state of the target."""
+        kept = vars(self.ends([state])).values()
+        return Ends(*(None if v is None else v.expand(-1, levels, *v.shape[2:]).contiguous() for v in kept))
 
 
 class GeometricRungs(Rungs):
@@ -106,11 +107,6 @@ class GeometricRungs(Rungs):
         steps = torch.tensor([b - a for a, b in pairwise(self.betas)], dtype=torch.float64, device=target.device)
         difference = target.double() - base.double()
         return steps * difference[:, :-1], steps * difference[:, 1:], target[:, -2]
-
-    def at_once(self, state: State, levels: int) -> Ends:
-        one = self.ends([state])
-        kept = (one.base_log_prob, one.target_log_prob, one.base_score, one.target_score)
-        return Ends(*(None if v is None else v.expand(-1, levels, *v.shape[2:]).contiguous() for v in kept))
 
 
 class DiscreteRungs(GeometricRungs):
@@ -175,6 +171,3 @@ class FunctionRungs(Rungs):
             here.append(above.double() - low.log_prob.double())
             there.append(high.log_prob.double() - pi_low.log_prob(high.x).double())
         return torch.stack(here, 1), torch.stack(there, 1), above
-
-    def at_once(self, state: State, levels: int) -> Ends:
-        return Ends()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from samplers.annealing.given import rising
 
 MOST_TEMPERATURES = 5000
 HALVINGS = 50
@@ -45,7 +46,4 @@ def fixed_betas(betas: int | Sequence[float]) -> tuple[float, ...]:
     """Temperatures from 0 to 1: `betas` as given and checked, or that many equal steps."""
     if isinstance(betas, bool) or (isinstance(betas, int) and betas < 1):
         raise ValueError(f"betas: got {betas!r}, expected a positive number of steps or increasing values from 0 to 1")
-    values = [k / betas for k in range(betas + 1)] if isinstance(betas, int) else [float(b) for b in betas]
-    if len(values) < 2 or values[0] != 0 or values[-1] != 1 or not all(a < b for a, b in pairwise(values)):
-        raise ValueError(f"betas: got {values[:3]} ... {values[-2:]}, expected increasing values from 0 to 1")
-    return tuple(values)
+    return rising([k / betas for k in range(betas + 1)] if isinstance(betas, int) else betas, "betas")

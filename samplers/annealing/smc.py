@@ -60,7 +60,3 @@ class SMC(AnnealedSampler):
             raise ValueError(f"ess_threshold: got {self.ess_threshold!r}, expected a share between 0 and 1")
         if self.waste_free is not None:
             check_integer(self.waste_free, "waste_free", 2)
-
-    @property
-    def chain_length(self) -> int | None:
-        return self.waste_free

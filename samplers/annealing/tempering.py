@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import ClassVar, Self
 
 import torch
@@ -19,12 +18,12 @@ from torch import Generator, Tensor
 
 from samplers.annealing.clouds import Clouds
 from samplers.annealing.evidence import MANY_DIVERGENCES
+from samplers.annealing.given import as_tuple, checked_kernels, kernel_for, rising
 from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, Path
 from samplers.annealing.rungs import DiscreteRungs, FunctionRungs, GeometricRungs, Rungs
 from samplers.annealing.swaps import swap
 from samplers.annealing.tempering_record import TemperingState
-from samplers.kernels import HMC, Gibbs, Info, Kernel, State, _choices
-from samplers.kernels.base import check_kernel
+from samplers.kernels import Info, Kernel, State, _choices
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
@@ -56,29 +55,24 @@ class Tempering(Kernel):
 
     reversible: ClassVar[bool] = False
     exact: ClassVar[bool] = True
-    needs_score: ClassVar[bool] = False  # chains start at base draws; warmup seeks no way uphill from there
+    needs_score: ClassVar[bool] = False  # chains start at base draws: no Pathfinder start
     usual_divergences: ClassVar[float] = MANY_DIVERGENCES
 
     def __post_init__(self) -> None:
         check_integer(self.swaps_every, "swaps_every")
         if self.temperatures is not None and not isinstance(self.temperatures, int):
-            object.__setattr__(self, "temperatures", rising(self.temperatures))
+            object.__setattr__(self, "temperatures", rising(self.temperatures, "temperatures"))
         elif self.temperatures is not None and (isinstance(self.temperatures, bool) or self.temperatures < 2):
             raise ValueError(f"temperatures: got {self.temperatures!r}, expected at least 2, or rising values 0 .. 1")
-        if self.kernel is None:
-            return
-        kernels = (self.kernel,) if isinstance(self.kernel, Kernel) else tuple(self.kernel)
-        for kernel in kernels:
-            check_kernel(kernel)
+        expected = None if self.temperatures is None else self.levels - 1
+        kernels = checked_kernels(self.kernel, expected, "temperatures= with one more than kernels")
+        object.__setattr__(self, "kernel", kernels)
+        for kernel in as_tuple(kernels):
             if not kernel.exact:
                 raise ValueError(
                     f"kernel: {type(kernel).__name__} leaves its target only approximately invariant, and swaps of "
                     "replicas would not keep theirs; expected an exact kernel such as HMC or MALA"
                 )
-        if not isinstance(self.kernel, Kernel):
-            object.__setattr__(self, "kernel", kernels)
-            if self.temperatures is None or len(kernels) != self.levels - 1:
-                raise ValueError("kernel: a sequence of kernels needs temperatures= with one more than kernels")
 
     # What there is
 
@@ -104,9 +98,7 @@ class Tempering(Kernel):
 
     def kernel_for(self, target: Target) -> Kernel:
         """The kernel, or the first of several."""
-        if self.kernel is None:
-            return Gibbs() if target.discrete else HMC()
-        return self.kernel if isinstance(self.kernel, Kernel) else self.kernel[0]
+        return kernel_for(self.kernel, target)
 
     def kernels_for(self, target: Target) -> tuple[Kernel, ...]:
         """One kernel for each temperature above the base."""
@@ -115,8 +107,7 @@ class Tempering(Kernel):
         return (self.kernel_for(target),) * (self.levels - 1)
 
     def check_target(self, target: Target) -> None:
-        kernels = self.kernel if isinstance(self.kernel, tuple) else (self.kernel_for(target),)
-        for kernel in kernels:
+        for kernel in as_tuple(self.kernel) or (self.kernel_for(target),):
             kernel.check_target(target)
         if target.discrete and self.base is not None:
             raise ValueError(f"base: {target.name} is discrete, and tempering starts from its uniform law; give none")
@@ -130,11 +121,7 @@ class Tempering(Kernel):
             return path.base, None
         if path is not None:
             return path.base, path.at
-        if target.discrete:
-            return target.prior, None
-        base = self.base
-        if base is None:
-            base = target.prior if "prior" in target.known else None
+        base = target.prior if self.base is None and "prior" in target.known else self.base
         return (None if base is None else GeometricPath(base.to(target.device, target.dtype), target).base), None
 
     def rungs(self, target: Target) -> Rungs:
@@ -223,11 +210,3 @@ class Tempering(Kernel):
         kernels = tuple(kernel.placed(target) for kernel in self.kernels_for(target))
         base = self.route(target)[0] if self.path is None and not target.discrete else None
         return replace(self, kernel=kernels, base=base)
-
-
-def rising(temperatures: Sequence[float]) -> tuple[float, ...]:
-    """The b_k, checked to rise from 0 to 1."""
-    values = [float(b) for b in temperatures]
-    if len(values) < 2 or values[0] != 0 or values[-1] != 1 or not all(a < b for a, b in pairwise(values)):
-        raise ValueError(f"temperatures: got {values[:3]} ... {values[-2:]}, expected values that rise from 0 to 1")
-    return tuple(values)

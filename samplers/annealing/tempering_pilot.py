@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Generator
 
+from samplers.adaptation.left_open import LeftOpen
 from samplers.annealing.annealer import Run
 from samplers.annealing.cloud import take
 from samplers.annealing.clouds import Clouds
@@ -21,7 +22,8 @@ from samplers.annealing.smc import SMC
 from samplers.annealing.swaps import swap
 from samplers.annealing.tails import reaching
 from samplers.annealing.tempering import Tempering
-from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY
+from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY, by_region
+from samplers.annealing.walk import Walk
 from samplers.draws import Cost
 from samplers.kernels import HMC, Kernel, RegionalHMC, State
 from samplers.kernels.noncentring import NonCentring
@@ -44,16 +46,14 @@ def pilot(sampler: T, target: Target, seed: int) -> tuple[T, Cost]:
     kernel = sampler.kernel_for(target)
     base, regions, coordinates = sampler.route(target)[0], None, None
     if base is None:
-        prior = target.prior if "prior" in target.known else None
         counted = Counted(target, tally)
-        found = reaching(find_base(SMC(kernel), counted, prior, generator), counted)
+        found = reaching(find_base(SMC(kernel), counted, None, generator), counted)
         base, regions, coordinates = found.density, found.regions, found.coordinates
-        kernels = _by_region(sampler.kernel, kernel, regions, coordinates)
-        sampler = replace(sampler, base=base, kernel=kernels, piloted=True)
+        sampler = replace(sampler, base=base, kernel=_by_region(sampler.kernel, regions, coordinates), piloted=True)
     if sampler.temperatures is None or isinstance(sampler.temperatures, int):
         annealer = SMC(kernel, path=sampler.path, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
         path = annealer.make_path(target, base)
-        clouds, barrier = _barrier(Run(annealer, target, path, POINTS, generator, regions, coordinates), generator)
+        clouds, barrier = _barrier(Walk(annealer, target, path, POINTS, generator, regions, coordinates), generator)
         tally.log_probs += path.tally.log_probs
         tally.scores += path.tally.scores
         number = sampler.temperatures or min(MOST, max(FEWEST, math.ceil(2 * barrier[-1]) + 1))
@@ -76,32 +76,21 @@ def _short(sampler: T, target: Target) -> T:
 
 
 def _by_region(
-    given: Kernel | Sequence[Kernel] | None,
-    kernel: Kernel,
-    regions: GaussianMixture | None,
-    coordinates: NonCentring | None,
+    given: Kernel | Sequence[Kernel] | None, regions: GaussianMixture | None, coordinates: NonCentring | None
 ) -> Kernel | Sequence[Kernel] | None:
-    """The kernel, or in place of an HMC that leaves all open one with the mass matrices of the pilot's regions."""
-    if regions is None or type(kernel) is not HMC or isinstance(given, Sequence) or kernel.step_size is not None:
+    """What is given, or in place of an HMC that leaves all open one with the mass matrices of the pilot's regions."""
+    found = by_region(given, regions, coordinates) if isinstance(given, Kernel) else given
+    if found is given or not isinstance(found, RegionalHMC):
         return given
-    if not isinstance(kernel.inverse_mass_matrix, str) or kernel.inverse_mass_matrix != "auto":
-        return given
-    length = TRAJECTORY if kernel.steps is None and kernel.trajectory_length is None else kernel.trajectory_length
-    most = min(MOST_LEAPFROGS, kernel.max_steps)
-    return RegionalHMC(
-        inverse_mass_matrix="identity",
-        trajectory_length=length,
-        steps=kernel.steps,
-        max_steps=most,
-        regions=regions,
-        coordinates=coordinates,
-    )
+    length = TRAJECTORY if LeftOpen.of(found).trajectory_length else found.trajectory_length
+    most = min(MOST_LEAPFROGS, found.max_steps)
+    return replace(found, inverse_mass_matrix="identity", trajectory_length=length, max_steps=most)
 
 
 def _barrier(run: Run, generator: Generator) -> tuple[Clouds, list[float]]:
     """Where an SMC run was at its temperatures, and the sum of rejections of swaps between them up to each."""
     barrier, points = [0.0], []
-    while not run.done:
+    while not run.finished:
         old, state = run.betas[-1], _drawn(run, generator)
         raw = run.path.increments(state, old)
         run.step()

@@ -85,16 +85,12 @@ class TemperingState(State):
         level = torch.arange(positions.shape[1], device=swap.device)
         source = level + torch.nn.functional.pad(swap.long(), (0, 1)) - torch.nn.functional.pad(swap.long(), (1, 0))
 
-        def carry(values: Tensor | None) -> Tensor | None:
-            if values is None:
-                return None
+        def carry(values: Tensor) -> Tensor:
             index = source if values.ndim == 2 else source[..., None].expand_as(values)
             return values.gather(1, index)
 
-        moved = {name: carry(value) for name, value in ends.__dict__.items()}
-        places = carry(positions)
-        assert places is not None
-        walker = self.walker.gather(1, source)
+        moved = {name: None if value is None else carry(value) for name, value in vars(ends).items()}
+        places, walker = carry(positions), carry(self.walker)
         first, last = walker[:, :1], walker[:, -1:]
         back = self.phase.gather(1, first) == 2
         phase = self.phase.scatter(1, first, 1)

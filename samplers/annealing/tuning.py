@@ -40,8 +40,7 @@ class Tuner:
         coordinates: NonCentring | None = None,
     ) -> None:
         self.regions = regions
-        if regions is not None and type(kernel) is HMC and kernel.inverse_mass_matrix == "auto":
-            kernel = _by_region(kernel, regions, coordinates)
+        kernel = by_region(kernel, regions, coordinates)
         left = LeftOpen.of(kernel)
         self._given: Any = kernel
         # a kernel without an acceptance to aim at keeps its default step, which is in the units of x
@@ -110,9 +109,9 @@ class Tuner:
             self.step.log_value = saved["log_step"]
 
 
-def _by_region(kernel: HMC, regions: GaussianMixture, coordinates: NonCentring | None) -> HMC:
-    """HMC with the mass matrices of a mixture that the pilot has fitted to the target, in its coordinates."""
-    if kernel.step_size is not None:
+def by_region(kernel: Kernel, regions: GaussianMixture | None, coordinates: NonCentring | None) -> Kernel:
+    """HMC that leaves all open with the mass matrices of a mixture that a pilot has fitted, in its coordinates."""
+    if regions is None or type(kernel) is not HMC or LeftOpen.of(kernel).mass != "auto":
         return kernel
     return RegionalHMC(
         trajectory_length=kernel.trajectory_length,

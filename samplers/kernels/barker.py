@@ -54,12 +54,10 @@ class Barker(PreconditionedKernel):
     default_step_size: ClassVar[float] = 0.5
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        assert state.score is not None
         noise = self.h * noise_like(state.x, generator)
-        pull = self.to_z(state.score)
+        pull = self.pull(state)
         move = torch.where(coin((noise * pull).sigmoid(), generator), noise, -noise)
         proposal = evaluate(target, state.x + self.to_x(move))
-        assert proposal.score is not None
-        log_q = logsigmoid(-move * self.to_z(proposal.score)) - logsigmoid(move * pull)
+        log_q = logsigmoid(-move * self.pull(proposal)) - logsigmoid(move * pull)
         log_ratio = proposal.log_prob.double() - state.log_prob.double() + log_q.sum(-1, dtype=torch.float64)
         return metropolis(state, proposal, log_ratio, generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -11,11 +11,13 @@ from torch import Generator, Tensor
 
 from samplers.adaptation.warmup import Warmup
 from samplers.draws import Draws
-from samplers.runs import chains as driver
+from samplers.draws.places import file_place, folder_place
+from samplers.runs.chains import Chains
+from samplers.runs.checkpoint import check_begun
 from samplers.runs.checks import check_continuous, check_target
 from samplers.runs.plan import Plan
 from samplers.runs.starts import Init
-from samplers.runs.state import State
+from samplers.runs.state import State, evaluate
 from samplers.runs.transition import Adaptation, Transition
 from targets import Target
 
@@ -28,7 +30,7 @@ class Kernel(Transition):
     they follow from its hyper-parameters, as properties. The tests and warmup read them.
     `discrete`: it moves among the configurations of a DiscreteTarget, others move in R^dim.
 
-    A subclass writes `init` and `step`, and has the verb `sample`.
+    A subclass writes `step`, and `init` where its state holds more than density and score. It has the verb `sample`.
 
         >>> kernel = samplers.MALA(step_size=0.1)
         >>> kernel.exact, kernel.reversible, samplers.ULA().order
@@ -41,6 +43,11 @@ class Kernel(Transition):
     """
 
     discrete: ClassVar[bool] = False
+
+    @property
+    def needs_score(self) -> bool:
+        """Whether it moves by the score."""
+        return not self.discrete
 
     @property
     def exact(self) -> bool:
@@ -61,6 +68,12 @@ class Kernel(Transition):
     def target_acceptance(self) -> float | None:
         """The acceptance that warmup tunes the step size to; None leaves it alone."""
         return None
+
+    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
+        """The state of chains that stand at x, (chains, dim)."""
+        if self.discrete:
+            self.check_target(target)
+        return evaluate(target, x, self.needs_score)
 
     def frozen(self, generator: Generator) -> Kernel:
         """This kernel with the randomness that all chains of a batch share in a step drawn once and fixed.
@@ -92,7 +105,7 @@ class Kernel(Transition):
 
     def make_warmup(self, steps: int, target: Target) -> Adaptation:
         """What tunes this kernel while it runs; see `samplers.adaptation.warmup.Warmup`."""
-        return Warmup(self.warmup_form(), steps, target.dim, target.device, target.dtype)
+        return Warmup(self.warmup_form(), steps, target)
 
     def sample(
         self,
@@ -128,17 +141,13 @@ class Kernel(Transition):
         never moved and runs that diverged.
         """
         plan = Plan(chains=chains, draws=draws, warmup=warmup, thin=thin, seed=seed, keep=keep)
-        return driver.run(
-            self,
-            target,
-            plan,
-            init=init,
-            device=device,
-            dtype=dtype,
-            progress=progress,
-            checkpoint=checkpoint,
-            stream=stream,
-        )
+        self.check_target(target)
+        path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
+        folder = None if stream is None else folder_place(stream, "stream")
+        target = target.to(device, dtype)
+        check_begun(path, type(self).__name__, asdict(plan), target)
+        kernel, spent = self.prepare(target, plan.seed)
+        return Chains(kernel, target, plan, init, folder, spent).draws(path, progress)
 
 
 def check_kernel(kernel: object, argument: str = "kernel") -> None:

@@ -50,7 +50,6 @@ class DiscreteLangevin(Kernel):
     step_size: float | None = None
     adjusted: bool = True
 
-    needs_score: ClassVar[bool] = False
     discrete: ClassVar[bool] = True
     default_step_size: ClassVar[float] = 0.2
 
@@ -67,10 +66,6 @@ class DiscreteLangevin(Kernel):
     def exact(self) -> bool:
         """The target is invariant with the Metropolis test only."""
         return self.adjusted
-
-    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        self.check_target(target)
-        return evaluate(target, x, score=False)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         values = as_discrete(target).values

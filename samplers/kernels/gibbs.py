@@ -43,7 +43,6 @@ class Gibbs(Kernel):
     scan: Literal["colours", "sequential", "random"] = "colours"
 
     exact: ClassVar[bool] = True
-    needs_score: ClassVar[bool] = False
     discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -54,10 +53,6 @@ class Gibbs(Kernel):
     def reversible(self) -> bool:
         """Detailed balance holds for whole steps of the random scan only."""
         return self.scan == "random"
-
-    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        self.check_target(target)
-        return evaluate(target, x, score=False)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         law, x = as_discrete(target), state.x.clone()

@@ -45,15 +45,10 @@ class GibbsWithGradients(Kernel):
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    needs_score: ClassVar[bool] = False
     discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_integer(self.flips, "flips")
-
-    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        self.check_target(target)
-        return evaluate(target, x, score=False)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         log_q = self.log_proposal(target, state.x)

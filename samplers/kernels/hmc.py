@@ -118,13 +118,11 @@ class HMC(PreconditionedKernel):
 
     def leapfrog(self, target: Target, state: State, momentum: Tensor, n: int) -> tuple[State, Tensor]:
         """n leapfrog steps from (x, p): reversible under p -> -p, volume preserving, energy error O(e^2)."""
-        assert state.score is not None
         end, e = state, self.h
-        momentum = torch.add(momentum, self.to_z(state.score), alpha=0.5 * e)
+        momentum = torch.add(momentum, self.pull(state), alpha=0.5 * e)
         for i in range(n):
             end = evaluate(target, torch.add(end.x, self.to_x(momentum), alpha=e))
-            assert end.score is not None
-            momentum = torch.add(momentum, self.to_z(end.score), alpha=e if i < n - 1 else 0.5 * e)
+            momentum = torch.add(momentum, self.pull(end), alpha=e if i < n - 1 else 0.5 * e)
         return end, momentum
 
     def tuned(self, warm: Kernel) -> Self:

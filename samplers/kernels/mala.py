@@ -42,13 +42,11 @@ class MALA(PreconditionedKernel):
     target_acceptance: ClassVar[float] = 0.574
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        assert state.score is not None
         noise = noise_like(state.x, generator)
-        pull = self.to_z(state.score)
+        pull = self.pull(state)
         move = torch.add(self.h * pull, noise, alpha=math.sqrt(2 * self.h))
         proposal = evaluate(target, state.x + self.to_x(move))
-        assert proposal.score is not None
-        back = torch.add(noise, pull + self.to_z(proposal.score), alpha=math.sqrt(self.h / 2))
+        back = torch.add(noise, pull + self.pull(proposal), alpha=math.sqrt(self.h / 2))
         # |xi|^2 - |xi'|^2 as a product, exact to rounding where the two are close
         log_q = 0.5 * ((noise - back) * (noise + back)).sum(-1)
         log_ratio = proposal.log_prob.double() - state.log_prob.double() + log_q.double()

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import ClassVar, Literal, Self
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from samplers.kernels.base import Kernel
-from samplers.runs.state import State, evaluate
+from samplers.runs.state import State
 from targets import Target
 from targets.arguments import positive
 
@@ -88,15 +88,17 @@ class PreconditionedKernel(Kernel):
         factor = self.factor
         return score if factor is None else score * factor if factor.ndim == 1 else score @ factor
 
+    def pull(self, state: State) -> Tensor:
+        """The score of a state with respect to z, (chains, dim)."""
+        assert state.score is not None
+        return self.to_z(state.score)
+
     def whiten(self, x: Tensor) -> Tensor:
         """L^-1 x, (chains, dim)."""
         factor = self.factor
         if factor is None:
             return x
         return x / factor if factor.ndim == 1 else torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
-
-    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        return evaluate(target, x)
 
     def placed(self, target: Target) -> Self:
         mass = self.inverse_mass_matrix

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Generator, Tensor
+from torch import Generator
 
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
@@ -37,9 +37,6 @@ class RandomWalkMetropolis(PreconditionedKernel):
     needs_score: ClassVar[bool] = False
     target_acceptance: ClassVar[float] = 0.234
     default_step_size: ClassVar[float] = 0.5
-
-    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        return evaluate(target, x, score=False)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         proposal = evaluate(target, state.x + self.h * self.to_x(noise_like(state.x, generator)), score=False)

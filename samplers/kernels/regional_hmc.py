@@ -9,7 +9,7 @@ within the joint law. With other coordinates y(x) all of this takes place in y, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import ClassVar, Self
 
 import torch
@@ -25,25 +25,21 @@ from targets import GaussianMixture, Target
 class _Within(HMC):
     """HMC whose chains each have a factor L (chains, dim) or (chains, dim, dim), and a region they may leave."""
 
-    regions: GaussianMixture | None = None
-    factors: Tensor | None = None
-    chosen: Tensor | None = None
-    log_share: Tensor | None = None  # log r(k | x) at the start, (chains,)
+    _: KW_ONLY
+    regions: GaussianMixture
+    factors: Tensor
+    chosen: Tensor
+    log_share: Tensor  # log r(k | x) at the start, (chains,)
     log_det: Tensor | None = None  # log |dx/dy| there, where it moves in y
     coordinates: NonCentring | None = None
 
     def to_x(self, z: Tensor) -> Tensor:
-        assert self.factors is not None
         return z * self.factors if self.factors.ndim == 2 else (self.factors @ z[..., None])[..., 0]
 
     def to_z(self, score: Tensor) -> Tensor:
-        assert self.factors is not None
         return score * self.factors if self.factors.ndim == 2 else (score[..., None, :] @ self.factors)[..., 0, :]
 
     def weighed(self, log_ratio: Tensor, proposal: State) -> tuple[Tensor, Tensor]:
-        assert self.regions is not None
-        assert self.chosen is not None
-        assert self.log_share is not None
         if self.coordinates is not None:
             assert self.log_det is not None
             log_ratio = log_ratio + (self.coordinates.log_det(proposal.x).double() - self.log_det)

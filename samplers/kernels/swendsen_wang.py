@@ -61,7 +61,6 @@ class ClusterKernel(Kernel):
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    needs_score: ClassVar[bool] = False
     discrete: ClassVar[bool] = True
 
     def check_target(self, target: Target) -> None:
@@ -73,10 +72,6 @@ class ClusterKernel(Kernel):
                 f"target: {target.name} has a coupling of {float(graph.edge_couplings.min()):.6g}, and clusters of a "
                 "Potts model need couplings of at least 0, which favour equal neighbours; expected Gibbs as the kernel"
             )
-
-    def init(self, target: Target, x: Tensor, generator: Generator) -> State:
-        self.check_target(target)
-        return evaluate(target, x, score=False)
 
     def graph(self, target: Target) -> Graph:
         """Edges and the law of their bonds."""

@@ -50,8 +50,7 @@ class ULA(PreconditionedKernel):
     order: ClassVar[int | None] = 1
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        assert state.score is not None
-        drift = torch.add(state.x, self.to_x(self.to_z(state.score)), alpha=self.h)
+        drift = torch.add(state.x, self.to_x(self.pull(state)), alpha=self.h)
         noise = self.to_x(noise_like(state.x, generator))
         proposal = evaluate(target, drift.add_(noise, alpha=math.sqrt(2 * self.h)))
         del drift, noise  # a million chains in a hundred dimensions are 400 MB each
@@ -65,8 +64,7 @@ class ULA(PreconditionedKernel):
 
     def _log_q(self, source: State, destination: State) -> Tensor:
         """log q(destination | source) up to what is the same both ways."""
-        assert source.score is not None
-        drift = torch.add(source.x, self.to_x(self.to_z(source.score)), alpha=self.h)
+        drift = torch.add(source.x, self.to_x(self.pull(source)), alpha=self.h)
         return self.whiten(destination.x - drift).double().square().sum(-1) / (-4 * self.h)
 
     def warmup_form(self) -> MALA:

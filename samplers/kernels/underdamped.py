@@ -68,8 +68,7 @@ class UnderdampedLangevin(PreconditionedKernel):
         assert isinstance(state, UnderdampedState)
         half = 0.5 * self.h
         middle = evaluate(target, torch.add(state.x, self.to_x(state.velocity), alpha=half))
-        assert middle.score is not None
-        kick = half * self.to_z(middle.score)
+        kick = half * self.pull(middle)
         noise = math.sqrt(-math.expm1(-2 * self.friction * self.h)) * noise_like(state.x, generator)
         velocity = math.exp(-self.friction * self.h) * (state.velocity + kick) + kick + noise
         x = torch.add(middle.x, self.to_x(velocity), alpha=half)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -40,7 +40,12 @@ class Swarm(State):
 
 @dataclass(frozen=True)
 class ParticleFlow(ABC):
-    """The fields of a `ParticleMethod`, which adds the verb, and a step of its particles."""
+    """The fields of a `ParticleMethod`, which adds the verb, and a step of its particles.
+
+    smooths_density: its velocity holds a kernel density estimate of the particles, which takes kernel="rbf".
+    """
+
+    smooths_density: ClassVar[bool] = False
 
     kernel: PairKernel = "rbf"
     bandwidth: Literal["median"] | float = "median"
@@ -51,6 +56,11 @@ class ParticleFlow(ABC):
         for name, known in (("kernel", get_args(PairKernel)), ("optimiser", get_args(Optimiser))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected one of {', '.join(map(repr, known))}")
+        if self.kernel == "imq" and self.smooths_density:
+            raise ValueError(
+                f"kernel: got 'imq', which has no finite integral, and {type(self).__name__} smooths the particles' "
+                "density with it; expected 'rbf'"
+            )
         if isinstance(self.bandwidth, str) and self.bandwidth != "median":
             raise ValueError(f"bandwidth: got {self.bandwidth!r}, expected 'median' or a positive number")
         if self.bandwidth != "median":
@@ -104,15 +114,6 @@ class ParticleFlow(ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """The fields as plain numbers and strings, for records."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def refuse_imq(method: ParticleFlow) -> None:
-    """ValueError for a kernel that cannot smooth a density."""
-    if method.kernel == "imq":
-        raise ValueError(
-            f"kernel: got 'imq', which has no finite integral, and {type(method).__name__} smooths the particles' "
-            "density with it; expected 'rbf'"
-        )
 
 
 def _known(new: Tensor, old: Tensor) -> Tensor:

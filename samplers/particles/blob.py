@@ -9,11 +9,11 @@ smoothed. Carrillo, Craig, Patacchini 2019; Chen et al. 2018; Liu et al. 2019.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from samplers.particles.base import refuse_imq
 from samplers.particles.method import ParticleMethod
 from samplers.particles.pair_kernels import Pairs
 
@@ -35,9 +35,7 @@ class Blob(ParticleMethod):
         torch.Size([1, 50, 1])
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_imq(self)
+    smooths_density: ClassVar[bool] = True
 
     def velocity(self, x: Tensor, score: Tensor, squared_bandwidth: Tensor) -> Tensor:
         """Minus the gradient of F."""

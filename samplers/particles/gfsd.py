@@ -8,11 +8,11 @@ The Wasserstein gradient flow of KL(q || p), with q replaced by the kernel densi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from samplers.particles.base import refuse_imq
 from samplers.particles.method import ParticleMethod
 from samplers.particles.pair_kernels import Pairs
 
@@ -34,9 +34,7 @@ class GFSD(ParticleMethod):
         torch.Size([1, 50, 1])
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        refuse_imq(self)
+    smooths_density: ClassVar[bool] = True
 
     def velocity(self, x: Tensor, score: Tensor, squared_bandwidth: Tensor) -> Tensor:
         """The score less that of the kernel density estimate."""

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 
 from samplers.draws import Draws
+from samplers.draws.places import file_place
 from samplers.particles.base import ParticleFlow
-from samplers.particles.run import Plan, run
+from samplers.particles.run import Particles
 from samplers.runs.starts import Init
 from targets import Target
+from targets.arguments import check_integer
 
 
 class ParticleMethod(ParticleFlow):
@@ -60,5 +62,8 @@ class ParticleMethod(ParticleFlow):
         (SamplingWarning) about moves that were not finite, and about particles that have not arrived: whose scores do
         not satisfy E[s] = 0 and -E[s (x - E x)] = 1 by far.
         """
-        plan = Plan(draws=draws, iterations=iterations, seed=seed)
-        return run(self, target, plan, init=init, device=device, dtype=dtype, progress=progress, checkpoint=checkpoint)
+        for name, value, least in (("draws", draws, 1), ("iterations", iterations, 0), ("seed", seed, 0)):
+            check_integer(value, name, least)
+        self.check_target(target)
+        path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
+        return Particles(self, target.to(device, dtype), draws, iterations, seed, init).draws(path, progress)

@@ -17,7 +17,7 @@ from samplers.draws import Cost, Draws
 from samplers.runs.checks import check_continuous
 from samplers.runs.header import plain
 from samplers.runs.plan import Plan
-from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
+from samplers.runs.starts import Init, check_starts, first_state, positions
 from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Target
@@ -149,17 +149,13 @@ class ChainPeer(Peer):
 
     def _starts(self, target: Counted, init: Init, plan: Plan) -> Tensor:
         generator = Generator(target.device).manual_seed(plan.seed)
-        x = positions(init, plan.chains, target.inner, generator)
-        state = evaluate(target, x, self.needs_score)
-        for _ in range(START_ATTEMPTS if init is None else 0):
-            good = finite_starts(state)
-            if bool(good.all()):
-                break
-            # starts chosen here are drawn again until the density is finite; those that a user gives are not
-            x = torch.where(good[:, None], x, positions(None, plan.chains, target.inner, generator))
-            state = evaluate(target, x, self.needs_score)
+        state = first_state(
+            lambda init: positions(init, plan.chains, target.inner, generator),
+            lambda x: evaluate(target, x, self.needs_score),
+            init,
+        )
         check_starts(state, "chain", target)
-        return x
+        return state.x
 
     def _draws(self, run: ChainRun, target: Counted, plan: Plan, seconds: float) -> Draws:
         kept = slice(plan.thin - 1, None, plan.thin)

@@ -7,7 +7,7 @@ chains' state, the generator, what warmup has learned, the counters) is in the f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +15,23 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
-from samplers.draws.places import file_place, folder_place
 from samplers.draws.slow import widened
-from samplers.runs.checkpoint import check_begun
 from samplers.runs.complaints import remarks
 from samplers.runs.header import plain
-from samplers.runs.job import Job
-from samplers.runs.loop import carry_out
 from samplers.runs.plan import Plan
 from samplers.runs.precision import lost_digits
 from samplers.runs.recorder import Recorder
-from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts
-from samplers.runs.state import Info, State
+from samplers.runs.sampling import Sampling
+from samplers.runs.starts import Init, check_starts, first_state
+from samplers.runs.state import Info, State, put_back, values
 from samplers.runs.transition import Transition
 from samplers.version import versions
 from targets import Target
 from targets.arguments import brief
 from targets.counting import Tally
-from targets.sampling_warning import warn
 
 
-def run(
-    kernel: Transition,
-    target: Target,
-    plan: Plan,
-    *,
-    init: Init,
-    device: torch.device | str | None,
-    dtype: torch.dtype | None,
-    progress: bool | None,
-    checkpoint: str | Path | None,
-    stream: str | Path | None,
-) -> Draws:
-    """Run the kernel on the target as planned; the arguments are those of `Kernel.sample`."""
-    kernel.check_target(target)
-    path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
-    folder = None if stream is None else folder_place(stream, "stream")
-    target = target.to(device, dtype)
-    check_begun(path, type(kernel).__name__, asdict(plan), target)
-    kernel, spent = kernel.prepare(target, plan.seed)
-    with torch.no_grad():
-        chains = Chains(kernel, target, plan, init, folder, spent)
-        try:
-            carry_out(chains, path, progress)
-        except BaseException:
-            chains.recorder.keep_quietly()
-            raise
-        return chains.result()
-
-
-class Chains(Job):
+class Chains(Sampling):
     """Warmup and sampling, and all that they depend on; `spent` is what finding the kernel took."""
 
     unit = "steps"
@@ -95,20 +62,16 @@ class Chains(Job):
         return self.state.x
 
     def _first_state(self, init: Init) -> State:
-        n, target = self.plan.chains, self.counted
-        x = self.given.starts(init, n, self.target, self.generator)
-        state = self.kernel.init(target, x, self.generator)
-        for _ in range(START_ATTEMPTS if init is None else 0):
-            bad = ~finite_starts(state)
-            if not bool(bad.any()):
-                break
-            # starts chosen here are drawn again until the density is finite; those that a user gives are not
-            x = torch.where(bad[:, None], self.given.starts(None, n, self.target, self.generator), x)
-            state = self.kernel.init(target, x, self.generator)
-        better = self.warmup.uphill(target, state, self.generator) if init is None else None
+        target, generator = self.counted, self.generator
+        state = first_state(
+            lambda init: self.given.starts(init, self.plan.chains, self.target, generator),
+            lambda x: self.kernel.init(target, x, generator),
+            init,
+        )
+        better = self.warmup.uphill(target, state, generator) if init is None else None
         if better is not None:
             self.kernel = self.warmup.kernel
-            state = self.kernel.init(target, better, self.generator)
+            state = self.kernel.init(target, better, generator)
         check_starts(state, "chain", target)
         return state
 
@@ -164,8 +127,7 @@ class Chains(Job):
         return {"hyperparameters": plain(self.given.hyperparameters()), **asdict(self.plan), "storage": storage}
 
     def before_step(self) -> dict[str, Any]:
-        state = {field.name: getattr(self.state, field.name) for field in fields(self.state)}
-        return {"state": state, "divergences": self.divergences}
+        return {"state": values(self.state), "divergences": self.divergences}
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -178,21 +140,20 @@ class Chains(Job):
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.warmup.load_state_dict(saved["warmup"])
         self.remarks = saved["remarks"]
-        self.kernel = self.warmup.kernel if self.done <= self.plan.warmup and self.plan.warmup else self.given
-        if self.done > self.plan.warmup > 0:
-            self.kernel = self.given.tuned(self.warmup.kernel)
-        device = self.target.device
-        values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in saved["state"].items()}
-        self.state = type(self.kernel.init(self.target, values["x"], self.generator))(**values)
-        self.divergences = saved["divergences"].to(device)
+        if self.plan.warmup:
+            warm = self.warmup.kernel
+            self.kernel = warm if self.done <= self.plan.warmup else self.given.tuned(warm)
+        x = saved["state"]["x"].to(self.target.device)
+        self.state = put_back(self.kernel.init(self.target, x, self.generator), saved["state"])
+        self.divergences = saved["divergences"].to(x.device)
         self.recorder.load_state_dict(saved["recorder"])
         self.useful = self.drawn > 0
 
     # Results
 
     def result(self) -> Draws:
-        """The draws so far, after what must be said of them."""
-        kernel = self.kernel if self.done > self.plan.warmup or not self.plan.warmup else self.given
+        """The draws so far."""
+        kernel = self.kernel
         self.found = kernel.findings(self.target, self.state)
         attrs = {
             **self.header(),
@@ -204,14 +165,18 @@ class Chains(Job):
         draws.kernel, draws.divergences = kernel, self.divergences
         if self.found.log_z is not None:
             draws.log_z = widened(self.found.log_z, draws)
-        for message in self._complaints():
-            warn(message)
-        if draws.log_z is not None and "pilot" in draws.attrs and self.stream is None and kernel.needs_score:
-            for message in draws.certified():
-                warn(message)
         return draws
 
-    def _complaints(self) -> Iterator[str]:
+    def complaints(self, draws: Draws) -> Iterator[str]:
+        """What the run has met, and where a pilot found starts or base what a certificate says."""
+        yield from self._met()
+        if draws.log_z is not None and "pilot" in draws.attrs and self.stream is None and self.kernel.needs_score:
+            yield from draws.certified()
+
+    def broken_off(self) -> None:
+        self.recorder.keep_quietly()
+
+    def _met(self) -> Iterator[str]:
         yield from self.found.warnings
         yield from self.remarks
         if self.target.has_density:

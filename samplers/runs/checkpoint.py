@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from samplers.identity import POINTS, Known, known
 from samplers.runs.header import agree, of_target
@@ -28,8 +27,8 @@ FORMAT = 2
 class Checkpoint:
     """The file of a job: written once a minute, at its end and in a crash, always after a whole step.
 
-    `found`: there is one already, of a job with the same header; ValueError where it is of another, or damaged. Without
-    a path nothing is kept.
+    ValueError where there is one already that is damaged, or of a job with another header. Without a path nothing is
+    kept.
     """
 
     def __init__(self, path: Path | None, job: Job) -> None:
@@ -43,16 +42,15 @@ class Checkpoint:
         self._known: dict[str, dict[str, Any]] | None = None
         self._mark: dict[str, Any] = {}
 
-    @property
-    def found(self) -> bool:
-        """Whether the job is continued."""
-        return self._saved is not None
-
-    def restore(self) -> None:
-        """Bring the job to where the file left it; ValueError where one of its densities is another one."""
+    def begin(self) -> None:
+        """Begin the job, or bring it to where the file left it; ValueError where one of its densities is another."""
         job, saved = self._job, self._saved
-        assert self._path is not None
-        assert saved is not None
+        if saved is None:
+            x = job.begin()
+            if self._path is not None:
+                self._known = {role: known(one, x[:POINTS]).state_dict() for role, one in job.densities().items()}
+            self.save()
+            return
         for role, density in job.densities().items():
             other = Known.from_state(saved["known"][role]).other(density)
             if other is not None:
@@ -67,12 +65,6 @@ class Checkpoint:
         job.tally.restore(saved["tally"])
         job.earlier += saved["seconds"]
         self._saved = None
-
-    def remember(self, x: Tensor) -> None:
-        """What to know the densities again by: their values at the first of the points x (n, dim)."""
-        if self._path is not None:
-            densities = self._job.densities().items()
-            self._known = {role: known(density, x[:POINTS]).state_dict() for role, density in densities}
 
     def mark(self) -> None:
         """Remember what to go back to where the step that begins fails halfway."""

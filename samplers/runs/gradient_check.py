@@ -37,7 +37,8 @@ def check_gradient(kernel: Any, target: Target, x: Tensor) -> Gradient:
     """Score against differences at 8 points near the chains x (chains, dim); at most 104 evaluations if they agree."""
     generator = Generator(x.device).manual_seed(0)
     points = x[torch.arange(POINTS, device=x.device) * max(len(x), POINTS) // POINTS % len(x)]
-    spread = _Spread(kernel, x)
+    # by the mass matrix, else by the chains' deviations
+    spread = _deviations(x).mul if getattr(kernel, "factor", None) is None else kernel.to_x
     points = points + APART * spread(_noise((POINTS,), x, generator))
     directions = spread(_noise((POINTS, DIRECTIONS), x, generator))
     value, score = target.log_prob_and_score(points)
@@ -76,7 +77,7 @@ def _described(
 ) -> str:
     """Where, and by how much: the coordinate that is worst at a point, and the factor where there is one."""
     k = min(target.dim, MOST_COORDINATES)
-    spread = _Spread(None, x).scale[:k]
+    spread = _deviations(x)[:k]
     directions = torch.diag_embed(_padded(spread, target.dim))[:k]
     slope, foretold, *_ = _compared(target, point[None], value[None], score[None], directions[None])
     off = (foretold - slope)[0].abs()
@@ -90,17 +91,10 @@ def _described(
     return text
 
 
-class _Spread:
-    """Standard normal numbers brought to the spread of the chains: by the mass matrix, else by their deviations."""
-
-    def __init__(self, kernel: Any, x: Tensor) -> None:
-        self._factor = getattr(kernel, "factor", None)
-        deviation = x.double().std(0).to(x.dtype) if len(x) > 1 else torch.ones_like(x[0])
-        self.scale = torch.where(deviation > 0, deviation, 1.0)
-        self._kernel = kernel
-
-    def __call__(self, z: Tensor) -> Tensor:
-        return z * self.scale if self._factor is None else self._kernel.to_x(z)
+def _deviations(x: Tensor) -> Tensor:
+    """Standard deviations of the chains, (dim,), one where there is none."""
+    deviation = x.double().std(0).to(x.dtype) if len(x) > 1 else torch.ones_like(x[0])
+    return torch.where(deviation > 0, deviation, 1.0)
 
 
 def _noise(shape: tuple[int, ...], x: Tensor, generator: Generator) -> Tensor:

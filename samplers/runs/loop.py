@@ -19,11 +19,7 @@ def carry_out(job: Job, path: Path | None, progress: bool | None) -> None:
     where an error ends the run, the checkpoint holds all whole steps.
     """
     checkpoint = Checkpoint(path, job)
-    if checkpoint.found:
-        checkpoint.restore()
-    else:
-        checkpoint.remember(job.begin())
-        checkpoint.save()
+    checkpoint.begin()
     bar = Progress(job.total, job.done, progress, f"{job.name} on {job.target.name}")
     stopped = False
     try:

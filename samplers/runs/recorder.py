@@ -52,24 +52,18 @@ class Recorder:
             self.moments.update(state.x)
 
     def _store(self, state: State, info: Info) -> None:
+        found = {"lp": state.log_prob} if state.at_x and self._target.has_density else {}
+        found |= {name: value for name in STATISTICS if (value := getattr(info, name)) is not None}
         if self._x is None:
-            self._allocate(state, info)
+            rows, chains = self._block, self._plan.chains
+            self._x = state.x.new_empty(rows, chains, self._target.dim)
+            self._stats = {name: value.new_empty(rows, chains) for name, value in found.items()}
         if self._filled == self._block:
             self._flush()  # first, so that a full disk leaves everything as it was before this draw
-        assert self._x is not None
         self._x[self._filled] = state.x
         for name, room in self._stats.items():
-            room[self._filled] = state.log_prob if name == "lp" else getattr(info, name)
+            room[self._filled] = found[name]
         self._filled += 1
-
-    def _allocate(self, state: State, info: Info) -> None:
-        rows, chains = self._block, self._plan.chains
-        self._x = state.x.new_empty(rows, chains, self._target.dim)
-        names = ["lp"] if state.at_x and self._target.has_density else []
-        names += [name for name in STATISTICS if getattr(info, name) is not None]
-        for name in names:
-            example = state.log_prob if name == "lp" else getattr(info, name)
-            self._stats[name] = example.new_empty(rows, chains)
 
     def _flush(self) -> None:
         """Send what the block holds to the disk, where draws are streamed."""
@@ -94,8 +88,7 @@ class Recorder:
             self._flush()
             self._stream.finish(attrs | {"cost": dict(cost.__dict__)})
             return StreamedDraws(self._stream.path, self._target, cost=cost, attrs=attrs, moments=self.moments)
-        if self._x is None:
-            return Draws(last.new_empty(len(last), 0, last.shape[-1]), cost=cost, target=self._target, attrs=attrs)
+        assert self._x is not None
         n = self._filled
         x = self._x[:n].transpose(0, 1)
         if n > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from targets.linear_algebra import failures_raised, is_failure
 Init = Tensor | np.ndarray | Callable[[int, Generator], Tensor] | None
 
 START_ATTEMPTS = 100
+
+S = TypeVar("S", bound=State)
 
 
 def positions(init: Init, n: int, target: Target, generator: Generator) -> Tensor:
@@ -39,6 +42,22 @@ def finite_starts(state: State) -> Tensor:
     """Which starts have a finite position, log-density and score, (n,)."""
     finite = state.log_prob.isfinite() & state.x.isfinite().all(-1)
     return finite if state.score is None else finite & state.score.isfinite().all(-1)
+
+
+def first_state(draw: Callable[[Init], Tensor], at: Callable[[Tensor], S], init: Init) -> S:
+    """The state `at` the starts that `draw` makes of init.
+
+    Starts chosen here are drawn again until the density is finite; those that a user gives are not.
+    """
+    x = draw(init)
+    state = at(x)
+    for _ in range(START_ATTEMPTS if init is None else 0):
+        good = finite_starts(state)
+        if bool(good.all()):
+            break
+        x = torch.where(good[:, None], x, draw(None))
+        state = at(x)
+    return state
 
 
 def check_starts(state: State, unit: str, target: Target | None = None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -62,6 +63,9 @@ class Info:
         return self.acceptance_rate if self.by_energy is None else self.by_energy
 
 
+S = TypeVar("S", bound=State)
+
+
 @dataclass(frozen=True)
 class Findings:
     """What a kernel has learned beside its draws: attributes of the run, log Z, and what a reader must be warned of."""
@@ -80,6 +84,23 @@ class StatefulTarget(Target):
     def evaluate_state(self, x: Tensor, score: bool = True) -> State:
         """The state at x, (chains, dim), with a score unless it is not wanted."""
         raise NotImplementedError(f"{type(self).__name__} does not define evaluate_state")
+
+
+def values(state: State) -> dict[str, Tensor | None]:
+    """The fields by name."""
+    return {field.name: getattr(state, field.name) for field in fields(state)}
+
+
+def each(state: S, change: Callable[[Tensor], Tensor]) -> S:
+    """The state with every field changed alike, those that are None left out."""
+    changed: dict[str, Any] = {name: None if v is None else change(v) for name, v in values(state).items()}
+    return replace(state, **changed)
+
+
+def put_back(state: S, saved: dict[str, Tensor | None]) -> S:
+    """A state like this one with the `values` that were saved, on its device."""
+    fresh: dict[str, Any] = saved
+    return each(replace(state, **fresh), lambda value: value.to(state.x.device))
 
 
 def evaluate(target: Target, x: Tensor, score: bool = True) -> State:

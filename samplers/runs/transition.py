@@ -48,9 +48,9 @@ class Transition(ABC):
     usual_divergences: ClassVar[float] = 0.0
 
     @property
+    @abstractmethod
     def needs_score(self) -> bool:
         """Whether it moves by the score."""
-        return True
 
     @abstractmethod
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from samplers.draws.points import PointSet
 from samplers.scouts.from_points import from_points
-from samplers.scouts.regions import Regions
+from samplers.scouts.regions import Regions, squares
 from samplers.scouts.sample import effective
 from targets import GaussianMixture, Target
 
@@ -58,9 +58,7 @@ def bridge(draws: PointSet, target: Target, generator: Generator) -> tuple[float
 
 def _mixture(x: Tensor, regions: Regions) -> GaussianMixture:
     """A Gaussian with the moments of the points (n, dim) nearest to each region; those without points are left out."""
-    away = (x[None] - regions.means[:, None]).mT
-    z = torch.linalg.solve_triangular(regions.factors, away, upper=False).square().sum(1)  # (K, n)
-    nearest = z.argmin(0)
+    nearest = squares(x, regions.means, regions.factors).argmin(0)
     dim, own = x.shape[1], []
     for k in range(len(regions)):
         points = x[nearest == k]

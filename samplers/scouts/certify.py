@@ -45,10 +45,8 @@ def certify(
     if target is None:
         return _bounded(replace(first, searched="the target is not at hand"))
     why = _impossible(draws, target)
-    if why:
-        return _bounded(replace(first, searched=why))
     try:
-        return _bounded(_searched(first, draws, target, found))
+        return _bounded(replace(first, searched=why) if why else _searched(first, draws, target, found))
     except Exception as error:  # of a user's density, at points that no sampler has met
         said = f"{target.name} failed on the way ({type(error).__name__}: {error})"
         return _bounded(replace(first, searched=said))

@@ -80,14 +80,18 @@ def radius_square(dim: int) -> float:
     return float(chi2.ppf(INSIDE, dim))
 
 
+def squares(x: Tensor, means: Tensor, factors: Tensor) -> Tensor:
+    """|L^-1 (x - m)|^2 of points (n, dim), (K, n)."""
+    away = (x[None] - means[:, None]).mT  # (K, dim, n)
+    return torch.linalg.solve_triangular(factors, away, upper=False).square().sum(1)
+
+
 def inside(x: Tensor, means: Tensor, factors: Tensor) -> Tensor:
     """Whether |L^-1 (x - m)|^2 <= r^2, (n, K)."""
     limit, dim = radius_square(x.shape[1]), x.shape[1]
     found = []
     for part in x.split(max(1, ROWS // (dim * max(1, len(means))))):
-        away = (part[None] - means[:, None]).mT  # (K, dim, n)
-        z = torch.linalg.solve_triangular(factors, away, upper=False)
-        found.append((z.square().sum(1) <= limit).mT)
+        found.append((squares(part, means, factors) <= limit).mT)
     return torch.cat(found) if found else x.new_zeros((0, len(means)), dtype=torch.bool)
 
 

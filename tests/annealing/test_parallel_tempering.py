@@ -459,7 +459,7 @@ def test_a_step_on_meta():
 
 def test_bad_arguments_are_named():
     for values in ([0.0, 0.5], [0.1, 1.0], [0.0, 0.6, 0.5, 1.0], [1.0]):
-        with pytest.raises(ValueError, match=r"temperatures: got .*, expected values that rise from 0 to 1"):
+        with pytest.raises(ValueError, match=r"temperatures: got .*, expected increasing values from 0 to 1"):
             ParallelTempering(temperatures=values)
     for number in (1, True, 0):
         with pytest.raises(ValueError, match="temperatures: got"):

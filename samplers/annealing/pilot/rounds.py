@@ -25,6 +25,7 @@ from samplers.annealing.pilot.base import Base, fitted_base
 from samplers.annealing.pilot.found import Found, found
 from samplers.annealing.pilot.scouting import Scouts
 from samplers.annealing.resampling import Scheme
+from samplers.annealing.walk import Walk
 from samplers.scouts.reach import reach
 from targets import Gaussian, Target
 
@@ -78,7 +79,7 @@ def find_base(sampler: Annealer, target: Target, prior: Target | None, generator
 def _anneal(sampler: Annealer, target: Target, base: Base, n: int, generator: Generator) -> Run:
     pilot = PilotSMC(sampler.kernel_for(target), base.density, conditional_ess=CONDITIONAL_ESS, moves=MOVES)
     path = pilot.make_path(target, base.density)
-    run = Run(pilot, target, path, n, generator, base.regions, base.coordinates)
+    run = Walk(pilot, target, path, n, generator, base.regions, base.coordinates)
     run.through()
     return run
 
