@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from samplers.diffusion.controlled_langevin import LangevinMeasure
 from samplers.path_measures.evaluation import lower_bound
@@ -14,30 +14,25 @@ from targets import Target
 
 PATHS = 256
 SIZES = tuple(10 ** (-4.5 + 0.5 * j) for j in range(8))  # h in units of the target's spread
-FALLS = (1.0, 4.0, 16.0)  # from the prior to the target
+FALLS = (4.0, 16.0)  # from the prior to the target; tried after none
 
 
 def tune_steps(measure: LangevinMeasure, target: Target, generator: Generator) -> None:
     """Set log h_k = log size + (1 - b_k) log fall, the pair with the largest mean log w over PATHS paths."""
-    best = -math.inf
     b = measure.temperature(torch.arange(measure.steps, device=target.device)).detach()
-    chosen: Tensor | None = None
-    size = SIZES[0]
+    bounds: dict[tuple[float, float], float] = {}
 
-    def attempt(value: Tensor) -> float:
-        measure.log_steps.data.copy_(value)
-        return lower_bound(simulate(measure, target, PATHS, generator).log_weights)
+    def place(size: float, fall: float) -> None:
+        measure.log_steps.data.copy_(math.log(size) + (1 - b) * math.log(fall))
+
+    def attempt(size: float, fall: float) -> None:
+        place(size, fall)
+        bounds[size, fall] = lower_bound(simulate(measure, target, PATHS, generator).log_weights)
 
     for trial in SIZES:
-        value = torch.full_like(b, math.log(trial))
-        found = attempt(value)
-        if found > best or chosen is None:
-            best, chosen, size = found, value, trial
-    for fall in FALLS[1:]:
+        attempt(trial, 1.0)
+    size, _ = max(bounds, key=bounds.__getitem__)
+    for fall in FALLS:
         for last in (size, size / 2):
-            value = math.log(last) + (1 - b) * math.log(fall)
-            found = attempt(value)
-            if found > best:
-                best, chosen = found, value
-    assert chosen is not None
-    measure.log_steps.data.copy_(chosen)
+            attempt(last, fall)
+    place(*max(bounds, key=bounds.__getitem__))
