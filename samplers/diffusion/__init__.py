@@ -4,6 +4,7 @@ from samplers.diffusion.cmcd import CMCD
 from samplers.diffusion.dds import DDS
 from samplers.diffusion.dis import DIS
 from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.gradient import Objective
 from samplers.diffusion.learned_sampler import LearnedSampler
 from samplers.diffusion.load import load
 from samplers.diffusion.mcd import MCD
@@ -11,7 +12,6 @@ from samplers.diffusion.objectives import (
     KL,
     ForwardKL,
     LogVariance,
-    Objective,
     SubTrajectoryBalance,
     TrajectoryBalance,
     VarGrad,

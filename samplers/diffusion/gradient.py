@@ -1,36 +1,59 @@
-"""The gradient of an objective: by blocks of given states, or through the simulation."""
+"""What an objective is, and its gradient: by blocks of given states, or through the simulation."""
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 from torch.utils.checkpoint import checkpoint
 
 from samplers.path_measures.base import PathMeasure, Points
-from samplers.path_measures.simulation import Paths, evaluate, increments
+from samplers.path_measures.simulation import Paths, evaluate, increments, simulate
 from targets import Target
 
 BLOCK = 4096  # states evaluated at a time with their graph: small enough for a CPU's cache
 GPU_BLOCK = 1 << 17
 
 
-class Loss(Protocol):
-    """A loss over C; see `samplers.diffusion.objectives.Objective`."""
+class Objective(ABC):
+    """A loss over C, (rows, n) in float64.
 
-    @property
-    def every_state(self) -> bool:
-        """Whether C has a row for every state, not just the ends."""
+    through_paths: the gradient goes through the simulated states, which must come from the model itself.
+    every_state: C has a row for every state, not just the ends. learns_log_z: `log_z` is learned beside the networks;
+    learns_flow: so is a flow between the ends. from_witnesses: the paths run backwards from points that stand for the
+    target.
 
-    @property
-    def learns_log_z(self) -> bool:
-        """Whether it depends on a log Z that is learned."""
+    A subclass writes `__call__`.
 
+        >>> from samplers.diffusion import VarGrad
+        >>> potentials = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64)
+        >>> VarGrad()(potentials, torch.zeros(()))
+        tensor(1., dtype=torch.float64)
+    """
+
+    through_paths: ClassVar[bool] = False
+    every_state: ClassVar[bool] = False
+    learns_log_z: ClassVar[bool] = False
+    learns_flow: ClassVar[bool] = False
+    from_witnesses: ClassVar[bool] = False
+
+    @abstractmethod
     def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
         """The loss, a number."""
+
+    def gradient(self, measure: PathMeasure, paths: Paths, log_z: Tensor, weight: float = 1.0) -> tuple[float, Tensor]:
+        """Add the gradient of weight * loss over these paths to that of the parameters; the loss, and log w (n,)."""
+        return accumulate(measure, paths, self, log_z, weight)
+
+    def gradient_of_model(
+        self, measure: PathMeasure, target: Target, n: int, generator: Generator, log_z: Tensor, weight: float = 1.0
+    ) -> tuple[float, Tensor]:
+        """The same over n paths of the model itself, simulated here."""
+        return self.gradient(measure, simulate(measure, target, n, generator, keep=True), log_z, weight)
 
 
 def potentials(measure: PathMeasure, paths: Paths, every_state: bool) -> Tensor:
@@ -44,7 +67,7 @@ def potentials(measure: PathMeasure, paths: Paths, every_state: bool) -> Tensor:
 
 
 def accumulate(
-    measure: PathMeasure, paths: Paths, objective: Loss, log_z: Tensor, weight: float = 1.0
+    measure: PathMeasure, paths: Paths, objective: Objective, log_z: Tensor, weight: float = 1.0
 ) -> tuple[float, Tensor]:
     """Add the gradient of weight * objective to that of the parameters; the loss, and log w of the paths (n,).
 
@@ -86,9 +109,8 @@ def _densities(measure: PathMeasure, paths: Paths, slopes: dict[int, Tensor]) ->
     chunk = max(1, BLOCK // paths.points.x.shape[1])
     for i in range(0, len(rows), chunk):
         part = rows[i : i + chunk]
-        points = Points(paths.points.x[part], paths.points.log_prob[part], paths.points.score[part])
         k = torch.tensor(part, device=paths.points.x.device) + paths.first
-        value = (measure.log_density(k, points) * torch.stack([slopes[row] for row in part])).sum()
+        value = (measure.log_density(k, paths.points[part]) * torch.stack([slopes[row] for row in part])).sum()
         if value.requires_grad:
             value.backward()
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from torch import Generator
 
-from samplers.diffusion.objectives import KL, LogVariance, Objective
+from samplers.diffusion.gradient import Objective
+from samplers.diffusion.objectives import KL, LogVariance
 from samplers.diffusion.space import PriorChoice, Space
 from samplers.diffusion.training import Training
 from samplers.networks import NetworkSpec, ResidualMLP

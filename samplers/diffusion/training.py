@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 
 from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
-from samplers.diffusion.objectives import ForwardKL, Objective
+from samplers.diffusion.gradient import Objective
+from samplers.diffusion.objectives import ForwardKL
 from samplers.diffusion.replay import Buffer, Replay
 from samplers.diffusion.witnesses import Witnesses
 from samplers.learning import distributed

@@ -34,7 +34,7 @@ class Points:
     log_prob: Tensor
     score: Tensor
 
-    def __getitem__(self, steps: slice) -> Points:
+    def __getitem__(self, steps: slice | list[int]) -> Points:
         return Points(self.x[steps], self.log_prob[steps], self.score[steps])
 
     def of(self, paths: Tensor) -> Points:
