@@ -1,4 +1,4 @@
-"""The verb `fit`: pilot, training with progress, log and checkpoint, and a last look at what was learned."""
+"""The run of `fit`: pilot, training with progress, log and checkpoint, and a last look at what was learned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from samplers.diffusion.fitted import Fitted
@@ -18,10 +17,7 @@ from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.learning import distributed
 from samplers.learning.job import Learning
-from samplers.networks.flow import FlowNetwork
-from samplers.runs.checks import check_continuous
 from targets import LogDensity, Target
-from targets.arguments import check_integer, positive
 from targets.sampling_warning import warn
 
 WATCHED = 50  # iterations over which lost paths are counted before training stops
@@ -30,31 +26,7 @@ EXAMINED = 2000  # paths of the last look
 PILOT, NETWORK, PATHS, LAST = 5_000_011, 6_000_013, 7_000_003, 8_000_009  # offsets of the seeds
 
 
-def fit(
-    method: LearnedMethod,
-    target: Target,
-    *,
-    seed: int,
-    iterations: int,
-    max_minutes: float | None,
-    device: torch.device | str | None,
-    dtype: torch.dtype | None,
-    progress: bool | None,
-    checkpoint: str | Path | None,
-    log_dir: str | Path | None,
-) -> Fitted:
-    """See `LearnedSampler.fit`."""
-    check_integer(seed, "seed", 0)
-    check_integer(iterations, "iterations", 0)
-    if max_minutes is not None:
-        positive(max_minutes, "max_minutes")
-    check_continuous(target, method, expected="a density, such as its relaxed()")
-    learning = _Learning(method, target.to(device, dtype), seed, iterations, max_minutes, log_dir)
-    learning.carry_out(checkpoint, progress)
-    return learning.examined()
-
-
-class _Learning(Learning):
+class Fitting(Learning):
     """A pilot, which finds `space`, and the training, `run`; None while nothing is learned."""
 
     space: Space
@@ -112,26 +84,15 @@ class _Learning(Learning):
     def _run(self) -> Run:
         space, method = self.space, self.method
         target, generator = space.seen(self.counted), self._generator(NETWORK)
-        measure = method.build(space, target, generator)
         objective = method.objective_for(space)
-        if objective.learns_flow:
-            measure.flow = FlowNetwork(target.dim, generator)
-        measure.to(device=target.device, dtype=target.dtype)
-        measure.control.speed_up(method.training.mixed_precision, method.training.compile)
+        measure = method.measure(space, target, generator, flow=objective.learns_flow)
         witnesses = None
         if space.witnesses is not None:
             witnesses = Witnesses(target.to_u(space.witnesses.to(device=target.device, dtype=target.dtype)))
         elif objective.from_witnesses:
             raise ValueError("objective: ForwardKL learns from the particles of a pilot; expected a prior it finds")
         return Run(
-            method.training,
-            measure,
-            target,
-            self.generator,
-            self.total,
-            objective,
-            method.resampling,
-            witnesses,
+            method.training, measure, target, self.generator, self.total, objective, method.resampling, witnesses
         )
 
     # Iterations

@@ -13,6 +13,7 @@ from samplers.diffusion.objectives import KL, LogVariance
 from samplers.diffusion.space import PriorChoice, Space
 from samplers.diffusion.training import Training
 from samplers.networks import NetworkSpec, ResidualMLP
+from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.subtrajectories import Resampling
 from targets import Target
@@ -56,6 +57,15 @@ class LearnedMethod(ABC):
     @abstractmethod
     def build(self, space: Space, target: Target, generator: Generator) -> PathMeasure:
         """The untrained pair of path measures for a target in the coordinates of `space`."""
+
+    def measure(self, space: Space, target: Target, generator: Generator, *, flow: bool) -> PathMeasure:
+        """What `build` gives, in the target's dtype and on its device, with a flow where one is learned."""
+        measure = self.build(space, target, generator)
+        if flow:
+            measure.flow = FlowNetwork(target.dim, generator)
+        measure.to(device=target.device, dtype=target.dtype)
+        measure.control.speed_up(self.training.mixed_precision, self.training.compile)
+        return measure
 
     def objective_for(self, space: Space) -> Objective:
         """The objective, or what takes its place for a target in these coordinates."""
