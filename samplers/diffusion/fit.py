@@ -137,7 +137,7 @@ class Fitting(Learning):
         self.space = unpack_space(saved["space"], self.target)
         if saved["measure"] is not None:
             self.run = self._run()
-            put_back(self.run, saved, self.target.device)
+            put_back(self.run, saved)
 
     # What was learned
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict
 from typing import Any
 
-import torch
-from torch import Tensor
 
 from samplers.diffusion.training import Run
 from samplers.path_measures.evaluation import Evaluation
@@ -21,22 +20,24 @@ def state_of(run: Run) -> dict[str, Any]:
         "counts": [run.lost, run.skipped],
         "history": run.history,
         "untrained": None if run.untrained is None else asdict(run.untrained),
+        **_moved(run),
+    }
+
+
+def moved_by(run: Run) -> dict[str, Any]:
+    """Copies of what an iteration changes before it learns: the points that it moves."""
+    return copy.deepcopy(_moved(run))
+
+
+def _moved(run: Run) -> dict[str, Any]:
+    return {
         "buffer": None if run.buffer is None else run.buffer.state_dict(),
         "witnesses": None if run.witnesses is None else run.witnesses.state_dict(),
         "move_steps": run.move_steps,
     }
 
 
-def moved_by(run: Run) -> dict[str, Any]:
-    """Copies of what an iteration changes before it learns: the points that it moves."""
-    return {
-        "buffer": None if run.buffer is None else _copied(run.buffer.state_dict()),
-        "witnesses": None if run.witnesses is None else _copied(run.witnesses.state_dict()),
-        "move_steps": None if run.move_steps is None else run.move_steps.clone(),
-    }
-
-
-def put_back(run: Run, saved: dict[str, Any], device: torch.device) -> None:
+def put_back(run: Run, saved: dict[str, Any]) -> None:
     """Put a new run where the saved one was."""
     run.measure.load_state_dict(saved["measure"])
     run.descent.load_state_dict(saved["descent"])
@@ -50,7 +51,3 @@ def put_back(run: Run, saved: dict[str, Any], device: torch.device) -> None:
         run.witnesses.load_state_dict(saved["witnesses"])
     if run.move_steps is not None:
         run.move_steps.copy_(saved["move_steps"])
-
-
-def _copied(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in values.items()}
