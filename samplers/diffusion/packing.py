@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from samplers.diffusion.space import Space
+from samplers.path_measures.prior import mixture_of_factors
 from targets import GaussianMixture, Target
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
@@ -48,12 +49,8 @@ def unpack_space(packed: dict[str, Any], target: Target) -> Space:
         groups = [Blocks(**group) for group in parts["blocks"]]
         mixture = MixtureProduct(groups, dtype=target.dtype).to(target.device)
     elif parts is not None:
-        spread = (
-            {"scales": parts["scales"]}
-            if "scales" in parts
-            else {"covariances": parts["factors"] @ parts["factors"].mT}
-        )
-        mixture = GaussianMixture(parts["means"], **spread, weights=parts["weights"]).to(target.device, target.dtype)
+        factors = parts["scales"] if "scales" in parts else parts["factors"]
+        mixture = mixture_of_factors(parts["means"], factors, parts["weights"]).to(target.device, target.dtype)
     device = target.device
     witnesses = None if packed["witnesses"] is None else packed["witnesses"].to(device)
     shift, factor = packed["shift"].to(device), packed["factor"].to(device)

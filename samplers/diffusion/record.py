@@ -6,7 +6,6 @@ import copy
 from dataclasses import asdict
 from typing import Any
 
-
 from samplers.diffusion.training import Run
 from samplers.path_measures.evaluation import Evaluation
 
