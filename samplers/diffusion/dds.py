@@ -59,6 +59,6 @@ class DDS(ReferenceSampler):
         times = grids.cosine(self.steps, horizon).flip(0)
         signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
-        free = Coefficients(scale, variance, scale, variance, variance, signal, torch.ones_like(signal), signal)
+        free = Coefficients(scale, variance, scale, variance, variance, signal, torch.ones_like(signal))
         prior, moving = noise_of(mixture, target.dim, signal)
         return self.assemble(prior, free, generator, moving)

@@ -144,9 +144,8 @@ class Fitted:
         if "_regions" not in self.__dict__:
             generator = Generator(self.target.device).manual_seed(self.seed + SCOUTS)
             prior = self.target.prior if "prior" in self.target.known else None
-            self.__dict__["_regions"] = search(counted, prior, generator, FANS)
-        found: Regions | None = self.__dict__["_regions"]
-        return found
+            self._regions = search(counted, prior, generator, FANS)
+        return self._regions
 
     def _check(self, target: Target) -> None:
         """ValueError for a target other than the one that was fitted."""
@@ -186,30 +185,28 @@ class Fitted:
         bound = {} if learned is None or learned.eubo is None else {"eubo": learned.eubo}
         piloted = {} if self.space.witnesses is None else {"pilot": PILOT}
         correct = correct or ("weights" if self.method.resampling is None else "smc")
-        return (
-            bound
-            | piloted
-            | {
-                **self.method.describe(),
-                "objective": repr(self.method.objective_for(self.space)),
-                "kind": INDEPENDENT,
-                "draws": draws,
-                "seed": seed,
-                "fit_seed": self.seed,
-                "iterations": self.iterations,
-                "correct": correct,
-                "elbo": evaluation.elbo,
-                # of independent paths, which resampled ones are not
-                "elbo_standard_error": math.nan if correct == "smc" else evaluation.elbo_standard_error,
-                "ess": evaluation.ess,
-                "pareto_k": evaluation.pareto_k,
-                "space": self.space.source,
-                "target": self.target.name,
-                "dtype": str(self.target.dtype),
-                "notes": list(self.notes),
-                "versions": versions(),
-            }
-        )
+        return {
+            **bound,
+            **piloted,
+            **self.method.describe(),
+            "objective": repr(self.method.objective_for(self.space)),
+            "kind": INDEPENDENT,
+            "draws": draws,
+            "seed": seed,
+            "fit_seed": self.seed,
+            "iterations": self.iterations,
+            "correct": correct,
+            "elbo": evaluation.elbo,
+            # of independent paths, which resampled ones are not
+            "elbo_standard_error": math.nan if correct == "smc" else evaluation.elbo_standard_error,
+            "ess": evaluation.ess,
+            "pareto_k": evaluation.pareto_k,
+            "space": self.space.source,
+            "target": self.target.name,
+            "dtype": str(self.target.dtype),
+            "notes": list(self.notes),
+            "versions": versions(),
+        }
 
     def save(self, path: str | Path) -> Path:
         """Write everything but the target to a file that `samplers.load(path, target)` reads."""

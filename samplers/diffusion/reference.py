@@ -32,9 +32,9 @@ from samplers.path_measures.prior import Prior
 class Coefficients:
     """Of K steps, (K,) each, in float64: noising from state k + 1 to k, and the free forward step from k to k + 1.
 
-    back_scale a, back_variance v; ahead_scale A, ahead_control B, ahead_variance v'. schedule: g at states 0 .. K.
-    variances: of x at states 0 .. K where F = 0, the last of which the score is taken relative to: c = s(x) + x /
-    variance. signal: a from the data to states 0 .. K, of a process that keeps unit variance.
+    back_scale a, back_variance v; ahead_scale A, ahead_control B, ahead_variance v'. schedule: g at states 0 .. K, of a
+    process that keeps unit variance its signal, a from the data to there. variances: of x at states 0 .. K where F = 0,
+    the last of which the score is taken relative to: c = s(x) + x / variance.
     """
 
     back_scale: Tensor
@@ -44,7 +44,6 @@ class Coefficients:
     ahead_variance: Tensor
     schedule: Tensor
     variances: Tensor
-    signal: Tensor | None = None
 
 
 class ReferenceMeasure(PathMeasure):
@@ -85,7 +84,7 @@ class ReferenceMeasure(PathMeasure):
             "ahead_control": coefficients.ahead_control,
             "ahead_deviation": coefficients.ahead_variance.sqrt(),
             "schedule": coefficients.schedule,
-            "signal": coefficients.schedule if coefficients.signal is None else coefficients.signal,
+            "signal": coefficients.schedule,
             "variances": coefficients.variances,
         }.items():
             self.register_buffer(name, value.float())

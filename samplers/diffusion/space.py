@@ -171,8 +171,8 @@ def _around(
         factor = covariance.diagonal().sqrt()
     else:
         mean, factor = torch.zeros_like(mean), covariance.diagonal().mean().sqrt()
-    mixture = None if isinstance(density, Gaussian) else density
-    return Space(mean, factor, None if mixture is None else mixture.to(dtype=target.dtype), source)
+    mixture = None if isinstance(density, Gaussian) else density.to(dtype=target.dtype)
+    return Space(mean, factor, mixture, source)
 
 
 @torch.no_grad()
