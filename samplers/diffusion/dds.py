@@ -59,6 +59,7 @@ class DDS(ReferenceSampler):
         times = grids.cosine(self.steps, horizon).flip(0)
         signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
-        free = Coefficients(scale, variance, scale, variance, variance, signal, torch.ones_like(signal))
+        deviation, ones = variance.sqrt(), torch.ones_like(signal)
+        free = Coefficients(scale, deviation, scale, variance, deviation, signal, ones)
         prior, moving = noise_of(mixture, target.dim, signal)
         return self.assemble(prior, free, generator, moving)

@@ -57,6 +57,7 @@ class DIS(ReferenceSampler):
         signal = process.scale(times)
         scale, variance = process.transition(times[1:], times[:-1])
         # x / a + (v / a) (F - x) = a x + (v / a) F, since a^2 + v = 1
-        free = Coefficients(scale, variance, scale, variance / scale, variance, signal, torch.ones_like(signal))
+        deviation, ones = variance.sqrt(), torch.ones_like(signal)
+        free = Coefficients(scale, deviation, scale, variance / scale, deviation, signal, ones)
         prior, moving = noise_of(mixture, target.dim, signal)
         return self.assemble(prior, free, generator, moving)

@@ -46,8 +46,38 @@ class Objective(ABC):
         """The loss, a number."""
 
     def gradient(self, measure: PathMeasure, paths: Paths, log_z: Tensor, weight: float = 1.0) -> tuple[float, Tensor]:
-        """Add the gradient of weight * loss over these paths to that of the parameters; the loss, and log w (n,)."""
-        return accumulate(measure, paths, self, log_z, weight)
+        """Add the gradient of weight * loss over these paths to that of the parameters; the loss, and log w (n,).
+
+        Paths whose log w is not finite have no say in the loss; where none is left, nothing is added and the loss is
+        NaN. The loss is first differentiated with respect to C, at the simulated values. Then each block of steps is
+        evaluated with its graph and pulled back: memory is that of one block, and of the states.
+        """
+        c = potentials(measure, paths, self.every_state)
+        good = c.isfinite().all(0)
+        if not bool(good.all()):
+            if int(good.sum()) < 2:
+                return math.nan, paths.log_weights
+            index = good.nonzero()[:, 0]
+            paths = Paths(
+                paths.points.of(index), paths.increments[:, index], paths.start[index], paths.end[index], paths.first
+            )
+            c = c[:, index]
+        c.requires_grad_()
+        loss = weight * self(c, log_z)
+        slope, *rest = torch.autograd.grad(loss, [c, log_z] if self.learns_log_z else [c])
+        if rest:
+            log_z.grad = rest[0] if log_z.grad is None else log_z.grad + rest[0]
+        steps, n = len(paths.points.x) - 1, paths.points.x.shape[1]
+        # C_k holds the increments before it: an increment's coefficient is the sum of those of all later rows
+        later = slope[1:].flip(0).cumsum(0).flip(0).expand(steps, n)
+        block = max(1, (GPU_BLOCK if paths.points.x.is_cuda else BLOCK) // n)
+        for begin in range(0, steps, block):
+            end = min(steps, begin + block)
+            found = increments(measure, paths.points[begin : end + 1], paths.first + begin)
+            (found * later[begin:end]).sum().backward()
+        rows = range(steps + 1) if self.every_state else (0, steps)
+        _densities(measure, paths, dict(zip(rows, slope, strict=True)))
+        return float(loss.detach()), paths.log_weights
 
     def gradient_of_model(
         self, measure: PathMeasure, target: Target, n: int, generator: Generator, log_z: Tensor, weight: float = 1.0
@@ -64,43 +94,6 @@ def potentials(measure: PathMeasure, paths: Paths, every_state: bool) -> Tensor:
         k = torch.arange(len(paths.points.x), device=paths.points.x.device) + paths.first
         sums = torch.cat([torch.zeros_like(paths.increments[:1]), paths.increments.cumsum(0)])
         return measure.log_density(k, paths.points) + sums
-
-
-def accumulate(
-    measure: PathMeasure, paths: Paths, objective: Objective, log_z: Tensor, weight: float = 1.0
-) -> tuple[float, Tensor]:
-    """Add the gradient of weight * objective to that of the parameters; the loss, and log w of the paths (n,).
-
-    Paths whose log w is not finite have no say in the loss; where none is left, nothing is added and the loss is NaN.
-    The loss is first differentiated with respect to C, at the simulated values. Then each block of steps is
-    evaluated with its graph and pulled back: memory is that of one block, and of the states.
-    """
-    c = potentials(measure, paths, objective.every_state)
-    good = c.isfinite().all(0)
-    if not bool(good.all()):
-        if int(good.sum()) < 2:
-            return math.nan, paths.log_weights
-        index = good.nonzero()[:, 0]
-        paths = Paths(
-            paths.points.of(index), paths.increments[:, index], paths.start[index], paths.end[index], paths.first
-        )
-        c = c[:, index]
-    c.requires_grad_()
-    loss = weight * objective(c, log_z)
-    slope, *rest = torch.autograd.grad(loss, [c, log_z] if objective.learns_log_z else [c])
-    if rest:
-        log_z.grad = rest[0] if log_z.grad is None else log_z.grad + rest[0]
-    steps, n = len(paths.points.x) - 1, paths.points.x.shape[1]
-    # C_k holds the increments before it: an increment's coefficient is the sum of those of all later rows
-    later = slope[1:].flip(0).cumsum(0).flip(0).expand(steps, n)
-    block = max(1, (GPU_BLOCK if paths.points.x.is_cuda else BLOCK) // n)
-    for begin in range(0, steps, block):
-        end = min(steps, begin + block)
-        found = increments(measure, paths.points[begin : end + 1], paths.first + begin)
-        (found * later[begin:end]).sum().backward()
-    rows = range(steps + 1) if objective.every_state else (0, steps)
-    _densities(measure, paths, dict(zip(rows, slope, strict=True)))
-    return float(loss.detach()), paths.log_weights
 
 
 def _densities(measure: PathMeasure, paths: Paths, slopes: dict[int, Tensor]) -> None:
@@ -125,7 +118,7 @@ def through_paths(
     memory: str,
     weight: float = 1.0,
 ) -> tuple[float, Tensor]:
-    """Simulate with the graph of all that happens, and add the gradient of weight * E[-log w]; as `accumulate`.
+    """Simulate with the graph of all that happens, and add the gradient of weight * E[-log w]; as `Objective.gradient`.
 
     landing, memory: see `samplers.diffusion.objectives.KL`.
     """

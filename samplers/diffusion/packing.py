@@ -31,14 +31,7 @@ def pack_space(space: Space) -> dict[str, Any]:
     elif space.mixture is not None:
         exact = space.mixture._exact
         mixture = {name: exact[name] for name in ("means", "weights", "scales", "factors") if name in exact}
-    return {
-        "shift": space.shift,
-        "factor": space.factor,
-        "source": space.source,
-        "mixture": mixture,
-        "witnesses": space.witnesses,
-        "log_z": space.log_z,
-    }
+    return {**vars(space), "mixture": mixture}
 
 
 def unpack_space(packed: dict[str, Any], target: Target) -> Space:
@@ -51,7 +44,5 @@ def unpack_space(packed: dict[str, Any], target: Target) -> Space:
     elif parts is not None:
         factors = parts["scales"] if "scales" in parts else parts["factors"]
         mixture = mixture_of_factors(parts["means"], factors, parts["weights"]).to(target.device, target.dtype)
-    device = target.device
-    witnesses = None if packed["witnesses"] is None else packed["witnesses"].to(device)
-    shift, factor = packed["shift"].to(device), packed["factor"].to(device)
-    return Space(shift, factor, mixture, packed["source"], witnesses, packed["log_z"])
+    moved = {name: value.to(target.device) for name, value in packed.items() if isinstance(value, Tensor)}
+    return Space(**{**packed, **moved, "mixture": mixture})

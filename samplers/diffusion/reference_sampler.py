@@ -53,9 +53,15 @@ class ReferenceSampler(LearnedSampler):
         )
 
     def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        """Begin where the score already pulls, or where it does not: what gives a few paths the larger mean log w."""
         assert isinstance(measure, ReferenceMeasure)
-        if self.start == "auto":
-            tune_start(measure, target, generator)
+        if self.start != "auto":
+            return
+        bounds = []
+        for scored in (0.0, 1.0):
+            measure.scored.fill_(scored)
+            bounds.append(lower_bound(simulate(measure, target, TRIED, generator).log_weights))
+        measure.scored.fill_(float(bounds[1] > bounds[0]))
 
 
 def start_of(space: Space, target: Target) -> tuple[GaussianMixture | MixtureProduct | None, float]:
@@ -84,12 +90,3 @@ def noise_of(
     if mixture is None:
         return GaussianPrior(dim, learned=False), None
     return fixed_prior(noised(mixture, float(signal[0]))), on_its_way(mixture)
-
-
-def tune_start(measure: ReferenceMeasure, target: Target, generator: Generator) -> None:
-    """Begin where the score already pulls, or where it does not: what gives a few paths the larger mean log w."""
-    bounds = []
-    for scored in (0.0, 1.0):
-        measure.scored.fill_(scored)
-        bounds.append(lower_bound(simulate(measure, target, TRIED, generator).log_weights))
-    measure.scored.fill_(float(bounds[1] > bounds[0]))
