@@ -122,11 +122,8 @@ def through_paths(
 
     landing, memory: see `samplers.diffusion.objectives.KL`.
     """
-    with torch.no_grad():
-        parameter = measure.prior.reference
-        noise = torch.randn(
-            measure.steps, n, measure.dim, generator=generator, dtype=parameter.dtype, device=parameter.device
-        )
+    like = measure.prior.reference
+    noise = torch.randn(measure.steps, n, measure.dim, generator=generator, dtype=like.dtype, device=like.device)
     fixed = copy.deepcopy(measure).requires_grad_(False) if landing else measure
     x = measure.prior.reparametrised(n, generator)
     log_w = _log_weights(measure, fixed, target, x, noise, memory)

@@ -29,8 +29,7 @@ def pack_space(space: Space) -> dict[str, Any]:
     if isinstance(space.mixture, MixtureProduct):
         mixture = {"blocks": [group.state() for group in space.mixture.blocks]}
     elif space.mixture is not None:
-        exact = space.mixture._exact
-        mixture = {name: exact[name] for name in ("means", "weights", "scales", "factors") if name in exact}
+        mixture = dict(space.mixture._exact)
     return {**vars(space), "mixture": mixture}
 
 
