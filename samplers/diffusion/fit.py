@@ -53,7 +53,13 @@ class Fitting(Learning):
 
     def begin(self) -> Tensor:
         """The pilot."""
-        self.space = self._pilot()
+        method, generator = self.method, self._generator(PILOT)
+        space = find_space(
+            self.counted, method.prior, method.network.coordinates, mixture=method.takes_mixture, generator=generator
+        )
+        if self.prior is not None:
+            check_width(space, self.counted, generator)
+        self.space = distributed.share(space)
         return probes(self.space, self.target)
 
     def learner(self) -> Run:
@@ -70,16 +76,6 @@ class Fitting(Learning):
 
     def _generator(self, offset: int) -> Generator:
         return Generator(self.target.device).manual_seed(self.seed + offset)
-
-    def _pilot(self) -> Space:
-        method = self.method
-        generator = self._generator(PILOT)
-        space = find_space(
-            self.counted, method.prior, method.network.coordinates, mixture=method.takes_mixture, generator=generator
-        )
-        if self.prior is not None:
-            check_width(space, self.counted, generator)
-        return distributed.share(space)
 
     def _run(self) -> Run:
         space, method = self.space, self.method
@@ -101,23 +97,38 @@ class Fitting(Learning):
         self.last = self.learner().step()
 
     def noted(self) -> dict[str, float]:
-        return _note(self.learner(), self.last)
+        run, done = self.learner(), self.last
+        entry = {
+            "iteration": float(run.iteration),
+            "loss": done.loss,
+            "elbo": math.nan if done.warm else done.elbo,
+            "eubo": done.elbo if done.warm else math.nan,
+            "log_z": done.log_z,
+            "ess": done.ess,
+            "gradient": done.gradient,
+            "learning_rate": run.descent.rate,
+            "lost": float(run.lost),
+            "skipped": float(run.skipped),
+        }
+        for name, value in entry.items():
+            run.history.setdefault(name, []).append(value)
+        return entry
 
     def check(self) -> None:
         self.recent = [*self.recent[1 - WATCHED :], self.last.lost]
-        lost, batch = sum(self.recent), self.method.training.batch
-        if len(self.recent) == WATCHED and lost > MOST_LOST * WATCHED * batch:
-            raise RuntimeError(self._advice(lost / (WATCHED * batch)))
+        share = sum(self.recent) / (WATCHED * self.method.training.batch)
+        if len(self.recent) == WATCHED and share > MOST_LOST:
+            raise RuntimeError(
+                f"{share:.0%} of the paths of the last {WATCHED} iterations ended where the log-density of "
+                f"{self.target.name} is not finite. Look at log_prob far from the mass (overflow, logarithms of "
+                "negative numbers), take more or smaller steps, a narrower prior=, or a lower Training(learning_rate=)"
+            )
 
     def figures(self) -> str:
-        return _said(self.last)
-
-    def _advice(self, share: float) -> str:
-        return (
-            f"{share:.0%} of the paths of the last {WATCHED} iterations ended where the log-density of "
-            f"{self.target.name} is not finite. Look at log_prob far from the mass (overflow, logarithms of negative "
-            "numbers), take more or smaller steps, a narrower prior=, or a lower Training(learning_rate=)"
-        )
+        done = self.last
+        if done.warm:
+            return f"from witnesses, EUBO {done.elbo:.4g}"
+        return f"ELBO {done.elbo:.4g}, log Z {done.log_z:.4g}, ESS {done.ess:.1%}"
 
     # Checkpoints
 
@@ -172,27 +183,3 @@ class Fitting(Learning):
                 warn(text)
         fitted.cost = self.cost
         return fitted
-
-
-def _said(done: Progressed) -> str:
-    if done.warm:
-        return f"from witnesses, EUBO {done.elbo:.4g}"
-    return f"ELBO {done.elbo:.4g}, log Z {done.log_z:.4g}, ESS {done.ess:.1%}"
-
-
-def _note(run: Run, done: Progressed) -> dict[str, float]:
-    entry = {
-        "iteration": float(run.iteration),
-        "loss": done.loss,
-        "elbo": math.nan if done.warm else done.elbo,
-        "eubo": done.elbo if done.warm else math.nan,
-        "log_z": done.log_z,
-        "ess": done.ess,
-        "gradient": done.gradient,
-        "learning_rate": run.descent.rate,
-        "lost": float(run.lost),
-        "skipped": float(run.skipped),
-    }
-    for name, value in entry.items():
-        run.history.setdefault(name, []).append(value)
-    return entry
