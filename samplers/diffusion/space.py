@@ -148,13 +148,11 @@ def _gaussian(points: Tensor, target: Target) -> Gaussian:
         middle = points.median(0).values
         narrow = (points - middle).abs().median(0).values / QUARTILE
         mean, scale = torch.where(heavy, middle, mean), torch.where(heavy, (narrow * scale).sqrt(), scale)
-        return Gaussian(mean.to(target.dtype), scale)
-    if fit.diagonal:
-        return Gaussian(mean.to(target.dtype), scale)
-    correlation = covariance / scale / scale[:, None] - torch.eye(target.dim).to(covariance)
-    if float(correlation.abs().max()) < CHANCE / math.sqrt(len(points)):
-        return Gaussian(mean.to(target.dtype), scale)
-    return Gaussian(mean.to(target.dtype), covariance=covariance)
+    elif not fit.diagonal:
+        correlation = covariance / scale / scale[:, None] - torch.eye(target.dim).to(covariance)
+        if not float(correlation.abs().max()) < CHANCE / math.sqrt(len(points)):
+            return Gaussian(mean.to(target.dtype), covariance=covariance)
+    return Gaussian(mean.to(target.dtype), scale)
 
 
 def _around(
@@ -163,14 +161,13 @@ def _around(
     """Coordinates in which a density has mean zero and unit covariance, as far as `coordinates` allow it."""
     density = density.to(dtype=torch.float64)
     mean, covariance = density.mean, density.covariance
-    if coordinates == "full" and not isinstance(density, MixtureProduct):
-        factor = torch.linalg.cholesky(covariance)
-        if torch.equal(covariance, torch.diag(covariance.diagonal())):
-            factor = covariance.diagonal().sqrt()
-    elif coordinates in ("full", "diagonal"):
+    apart = isinstance(density, MixtureProduct) or torch.equal(covariance, torch.diag(covariance.diagonal()))
+    if coordinates == "isotropic":
+        mean, factor = torch.zeros_like(mean), covariance.diagonal().mean().sqrt()
+    elif coordinates == "diagonal" or apart:
         factor = covariance.diagonal().sqrt()
     else:
-        mean, factor = torch.zeros_like(mean), covariance.diagonal().mean().sqrt()
+        factor = torch.linalg.cholesky(covariance)
     mixture = None if isinstance(density, Gaussian) else density.to(dtype=target.dtype)
     return Space(mean, factor, mixture, source)
 
