@@ -10,7 +10,6 @@ from torch import Generator, Tensor
 
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.method import LearnedMethod
-from samplers.diffusion.packing import pack_space, probes, unpack_space
 from samplers.diffusion.record import moved_by, put_back, state_of
 from samplers.diffusion.space import Space, check_width, find_space
 from samplers.diffusion.training import Progressed, Run
@@ -60,7 +59,7 @@ class Fitting(Learning):
         if self.prior is not None:
             check_width(space, self.counted, generator)
         self.space = distributed.share(space)
-        return probes(self.space, self.target)
+        return self.space.probes(self.target)
 
     def learner(self) -> Run:
         """The training, ready for its next iteration."""
@@ -139,13 +138,13 @@ class Fitting(Learning):
         return {"target": self.target} | ({} if self.prior is None else {"prior": self.prior})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"space": pack_space(self.space), **({"measure": None} if self.run is None else state_of(self.run))}
+        return {"space": self.space.state(), **({"measure": None} if self.run is None else state_of(self.run))}
 
     def before_step(self) -> dict[str, Any]:
         return {} if self.run is None else moved_by(self.run)
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        self.space = unpack_space(saved["space"], self.target)
+        self.space = Space.of_state(saved["space"], self.target)
         if saved["measure"] is not None:
             self.run = self._run()
             put_back(self.run, saved)

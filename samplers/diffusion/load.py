@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Generator
 
-from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.fitted import FORMAT, Fitted
 from samplers.diffusion.gradient import Objective
 from samplers.diffusion.method import LearnedMethod
-from samplers.diffusion.packing import FORMAT, unpack_space
 from samplers.diffusion.replay import Replay
+from samplers.diffusion.space import Space
 from samplers.diffusion.training import Training
 from samplers.draws import Cost
 from samplers.identity import Known
@@ -36,7 +36,7 @@ def load(path: str | Path, target: Target) -> Fitted:
             raise ValueError(f"target: got the {name} {own!r}, expected {found[name]!r}, for which {path} was made")
     target = target.to(dtype=getattr(torch, found["dtype"].removeprefix("torch.")))
     method = unpacked(content["method"], members(*FAMILIES), "samplers.diffusion")
-    space = unpack_space(content["space"], target)
+    space = Space.of_state(content["space"], target)
     other = Known.from_state(content["known"]).other(target)
     if other is not None:
         raise ValueError(
