@@ -117,9 +117,7 @@ class Fitted:
         if correct == "resample":
             index = systematic(log_w.softmax(0)[None], draws, generator)[0]
             index = index[torch.randperm(draws, generator=generator, device=index.device)]
-            u, log_prob = u[index], log_prob[index]
-            stats = {FAMILY: stats.get(FAMILY, torch.arange(draws, device=index.device)[None])[:, index]}
-        affine = self.space.seen(self.target)
+            u, log_prob, stats = u[index], log_prob[index], {FAMILY: index[None]}
         x, log_prob = affine.to_x(u), log_prob - affine.log_det
         lost = lost_digits(self.target, x, log_prob)
         if lost is not None:

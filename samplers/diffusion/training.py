@@ -156,9 +156,7 @@ class Run:
     @property
     def warm(self) -> bool:
         """Whether the next iteration learns from witnesses."""
-        if self.witnesses is None or self.objective.from_witnesses:
-            return self.objective.from_witnesses
-        return self.done < self.warm_start
+        return self.objective.from_witnesses or self.done < self.warm_start
 
     @property
     def warm_start(self) -> float:
