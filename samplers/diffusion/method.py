@@ -16,6 +16,7 @@ from samplers.networks import NetworkSpec, ResidualMLP
 from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.subtrajectories import Resampling
+from samplers.runs.header import plain
 from targets import Target
 from targets.arguments import check_integer
 
@@ -81,9 +82,6 @@ class LearnedMethod(ABC):
 
     def describe(self) -> dict[str, Any]:
         """The hyper-parameters as plain values, for records and checkpoints."""
-        found: dict[str, Any] = {"sampler": type(self).__name__}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            plain = value is None or isinstance(value, (bool, int, float, str))
-            found[item.name] = value if plain else value.name if isinstance(value, Target) else repr(value)
-        return found
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        named = {name: value.name if isinstance(value, Target) else value for name, value in values.items()}
+        return {"sampler": type(self).__name__, **plain(named)}
