@@ -19,7 +19,7 @@ from samplers.diffusion.objectives import (
 from samplers.diffusion.pis import PIS
 from samplers.diffusion.replay import Replay
 from samplers.diffusion.scld import SCLD
-from samplers.diffusion.training import Training
+from samplers.diffusion.settings import Training
 from samplers.learning import distributed
 from samplers.networks import CliqueNetwork, EquivariantNetwork, NetworkSpec, ResidualMLP
 from samplers.path_measures.evaluation import Evaluation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,12 @@ from torch import Generator, Tensor
 
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.method import LearnedMethod
-from samplers.diffusion.record import moved_by, put_back, state_of
 from samplers.diffusion.space import Space, check_width, find_space
 from samplers.diffusion.training import Progressed, Run
 from samplers.diffusion.witnesses import Witnesses
 from samplers.learning import distributed
 from samplers.learning.job import Learning
+from samplers.path_measures.evaluation import Evaluation
 from targets import LogDensity, Target
 from targets.sampling_warning import warn
 
@@ -138,16 +140,40 @@ class Fitting(Learning):
         return {"target": self.target} | ({} if self.prior is None else {"prior": self.prior})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"space": self.space.state(), **({"measure": None} if self.run is None else state_of(self.run))}
+        run, space = self.run, self.space.state()
+        if run is None:
+            return {"space": space, "measure": None}
+        return {
+            "space": space,
+            "measure": run.measure.state_dict(),
+            "descent": run.descent.state_dict(),
+            "log_z": run.log_z.detach(),
+            "counts": [run.lost, run.skipped],
+            "history": run.history,
+            "untrained": None if run.untrained is None else asdict(run.untrained),
+            **run.moved(),
+        }
 
     def before_step(self) -> dict[str, Any]:
-        return {} if self.run is None else moved_by(self.run)
+        return {} if self.run is None else copy.deepcopy(self.run.moved())
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.space = Space.of_state(saved["space"], self.target)
-        if saved["measure"] is not None:
-            self.run = self._run()
-            put_back(self.run, saved)
+        if saved["measure"] is None:
+            return
+        self.run = run = self._run()
+        run.measure.load_state_dict(saved["measure"])
+        run.descent.load_state_dict(saved["descent"])
+        run.log_z.data.copy_(saved["log_z"])
+        run.lost, run.skipped = saved["counts"]
+        run.history.update(saved["history"])
+        run.untrained = None if saved["untrained"] is None else Evaluation(**saved["untrained"])
+        if run.buffer is not None:
+            run.buffer.load_state_dict(saved["buffer"])
+        if run.witnesses is not None:
+            run.witnesses.load_state_dict(saved["witnesses"])
+        if run.move_steps is not None:
+            run.move_steps.copy_(saved["move_steps"])
 
     # What was learned
 

@@ -11,8 +11,8 @@ from samplers.diffusion.fitted import FORMAT, Fitted
 from samplers.diffusion.gradient import Objective
 from samplers.diffusion.method import LearnedMethod
 from samplers.diffusion.replay import Replay
+from samplers.diffusion.settings import Training
 from samplers.diffusion.space import Space
-from samplers.diffusion.training import Training
 from samplers.draws import Cost
 from samplers.identity import Known
 from samplers.learning.files import read

@@ -10,8 +10,8 @@ from torch import Generator
 
 from samplers.diffusion.gradient import Objective
 from samplers.diffusion.objectives import KL, LogVariance
+from samplers.diffusion.settings import Training
 from samplers.diffusion.space import PriorChoice, Space
-from samplers.diffusion.training import Training
 from samplers.networks import NetworkSpec, ResidualMLP
 from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.base import PathMeasure
