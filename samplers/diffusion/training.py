@@ -155,8 +155,10 @@ class Run:
         share = 0.0 if self.buffer is None or not len(self.buffer) else self.buffer.settings.share
         recalled = round(share * n)
         anchored = 0 if self.witnesses is None else round(min(self.training.anchored, 1 - share) * n)
-        stretch = 1 + self.training.exploration * max(0.0, 1 - self.done / EXPLORING)
-        paths = simulate(self.measure, self.target, n - recalled - anchored, self.generator, stretch=stretch, keep=True)
+        noise_scale = 1 + self.training.exploration * max(0.0, 1 - self.done / EXPLORING)
+        paths = simulate(
+            self.measure, self.target, n - recalled - anchored, self.generator, noise_scale=noise_scale, keep=True
+        )
         log_w = paths.log_weights
         if self.buffer is not None:
             self.buffer.add(paths.points.x[-1], log_w)

@@ -59,18 +59,18 @@ def simulate(
     start: Points | None = None,
     first: int = 0,
     last: int | None = None,
-    stretch: float = 1.0,
+    noise_scale: float = 1.0,
     keep: bool = False,
 ) -> Paths:
     """Paths of the forward measure, from the prior or from `start`; no gradient is recorded.
 
-    stretch: the noise is wider by it than the forward measure's; the log ratios are still those of the measures.
+    noise_scale: the noise is wider by it than the forward measure's; the log ratios are still those of the measures.
     """
     with torch.no_grad():
         last = measure.steps if last is None else last
         if start is None:
             start = evaluate(target, measure.prior.sample(n, generator))
-        return _walk(measure, target, start, first, last, generator, stretch, keep, ahead=True)
+        return _walk(measure, target, start, first, last, generator, noise_scale, keep, ahead=True)
 
 
 def simulate_backward(
@@ -93,7 +93,7 @@ def _walk(
     begin: int,
     end: int,
     generator: Generator,
-    stretch: float,
+    noise_scale: float,
     keep: bool,
     ahead: bool,
 ) -> Paths:
@@ -115,7 +115,7 @@ def _walk(
         row = j + 1 if ahead else count - 1 - j
         there = table[row : row + 1]
         step = move(here, at, field)  # type: ignore[arg-type]
-        new = evaluate(target, draw(step, generator, stretch)[0])
+        new = evaluate(target, draw(step, generator, noise_scale)[0])
         new_field = measure.field(there, new) if (not ahead or shared or j + 1 < count) else None
         other = judge(there, new, new_field)  # type: ignore[arg-type]
         ratio = measure.log_ratio(step, new.x, other, at.x) if ahead else measure.log_ratio(other, at.x, step, new.x)

@@ -86,7 +86,7 @@ def built(case, flow=False, steps=STEPS):
 @cache
 def simulated(case, flow=False, steps=STEPS, n=PATHS):
     measure, target = built(case, flow, steps)
-    return measure, simulate(measure, target, n, seeded(4), keep=True, stretch=1.1)
+    return measure, simulate(measure, target, n, seeded(4), keep=True, noise_scale=1.1)
 
 
 def learned(log_z=LOG_Z):
@@ -501,15 +501,15 @@ ADJOINTS = {
 
 
 @pytest.mark.parametrize(
-    ("case", "steps", "stretches"),
+    ("case", "steps", "segments"),
     [*((case, 8, 64) for case in ADJOINTS), *((case, 50, 3) for case in ("PIS", "DDS, narrow")), ("DIS", 200, 64)],
 )
-def test_the_adjoint_is_the_derivative_of_the_divergences_written_out(case, steps, stretches, monkeypatch):
+def test_the_adjoint_is_the_derivative_of_the_divergences_written_out(case, steps, segments, monkeypatch):
     """At any number of steps, with no error of discretisation; also where it has to find states again.
 
     Narrow modes draw paths together: traced back from their ends, these would be lost within a few steps.
     """
-    monkeypatch.setattr(adjoint_module, "STRETCHES", stretches)
+    monkeypatch.setattr(adjoint_module, "SEGMENTS", segments)
     target, options = ADJOINTS[case]
     measure, target = build(case.split(",")[0], target, steps=steps, **options)
     exact(measure)
@@ -656,8 +656,8 @@ def memory_of(name, steps, run):
 
 
 def test_the_memory_of_the_adjoint_does_not_grow_with_the_steps(monkeypatch):
-    """But for the states in one stretch; from the number of steps on that fills the stretches and torchsde's cache."""
-    monkeypatch.setattr(adjoint_module, "STRETCHES", 16)
+    """But for the states in one segment; from the number of steps on that fills the segments and torchsde's cache."""
+    monkeypatch.setattr(adjoint_module, "SEGMENTS", 16)
 
     def run(measure, target):
         return adjoint(measure, target, N, seeded(1))
