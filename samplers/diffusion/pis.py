@@ -56,4 +56,4 @@ class PIS(ReferenceSampler):
         ones, step = torch.ones_like(before), after - before
         free = Coefficients(back, variance.sqrt(), ones, step, step.sqrt(), times / self.width**2, times)
         prior = GaussianPrior(target.dim, scale=float(times[0].sqrt()), learned=True)
-        return self.assemble(prior, free, generator)
+        return self.assemble(prior, None, free, generator)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Generator, Tensor
 
 from samplers.diffusion.learned_sampler import LearnedSampler
@@ -16,6 +17,7 @@ from samplers.path_measures.evaluation import lower_bound
 from samplers.path_measures.noised_mixture import NoisedMixture, NoisedProduct, noised, on_its_way
 from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior
 from samplers.path_measures.simulation import simulate
+from samplers.processes.base import Process
 from targets import GaussianMixture, Target
 from targets.mixture_product import MixtureProduct
 
@@ -43,11 +45,11 @@ class ReferenceSampler(LearnedSampler):
     def assemble(
         self,
         prior: Prior,
+        moving: NoisedMixture | NoisedProduct | None,
         free: Coefficients,
         generator: Generator,
-        moving: NoisedMixture | NoisedProduct | None = None,
     ) -> ReferenceMeasure:
-        """The measures with these coefficients."""
+        """The measures with these coefficients; moving: the mixture on its way, where there is one."""
         return ReferenceMeasure(
             prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale, mixture=moving
         )
@@ -81,6 +83,15 @@ def start_of(space: Space, target: Target) -> tuple[GaussianMixture | MixturePro
         own = float(mixture._exact["weights"] @ variances)
     variance = min(MOST_NOISE, BLUR * own)
     return mixture, -0.5 * math.log1p(-variance)
+
+
+def noising(process: Process, grid: Tensor) -> Coefficients:
+    """Those of a process that keeps unit variance, on a grid; ahead its reversal by the exponential integrator."""
+    times = grid.flip(0)
+    signal = process.scale(times)
+    scale, variance = process.transition(times[1:], times[:-1])
+    deviation = variance.sqrt()
+    return Coefficients(scale, deviation, scale, variance, deviation, signal, torch.ones_like(signal))
 
 
 def noise_of(
