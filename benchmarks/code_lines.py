@@ -30,7 +30,6 @@ SHARED = {
         "particles/run.py",
         "smoothing/chain_run.py",
         "diffusion/fit.py",
-        "diffusion/record.py",
     ),
     "before the rooms": (
         "chains.py",

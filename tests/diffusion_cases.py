@@ -32,8 +32,6 @@ class Tame(NetworkSpec):
 
 
 class _Tame(ControlNetwork):
-    coordinates = "full"
-
     def __init__(self, spec, dim, generator):
         super().__init__(dim)
         self.features = FourierFeatures(4, generator=generator)

@@ -117,7 +117,7 @@ def backward_at_the_old_state(patch):
 @bug("noise wider than the weights know")
 def noise(patch):
     right = simulation.draw
-    patch.setattr(simulation, "draw", lambda step, generator, stretch: right(step, generator, 1.2))
+    patch.setattr(simulation, "draw", lambda step, generator, noise_scale: right(step, generator, 1.2))
     return Weights(untrained(dds(), LINE)), LINE
 
 

@@ -4,6 +4,7 @@ from samplers.diffusion.cmcd import CMCD
 from samplers.diffusion.dds import DDS
 from samplers.diffusion.dis import DIS
 from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.gradient import Objective
 from samplers.diffusion.learned_sampler import LearnedSampler
 from samplers.diffusion.load import load
 from samplers.diffusion.mcd import MCD
@@ -11,7 +12,6 @@ from samplers.diffusion.objectives import (
     KL,
     ForwardKL,
     LogVariance,
-    Objective,
     SubTrajectoryBalance,
     TrajectoryBalance,
     VarGrad,
@@ -19,7 +19,7 @@ from samplers.diffusion.objectives import (
 from samplers.diffusion.pis import PIS
 from samplers.diffusion.replay import Replay
 from samplers.diffusion.scld import SCLD
-from samplers.diffusion.training import Training
+from samplers.diffusion.settings import Training
 from samplers.learning import distributed
 from samplers.networks import CliqueNetwork, EquivariantNetwork, NetworkSpec, ResidualMLP
 from samplers.path_measures.evaluation import Evaluation

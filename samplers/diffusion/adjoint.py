@@ -24,7 +24,7 @@ from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.simulation import evaluate
 from targets import Target
 
-STRETCHES = 64  # of a path; the states between their ends are forgotten, and found again on the way back
+SEGMENTS = 64  # of a path; the states between their ends are forgotten, and found again on the way back
 
 
 def adjoint(
@@ -34,7 +34,7 @@ def adjoint(
 
     The loss is the mean over the paths of the bracket above, and the gradient is its own, up to rounding: its mean is
     that of `through_paths`, its noise is another. Memory is that of one step's graph, of the states at the ends of
-    STRETCHES stretches and within one of them, and of a cache of torchsde's, which makes the noise again from seeds.
+    SEGMENTS segments and within one of them, and of a cache of torchsde's, which makes the noise again from seeds.
     Paths whose log w is not finite have no say; where all are such, nothing is added and the loss is NaN. TypeError for
     a measure without a fixed noising process.
     """
@@ -97,8 +97,8 @@ class _Process:
         self.index = torch.arange(measure.steps, device=measure.prior.reference.device)
         self.log_ratios = torch.zeros(n, dtype=torch.float64, device=self.index.device)
         self.counted = 0
-        stretches = min(STRETCHES, measure.steps)
-        self.ends = [measure.steps * j // stretches for j in range(stretches + 1)]
+        segments = min(SEGMENTS, measure.steps)
+        self.ends = [measure.steps * j // segments for j in range(segments + 1)]
         self.kept: dict[int, Tensor] = {}
         self.found: dict[int, Tensor] = {}
 
@@ -120,7 +120,7 @@ class _Process:
         return torch.cat([drift, cost], -1), torch.cat([scale, torch.zeros_like(cost)], -1)
 
     def turn(self, states: Tensor, good: Tensor) -> None:
-        """From now on backwards: x at the ends of the stretches, (stretches + 1, n, dim), and whether paths are good.
+        """From now on backwards: x at the ends of the segments, (segments + 1, n, dim), and whether paths are good.
 
         A path that is not is played by one that is; its part in the derivative is zero.
         """

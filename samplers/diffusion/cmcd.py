@@ -5,18 +5,25 @@ See `samplers.diffusion.controlled_langevin` for the two kernels. Vargas, Padhy,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Generator
 
 from samplers.diffusion.controlled_langevin import LangevinMeasure
-from samplers.diffusion.langevin_tuning import tune_steps
 from samplers.diffusion.learned_sampler import LearnedSampler
 from samplers.diffusion.objectives import KL
 from samplers.diffusion.space import Space
 from samplers.path_measures.base import PathMeasure
+from samplers.path_measures.evaluation import lower_bound
+from samplers.path_measures.simulation import simulate
 from targets import Target
+
+TRIED = 256  # paths of every pair of size and fall
+SIZES = tuple(10 ** (-4.5 + 0.5 * j) for j in range(8))  # h in units of the target's spread
+FALLS = (4.0, 16.0)  # from the prior to the target; tried after none
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,5 +63,23 @@ class CMCD(LearnedSampler):
         return LangevinMeasure(prior, self.steps, self.network, generator, backward_only=self.backward_only)
 
     def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        """Set log h_k = log size + (1 - b_k) log fall, the pair with the largest mean log w of a few paths."""
         assert isinstance(measure, LangevinMeasure)
-        tune_steps(measure, target, generator)
+        log_steps = measure.log_steps.data
+        b = measure.temperature(torch.arange(measure.steps, device=target.device)).detach()
+        bounds: dict[tuple[float, float], float] = {}
+
+        def place(size: float, fall: float) -> None:
+            log_steps.copy_(math.log(size) + (1 - b) * math.log(fall))
+
+        def attempt(size: float, fall: float) -> None:
+            place(size, fall)
+            bounds[size, fall] = lower_bound(simulate(measure, target, TRIED, generator).log_weights)
+
+        for trial in SIZES:
+            attempt(trial, 1.0)
+        size, _ = max(bounds, key=bounds.__getitem__)
+        for fall in FALLS:
+            for last in (size, size / 2):
+                attempt(last, fall)
+        place(*max(bounds, key=bounds.__getitem__))

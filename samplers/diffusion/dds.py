@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Generator
 
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure
-from samplers.diffusion.reference_sampler import ReferenceSampler, noise_of, start_of
+from samplers.diffusion.reference import ReferenceMeasure
+from samplers.diffusion.reference_sampler import ReferenceSampler, noise_of, noising, start_of
 from samplers.diffusion.space import Space
 from samplers.processes import grids
 from samplers.processes.linear import OrnsteinUhlenbeck
@@ -55,10 +54,5 @@ class DDS(ReferenceSampler):
     def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
         mixture, horizon = start_of(space, target)
         horizon = self.horizon or horizon
-        process = OrnsteinUhlenbeck(horizon=horizon)
-        times = grids.cosine(self.steps, horizon).flip(0)
-        signal = process.scale(times)
-        scale, variance = process.transition(times[1:], times[:-1])
-        free = Coefficients(scale, variance, scale, variance, variance, signal, torch.ones_like(signal), signal)
-        prior, moving = noise_of(mixture, target.dim, signal)
-        return self.assemble(prior, free, generator, moving)
+        free = noising(OrnsteinUhlenbeck(horizon=horizon), grids.cosine(self.steps, horizon))
+        return self.assemble(*noise_of(mixture, target.dim, free.schedule), free, generator)

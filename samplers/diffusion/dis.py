@@ -9,14 +9,13 @@ any step size, both directions are laws of finitely many points. Berner, Richter
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 from torch import Generator
 
-from samplers.diffusion.reference import Coefficients, ReferenceMeasure
-from samplers.diffusion.reference_sampler import ReferenceSampler, noise_of, start_of
+from samplers.diffusion.reference import ReferenceMeasure
+from samplers.diffusion.reference_sampler import ReferenceSampler, noise_of, noising, start_of
 from samplers.diffusion.space import Space
 from samplers.processes import grids
 from samplers.processes.linear import VP
@@ -52,11 +51,7 @@ class DIS(ReferenceSampler):
     def build(self, space: Space, target: Target, generator: Generator) -> ReferenceMeasure:
         mixture, horizon = start_of(space, target)
         slower = 1.0 if mixture is None else 4 * horizon / (self.beta_min + self.beta_max)  # the integral of beta / 2
-        process = VP(slower * self.beta_min, slower * self.beta_max)
-        times = grids.uniform(self.steps).flip(0)
-        signal = process.scale(times)
-        scale, variance = process.transition(times[1:], times[:-1])
+        free = noising(VP(slower * self.beta_min, slower * self.beta_max), grids.uniform(self.steps))
         # x / a + (v / a) (F - x) = a x + (v / a) F, since a^2 + v = 1
-        free = Coefficients(scale, variance, scale, variance / scale, variance, signal, torch.ones_like(signal), signal)
-        prior, moving = noise_of(mixture, target.dim, signal)
-        return self.assemble(prior, free, generator, moving)
+        free = replace(free, ahead_control=free.ahead_control / free.ahead_scale)
+        return self.assemble(*noise_of(mixture, target.dim, free.schedule), free, generator)

@@ -14,7 +14,6 @@ from torch import Generator, Tensor, nn
 from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
 from samplers.diffusion.method import LearnedMethod
-from samplers.diffusion.packing import FORMAT, pack_space, probes
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws
 from samplers.draws.places import file_place
@@ -36,6 +35,7 @@ from targets.arguments import check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
+FORMAT = "unnorm learned sampler 4"
 SCOUTS = 9_000_011  # offset of their seed
 
 
@@ -99,7 +99,8 @@ class Fitted:
         began = time.perf_counter()
         counted, generator = Counted(self.target), Generator(self.target.device).manual_seed(seed)
         affine = self.space.seen(counted)
-        if correct == "smc" or (correct is None and self.method.resampling is not None):
+        way = correct or ("weights" if self.method.resampling is None else "smc")
+        if way == "smc":
             resampling = self.method.resampling or Resampling.within(self.measure.steps)
             ends = resampled_paths(self.measure, affine, draws, generator, resampling, self.move_steps)
         else:
@@ -116,9 +117,7 @@ class Fitted:
         if correct == "resample":
             index = systematic(log_w.softmax(0)[None], draws, generator)[0]
             index = index[torch.randperm(draws, generator=generator, device=index.device)]
-            u, log_prob = u[index], log_prob[index]
-            stats = {FAMILY: stats.get(FAMILY, torch.arange(draws, device=index.device)[None])[:, index]}
-        affine = self.space.seen(self.target)
+            u, log_prob, stats = u[index], log_prob[index], {FAMILY: index[None]}
         x, log_prob = affine.to_x(u), log_prob - affine.log_det
         lost = lost_digits(self.target, x, log_prob)
         if lost is not None:
@@ -133,7 +132,7 @@ class Fitted:
             cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
             target=self.target,
             kernel=self,
-            attrs=self._attrs(draws, seed, correct, evaluation),
+            attrs=self._attrs(draws, seed, way, evaluation),
         )
         for text in made.certified(regions, self.space.log_z) if piloted else ():
             warn(text)
@@ -144,15 +143,14 @@ class Fitted:
         if "_regions" not in self.__dict__:
             generator = Generator(self.target.device).manual_seed(self.seed + SCOUTS)
             prior = self.target.prior if "prior" in self.target.known else None
-            self.__dict__["_regions"] = search(counted, prior, generator, FANS)
-        found: Regions | None = self.__dict__["_regions"]
-        return found
+            self._regions = search(counted, prior, generator, FANS)
+        return self._regions
 
     def _check(self, target: Target) -> None:
         """ValueError for a target other than the one that was fitted."""
         if target.name != self.target.name or target.dim != self.target.dim:
             raise ValueError(f"target: got {target!r}, expected the one that was fitted, {self.target!r}")
-        mine = known(self.target, probes(self.space, self.target))
+        mine = known(self.target, self.space.probes(self.target))
         other = mine.other(target.to(self.target.device, self.target.dtype))
         if other is not None:
             raise ValueError(
@@ -181,35 +179,32 @@ class Fitted:
             backward = backward_weights(self.measure, affine, u, generator)
         return evaluate_weights(log_w, backward)
 
-    def _attrs(self, draws: int, seed: int, correct: str | None, evaluation: Evaluation) -> dict[str, Any]:
+    def _attrs(self, draws: int, seed: int, correct: str, evaluation: Evaluation) -> dict[str, Any]:
         learned = self.evaluation
         bound = {} if learned is None or learned.eubo is None else {"eubo": learned.eubo}
         piloted = {} if self.space.witnesses is None else {"pilot": PILOT}
-        correct = correct or ("weights" if self.method.resampling is None else "smc")
-        return (
-            bound
-            | piloted
-            | {
-                **self.method.describe(),
-                "objective": repr(self.method.objective_for(self.space)),
-                "kind": INDEPENDENT,
-                "draws": draws,
-                "seed": seed,
-                "fit_seed": self.seed,
-                "iterations": self.iterations,
-                "correct": correct,
-                "elbo": evaluation.elbo,
-                # of independent paths, which resampled ones are not
-                "elbo_standard_error": math.nan if correct == "smc" else evaluation.elbo_standard_error,
-                "ess": evaluation.ess,
-                "pareto_k": evaluation.pareto_k,
-                "space": self.space.source,
-                "target": self.target.name,
-                "dtype": str(self.target.dtype),
-                "notes": list(self.notes),
-                "versions": versions(),
-            }
-        )
+        return {
+            **bound,
+            **piloted,
+            **self.method.describe(),
+            "objective": repr(self.method.objective_for(self.space)),
+            "kind": INDEPENDENT,
+            "draws": draws,
+            "seed": seed,
+            "fit_seed": self.seed,
+            "iterations": self.iterations,
+            "correct": correct,
+            "elbo": evaluation.elbo,
+            # of independent paths, which resampled ones are not
+            "elbo_standard_error": math.nan if correct == "smc" else evaluation.elbo_standard_error,
+            "ess": evaluation.ess,
+            "pareto_k": evaluation.pareto_k,
+            "space": self.space.source,
+            "target": self.target.name,
+            "dtype": str(self.target.dtype),
+            "notes": list(self.notes),
+            "versions": versions(),
+        }
 
     def save(self, path: str | Path) -> Path:
         """Write everything but the target to a file that `samplers.load(path, target)` reads."""
@@ -218,8 +213,8 @@ class Fitted:
             "format": FORMAT,
             "method": packed(self.method),
             "target": {"name": self.target.name, "dim": self.target.dim, "dtype": str(self.target.dtype)},
-            "space": pack_space(self.space),
-            "known": known(self.target, probes(self.space, self.target)).state_dict(),
+            "space": self.space.state(),
+            "known": known(self.target, self.space.probes(self.target)).state_dict(),
             "measure": self.measure.state_dict(),
             "flow": self.measure.flow is not None,
             "move_steps": self.move_steps,

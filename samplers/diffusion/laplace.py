@@ -51,8 +51,6 @@ def _climb(target: Target, x: Tensor) -> Tensor:
 @torch.no_grad()
 def _hessian(target: Target, x: Tensor) -> Tensor:
     size = 1e-5 * x.abs().clamp_min(1.0)
-    rows = []
-    for part in torch.diag(size).split(ROWS):
-        rows.append(target.score(x - part) - target.score(x + part))
+    rows = [target.score(x - part) - target.score(x + part) for part in torch.diag(size).split(ROWS)]
     hessian = torch.cat(rows) / (2 * size[:, None])
     return 0.5 * (hessian + hessian.mT)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
-from samplers.diffusion.fit import fit
+from samplers.diffusion.fit import Fitting
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.method import LearnedMethod
 from samplers.draws import Draws
+from samplers.runs.checks import check_continuous
 from targets import Target
+from targets.arguments import check_integer, positive
 
 
 class LearnedSampler(LearnedMethod):
@@ -53,18 +55,14 @@ class LearnedSampler(LearnedMethod):
         Warns (SamplingWarning) where weights are not to be trusted or modes are missed. Raises RuntimeError with advice
         where more than half of the paths end at energies that are not finite.
         """
-        return fit(
-            self,
-            target,
-            seed=seed,
-            iterations=iterations,
-            max_minutes=max_minutes,
-            device=device,
-            dtype=dtype,
-            progress=progress,
-            checkpoint=checkpoint,
-            log_dir=log_dir,
-        )
+        check_integer(seed, "seed", 0)
+        check_integer(iterations, "iterations", 0)
+        if max_minutes is not None:
+            positive(max_minutes, "max_minutes")
+        check_continuous(target, self, expected="a density, such as its relaxed()")
+        fitting = Fitting(self, target.to(device, dtype), seed, iterations, max_minutes, log_dir)
+        fitting.carry_out(checkpoint, progress)
+        return fitting.examined()
 
     def sample(
         self,

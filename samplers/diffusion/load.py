@@ -7,36 +7,21 @@ from pathlib import Path
 import torch
 from torch import Generator
 
-from samplers.diffusion import objectives
-from samplers.diffusion.cmcd import CMCD
-from samplers.diffusion.dds import DDS
-from samplers.diffusion.dis import DIS
-from samplers.diffusion.fitted import Fitted
-from samplers.diffusion.mcd import MCD
-from samplers.diffusion.packing import FORMAT, unpack_space
-from samplers.diffusion.pis import PIS
+from samplers.diffusion.fitted import FORMAT, Fitted
+from samplers.diffusion.gradient import Objective
+from samplers.diffusion.method import LearnedMethod
 from samplers.diffusion.replay import Replay
-from samplers.diffusion.scld import SCLD
-from samplers.diffusion.training import Training
+from samplers.diffusion.settings import Training
+from samplers.diffusion.space import Space
 from samplers.draws import Cost
 from samplers.identity import Known
 from samplers.learning.files import read
-from samplers.learning.packing import unpacked
-from samplers.networks import CliqueNetwork, EquivariantNetwork, ResidualMLP
-from samplers.networks.flow import FlowNetwork
+from samplers.learning.packing import members, unpacked
+from samplers.networks import NetworkSpec
 from samplers.path_measures.evaluation import Evaluation
 from targets import Target
 
-OBJECTIVES = (
-    objectives.KL,
-    objectives.ForwardKL,
-    objectives.LogVariance,
-    objectives.SubTrajectoryBalance,
-    objectives.TrajectoryBalance,
-    objectives.VarGrad,
-)
-NETWORKS = (CliqueNetwork, EquivariantNetwork, ResidualMLP)
-KINDS = {kind.__name__: kind for kind in (CMCD, DDS, DIS, MCD, PIS, SCLD, Replay, Training, *OBJECTIVES, *NETWORKS)}
+FAMILIES = (LearnedMethod, Objective, NetworkSpec, Training, Replay)
 
 
 def load(path: str | Path, target: Target) -> Fitted:
@@ -50,7 +35,8 @@ def load(path: str | Path, target: Target) -> Fitted:
         if found[name] != own:
             raise ValueError(f"target: got the {name} {own!r}, expected {found[name]!r}, for which {path} was made")
     target = target.to(dtype=getattr(torch, found["dtype"].removeprefix("torch.")))
-    method, space = unpacked(content["method"], KINDS, "samplers.diffusion"), unpack_space(content["space"], target)
+    method = unpacked(content["method"], members(*FAMILIES), "samplers.diffusion")
+    space = Space.of_state(content["space"], target)
     other = Known.from_state(content["known"]).other(target)
     if other is not None:
         raise ValueError(
@@ -58,12 +44,8 @@ def load(path: str | Path, target: Target) -> Fitted:
             f"that of the one for which it was made: {other}; for another density take load(...).with_target(target)"
         )
     generator = Generator(target.device).manual_seed(0)
-    measure = method.build(space, space.seen(target), generator)
-    if content["flow"]:
-        measure.flow = FlowNetwork(target.dim, generator)
-    measure.to(device=target.device, dtype=target.dtype)
+    measure = method.measure(space, space.seen(target), generator, flow=content["flow"])
     measure.load_state_dict(content["measure"])
-    measure.control.speed_up(method.training.mixed_precision, method.training.compile)
     evaluation, untrained = content["evaluation"], content["untrained"]
     return Fitted(
         method=method,

@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 
 from torch import Generator
 
-from samplers.diffusion.objectives import KL, LogVariance, Objective
+from samplers.diffusion.gradient import Objective
+from samplers.diffusion.objectives import KL, LogVariance
+from samplers.diffusion.settings import Training
 from samplers.diffusion.space import PriorChoice, Space
-from samplers.diffusion.training import Training
 from samplers.networks import NetworkSpec, ResidualMLP
+from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.subtrajectories import Resampling
+from samplers.runs.header import plain
 from targets import Target
 from targets.arguments import check_integer
 
@@ -56,6 +59,15 @@ class LearnedMethod(ABC):
     def build(self, space: Space, target: Target, generator: Generator) -> PathMeasure:
         """The untrained pair of path measures for a target in the coordinates of `space`."""
 
+    def measure(self, space: Space, target: Target, generator: Generator, *, flow: bool) -> PathMeasure:
+        """What `build` gives, in the target's dtype and on its device, with a flow where one is learned."""
+        measure = self.build(space, target, generator)
+        if flow:
+            measure.flow = FlowNetwork(target.dim, generator)
+        measure.to(device=target.device, dtype=target.dtype)
+        measure.control.speed_up(self.training.mixed_precision, self.training.compile)
+        return measure
+
     def objective_for(self, space: Space) -> Objective:
         """The objective, or what takes its place for a target in these coordinates."""
         if self.objective is not None:
@@ -70,9 +82,6 @@ class LearnedMethod(ABC):
 
     def describe(self) -> dict[str, Any]:
         """The hyper-parameters as plain values, for records and checkpoints."""
-        found: dict[str, Any] = {"sampler": type(self).__name__}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            plain = value is None or isinstance(value, (bool, int, float, str))
-            found[item.name] = value if plain else value.name if isinstance(value, Target) else repr(value)
-        return found
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        named = {name: value.name if isinstance(value, Target) else value for name, value in values.items()}
+        return {"sampler": type(self).__name__, **plain(named)}

@@ -13,8 +13,6 @@ for the rest are those of variational boosting (Guo, Wang, Fan, Broderick and Du
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -22,44 +20,21 @@ from torch import Generator, Tensor
 from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
 from samplers.annealing.mixture_fit import Fit, expectation_maximisation
+from samplers.diffusion.moved_components import MovedComponents, Refined, descend, judged, log_w_of
 from samplers.kernels import RegionalHMC
-from samplers.learning.descent import Descent, Group
-from samplers.learning.rate import cosine
+from samplers.path_measures.prior import mixture_of_factors
 from targets import GaussianMixture, Target
-from targets.mixture_product import MixtureProduct
 
-ITERATIONS, DRAWS, RATE = 500, 512, 0.02  # of one round: steps of Adam, draws a step, and its rate at first
+ITERATIONS, DRAWS = 500, 512  # of one round: steps of Adam, draws a step
 SHARE = 0.3  # of KL(p | q)
 ROUNDS, MOST_COMPONENTS = 4, 40
-CLOSE, NEAR, FAR = 0.03, 2.0, 8.0  # nats between log Z and the bound: nothing left to do, worth having, no use
-FEW, MANY = 0.05, 0.3  # share of the points that is missed: worth having, no use
+FAR = 8.0  # nats between log Z and the bound: no use
+MANY = 0.3  # share of the points that is missed: no use
 GAIN = 0.9  # of the gap before, that a round must come below
 NOTHING = 2e-4  # weight of a component that is dropped
 WEIGHED = 8000  # draws of q whose weights say how close it is
 MOVES, LEAPFROGS, STEP, ACCEPTANCE = 8, 6, 0.3, 0.8
 LEAST_REST = 0.01  # share of the points that q lacks, for which it gets more components
-MISSED = math.log(100.0)  # q has a hundred times too little there
-
-
-@dataclass(frozen=True, eq=False)
-class Refined:
-    """mixture, or product of mixtures; points (n, dim) of the target; gap: log Z less the bound, in nats; missed: share
-    of the points, or of those that the refinement began with if more, that q visits a hundred times too rarely."""
-
-    mixture: GaussianMixture | MixtureProduct
-    points: Tensor
-    gap: float
-    missed: float
-
-    @property
-    def close(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.gap < CLOSE and self.missed == 0
-
-    @property
-    def near(self) -> bool:
-        """Whether the mixture is worth having."""
-        return self.gap < NEAR and self.missed < FEW
 
 
 @torch.no_grad()
@@ -107,26 +82,17 @@ def _moved(x: Tensor, mixture: GaussianMixture, target: Target, generator: Gener
     return state.x
 
 
-class _Components:
-    """The components of q: means and factors as they came, and how far each was moved in units of its own spread."""
+class _Components(MovedComponents):
+    """The components of q."""
 
     def __init__(self, fit: Fit, target: Target) -> None:
-        self.target, self.diagonal = target, fit.diagonal
-        count, dim = fit.means.shape
-        self.means = fit.means
-        self.factors = fit.covariances.sqrt() if fit.diagonal else torch.linalg.cholesky(fit.covariances)
-        self.logits = fit.weights.log()
-        self.shifts = torch.zeros_like(self.means)
-        self.log_scales = torch.zeros_like(self.means)
-        self.shears = self.means.new_zeros((count, 0, 0) if fit.diagonal else (count, dim, dim))
+        self.target = target
+        factors = fit.covariances.sqrt() if fit.diagonal else torch.linalg.cholesky(fit.covariances)
+        super().__init__(fit.weights, fit.means, factors)
 
-    def now(self, parameters: list[Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """log weights (K,), means (K, dim), factors (K, dim) or (K, dim, dim)."""
-        logits, shifts, log_scales, shears = self.parameters if parameters is None else parameters
-        if self.diagonal:
-            return logits.log_softmax(0), self.means + self.factors * shifts, self.factors * log_scales.exp()
-        means = self.means + (self.factors @ shifts[..., None])[..., 0]
-        return logits.log_softmax(0), means, self.factors @ (shears.tril(-1) + torch.diag_embed(log_scales.exp()))
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log q at (n, dim), (n,)."""
+        return log_density(self.now(), x.double())
 
     def _kept(self) -> tuple[Tensor, Tensor, Tensor]:
         """`now`, of the components that have any weight."""
@@ -134,26 +100,19 @@ class _Components:
         kept = log_weights > math.log(NOTHING)
         return log_weights[kept].log_softmax(0), means[kept], factors[kept]
 
-    @property
-    def parameters(self) -> list[Tensor]:
-        """What is trained."""
-        return [self.logits, self.shifts, self.log_scales, self.shears]
-
     @torch.enable_grad()
     def train(self, points: Tensor, generator: Generator) -> None:
         """One round of Adam."""
-        parameters = [p.clone().requires_grad_() for p in self.parameters]
 
         def loss() -> Tensor:
             chosen = points[torch.randint(len(points), (DRAWS,), generator=generator, device=points.device)]
-            return self.backwards(parameters, generator) - SHARE * log_density(self.now(parameters), chosen).mean()
+            return self.backwards(generator) - SHARE * self.log_prob(chosen).mean()
 
-        descend(parameters, loss, ITERATIONS, largest=1.0)
-        self.logits, self.shifts, self.log_scales, self.shears = (p.detach() for p in parameters)
+        descend([p.requires_grad_() for p in self.parameters], loss, ITERATIONS, largest=1.0)
 
-    def backwards(self, parameters: list[Tensor], generator: Generator) -> Tensor:
+    def backwards(self, generator: Generator) -> Tensor:
         """KL(q | p) and its gradient, from the same number of draws of every component."""
-        log_weights, means, factors = mixture = self.now(parameters)
+        log_weights, means, factors = mixture = self.now()
         count, dim = means.shape
         noise = torch.randn(
             count, max(4, DRAWS // count), dim, generator=generator, dtype=means.dtype, device=means.device
@@ -169,26 +128,18 @@ class _Components:
 
     def weighed(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draws of q, (n, dim), and the logarithms of their weights p / q, (n,)."""
-        mixture = self.mixture()
-        x = mixture.sample(WEIGHED, generator=generator)
-        log_w = self.target.log_prob(x).double() - log_density(self.now(), x.double())
-        return x, torch.where(log_w.isfinite(), log_w, -torch.inf)
+        x = self.mixture().sample(WEIGHED, generator=generator)
+        return x, log_w_of(self.log_prob, x, self.target)
 
     def judged(self, points: Tensor, first: Tensor, log_w: Tensor) -> Refined:
         """How close q is, by weights of its own draws and by points of the target, those that were there first too."""
-        log_z = log_mean_exp(log_w)
-        missed = 0.0
-        for x in (points, first):
-            ratio = self.target.log_prob(x).double() - log_z - log_density(self.now(), x.double())
-            missed = max(missed, float((ratio > MISSED).double().mean()))
-        gap = log_z - float(log_w.mean())
-        return Refined(self.mixture(), points, gap if math.isfinite(gap) else math.inf, missed)
+        return judged(self.mixture(), self.log_prob, log_w, (points, first), self.target)
 
     def joined_by_rest(self, points: Tensor, log_z: float, generator: Generator) -> _Components:
         """q and components for what it lacks; q itself where that is little."""
         x = points.double()
         log_weights, means, factors = self._kept()
-        lacking = -torch.expm1(log_density(self.now(), x) + log_z - self.target.log_prob(points).double())
+        lacking = -torch.expm1(self.log_prob(x) + log_z - self.target.log_prob(points).double())
         lacking = lacking.clamp(0, 1)
         few = x[torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device) < lacking]
         rest, count, dim = float(lacking.mean()), len(means), means.shape[1]
@@ -207,10 +158,7 @@ class _Components:
     def mixture(self) -> GaussianMixture:
         """q as a target."""
         log_weights, means, factors = self._kept()
-        dtype = self.target.dtype
-        if self.diagonal:
-            return GaussianMixture(means.to(dtype), scales=factors, weights=log_weights.exp())
-        return GaussianMixture(means.to(dtype), covariances=factors @ factors.mT, weights=log_weights.exp())
+        return mixture_of_factors(means.to(self.target.dtype), factors, log_weights.exp())
 
 
 def log_density(mixture: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
@@ -224,14 +172,3 @@ def log_density(mixture: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
         log_det = factors.diagonal(dim1=1, dim2=2).log().sum(-1)
     constant = log_weights - log_det - 0.5 * x.shape[-1] * math.log(2 * math.pi)
     return (constant[:, None] - 0.5 * z.square().sum(-1)).logsumexp(0)
-
-
-def descend(parameters: Sequence[Tensor], loss: Callable[[], Tensor], steps: int, largest: float) -> None:
-    """Steps on a noisy loss, their rate falling from RATE as a cosine does; largest: norm of a gradient."""
-    descent = Descent([Group(parameters)], RATE, clip=largest, betas=(0.9, 0.99))
-    for i in range(steps):
-        descent.set_rate(cosine(i / steps))
-        descent.clear()
-        value = loss()
-        value.backward()
-        descent.step(float(value.detach()))

@@ -1,19 +1,4 @@
 """The networks of `samplers.networks`, by the path where they stood before."""
 
-from samplers.networks import (
-    CliqueNetwork,
-    ControlNetwork,
-    EquivariantNetwork,
-    FourierFeatures,
-    NetworkSpec,
-    ResidualMLP,
-)
-
-__all__ = [
-    "CliqueNetwork",
-    "ControlNetwork",
-    "EquivariantNetwork",
-    "FourierFeatures",
-    "NetworkSpec",
-    "ResidualMLP",
-]
+from samplers.networks import *  # noqa: F403
+from samplers.networks import __all__ as __all__

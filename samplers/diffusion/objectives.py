@@ -9,7 +9,6 @@ that pass can go block by block, and its memory does not grow with the number of
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,48 +16,10 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.diffusion.adjoint import adjoint
-from samplers.diffusion.gradient import accumulate, through_paths
+from samplers.diffusion.gradient import Objective, through_paths
 from samplers.path_measures.base import PathMeasure
-from samplers.path_measures.simulation import Paths, simulate
 from targets import Target
 from targets.arguments import positive
-
-
-class Objective(ABC):
-    """A loss over C, (rows, n) in float64.
-
-    through_paths: the gradient goes through the simulated states, which must come from the model itself.
-    every_state: C has a row for every state, not just the ends. learns_log_z: `log_z` is learned beside the networks;
-    learns_flow: so is a flow between the ends. from_witnesses: the paths run backwards from points that stand for the
-    target.
-
-    A subclass writes `__call__`.
-
-        >>> from samplers.diffusion import VarGrad
-        >>> potentials = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64)
-        >>> VarGrad()(potentials, torch.zeros(()))
-        tensor(1., dtype=torch.float64)
-    """
-
-    through_paths: ClassVar[bool] = False
-    every_state: ClassVar[bool] = False
-    learns_log_z: ClassVar[bool] = False
-    learns_flow: ClassVar[bool] = False
-    from_witnesses: ClassVar[bool] = False
-
-    @abstractmethod
-    def __call__(self, potentials: Tensor, log_z: Tensor) -> Tensor:
-        """The loss, a number."""
-
-    def gradient(self, measure: PathMeasure, paths: Paths, log_z: Tensor, weight: float = 1.0) -> tuple[float, Tensor]:
-        """Add the gradient of weight * loss over these paths to that of the parameters; the loss, and log w (n,)."""
-        return accumulate(measure, paths, self, log_z, weight)
-
-    def gradient_of_model(
-        self, measure: PathMeasure, target: Target, n: int, generator: Generator, log_z: Tensor, weight: float = 1.0
-    ) -> tuple[float, Tensor]:
-        """The same over n paths of the model itself, simulated here."""
-        return self.gradient(measure, simulate(measure, target, n, generator, keep=True), log_z, weight)
 
 
 @dataclass(frozen=True)

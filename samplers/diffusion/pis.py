@@ -54,6 +54,6 @@ class PIS(ReferenceSampler):
         before, after = times[:-1], times[1:]
         _, back, variance = process.bridge(torch.zeros_like(before), before, after)
         ones, step = torch.ones_like(before), after - before
-        free = Coefficients(back, variance, ones, step, step, times / self.width**2, times)
+        free = Coefficients(back, variance.sqrt(), ones, step, step.sqrt(), times / self.width**2, times)
         prior = GaussianPrior(target.dim, scale=float(times[0].sqrt()), learned=True)
-        return self.assemble(prior, free, generator)
+        return self.assemble(prior, None, free, generator)

@@ -15,9 +15,9 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from samplers.annealing.evidence import log_mean_exp
 from samplers.annealing.product_fit import log_joint
-from samplers.diffusion.mixture_refinement import DRAWS, FEW, MISSED, SHARE, WEIGHED, Refined, descend
+from samplers.diffusion.mixture_refinement import DRAWS, SHARE, WEIGHED
+from samplers.diffusion.moved_components import FEW, MovedComponents, Refined, descend, judged, log_w_of
 from targets import Target
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
@@ -38,31 +38,22 @@ def refine_product(product: MixtureProduct, points: Tensor, target: Target, gene
 
 def _judged(product: MixtureProduct, points: Tensor, target: Target, generator: Generator) -> Refined:
     """How close q is, by weights of its own draws and by the points."""
-    x = product.sample(WEIGHED, generator=generator)
-    log_w = target.log_prob(x).double() - product.log_prob(x).double()
-    log_w = torch.where(log_w.isfinite(), log_w, -torch.inf)
-    log_z = log_mean_exp(log_w)
-    ratio = target.log_prob(points).double() - log_z - product.log_prob(points).double()
-    gap = log_z - float(log_w.mean())
-    return Refined(product, points, gap if math.isfinite(gap) else math.inf, float((ratio > MISSED).double().mean()))
+
+    def log_q(x: Tensor) -> Tensor:
+        return product.log_prob(x).double()
+
+    log_w = log_w_of(log_q, product.sample(WEIGHED, generator=generator), target)
+    return judged(product, log_q, log_w, (points,), target)
 
 
-class _Group:
-    """Blocks of one size: factors as they came, and how far each component was moved in units of its own spread."""
+class _Group(MovedComponents):
+    """Blocks of one size: log weights (B, K), means (B, K, d), factors (B, K, d, d)."""
 
     def __init__(self, blocks: Blocks) -> None:
-        self.index, self.means = blocks.index, blocks.means
-        self.factors = torch.linalg.cholesky(blocks.covariances)
-        zero = torch.zeros_like(self.means)
-        self.parameters = [blocks.weights.log(), zero, zero.clone(), torch.zeros_like(self.factors)]
+        super().__init__(blocks.weights, blocks.means, torch.linalg.cholesky(blocks.covariances))
+        self.index = blocks.index
         for value in self.parameters:
             value.requires_grad_()
-
-    def now(self) -> tuple[Tensor, Tensor, Tensor]:
-        """log weights (B, K), means (B, K, d), factors (B, K, d, d)."""
-        logits, shifts, log_scales, shears = self.parameters
-        means = self.means + (self.factors @ shifts[..., None])[..., 0]
-        return logits.log_softmax(1), means, self.factors @ (shears.tril(-1) + torch.diag_embed(log_scales.exp()))
 
     def draws(self, n: int, generator: Generator) -> Tensor:
         """(B, n, d), differentiable with respect to means and factors."""

@@ -16,7 +16,7 @@ learned with `learn_scale`: the reverse of a step that is not small is narrower 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Generator, Tensor, nn
@@ -32,19 +32,18 @@ from samplers.path_measures.prior import Prior
 class Coefficients:
     """Of K steps, (K,) each, in float64: noising from state k + 1 to k, and the free forward step from k to k + 1.
 
-    back_scale a, back_variance v; ahead_scale A, ahead_control B, ahead_variance v'. schedule: g at states 0 .. K.
-    variances: of x at states 0 .. K where F = 0, the last of which the score is taken relative to: c = s(x) + x /
-    variance. signal: a from the data to states 0 .. K, of a process that keeps unit variance.
+    back_scale a, back_deviation sqrt(v); ahead_scale A, ahead_control B, ahead_deviation sqrt(v'). schedule: g at
+    states 0 .. K, of a process that keeps unit variance its signal, a from the data to there. variances: of x at states
+    0 .. K where F = 0, the last of which the score is taken relative to: c = s(x) + x / variance.
     """
 
     back_scale: Tensor
-    back_variance: Tensor
+    back_deviation: Tensor
     ahead_scale: Tensor
     ahead_control: Tensor
-    ahead_variance: Tensor
+    ahead_deviation: Tensor
     schedule: Tensor
     variances: Tensor
-    signal: Tensor | None = None
 
 
 class ReferenceMeasure(PathMeasure):
@@ -78,17 +77,9 @@ class ReferenceMeasure(PathMeasure):
         self.mixture = mixture
         self.control = Control(network, prior.dim, generator)
         self.register_buffer("scored", torch.tensor(float(start == "score")))
-        for name, value in {
-            "back_scale": coefficients.back_scale,
-            "back_deviation": coefficients.back_variance.sqrt(),
-            "ahead_scale": coefficients.ahead_scale,
-            "ahead_control": coefficients.ahead_control,
-            "ahead_deviation": coefficients.ahead_variance.sqrt(),
-            "schedule": coefficients.schedule,
-            "signal": coefficients.schedule if coefficients.signal is None else coefficients.signal,
-            "variances": coefficients.variances,
-        }.items():
-            self.register_buffer(name, value.float())
+        for item in fields(coefficients):
+            self.register_buffer(item.name, getattr(coefficients, item.name).float())
+        self.register_buffer("signal", self.schedule.clone())
         self.stretches = nn.Parameter(torch.zeros(steps, prior.dim)) if learn_scale else None
         self.register_buffer("clip", torch.tensor(math.inf))
 

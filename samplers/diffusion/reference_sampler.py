@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Generator, Tensor
 
 from samplers.diffusion.learned_sampler import LearnedSampler
@@ -16,6 +17,7 @@ from samplers.path_measures.evaluation import lower_bound
 from samplers.path_measures.noised_mixture import NoisedMixture, NoisedProduct, noised, on_its_way
 from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior
 from samplers.path_measures.simulation import simulate
+from samplers.processes.base import Process
 from targets import GaussianMixture, Target
 from targets.mixture_product import MixtureProduct
 
@@ -43,19 +45,25 @@ class ReferenceSampler(LearnedSampler):
     def assemble(
         self,
         prior: Prior,
+        moving: NoisedMixture | NoisedProduct | None,
         free: Coefficients,
         generator: Generator,
-        moving: NoisedMixture | NoisedProduct | None = None,
     ) -> ReferenceMeasure:
-        """The measures with these coefficients."""
+        """The measures with these coefficients; moving: the mixture on its way, where there is one."""
         return ReferenceMeasure(
             prior, free, self.network, generator, start=self.start, learn_scale=self.learn_scale, mixture=moving
         )
 
     def tune(self, measure: PathMeasure, target: Target, generator: Generator) -> None:
+        """Begin where the score already pulls, or where it does not: what gives a few paths the larger mean log w."""
         assert isinstance(measure, ReferenceMeasure)
-        if self.start == "auto":
-            tune_start(measure, target, generator)
+        if self.start != "auto":
+            return
+        bounds = []
+        for scored in (0.0, 1.0):
+            measure.scored.fill_(scored)
+            bounds.append(lower_bound(simulate(measure, target, TRIED, generator).log_weights))
+        measure.scored.fill_(float(bounds[1] > bounds[0]))
 
 
 def start_of(space: Space, target: Target) -> tuple[GaussianMixture | MixtureProduct | None, float]:
@@ -77,6 +85,15 @@ def start_of(space: Space, target: Target) -> tuple[GaussianMixture | MixturePro
     return mixture, -0.5 * math.log1p(-variance)
 
 
+def noising(process: Process, grid: Tensor) -> Coefficients:
+    """Those of a process that keeps unit variance, on a grid; ahead its reversal by the exponential integrator."""
+    times = grid.flip(0)
+    signal = process.scale(times)
+    scale, variance = process.transition(times[1:], times[:-1])
+    deviation = variance.sqrt()
+    return Coefficients(scale, deviation, scale, variance, deviation, signal, torch.ones_like(signal))
+
+
 def noise_of(
     mixture: GaussianMixture | MixtureProduct | None, dim: int, signal: Tensor
 ) -> tuple[Prior, NoisedMixture | NoisedProduct | None]:
@@ -84,12 +101,3 @@ def noise_of(
     if mixture is None:
         return GaussianPrior(dim, learned=False), None
     return fixed_prior(noised(mixture, float(signal[0]))), on_its_way(mixture)
-
-
-def tune_start(measure: ReferenceMeasure, target: Target, generator: Generator) -> None:
-    """Begin where the score already pulls, or where it does not: what gives a few paths the larger mean log w."""
-    bounds = []
-    for scored in (0.0, 1.0):
-        measure.scored.fill_(scored)
-        bounds.append(lower_bound(simulate(measure, target, TRIED, generator).log_weights))
-    measure.scored.fill_(float(bounds[1] > bounds[0]))

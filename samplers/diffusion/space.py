@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Generator, Tensor
@@ -26,16 +26,18 @@ from samplers.diffusion.mixture_refinement import refine
 from samplers.diffusion.product_refinement import refine_product
 from samplers.kernels import HMC
 from samplers.networks.base import Coordinates
-from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior
+from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior, mixture_of_factors
 from targets import Gaussian, GaussianMixture, Target
 from targets.affine import Affine
 from targets.counting import Counted
+from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
 from targets.sampling_warning import warn
 
 PriorChoice = Gaussian | GaussianMixture | MixtureProduct | Literal["gaussian", "mixture", "laplace"] | None
 
 MOST_PILOT_DIM = 500
+PROBES = 4
 NARROW = 8.0  # deviations of a prior that was given, beyond which few chains may end
 MOST_OUTSIDE = 0.1
 HEAVY = 9.0  # kurtosis from which on a coordinate has heavy tails; 3 for a Gaussian
@@ -84,6 +86,35 @@ class Space:
         if isinstance(mixture, MixtureProduct):
             return mixture.scaled(self.shift, self.factor)
         return self.seen(target).mixture(mixture)
+
+    def probes(self, density: Target) -> Tensor:
+        """A few points around the middle, (PROBES, dim), at which a density is known again."""
+        x = self.shift.to(density.dtype).expand(PROBES, -1)
+        return x + torch.linspace(-1, 1, PROBES, dtype=x.dtype, device=x.device)[:, None] * self.spread.to(x)
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values, for checkpoints and files."""
+        mixture: dict[str, Any] | None = None
+        if isinstance(self.mixture, MixtureProduct):
+            mixture = {"blocks": [group.state() for group in self.mixture.blocks]}
+        elif self.mixture is not None:
+            mixture = dict(self.mixture._exact)
+        return {**vars(self), "mixture": mixture}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any], target: Target) -> Self:
+        """The space of which that was the state, where the target is."""
+        mixture: GaussianMixture | MixtureProduct | None = None
+        parts = state["mixture"]
+        if parts is not None and "blocks" in parts:
+            mixture = MixtureProduct([Blocks(**group) for group in parts["blocks"]], dtype=target.dtype)
+        elif parts is not None:
+            factors = parts["scales"] if "scales" in parts else parts["factors"]
+            mixture = mixture_of_factors(parts["means"], factors, parts["weights"])
+        if mixture is not None:
+            mixture = mixture.to(target.device, target.dtype)
+        moved = {name: value.to(target.device) for name, value in state.items() if isinstance(value, Tensor)}
+        return cls(**{**state, **moved, "mixture": mixture})
 
 
 def find_space(
@@ -148,13 +179,11 @@ def _gaussian(points: Tensor, target: Target) -> Gaussian:
         middle = points.median(0).values
         narrow = (points - middle).abs().median(0).values / QUARTILE
         mean, scale = torch.where(heavy, middle, mean), torch.where(heavy, (narrow * scale).sqrt(), scale)
-        return Gaussian(mean.to(target.dtype), scale)
-    if fit.diagonal:
-        return Gaussian(mean.to(target.dtype), scale)
-    correlation = covariance / scale / scale[:, None] - torch.eye(target.dim).to(covariance)
-    if float(correlation.abs().max()) < CHANCE / math.sqrt(len(points)):
-        return Gaussian(mean.to(target.dtype), scale)
-    return Gaussian(mean.to(target.dtype), covariance=covariance)
+    elif not fit.diagonal:
+        correlation = covariance / scale / scale[:, None] - torch.eye(target.dim).to(covariance)
+        if not float(correlation.abs().max()) < CHANCE / math.sqrt(len(points)):
+            return Gaussian(mean.to(target.dtype), covariance=covariance)
+    return Gaussian(mean.to(target.dtype), scale)
 
 
 def _around(
@@ -163,16 +192,15 @@ def _around(
     """Coordinates in which a density has mean zero and unit covariance, as far as `coordinates` allow it."""
     density = density.to(dtype=torch.float64)
     mean, covariance = density.mean, density.covariance
-    if coordinates == "full" and not isinstance(density, MixtureProduct):
-        factor = torch.linalg.cholesky(covariance)
-        if torch.equal(covariance, torch.diag(covariance.diagonal())):
-            factor = covariance.diagonal().sqrt()
-    elif coordinates in ("full", "diagonal"):
+    apart = isinstance(density, MixtureProduct) or torch.equal(covariance, torch.diag(covariance.diagonal()))
+    if coordinates == "isotropic":
+        mean, factor = torch.zeros_like(mean), covariance.diagonal().mean().sqrt()
+    elif coordinates == "diagonal" or apart:
         factor = covariance.diagonal().sqrt()
     else:
-        mean, factor = torch.zeros_like(mean), covariance.diagonal().mean().sqrt()
-    mixture = None if isinstance(density, Gaussian) else density
-    return Space(mean, factor, None if mixture is None else mixture.to(dtype=target.dtype), source)
+        factor = torch.linalg.cholesky(covariance)
+    mixture = None if isinstance(density, Gaussian) else density.to(dtype=target.dtype)
+    return Space(mean, factor, mixture, source)
 
 
 @torch.no_grad()

@@ -1,18 +1,21 @@
-"""How a learned sampler is trained: the settings, and the state of a training run."""
+"""How a learned sampler is trained: the state of a training run, and its iterations."""
 
 from __future__ import annotations
 
 import copy
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.adaptation.step_size import robbins_monro
 from samplers.annealing.evidence import log_mean_exp
-from samplers.diffusion.objectives import ForwardKL, Objective
-from samplers.diffusion.replay import Buffer, Replay
+from samplers.diffusion.gradient import Objective
+from samplers.diffusion.objectives import ForwardKL
+from samplers.diffusion.replay import Buffer
+from samplers.diffusion.settings import Training
 from samplers.diffusion.witnesses import Witnesses
 from samplers.learning import distributed
 from samplers.learning.descent import Descent, Group
@@ -23,7 +26,6 @@ from samplers.path_measures.prior import FixedPrior
 from samplers.path_measures.simulation import Paths, joined, simulate, simulate_backward
 from samplers.path_measures.subtrajectories import Resampling, simulate_subtrajectories
 from targets import Target
-from targets.arguments import check_integer, not_negative, positive
 
 LOG_Z_RATE = 0.05  # of the log Z that an objective learns
 WARM_START = 0.25  # share of the iterations
@@ -31,62 +33,6 @@ WARM_RATE = 0.25  # of the learning rate, once witnesses have taught; not for KL
 OPENING = 0.2  # share of the iterations after which the network's clip is open
 EXPLORING = 0.5  # share of the iterations after which nothing is explored any more
 MOVE_ACCEPTANCE, MOVE_GAIN = 0.8, 0.1
-
-
-@dataclass(frozen=True)
-class Training:
-    """Settings of the optimiser; the defaults serve all methods, in the coordinates that the pilot finds.
-
-    batch: paths an iteration. warm_start: share of the iterations that go to `ForwardKL` on the pilot's particles,
-    before the objective takes over, any but KL at a quarter of the learning rate; None is a quarter, and 0 from a
-    mixture, which the pilot has already brought close to them; there is none without a pilot. anchored: share of the
-    paths of other iterations that run backwards from these particles, where the objective takes paths of any law: what
-    is lost on the way from the prior is seen there, and does not get lost for good.
-    learning_rate: of Adam for the networks, after `warmup` iterations, then on a cosine down to a fiftieth.
-    schedule_rate: that of temperatures, step sizes, scales and the prior, as a share of it.
-    gradient_clip: largest norm of the gradient. average: of the parameters over iterations, which is what samples in
-    the end. clip: (first, last) limit on the score that the network sees, as the root mean square of its pull in units
-    of the step's noise. exploration: share by which the noise of simulated paths is wider at first.
-    replay: a `Replay`, or None. mixed_precision: networks in bfloat16; weights stay exact. compile: networks through
-    torch.compile.
-
-    ValueError for numbers out of range.
-
-        >>> from samplers.diffusion import Training
-        >>> samplers.DDS(training=Training(batch=64, learning_rate=1e-3)).training.batch
-        64
-    """
-
-    batch: int = 256
-    warm_start: float | None = None
-    anchored: float = 0.25
-    learning_rate: float = 3e-3
-    schedule_rate: float = 1.0
-    warmup: int = 50
-    gradient_clip: float = 1.0
-    average: float = 0.99
-    clip: tuple[float, float] = (3.0, 10.0)
-    exploration: float = 0.0
-    replay: Replay | None = None
-    mixed_precision: bool = False
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        check_integer(self.batch, "batch", 2)
-        check_integer(self.warmup, "warmup", 0)
-        for name in ("learning_rate", "schedule_rate", "gradient_clip"):
-            positive(getattr(self, name), name)
-        not_negative(self.exploration, "exploration")
-        if self.warm_start is not None and not 0 <= self.warm_start <= 1:
-            raise ValueError(
-                f"warm_start: got {self.warm_start!r}, expected a share of the iterations in [0, 1] or None"
-            )
-        if not 0 <= self.anchored < 1:
-            raise ValueError(f"anchored: got {self.anchored!r}, expected a share of the paths in [0, 1)")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average: got {self.average!r}, expected a number in [0, 1)")
-        if len(self.clip) != 2 or not 0 < self.clip[0] <= self.clip[1]:
-            raise ValueError(f"clip: got {self.clip!r}, expected a first limit and one at least as large")
 
 
 @dataclass(eq=False)
@@ -155,9 +101,7 @@ class Run:
     @property
     def warm(self) -> bool:
         """Whether the next iteration learns from witnesses."""
-        if self.witnesses is None or self.objective.from_witnesses:
-            return self.objective.from_witnesses
-        return self.done < self.warm_start
+        return self.objective.from_witnesses or self.done < self.warm_start
 
     @property
     def warm_start(self) -> float:
@@ -211,8 +155,10 @@ class Run:
         share = 0.0 if self.buffer is None or not len(self.buffer) else self.buffer.settings.share
         recalled = round(share * n)
         anchored = 0 if self.witnesses is None else round(min(self.training.anchored, 1 - share) * n)
-        stretch = 1 + self.training.exploration * max(0.0, 1 - self.done / EXPLORING)
-        paths = simulate(self.measure, self.target, n - recalled - anchored, self.generator, stretch=stretch, keep=True)
+        noise_scale = 1 + self.training.exploration * max(0.0, 1 - self.done / EXPLORING)
+        paths = simulate(
+            self.measure, self.target, n - recalled - anchored, self.generator, noise_scale=noise_scale, keep=True
+        )
         log_w = paths.log_weights
         if self.buffer is not None:
             self.buffer.add(paths.points.x[-1], log_w)
@@ -247,6 +193,14 @@ class Run:
             self.move_steps[j] *= math.exp(robbins_monro(rate, MOVE_ACCEPTANCE, MOVE_GAIN))
         losses = [self.objective.gradient(self.measure, paths, self.log_z, scale)[0] for paths in ensemble.paths]
         return math.fsum(losses), ensemble.log_w
+
+    def moved(self) -> dict[str, Any]:
+        """What an iteration changes before it learns: the points that it moves, by tensors and plain values."""
+        return {
+            "buffer": None if self.buffer is None else self.buffer.state_dict(),
+            "witnesses": None if self.witnesses is None else self.witnesses.state_dict(),
+            "move_steps": self.move_steps,
+        }
 
     def averaged(self) -> PathMeasure:
         """A copy of the measures with averaged parameters, for sampling."""

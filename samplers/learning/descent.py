@@ -97,6 +97,5 @@ class Descent:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from there."""
         self.optimiser.load_state_dict(saved["optimiser"])
-        devices = [p.device for p in self.parameters]
-        self.averages = [value.to(device) for value, device in zip(saved["average"], devices, strict=False)]
+        self.averages = [value.to(p.device) for value, p in zip(saved["average"], self.parameters, strict=False)]
         self.taken = saved["taken"]

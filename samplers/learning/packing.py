@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -29,6 +30,16 @@ def packed(value: Any) -> Any:
     if isinstance(value, Target):
         return None
     return value
+
+
+def members(*families: type) -> dict[str, type]:
+    """The classes of this package that are of these families and can be made, by name."""
+    found: dict[str, type] = {}
+    for kind in families:
+        found |= members(*kind.__subclasses__())
+        if kind.__module__.startswith("samplers.") and not inspect.isabstract(kind):
+            found[kind.__name__] = kind
+    return found
 
 
 def unpacked(value: Any, kinds: Mapping[str, type], package: str) -> Any:

@@ -18,10 +18,6 @@ Coordinates = Literal["full", "diagonal", "isotropic"]
 class ControlNetwork(nn.Module, ABC):
     """A control u(time, x, score) on R^dim, zero until it is trained.
 
-    coordinates: the changes of coordinates x = m + L u that leave what the network is made for meaningful: "full" for
-    any L, "diagonal" for a diagonal one, "isotropic" for L = c I and m = 0.
-    gates: `steer` returns a pair, the control and what the sampler multiplies the score itself by, (s, n, dim) both.
-
     dim: of x. ValueError from `check` for shapes other than those of `forward`.
 
         >>> from samplers.networks import ResidualMLP
@@ -30,9 +26,6 @@ class ControlNetwork(nn.Module, ABC):
         >>> network(torch.tensor([0.0, 0.5]), x, -x).abs().max().item()
         0.0
     """
-
-    coordinates: ClassVar[Coordinates]
-    gates: ClassVar[bool] = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -51,7 +44,10 @@ class ControlNetwork(nn.Module, ABC):
         return (time,)
 
     def steer(self, embedding: tuple[Tensor, ...], x: Tensor, score: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """`forward` with the rows of `embed` for these steps in place of the time; with `gates` the gate beside it."""
+        """`forward` with the rows of `embed` for these steps in place of the time; or a pair.
+
+        The second of a pair is a gate, what the sampler multiplies the score itself by, (s, n, dim) like the control.
+        """
         return self.forward(embedding[0], x, score)
 
     def check(self, time: Tensor, x: Tensor, score: Tensor) -> None:
@@ -67,7 +63,8 @@ class ControlNetwork(nn.Module, ABC):
 class NetworkSpec(ABC):
     """What a network shall be, before its weights are drawn: a frozen dataclass of hyper-parameters.
 
-    A subclass writes `make`, and states its `coordinates` as a `ControlNetwork` does.
+    A subclass writes `make`, and states its coordinates: the changes x = m + L u that leave what the network is made
+    for meaningful, "full" for any L, "diagonal" for a diagonal one, "isotropic" for L = c I and m = 0.
 
         >>> from samplers.networks import NetworkSpec, ResidualMLP
         >>> spec: NetworkSpec = ResidualMLP(width=16, layers=1)

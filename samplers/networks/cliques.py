@@ -81,7 +81,6 @@ class Round(nn.Module):
 class CliqueControl(ControlNetwork):
     """See the module. The graph and its couplings are no part of the state dict, which fits fields of every size."""
 
-    coordinates = "diagonal"
     neighbours: Tensor
     ends: Tensor
     present: Tensor

@@ -74,8 +74,6 @@ class EquivariantControl(ControlNetwork):
     In positions the mean of u is chi(time) mean v: zero where that of the score is.
     """
 
-    coordinates = "isotropic"
-
     def __init__(self, dim: int, particles: int, space: int, width: int, layers: int, generator: Generator) -> None:
         super().__init__(dim)
         self.particles, self.space = particles, space

@@ -60,8 +60,6 @@ class ResidualMLP(NetworkSpec):
 
 
 class _ResidualMLP(ControlNetwork):
-    gates: ClassVar[bool] = True
-
     def __init__(self, spec: ResidualMLP, dim: int, generator: Generator) -> None:
         super().__init__(dim)
         width = spec.width

@@ -34,7 +34,7 @@ class Points:
     log_prob: Tensor
     score: Tensor
 
-    def __getitem__(self, steps: slice) -> Points:
+    def __getitem__(self, steps: slice | list[int]) -> Points:
         return Points(self.x[steps], self.log_prob[steps], self.score[steps])
 
     def of(self, paths: Tensor) -> Points:
@@ -140,7 +140,7 @@ class PathMeasure(nn.Module, ABC):
         return torch.add(forward.log_det - backward.log_det, squares, alpha=0.5)
 
 
-def draw(step: Step, generator: Generator, stretch: float = 1.0) -> Tensor:
-    """A draw of every transition; `stretch` widens it, for exploration."""
+def draw(step: Step, generator: Generator, noise_scale: float = 1.0) -> Tensor:
+    """A draw of every transition; `noise_scale` widens it, for exploration."""
     noise = torch.randn(step.mean.shape, generator=generator, dtype=step.mean.dtype, device=step.mean.device)
-    return torch.addcmul(step.mean, step.scale.expand_as(noise), noise, value=stretch)
+    return torch.addcmul(step.mean, step.scale.expand_as(noise), noise, value=noise_scale)

@@ -20,6 +20,8 @@ from torch import Generator, Tensor, nn
 from samplers.networks import FourierFeatures, NetworkSpec
 from samplers.networks.linear import Linear
 
+Steering = Callable[..., Tensor | tuple[Tensor, Tensor]]
+
 FEATURES = 16
 LONGEST_PULL = 20.0
 
@@ -31,9 +33,7 @@ class Control(nn.Module):
         super().__init__()
         self.network = spec.make(dim, generator)
         self.mixed_precision = False
-        self._steer: list[Callable[..., Tensor | tuple[Tensor, Tensor]]] = [
-            self.network.steer
-        ]  # a compiled module is not a second one
+        self._steer: list[Steering] = [self.network.steer]  # in a list, so that a compiled module is not a second one
         self.features = FourierFeatures(FEATURES, generator=generator)
         self.gate = Linear(2 * FEATURES, 1 if spec.coordinates == "isotropic" else dim, generator, 0.0)
 

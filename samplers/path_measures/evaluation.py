@@ -130,26 +130,22 @@ def evaluate_weights(log_w: Tensor, backward: Tensor | None = None) -> Evaluatio
     if len(good) == 0:
         return Evaluation(len(log_w), -math.inf, -math.inf, math.nan, 0.0, math.inf, lost)
     log_z = weigh(defined)
-    ess = effective_share(defined)
-    k = largest_pareto_k(good[None]) if len(good) >= 25 else math.inf
-    bound = lower_bound(log_w)
     found = Evaluation(
-        len(log_w),
-        bound,
-        log_z.value,
-        log_z.standard_error,
-        ess,
-        k,
-        lost,
+        draws=len(log_w),
+        elbo=lower_bound(log_w),
+        log_z=log_z.value,
+        standard_error=log_z.standard_error,
+        ess=effective_share(defined),
+        pareto_k=largest_pareto_k(good[None]) if len(good) >= 25 else math.inf,
+        lost=lost,
         elbo_standard_error=lower_bound_error(log_w),
     )
     if backward is None:
         return found
     back = backward[backward.isfinite()]
     missed = float((~(backward - log_z.value <= math.log(SELDOM))).double().mean())  # those that are not finite too
-    if len(back) == 0:
-        return replace(found, witnesses=len(backward), eubo=math.inf, forward_ess=0.0, missed=missed)
-    spread = float(back.logsumexp(0) + (-back).logsumexp(0)) - 2 * math.log(len(back))
-    return replace(
-        found, witnesses=len(backward), eubo=float(back.mean()), forward_ess=math.exp(-spread), missed=missed
-    )
+    eubo, forward_ess = math.inf, 0.0
+    if len(back):
+        eubo = float(back.mean())
+        forward_ess = math.exp(2 * math.log(len(back)) - float(back.logsumexp(0) + (-back).logsumexp(0)))
+    return replace(found, witnesses=len(backward), eubo=eubo, forward_ess=forward_ess, missed=missed)

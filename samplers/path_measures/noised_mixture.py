@@ -32,18 +32,14 @@ class NoisedMixture(nn.Module):
         means = exact["means"]
         self.diagonal = "scales" in exact
         if self.diagonal:
-            variances, axes = exact["scales"].square(), means.new_zeros(0)
-            centres = means
+            variances, axes, centres = exact["scales"].square(), means.new_zeros(0), means.clone()
         else:
             variances, axes = torch.linalg.eigh(exact["factors"] @ exact["factors"].mT)
             centres = torch.einsum("jde,jd->je", axes, means)
-        for name, value in {
-            "axes": axes,
-            "centres": centres,
-            "variances": variances,
-            "log_weights": exact["weights"].log(),
-        }.items():
-            self.register_buffer(name, value.clone())
+        self.register_buffer("axes", axes)
+        self.register_buffer("centres", centres)
+        self.register_buffer("variances", variances)
+        self.register_buffer("log_weights", exact["weights"].log())
 
     def log_prob(self, a: Tensor, x: Tensor) -> Tensor:
         """log p_a at states x (s, n, dim), for a (s, 1, 1), (s, n)."""

@@ -122,16 +122,12 @@ class MixturePrior(FixedPrior):
     def __init__(self, mixture: GaussianMixture) -> None:
         super().__init__(mixture.dim)
         exact = mixture._exact
-        self.diagonal = "scales" in exact
         self.register_buffer("means", exact["means"].clone())
-        self.register_buffer("spreads", (exact["scales"] if self.diagonal else exact["factors"]).clone())
+        self.register_buffer("spreads", (exact["scales"] if "scales" in exact else exact["factors"]).clone())
         self.register_buffer("weights", exact["weights"].clone())
 
     def _make(self) -> GaussianMixture:
-        means = self.means.to(self.reference)
-        spreads = self.spreads.double()
-        spread: dict[str, Tensor] = {"scales": spreads} if self.diagonal else {"covariances": spreads @ spreads.mT}
-        return GaussianMixture(means, weights=self.weights.double(), **spread)  # type: ignore[arg-type]
+        return mixture_of_factors(self.means.to(self.reference), self.spreads.double(), self.weights.double())
 
 
 class ProductPrior(FixedPrior):
@@ -153,3 +149,10 @@ class ProductPrior(FixedPrior):
 def fixed_prior(density: GaussianMixture | MixtureProduct) -> FixedPrior:
     """The density as a prior."""
     return ProductPrior(density) if isinstance(density, MixtureProduct) else MixturePrior(density)
+
+
+def mixture_of_factors(means: Tensor, factors: Tensor, weights: Tensor) -> GaussianMixture:
+    """Of components with these square roots of covariances, (components, dim, dim), or deviations (components, dim)."""
+    if factors.ndim == 2:
+        return GaussianMixture(means, scales=factors, weights=weights)
+    return GaussianMixture(means, covariances=factors @ factors.mT, weights=weights)

@@ -59,18 +59,18 @@ def simulate(
     start: Points | None = None,
     first: int = 0,
     last: int | None = None,
-    stretch: float = 1.0,
+    noise_scale: float = 1.0,
     keep: bool = False,
 ) -> Paths:
     """Paths of the forward measure, from the prior or from `start`; no gradient is recorded.
 
-    stretch: the noise is wider by it than the forward measure's; the log ratios are still those of the measures.
+    noise_scale: the noise is wider by it than the forward measure's; the log ratios are still those of the measures.
     """
     with torch.no_grad():
         last = measure.steps if last is None else last
         if start is None:
             start = evaluate(target, measure.prior.sample(n, generator))
-        return _walk(measure, target, start, first, last, generator, stretch, keep, ahead=True)
+        return _walk(measure, target, start, first, last, generator, noise_scale, keep, ahead=True)
 
 
 def simulate_backward(
@@ -93,43 +93,38 @@ def _walk(
     begin: int,
     end: int,
     generator: Generator,
-    stretch: float,
+    noise_scale: float,
     keep: bool,
     ahead: bool,
 ) -> Paths:
     at, device = start, start.x.device
     count = abs(end - begin)
-    _, n, dim = at.x.shape
     shared = measure.uses_field_backward
-    move = 1 if ahead else -1
+    move, judge = (measure.forward, measure.backward) if ahead else (measure.backward, measure.forward)
     states = None
     if keep:
-        states = Points(
-            at.x.new_empty(count + 1, n, dim), at.x.new_empty(count + 1, n), at.x.new_empty(count + 1, n, dim)
-        )
+        states = Points(*(at.x.new_empty(count + 1, *value.shape[1:]) for value in (at.x, at.log_prob, at.score)))
         _put(states, 0 if ahead else count, at)
-    increments = torch.zeros((count if keep else 1), n, dtype=torch.float64, device=device)
+    increments = torch.zeros((count if keep else 1), at.x.shape[1], dtype=torch.float64, device=device)
     index = torch.arange(measure.steps + 1, device=device)
     first, last = min(begin, end), max(begin, end)
     table = measure.table(index[first : last + 1])
     here = table[begin - first : begin - first + 1]
     field = measure.field(here, at) if ahead or shared else None
     for j in range(count):
-        row = begin - first + move * (j + 1)
+        row = j + 1 if ahead else count - 1 - j
         there = table[row : row + 1]
-        step = measure.forward(here, at, field) if ahead else measure.backward(here, at, field)  # type: ignore[arg-type]
-        new = evaluate(target, draw(step, generator, stretch)[0])
+        step = move(here, at, field)  # type: ignore[arg-type]
+        new = evaluate(target, draw(step, generator, noise_scale)[0])
         new_field = measure.field(there, new) if (not ahead or shared or j + 1 < count) else None
-        if ahead:
-            ratio = measure.log_ratio(step, new.x, measure.backward(there, new, new_field), at.x)
-        else:
-            ratio = measure.log_ratio(measure.forward(there, new, new_field), at.x, step, new.x)  # type: ignore[arg-type]
+        other = judge(there, new, new_field)  # type: ignore[arg-type]
+        ratio = measure.log_ratio(step, new.x, other, at.x) if ahead else measure.log_ratio(other, at.x, step, new.x)
         at, field, here = new, new_field, there
         if states is None:
             increments += ratio
         else:
-            increments[j if ahead else count - 1 - j] = ratio[0]
-            _put(states, j + 1 if ahead else count - 1 - j, at)
+            increments[j if ahead else row] = ratio[0]
+            _put(states, row, at)
     low, high = (start, at) if ahead else (at, start)
     return Paths(
         points=at if states is None else states,

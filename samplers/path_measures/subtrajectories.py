@@ -52,12 +52,10 @@ class Resampling:
 class Ensemble:
     """Particles at the end of their paths: `cloud` holds them, their weights, families and log Z-hat.
 
-    lost: how many had no finite weight on the way. acceptance: of the moves after each subtrajectory. paths:
-    the subtrajectories, where they were kept.
+    acceptance: of the moves after each subtrajectory. paths: the subtrajectories, where they were kept.
     """
 
     cloud: Cloud
-    lost: int = 0
     acceptance: list[float] = field(default_factory=list)
     paths: list[Paths] = field(default_factory=list)
 
@@ -112,10 +110,9 @@ def simulate_subtrajectories(
         if keep:
             ensemble.paths.append(paths)
         increment = paths.log_weights
-        undefined = ~(increment < torch.inf)  # NaN and plus infinity cannot be weighed
-        ensemble.lost += int((undefined | (increment == -torch.inf)).sum())
         cloud.state = _state(paths.last_point)
-        cloud.reweight(torch.where(undefined, -torch.inf, increment)[None])
+        # NaN and plus infinity cannot be weighed
+        cloud.reweight(torch.where(increment < torch.inf, increment, -torch.inf)[None])
         begin = end
         if end == measure.steps or not math.isfinite(ensemble.log_z):
             continue

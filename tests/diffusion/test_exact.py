@@ -268,13 +268,13 @@ def test_the_sum_over_all_paths_is_z(name, mixture):
     assert float(found.log()) == pytest.approx(LINE.log_z, abs=1e-7)
 
 
-@pytest.mark.parametrize(("stretch", "network"), [(1.0, RESIDUAL), (1.3, SMALL)])
+@pytest.mark.parametrize(("noise_scale", "network"), [(1.0, RESIDUAL), (1.3, SMALL)])
 @pytest.mark.parametrize(("name", "where", "mixture"), [*ALL, ("SCLD", "plane", True)])
-def test_paths_evaluated_again_have_the_same_weights(name, where, mixture, stretch, network):
+def test_paths_evaluated_again_have_the_same_weights(name, where, mixture, noise_scale, network):
     fitted = untrained(method(name, where, mixture=mixture, network=network), TARGETS[where])
     measure, target = fitted.measure, seen(fitted)
-    kept = log_weights(fitted, 50, keep=True, stretch=stretch)
-    ended = log_weights(fitted, 50, stretch=stretch)
+    kept = log_weights(fitted, 50, keep=True, noise_scale=noise_scale)
+    ended = log_weights(fitted, 50, noise_scale=noise_scale)
     assert kept.points.x.shape == (7, 50, target.dim)
     assert torch.equal(kept.last_point.x, ended.last_point.x)
     torch.testing.assert_close(kept.log_weights, ended.log_weights, rtol=1e-12, atol=1e-12)

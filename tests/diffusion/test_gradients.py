@@ -34,7 +34,6 @@ from samplers.diffusion import (
 )
 from samplers.diffusion.adjoint import adjoint
 from samplers.diffusion.controlled_langevin import LangevinMeasure
-from samplers.diffusion.gradient import accumulate
 from samplers.diffusion.reference import ReferenceMeasure
 from samplers.diffusion.space import find_space
 from samplers.networks.flow import FlowNetwork
@@ -87,7 +86,7 @@ def built(case, flow=False, steps=STEPS):
 @cache
 def simulated(case, flow=False, steps=STEPS, n=PATHS):
     measure, target = built(case, flow, steps)
-    return measure, simulate(measure, target, n, seeded(4), keep=True, stretch=1.1)
+    return measure, simulate(measure, target, n, seeded(4), keep=True, noise_scale=1.1)
 
 
 def learned(log_z=LOG_Z):
@@ -200,7 +199,7 @@ def check_slopes(found, expected, which=(), tolerance=1e-5):
 
 def by_blocks(measure, paths, objective, weight=1.0):
     log_z = learned()
-    found = gradients(measure, lambda: accumulate(measure, paths, objective, log_z, weight))
+    found = gradients(measure, lambda: objective.gradient(measure, paths, log_z, weight))
     return found | {"log_z": torch.zeros((), dtype=F64) if log_z.grad is None else log_z.grad}
 
 
@@ -231,7 +230,7 @@ def test_the_loss_is_that_of_the_objective_written_out(objective):
         c = potentials(measure, paths.points)
         fixed = fixed_of(objective, c) if getattr(objective, "huber", None) else None
         expected = float(written_out(objective, c, torch.tensor(LOG_Z, dtype=F64), fixed))
-    loss, log_w = accumulate(measure, paths, objective, learned(), 0.5)
+    loss, log_w = objective.gradient(measure, paths, learned(), 0.5)
     assert loss == pytest.approx(0.5 * expected, rel=1e-10)
     torch.testing.assert_close(log_w, c[-1] - c[0])
 
@@ -316,7 +315,7 @@ def test_nothing_is_added_where_one_path_is_left():
     end[0] = paths.end[0]
     losses = []
     found = gradients(
-        measure, lambda: losses.append(accumulate(measure, replace(paths, end=end), LogVariance(), learned())[0])
+        measure, lambda: losses.append(LogVariance().gradient(measure, replace(paths, end=end), learned())[0])
     )
     assert math.isnan(losses[0])
     assert not any(g.any() for g in found.values())
@@ -502,15 +501,15 @@ ADJOINTS = {
 
 
 @pytest.mark.parametrize(
-    ("case", "steps", "stretches"),
+    ("case", "steps", "segments"),
     [*((case, 8, 64) for case in ADJOINTS), *((case, 50, 3) for case in ("PIS", "DDS, narrow")), ("DIS", 200, 64)],
 )
-def test_the_adjoint_is_the_derivative_of_the_divergences_written_out(case, steps, stretches, monkeypatch):
+def test_the_adjoint_is_the_derivative_of_the_divergences_written_out(case, steps, segments, monkeypatch):
     """At any number of steps, with no error of discretisation; also where it has to find states again.
 
     Narrow modes draw paths together: traced back from their ends, these would be lost within a few steps.
     """
-    monkeypatch.setattr(adjoint_module, "STRETCHES", stretches)
+    monkeypatch.setattr(adjoint_module, "SEGMENTS", segments)
     target, options = ADJOINTS[case]
     measure, target = build(case.split(",")[0], target, steps=steps, **options)
     exact(measure)
@@ -645,7 +644,7 @@ def test_what_autograd_holds_for_the_log_variance_does_not_grow_with_the_steps(n
     for steps in (16, 64):
         measure, paths = simulated(name, steps=steps, n=N)
         measure.requires_grad_(True)
-        found[steps] = saved_at_once(lambda: accumulate(measure, paths, LogVariance(), learned()))  # noqa: B023
+        found[steps] = saved_at_once(lambda: LogVariance().gradient(measure, paths, learned()))  # noqa: B023
     assert found[16] > 4 * N * 8
     assert found[64] <= 1.01 * found[16]
 
@@ -657,8 +656,8 @@ def memory_of(name, steps, run):
 
 
 def test_the_memory_of_the_adjoint_does_not_grow_with_the_steps(monkeypatch):
-    """But for the states in one stretch; from the number of steps on that fills the stretches and torchsde's cache."""
-    monkeypatch.setattr(adjoint_module, "STRETCHES", 16)
+    """But for the states in one segment; from the number of steps on that fills the segments and torchsde's cache."""
+    monkeypatch.setattr(adjoint_module, "SEGMENTS", 16)
 
     def run(measure, target):
         return adjoint(measure, target, N, seeded(1))

@@ -53,7 +53,6 @@ def test_it_is_zero_at_first_and_can_leave_it(name):
     network = spec.make(dim, seeded())
     assert isinstance(spec, NetworkSpec)
     assert isinstance(network, ControlNetwork)
-    assert network.coordinates == spec.coordinates
     given = inputs(dim, dtype=torch.float32)
     u = network(*given)
     assert u.shape == given[1].shape

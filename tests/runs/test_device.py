@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusion_cases import METHODS
 from kernel_cases import ALL, diagonal_metric
 
 import targets
-from samplers import CMCD, DDS, DIS, HMC, MALA, MCD, PIS, SCLD, ULA, RiemannianLangevin
+from samplers import HMC, MALA, ULA, RiemannianLangevin
 from samplers.diffusion import SubTrajectoryBalance
 from samplers.diffusion.objectives import LogVariance
 from samplers.diffusion.space import Space
@@ -90,9 +91,7 @@ def test_a_step_of_smoothing_on_meta(name):
     assert state.x.shape == (4, 2)
 
 
-LEARNED = {kind.__name__: kind(steps=4) for kind in (DDS, PIS, DIS, MCD, CMCD)} | {
-    "SCLD": SCLD(steps=4, subtrajectories=2)
-}
+LEARNED = {name: kind(steps=4, **({"subtrajectories": 2} if name == "SCLD" else {})) for name, kind in METHODS.items()}
 FACTOR = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
 
 
