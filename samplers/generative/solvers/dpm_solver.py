@@ -39,11 +39,6 @@ class DPMSolver1(LogSNR):
     order: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
-    @property
-    def evaluations(self) -> int:
-        """As many a step as the order, and one in the last."""
-        return self.order * (self.steps - 1) + 1
-
     def step(self, reversal: Reversal, x: Tensor, t: float, s: float) -> Tensor:
         """x_s of the equation above; D at s = 0."""
         if s == 0:
@@ -71,6 +66,7 @@ class DPMSolver2(DPMSolver1):
     """
 
     order: ClassVar[int] = 2
+    a_step: ClassVar[int] = 2
 
     def advance(self, stretch: Stretch) -> Tensor:
         """x_s for s > 0."""
@@ -95,6 +91,7 @@ class DPMSolver3(DPMSolver1):
     """
 
     order: ClassVar[int] = 3
+    a_step: ClassVar[int] = 3
 
     def advance(self, stretch: Stretch) -> Tensor:
         """x_s for s > 0."""
