@@ -70,15 +70,12 @@ def elbo(
         True
     """
     integrand = estimated(score, noise_of(process), estimator, generator)
+    if not 0 <= t_min < process.horizon:
+        raise ValueError(f"t_min: got {t_min!r}, expected a time in [0, {process.horizon:.6g})")
 
     def schedule() -> Schedule:
-        t, weights = _strata(process, t_min, times, generator)
-        if t_min == 0:
-            return t, weights
-        first = torch.full((1,), t_min, dtype=torch.float64)
-        return torch.cat([first, t]), torch.cat([process.variance(first), weights])
+        return _strata(process, t_min, times, generator)
 
-    _check_start(t_min, process)
     constant = prior.dim * float(process.scale(process.horizon).log())
     return bound(integrand, process, prior, x, schedule, constant, times, noises, repetitions, generator)
 
@@ -162,11 +159,10 @@ def variational_gap(
         s, p = check_score(score(x_t, t), x_t), check_score(model_score(x_t, t), x_t, "model_score")
         return 0.5 * _dot(s - p, noise.times(s - p))
 
-    rows = [
-        _sum(integrand, process, points, _strata(process, 0.0, times, generator), noises, generator)
-        for _ in range(check_integer(repetitions, "repetitions", 2))
-    ]
-    return PointEstimates(torch.stack(rows))
+    def repetition() -> Tensor:
+        return _sum(integrand, process, points, _strata(process, 0.0, times, generator), noises, generator)
+
+    return PointEstimates.of(repetition, repetitions)
 
 
 def bound(
@@ -187,14 +183,15 @@ def bound(
     normaliser = prior.log_z if "log_z" in prior.known else 0.0
     scale, variance = (float(value) for value in process.transition(0.0, process.horizon))
     deviation = math.sqrt(variance)
-    rows = []
-    for _ in range(check_integer(repetitions, "repetitions", 2)):
+
+    def repetition() -> Tensor:
         lost = _sum(integrand, process, points, schedule(), noises, generator)
         e = _mirrored(process, points, ends * noises, generator)
         with torch.no_grad():
             gained = prior.log_prob(scale * points + deviation * e).double().mean(0)
-        rows.append(gained - normaliser + constant - lost)
-    return PointEstimates(torch.stack(rows))
+        return gained - normaliser + constant - lost
+
+    return PointEstimates.of(repetition, repetitions)
 
 
 def _sum(
@@ -220,13 +217,18 @@ def _mirrored(process: Process, x: Tensor, noises: int, generator: Generator) ->
 
 
 def _strata(process: Process, t_min: float, times: int, generator: Generator) -> Schedule:
-    """A time drawn uniformly in each of equal parts of [t_min, T], weighted by g(t)^2 times their width."""
+    """A time drawn uniformly in each of equal parts of [t_min, T], weighted by g(t)^2 times their width; before them
+    t_min itself, where it is not 0, weighted by its v."""
     check_integer(times, "times")
     width = (process.horizon - t_min) / times
     parts = torch.rand(times, generator=generator, dtype=torch.float64, device=generator.device).cpu()
     # rounding must not leave the process's times, nor reach the data themselves
     t = (t_min + (torch.arange(times) + parts.clamp_min(1e-12)) * width).clamp_max(process.horizon)
-    return t, process.diffusion(t).square() * width
+    weights = process.diffusion(t).square() * width
+    if t_min == 0:
+        return t, weights
+    first = torch.full((1,), t_min, dtype=torch.float64)
+    return torch.cat([first, t]), torch.cat([process.variance(first), weights])
 
 
 def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Generator) -> Integrand:
@@ -256,8 +258,3 @@ def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Gener
 
 def _dot(u: Tensor, v: Tensor) -> Tensor:
     return torch.linalg.vecdot(u, v)
-
-
-def _check_start(t_min: float, process: Process) -> None:
-    if not 0 <= t_min < process.horizon:
-        raise ValueError(f"t_min: got {t_min!r}, expected a time in [0, {process.horizon:.6g})")
