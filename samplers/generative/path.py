@@ -45,12 +45,6 @@ class ReverseProcess(PathMeasure):
         True
     """
 
-    scales: Tensor
-    keep: Tensor
-    pull: Tensor
-    ahead: Tensor
-    behind_scale: Tensor
-    behind: Tensor
     signal: Tensor
     spread: Tensor
 
@@ -79,14 +73,13 @@ class ReverseProcess(PathMeasure):
         self.factor = torch.linalg.cholesky(noise.covariance(dim))
         back = grid.double().flip(0)
         scale, variance = process.transition(back[1:], back[:-1])
-        signal = process.scale(back)
         for name, value in {
             "keep": steps.keep,
             "pull": steps.pull,
             "ahead": steps.variance.sqrt(),
-            "behind_scale": scale,
+            "scale": scale,
             "behind": variance.sqrt(),
-            "signal": signal,
+            "signal": process.scale(back),
             "spread": process.variance(back).sqrt(),
         }.items():
             self.register_buffer(name, value)
@@ -103,17 +96,10 @@ class ReverseProcess(PathMeasure):
     def table(self, k: Tensor) -> Table:
         """The coefficients of the steps from and to each state."""
         ahead, behind = k.clamp_max(self.steps - 1), (k - 1).clamp_min(0)
-        values = {
-            "k": k,
-            "keep": self.keep[ahead, None, None],
-            "pull": self.pull[ahead, None, None],
-            "ahead": self.ahead[ahead, None, None],
-            "scale": self.behind_scale[behind, None, None],
-            "behind": self.behind[behind, None, None],
-            "log_det_ahead": log_det(self.ahead[ahead, None, None], self.dim),
-            "log_det_behind": log_det(self.behind[behind, None, None], self.dim),
-        }
-        return Table(values)
+        values = {name: getattr(self, name)[ahead, None, None] for name in ("keep", "pull", "ahead")}
+        values |= {name: getattr(self, name)[behind, None, None] for name in ("scale", "behind")}
+        log_dets = {f"log_det_{name}": log_det(values[name], self.dim) for name in ("ahead", "behind")}
+        return Table({"k": k, **values, **log_dets})
 
     def field(self, table: Table, at: Points) -> Tensor:
         """The score of u, L' s(L u, t)."""

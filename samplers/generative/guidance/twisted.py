@@ -107,9 +107,9 @@ class TwistedDiffusion:
         cloud.reweight(log_psi.double()[None])
         for k, (keep, pull, variance) in enumerate(torch.stack([steps.keep, steps.pull, steps.variance], -1).tolist()):
             self._resample(cloud, generator)
-            x, log_psi = cloud.state.x, cloud.state.log_prob
-            assert cloud.state.score is not None
-            slope = cloud.state.score
+            state = cloud.state
+            assert state.score is not None
+            x, log_psi, slope = state.x, state.log_prob, state.score
             with torch.no_grad():
                 mean = keep * x + pull * noise.times(check_score(self.score(x, times[k]), x))
                 white = noise.sample_like(x, generator)
