@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import torch
 from torch import Generator, Tensor, nn
@@ -26,7 +26,7 @@ from samplers.generative.regression import Regression
 from samplers.generative.score_learning import SPLIT, ScoreLearning
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
-from samplers.generative.training import Training
+from samplers.generative.training import FitOptions, Training
 from samplers.generative.transformations import Columns
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
@@ -101,35 +101,11 @@ class ScoreDiffusion:
 
     @overload
     def fit(
-        self,
-        samples: Tensor | Draws | Target,
-        *,
-        given: None = None,
-        seed: int = 0,
-        iterations: int = 4000,
-        max_minutes: float | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        progress: bool | None = None,
-        checkpoint: str | Path | None = None,
-        log_dir: str | Path | None = None,
+        self, samples: Tensor | Draws | Target, *, given: None = None, **options: Unpack[FitOptions]
     ) -> FittedDiffusion: ...
 
     @overload
-    def fit(
-        self,
-        samples: Tensor | Draws,
-        *,
-        given: Tensor,
-        seed: int = 0,
-        iterations: int = 4000,
-        max_minutes: float | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        progress: bool | None = None,
-        checkpoint: str | Path | None = None,
-        log_dir: str | Path | None = None,
-    ) -> ConditionalDiffusion: ...
+    def fit(self, samples: Tensor | Draws, *, given: Tensor, **options: Unpack[FitOptions]) -> ConditionalDiffusion: ...
 
     def fit(
         self,
