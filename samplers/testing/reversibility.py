@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from samplers.draws.ties import joined, slack, tied
 from samplers.kernels import Kernel, State
 from samplers.testing import statistics
-from samplers.testing.functions import Backend, as_kernel, name_of
-from samplers.testing.invariance import _generator, _need_sampler, check_alone, features
+from samplers.testing.functions import Backend, name_of
+from samplers.testing.invariance import _generator, features, prepared
 from samplers.testing.sequential import LEVEL, Report, sequential
 from targets import Target
 
@@ -38,9 +38,7 @@ def check_reversible(
     AssertionError that names the statistic, ValueError for a target without exact draws. Gandy and Scott 2020; Besag
     and Clifford 1989.
     """
-    _need_sampler(target)
-    kernel = as_kernel(kernel, backend)
-    check_alone(kernel, target, chains, seed)
+    kernel = prepared(kernel, target, chains, seed, backend)
 
     def p_values(stage: int, draws: int) -> dict[str, float]:
         chain_seed, other_seed = statistics.seeds(seed, stage, 2)
