@@ -414,7 +414,7 @@ def weights_for_logarithms(patch):
 
 @bug("rows of a chain split one by one")
 def leaking_split(patch):
-    patch.setattr(data, "_stretches", lambda draws: torch.arange(draws.x.shape[:2].numel()))
+    patch.setattr(data, "_blocks", lambda draws: torch.arange(draws.x.shape[:2].numel()))
     return cases.check_split
 
 

@@ -3,7 +3,7 @@
 Weights are kept, and every batch is drawn in proportion to them, so that the mean of a loss over batches is its
 weighted mean over the rows. Resampling once would do so too, but leaves copies of one row, which a split puts into
 both parts: the validation loss would then be low for what is known by heart. For the same reason draws of Markov
-chains are split by stretches of a chain, as neighbours, and copies after a rejection, are alike, and copies among
+chains are split by blocks of a chain, as neighbours, and copies after a rejection, are alike, and copies among
 other draws, such as of particles that were resampled, stay together. Rows of a tensor are taken for independent ones.
 Conditions, where there are some, go with their rows everywhere.
 """
@@ -27,7 +27,7 @@ from targets import Target
 from targets.arguments import check_integer
 
 ROWS = 10_000
-STRETCHES = 10  # of each chain
+BLOCKS = 10  # of each chain
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +197,7 @@ def _of_draws(draws: Draws, given: Tensor | None) -> Samples:
     y = None if given is None else _conditions(given, draws.x, 2)
     if draws.log_weights is None:
         markov = draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES)
-        return Samples(x, groups=_stretches(draws) if markov else _copies(draws, x), given=y)
+        return Samples(x, groups=_blocks(draws) if markov else _copies(draws, x), given=y)
     shares = draws.log_weights.reshape(-1).double().softmax(0)
     if not bool(shares.isfinite().all()):
         raise ValueError("samples: got log_weights that are not a number or infinite, expected some that are finite")
@@ -226,9 +226,9 @@ def _copies(draws: Draws, x: Tensor) -> Tensor | None:
     return None if len(different) == len(x) else groups
 
 
-def _stretches(draws: Draws) -> Tensor:
-    """Of each Markov chain ten stretches of equal length."""
+def _blocks(draws: Draws) -> Tensor:
+    """Of each Markov chain ten blocks of equal length."""
     chains, length = draws.x.shape[:2]
-    count = min(STRETCHES, length)
+    count = min(BLOCKS, length)
     within = torch.arange(length, device=draws.x.device) * count // length
     return (torch.arange(chains, device=draws.x.device)[:, None] * count + within).flatten()

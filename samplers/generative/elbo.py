@@ -27,7 +27,7 @@ from torch import Generator, Tensor
 
 from samplers.generative.divergence import divergence, projected, rademacher
 from samplers.generative.estimates import PointEstimates
-from samplers.generative.likelihood import recorded
+from samplers.generative.likelihood import log_z_of, recorded
 from samplers.generative.score import Score, check_points, check_score, noise_of
 from samplers.processes.base import Process
 from targets import Noise, Target
@@ -180,7 +180,7 @@ def bound(
     """E log prior(x_T) + constant - sum of weight E h(t) over the schedule, which is drawn anew each time; x_T is drawn
     `ends` times for each of the noises."""
     points = check_points(x, prior.dim)
-    normaliser = prior.log_z if "log_z" in prior.known else 0.0
+    normaliser = log_z_of(prior)
     scale, variance = (float(value) for value in process.transition(0.0, process.horizon))
     deviation = math.sqrt(variance)
 

@@ -127,12 +127,8 @@ class ContinuousFlow:
         moved = y[:, :dim].to(x.dtype)
         change = y[:, dim:]  # int div v dt from `start` to `end`
         with torch.no_grad():
-            prior = self.prior.log_prob(moved if ahead else x).double()[:, None] - self._log_z
+            prior = self.prior.log_prob(moved if ahead else x).double()[:, None] - log_z_of(self.prior)
         return (moved, prior + change) if ahead else (moved, (prior - change)[:, 0])
-
-    @property
-    def _log_z(self) -> float:
-        return self.prior.log_z if "log_z" in self.prior.known else 0.0
 
 
 def _exact(v: Tensor, x: Tensor) -> Tensor:
@@ -180,6 +176,11 @@ def noise_law(process: Process, dim: int, *, dtype: torch.dtype | None = None) -
     noise.check(dim)
     mean = torch.zeros(dim, dtype=dtype)
     return Gaussian(mean, covariance=float(process.variance(process.horizon)) * noise.covariance(dim))
+
+
+def log_z_of(prior: Target) -> float:
+    """What its log_prob is normalised by; 0 where that is not known, as it is then taken to be."""
+    return prior.log_z if "log_z" in prior.known else 0.0
 
 
 def recorded(v: Tensor, argument: str) -> Tensor:

@@ -46,7 +46,7 @@ class ReverseProcess(PathMeasure):
     """
 
     signal: Tensor
-    spread: Tensor
+    deviation: Tensor
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class ReverseProcess(PathMeasure):
             "scale": scale,
             "behind": variance.sqrt(),
             "signal": process.scale(back),
-            "spread": process.variance(back).sqrt(),
+            "deviation": process.variance(back).sqrt(),
         }.items():
             self.register_buffer(name, value)
         self.to(torch.get_default_dtype() if dtype is None else dtype)
@@ -134,7 +134,7 @@ class ReverseProcess(PathMeasure):
         if k == 0:
             return self.prior.log_prob(u)
         assert self.data is not None
-        a, s = float(self.signal[k]), float(self.spread[k])
+        a, s = float(self.signal[k]), float(self.deviation[k])
         return self.data.smoothed(s / a).log_prob(u / a) - self.dim * math.log(a)
 
     def temperature(self, k: Tensor) -> Tensor:

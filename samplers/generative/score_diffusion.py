@@ -24,7 +24,7 @@ from samplers.generative.network import ScoreMLP
 from samplers.generative.parametrisation import Karras, Parametrisation
 from samplers.generative.regression import Regression
 from samplers.generative.score_learning import SPLIT, ScoreLearning
-from samplers.generative.score_model import ScoreModel
+from samplers.generative.score_model import ScoreModel, check_kinds
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
 from samplers.generative.training import FitOptions, Training
 from samplers.generative.transformations import Columns
@@ -80,18 +80,8 @@ class ScoreDiffusion:
     teacher: Choice | None = None
 
     def __post_init__(self) -> None:
-        kinds: dict[str, Any] = {
-            "process": Process,
-            "network": (ScoreMLP, nn.Module),
-            "parametrisation": Parametrisation,
-            "loss": Loss,
-            "training": Training,
-        }
-        for name, kind in kinds.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                expected = "ScoreMLP or a torch.nn.Module" if isinstance(kind, tuple) else kind.__name__
-                raise TypeError(f"{name}: got {value!r}, expected a {expected}")
+        check_kinds(self, process=(Process,), network=(ScoreMLP, nn.Module), parametrisation=(Parametrisation,))
+        check_kinds(self, loss=(Loss,), training=(Training,))
         if self.standardise not in ("scale", "whiten", "none"):
             raise ValueError(f"standardise: got {self.standardise!r}, expected 'scale', 'whiten' or 'none'")
         check_teacher(self.teacher)
