@@ -100,17 +100,10 @@ class PointSet:
 
     def resample(self, n: int, *, generator: Generator) -> Tensor:
         """n equally weighted points (n, dim), drawn with replacement in proportion to the weights."""
-        return self._flat[self._drawn(n, generator)]
-
-    @property
-    def _flat(self) -> Tensor:
-        return self.x.reshape(-1, self.x.shape[-1])
-
-    def _drawn(self, n: int, generator: Generator) -> Tensor:
-        """Which points `resample` takes."""
+        x = self.x.reshape(-1, self.x.shape[-1])
         if self.log_weights is None:
-            return torch.randint(len(self._flat), (n,), generator=generator, device=self.x.device)
-        return in_proportion(self._shares().cumsum(0), n, generator)
+            return x[torch.randint(len(x), (n,), generator=generator, device=x.device)]
+        return x[in_proportion(self._shares().cumsum(0), n, generator)]
 
     def _shares(self) -> Tensor:
         """The normalised weights of all points, in float64."""

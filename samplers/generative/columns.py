@@ -78,10 +78,7 @@ class Real(Column):
         'a finite number'
     """
 
-    @property
-    def domain(self) -> str:
-        """Any finite number."""
-        return "a finite number"
+    domain: ClassVar[str] = "a finite number"
 
     def takes(self, x: Tensor) -> Tensor:
         """All that are finite."""
@@ -107,10 +104,7 @@ class Positive(Column):
         (tensor([[0.]], dtype=torch.float64), tensor([-0.], dtype=torch.float64))
     """
 
-    @property
-    def domain(self) -> str:
-        """A positive number."""
-        return "a positive number"
+    domain: ClassVar[str] = "a positive number"
 
     def takes(self, x: Tensor) -> Tensor:
         """Those above zero."""

@@ -154,13 +154,12 @@ class Samples:
 
     def pairs(self, size: int, generator: Generator) -> tuple[Tensor, Tensor | None]:
         """The same with what these rows are given, (size, c)."""
-        which = self._drawn(check_integer(size, "size"), generator)
-        return self.x[which], None if self.given is None else self.given[which]
-
-    def _drawn(self, size: int, generator: Generator) -> Tensor:
+        size = check_integer(size, "size")
         if self.shares is None:
-            return torch.randint(len(self.x), (size,), generator=generator, device=self.x.device)
-        return in_proportion(self._cumulative, size, generator)
+            which = torch.randint(len(self.x), (size,), generator=generator, device=self.x.device)
+        else:
+            which = in_proportion(self._cumulative, size, generator)
+        return self.x[which], None if self.given is None else self.given[which]
 
     @cached_property
     def _cumulative(self) -> Tensor:

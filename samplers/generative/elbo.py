@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -72,10 +73,7 @@ def elbo(
     integrand = estimated(score, noise_of(process), estimator, generator)
     if not 0 <= t_min < process.horizon:
         raise ValueError(f"t_min: got {t_min!r}, expected a time in [0, {process.horizon:.6g})")
-
-    def schedule() -> Schedule:
-        return _strata(process, t_min, times, generator)
-
+    schedule = partial(_strata, process, t_min, times, generator)
     constant = prior.dim * float(process.scale(process.horizon).log())
     return bound(integrand, process, prior, x, schedule, constant, times, noises, repetitions, generator)
 
@@ -117,12 +115,10 @@ def family_elbo(
     def integrand(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
         s, q = check_score(score(x_t, t), x_t), check_score(data_score(x_t, t), x_t, "data_score")
         control = half * s - 0.5 * family * q
-        cost = 0.5 * _dot(control, noise.times(control)) / (1 - family)
-        return cost + half * _dot(s, e) / deviation
+        cost = 0.5 * torch.linalg.vecdot(control, noise.times(control)) / (1 - family)
+        return cost + half * torch.linalg.vecdot(s, e) / deviation
 
-    def schedule() -> Schedule:
-        return _strata(process, 0.0, times, generator)
-
+    schedule = partial(_strata, process, 0.0, times, generator)
     constant = prior.dim * float(process.scale(process.horizon).log())
     return bound(integrand, process, prior, x, schedule, constant, times, noises, repetitions, generator)
 
@@ -157,7 +153,7 @@ def variational_gap(
     def integrand(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
         del e, deviation
         s, p = check_score(score(x_t, t), x_t), check_score(model_score(x_t, t), x_t, "model_score")
-        return 0.5 * _dot(s - p, noise.times(s - p))
+        return 0.5 * torch.linalg.vecdot(s - p, noise.times(s - p))
 
     def repetition() -> Tensor:
         return _sum(integrand, process, points, _strata(process, 0.0, times, generator), noises, generator)
@@ -202,8 +198,7 @@ def _sum(
     total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     times, weights = schedule
     scales, variances = process.transition(0.0, times)
-    for row in torch.stack([times, weights, scales, variances.sqrt()], -1).tolist():
-        t, weight, scale, deviation = row
+    for t, weight, scale, deviation in torch.stack([times, weights, scales, variances.sqrt()], -1).tolist():
         e = _mirrored(process, x, noises, generator)
         value = integrand((scale * x + deviation * e).flatten(0, 1), e.flatten(0, 1), deviation, t)
         total += weight * value.double().reshape(len(e), -1).mean(0)
@@ -239,7 +234,7 @@ def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Gener
     @torch.no_grad()
     def denoising(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
         s = check_score(score(x_t, t), x_t)
-        return _dot(s, 0.5 * noise.times(s) + e / deviation)
+        return torch.linalg.vecdot(s, 0.5 * noise.times(s) + e / deviation)
 
     @torch.enable_grad()
     def implicit(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
@@ -251,10 +246,6 @@ def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Gener
             trace = divergence(spread, x_t)
         else:
             trace = projected(spread, x_t, rademacher(x_t, generator)[0])
-        return (0.5 * _dot(s, spread) + trace).detach()
+        return (0.5 * torch.linalg.vecdot(s, spread) + trace).detach()
 
     return denoising if estimator == "denoising" else implicit
-
-
-def _dot(u: Tensor, v: Tensor) -> Tensor:
-    return torch.linalg.vecdot(u, v)

@@ -87,15 +87,14 @@ def _ranks(
 
 
 def _pairs(a: Tensor, b: Tensor) -> dict[str, float]:
-    first, last = 0, a.shape[1] - 1
     functions = {
-        "a_0 b_0^2": lambda a, b: a[:, first] * b[:, first].square(),
-        "a_0^3 b_0": lambda a, b: a[:, first] ** 3 * b[:, first],
-        "a_0 sin b_0": lambda a, b: a[:, first] * b[:, first].sin(),
+        "a_0 b_0^2": lambda a, b: a[:, 0] * b[:, 0].square(),
+        "a_0^3 b_0": lambda a, b: a[:, 0] ** 3 * b[:, 0],
+        "a_0 sin b_0": lambda a, b: a[:, 0] * b[:, 0].sin(),
     }
-    if last > first:
-        functions["a_0 b_n"] = lambda a, b: a[:, first] * b[:, last]
-        functions["a_n^2 b_0"] = lambda a, b: a[:, last].square() * b[:, first]
+    if a.shape[1] > 1:
+        functions["a_0 b_n"] = lambda a, b: a[:, 0] * b[:, -1]
+        functions["a_n^2 b_0"] = lambda a, b: a[:, -1].square() * b[:, 0]
     return {
         f"pairs, {name}": statistics.symmetric_signs(_difference(f(a, b), f(b, a))) for name, f in functions.items()
     }
