@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from samplers.generative.score import Score, noise_of
+from samplers.generative.score import Score, noise_of, shown
 from samplers.generative.solvers.reversal import Reversal, check_states
 from samplers.processes import grids
 from samplers.processes.base import Process
@@ -183,8 +183,7 @@ class LogSNR(GridSolver):
 
 def _check_grid(grid: Tensor, steps: int) -> None:
     if not isinstance(grid, Tensor) or grid.shape != (steps + 1,):
-        got = f"shape {tuple(grid.shape)}" if isinstance(grid, Tensor) else repr(grid)
-        raise ValueError(f"grid: got {got}, expected ({steps + 1},), the times of {steps} steps")
+        raise ValueError(f"grid: got {shown(grid)}, expected ({steps + 1},), the times of {steps} steps")
     if float(grid[0]) != 0:
         raise ValueError(f"grid: got times from {float(grid[0]):.6g} on, expected them from 0 on")
     if not bool((grid.diff() > 0).all()):

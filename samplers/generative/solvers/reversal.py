@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from samplers.generative.score import Score, noise_of
+from samplers.generative.score import Score, noise_of, shown
 from samplers.processes.base import Process
 from samplers.processes.marginals import Marginal
 
@@ -33,8 +33,9 @@ class Reversal:
         """s(x, t). ValueError for another shape than that of x, and for values that are not finite."""
         score = self.function(x, t)
         if not isinstance(score, Tensor) or score.shape != x.shape:
-            got = f"shape {tuple(score.shape)}" if isinstance(score, Tensor) else repr(score)
-            raise ValueError(f"score: returned {got} at t = {t:.6g}, expected the shape of x, {tuple(x.shape)}")
+            raise ValueError(
+                f"score: returned {shown(score)} at t = {t:.6g}, expected the shape of x, {tuple(x.shape)}"
+            )
         check_rows(score, "score: returned", f" at t = {t:.6g}")
         return score.to(x.dtype)
 
