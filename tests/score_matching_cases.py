@@ -529,7 +529,7 @@ def check_batches(n=20_000):
 
 
 def check_split():
-    """Rows of one stretch of a chain stay together, all rows are somewhere, and weights stay in proportion."""
+    """Rows of one block of a chain stay together, all rows are somewhere, and weights stay in proportion."""
     from samplers import Draws
 
     x = torch.arange(200.0, dtype=F64).reshape(4, 50, 1)

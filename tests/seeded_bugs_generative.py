@@ -186,8 +186,8 @@ def corrections_that_stay(patch):
 
 @bug("the state of the middle of a step taken for one at its end")
 def middle_at_the_end(patch):
-    def advance(self, stretch):
-        return stretch.to(1.0, noise=stretch.noise_at(1.0, stretch.to(0.5)))
+    def advance(self, interval):
+        return interval.to(1.0, noise=interval.noise_at(1.0, interval.to(0.5)))
 
     patch.setattr(DPMSolver2, "advance", advance)
     return order("DPM-Solver 2", patch)
@@ -195,10 +195,10 @@ def middle_at_the_end(patch):
 
 @bug("the slope of DPM-Solver 3 not divided by 2/3")
 def slope_of_dpm_solver_3(patch):
-    def advance(self, stretch):
-        first = stretch.noise_at(1 / 3, stretch.to(1 / 3)) - stretch.noise
-        second = stretch.noise_at(2 / 3, stretch.to(2 / 3, slope=3 * first)) - stretch.noise
-        return stretch.to(1.0, slope=second)
+    def advance(self, interval):
+        first = interval.noise_at(1 / 3, interval.to(1 / 3)) - interval.noise
+        second = interval.noise_at(2 / 3, interval.to(2 / 3, slope=3 * first)) - interval.noise
+        return interval.to(1.0, slope=second)
 
     patch.setattr(DPMSolver3, "advance", advance)
     return order("DPM-Solver 3", patch)

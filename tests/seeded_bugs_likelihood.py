@@ -137,8 +137,8 @@ def outvoted(patch):
 
 @bug("the printed theorem's gap, without its 1/2", "test_elbo", "test_brownian_motion_without_control")
 def half(patch):
-    right = elbo._dot
-    patch.setattr(elbo, "_dot", lambda u, v: 2 * right(u, v))
+    right = torch.linalg.vecdot
+    patch.setattr(elbo.torch.linalg, "vecdot", lambda u, v: 2 * right(u, v))
 
 
 @bug(

@@ -121,8 +121,7 @@ def unscaled(patch):
 
 @bug("norms that do not know the covariance of the noise")
 def plain_norm(patch):
-    for module in (losses, parametrisation):
-        patch.setattr(module, "square", lambda v, covariance: torch.linalg.vecdot(v, v))
+    patch.setattr(NoisyState, "square", lambda self, v: torch.linalg.vecdot(v, v))
     return CORRELATED_IDENTITIES
 
 
@@ -283,10 +282,9 @@ def no_dimension(patch):
 @bug("the third order without the terms that an error of the score calls for")
 def third_without_second(patch):
     def rows(state, found, r, hessian):
-        covariance = state.process.noise
-        z = high_order.square(r, covariance)[:, None] * r
-        error = state.row(state.s.pow(3)) * high_order._times(found, covariance) + z
-        return 0.5 * high_order.square(error, covariance) / state.s.pow(6)
+        z = state.square(r)[:, None] * r
+        error = state.row(state.s.pow(3)) * state.noise.times(found) + z
+        return 0.5 * state.square(error) / state.s.pow(6)
 
     patch.setattr(cases, "trace_gradient_rows", rows)
     return HIGH_ORDER
@@ -416,7 +414,7 @@ def weights_for_logarithms(patch):
 
 @bug("rows of a chain split one by one")
 def leaking_split(patch):
-    patch.setattr(data, "_stretches", lambda draws: torch.arange(draws.x.shape[:2].numel()))
+    patch.setattr(data, "_blocks", lambda draws: torch.arange(draws.x.shape[:2].numel()))
     return cases.check_split
 
 

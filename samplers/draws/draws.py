@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -112,9 +112,7 @@ class Draws(PointSet):
         return cls._from_datasets(records.read(path), target)
 
     def _datasets(self) -> dict[str, Any]:
-        attrs = self.attrs | {
-            "cost": {"log_prob": self.cost.log_prob, "score": self.cost.score, "seconds": self.cost.seconds}
-        }
+        attrs = self.attrs | {"cost": asdict(self.cost)}
         if self.log_z is not None:
             attrs["log_z"] = dict(self.log_z.__dict__)
         if "certificate" in self.__dict__:

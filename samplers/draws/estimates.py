@@ -31,6 +31,7 @@ LEAST_DRAWS = 4  # of a chain, for R-hat and ESS
 MOST_DRAWS, SCALARS = 200_000, 32  # of draws that are asked for no more than one ESS, the most that are looked at
 USUAL = 10  # a range between 2^-10 and 2^10 stays as it is
 UNITLESS = ("ess", "r_hat", "min_ss")  # beginnings of the names of columns without the unit of their variable
+DECIMALS = {"r_hat": 2, "ess_bulk": 0, "ess_tail": 0}  # of a table, where they are not three
 
 
 @dataclass(frozen=True)
@@ -178,13 +179,7 @@ def rounded(found: Any, round_to: int | str | None) -> Any:
         return found.round(int(round_to))
     if not hasattr(found, "columns"):  # xarray
         return found
-    return found.round({column: _decimals(str(column)) for column in found.columns})
-
-
-def _decimals(column: str) -> int:
-    if column == "r_hat":
-        return 2
-    return 0 if column in ("ess_bulk", "ess_tail") else 3
+    return found.round({column: DECIMALS.get(str(column), 3) for column in found.columns})
 
 
 def _apply(found: Any, function: Any) -> Any:

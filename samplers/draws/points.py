@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from samplers.draws.cost import Cost
 from samplers.draws.log_z import LogZ
 from samplers.draws.moments import RunningMoments
-from samplers.draws.weighted import largest_pareto_k
+from samplers.draws.weighted import in_proportion, largest_pareto_k
 from targets import Target, Variable
 
 # attrs["kind"] where the one chain is no Markov chain
@@ -100,21 +100,10 @@ class PointSet:
 
     def resample(self, n: int, *, generator: Generator) -> Tensor:
         """n equally weighted points (n, dim), drawn with replacement in proportion to the weights."""
-        return self._flat[self._drawn(n, generator)]
-
-    @property
-    def _flat(self) -> Tensor:
-        return self.x.reshape(-1, self.x.shape[-1])
-
-    def _drawn(self, n: int, generator: Generator) -> Tensor:
-        """Which points `resample` takes."""
-        count, device = len(self._flat), self.x.device
+        x = self.x.reshape(-1, self.x.shape[-1])
         if self.log_weights is None:
-            return torch.randint(count, (n,), generator=generator, device=device)
-        # by inverse distribution function: multinomial() stops at 2^24 categories
-        weights = self._shares().cumsum(0)
-        uniform = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
-        return torch.searchsorted(weights, uniform * weights[-1], right=True).clamp_max(count - 1)
+            return x[torch.randint(len(x), (n,), generator=generator, device=x.device)]
+        return x[in_proportion(self._shares().cumsum(0), n, generator)]
 
     def _shares(self) -> Tensor:
         """The normalised weights of all points, in float64."""

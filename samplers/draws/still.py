@@ -65,8 +65,7 @@ def _label(name: str, index: tuple[int, ...]) -> str:
 def _depending(draws: PointSet, point: Tensor, stuck: Tensor) -> set[tuple[str, tuple[int, ...]]]:
     """The scalars that change with the coordinates that are stuck: all of them where there is no target to ask."""
     if draws.target is None:
-        everywhere = {name: torch.ones(value.shape[2:], dtype=torch.bool) for name, value in draws.constrained.items()}
-        return {(name, index) for name, mask in everywhere.items() for index in _places(mask)}
+        return {(name, index) for name, value in draws.constrained.items() for index in np.ndindex(value.shape[2:])}
     other = point + torch.where(stuck, 0.5 + 0.25 * point.abs(), torch.zeros_like(point))
     if draws.target.discrete:
         values = as_discrete(draws.target).values.to(point)

@@ -64,7 +64,7 @@ class Stream:
                     self._group.create_array(name, shape=shape, chunks=chunks, dtype=array.dtype, compressors=None)
                     self._group[name].attrs.update(kept)
                 self._group[name][self.complete : self.complete + len(value)] = array
-            self._mark(self.complete + len(x))
+            self._put("complete.json", self.complete + len(x))
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -73,16 +73,15 @@ class Stream:
             ) from error
         self.complete += len(x)
 
-    def _mark(self, complete: int) -> None:
-        partial = self.path / "complete.json.partial"
-        partial.write_text(json.dumps(complete))
-        os.replace(partial, self.path / "complete.json")
-
     def finish(self, record: dict[str, Any]) -> None:
         """Write the attributes of the run."""
-        partial = self.path / "run.json.partial"
-        partial.write_text(json.dumps(record))
-        os.replace(partial, self.path / "run.json")
+        self._put("run.json", record)
+
+    def _put(self, name: str, content: Any) -> None:
+        """A file that is whole or not there."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(json.dumps(content))
+        os.replace(partial, self.path / name)
 
 
 class StreamedDraws(Draws):

@@ -54,9 +54,8 @@ def complaints(draws: PointSet, table: pd.DataFrame) -> list[str]:
             f"all draws of {held.stuck[0]} are the same ({len(held.stuck)} of {len(table)} variables), and it is not "
             "constant by construction: the sampler is stuck there"
         )
-    if chains == 1 and draws.attrs.get("kind") in (INDEPENDENT, PARTICLES):
-        pass  # nothing to compare, and nothing to mix
-    elif chains == 1:
+    independent = draws.attrs.get("kind") in (INDEPENDENT, PARTICLES)  # nothing to compare, and nothing to mix
+    if chains == 1 and not independent:
         found.append("R-hat needs several chains: one chain cannot show that it missed something")
     if count < estimates.LEAST_DRAWS:
         found.append(

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Generator, Tensor
 
 from samplers.draws import records
 from samplers.draws.ties import slack, tied
@@ -54,3 +55,12 @@ def largest_pareto_k(log_weights: Tensor) -> float:
     """
     varied = [row for row in log_weights if not bool(tied(row, row[0], slack(row)).all())]
     return max((records.pareto_k(row) for row in varied), default=-math.inf)
+
+
+def in_proportion(cumulative: Tensor, n: int, generator: Generator) -> Tensor:
+    """Which points n draws with replacement take, (n,), by the sums of the weights up to each point.
+
+    By inverse distribution function: multinomial() stops at 2^24 categories.
+    """
+    uniform = torch.rand(n, generator=generator, dtype=torch.float64, device=cumulative.device)
+    return torch.searchsorted(cumulative, uniform * cumulative[-1], right=True).clamp_max(len(cumulative) - 1)

@@ -1,6 +1,6 @@
 """Diffusion models learned from samples: data, what a network's output means, losses, reverse solvers, likelihoods."""
 
-from samplers.generative.columns import Bounded, Categorical, Column, Ordinal, Positive, Real
+from samplers.generative.columns import Bounded, Categorical, Column, Positive, Real
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.data import Samples
 from samplers.generative.denoiser import DiffusionDenoiser
@@ -16,6 +16,7 @@ from samplers.generative.load import load
 from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced, Sum
 from samplers.generative.network import KarrasInputs, ScoreMLP
 from samplers.generative.noisy_state import NoisyState
+from samplers.generative.ordinal import Ordinal
 from samplers.generative.parametrisation import (
     CleanOf,
     Control,

@@ -3,7 +3,6 @@
     Real           u = x                                        c = 0
     Positive       u = log x                                    c = -log x
     Bounded        u = logit((x - low) / (high - low))          c = log du/dx
-    Ordinal        x + U, U ~ U(0, 1), as Bounded(low, high + 1)         c as there: q = 1 on the cell [x, x + 1)
     Categorical    u ~ N(0, I) given that u_x is the largest    c = -log q(u | x),   q = k N(u; 0, I) on the cell
 
 Categories have no order. Their cells are {argmax u = x} (Hoogeboom et al. 2021), and with this noise categories of
@@ -23,8 +22,6 @@ from torch import Generator, Tensor
 
 from targets.arguments import check_integer
 from targets.end_transforms import IntervalTransform, PositiveTransform
-
-GRID = 2.0**32  # the uniform noise has as many values, the centres of equal parts: none is an end of the cell
 
 
 class Column(ABC):
@@ -81,10 +78,7 @@ class Real(Column):
         'a finite number'
     """
 
-    @property
-    def domain(self) -> str:
-        """Any finite number."""
-        return "a finite number"
+    domain: ClassVar[str] = "a finite number"
 
     def takes(self, x: Tensor) -> Tensor:
         """All that are finite."""
@@ -110,10 +104,7 @@ class Positive(Column):
         (tensor([[0.]], dtype=torch.float64), tensor([-0.], dtype=torch.float64))
     """
 
-    @property
-    def domain(self) -> str:
-        """A positive number."""
-        return "a positive number"
+    domain: ClassVar[str] = "a positive number"
 
     def takes(self, x: Tensor) -> Tensor:
         """Those above zero."""
@@ -169,55 +160,6 @@ class Bounded(Column):
     def decode(self, u: Tensor) -> Tensor:
         """low + (high - low) sigmoid(u)."""
         return IntervalTransform(self.low, self.high)(u[:, 0])
-
-
-@dataclass(frozen=True)
-class Ordinal(Column):
-    """Integers from low to high, whose order means something: uniform dequantisation into [x, x + 1), then the logit.
-
-    log p(u) + c has a mean over the noise that is a lower bound of log P(x), tight only for a density that is constant
-    on the cell. Uria, Murray and Larochelle 2013, https://arxiv.org/abs/1306.0186; Theis, van den Oord and Bethge 2016,
-    https://arxiv.org/abs/1511.01844.
-
-    low, high: the least and the greatest. ValueError unless they are integers, low < high.
-
-        >>> from samplers.generative import Ordinal
-        >>> kind = Ordinal(0, 255)
-        >>> u, c = kind.encode(torch.tensor([7.0]).double(), torch.Generator().manual_seed(0))
-        >>> kind.decode(u)
-        tensor([7.], dtype=torch.float64)
-    """
-
-    random: ClassVar[bool] = True
-
-    low: int
-    high: int
-
-    def __post_init__(self) -> None:
-        least = check_integer(self.low, "low", -(2**31))
-        check_integer(self.high, "high", least + 1)
-
-    @property
-    def domain(self) -> str:
-        """An integer between the ends."""
-        return f"an integer from {self.low} to {self.high}"
-
-    @property
-    def _bounded(self) -> Bounded:
-        return Bounded(float(self.low), float(self.high + 1))
-
-    def takes(self, x: Tensor) -> Tensor:
-        """The integers."""
-        return (x >= self.low) & (x <= self.high) & (x == x.round())
-
-    def encode(self, x: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
-        """The logit of x + U."""
-        whole = (torch.rand(x.shape, generator=needed(generator), dtype=torch.float64, device=x.device) * GRID).floor()
-        return self._bounded.encode(x + (whole + 0.5) / GRID, None)
-
-    def decode(self, u: Tensor) -> Tensor:
-        """The integer of the cell."""
-        return self._bounded.decode(u.double()).floor().clamp(self.low, self.high).to(u.dtype)  # beyond by rounding
 
 
 @dataclass(frozen=True)
@@ -278,3 +220,8 @@ def needed(generator: Generator | None) -> Generator:
     if generator is None:
         raise ValueError("generator: got None, expected one: ordinal and categorical columns are spread by noise")
     return generator
+
+
+def shares_of(x: Tensor, shares: Tensor | None) -> Tensor:
+    """The weights of the rows of x, (n,) in float64: equal ones for None."""
+    return x.new_full((len(x),), 1 / len(x), dtype=torch.float64) if shares is None else shares

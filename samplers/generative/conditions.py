@@ -14,6 +14,7 @@ from typing import Self
 import torch
 from torch import Generator, Tensor, nn
 
+from samplers.generative.columns import shares_of
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.transformations import Standardisation
 
@@ -32,7 +33,7 @@ class Conditions:
     def of(cls, y: Tensor, shares: Tensor | None, dropped: float) -> Self:
         """From the conditions y (n, c) of all rows, of these weights, (n,) or None for equal ones."""
         wide = y.double()
-        each = wide.new_full((len(y),), 1 / len(y)) if shares is None else shares
+        each = shares_of(wide, shares)
         mean = each @ wide
         return cls(Standardisation(mean, (each @ (wide - mean).square()).sqrt()), dropped)
 
@@ -77,10 +78,15 @@ def check_values(y: Tensor, argument: str) -> None:
             f"{argument}: got dtype {y.dtype}, expected a floating-point dtype; labels as torch.nn.functional.one_hot "
             "makes them, .float()"
         )
-    if not bool(y.isfinite().all()):
-        place = tuple(int(index) for index in (~y.isfinite()).nonzero()[0])
-        where = f"in row {place[0]}, column {place[1]}" if y.ndim == 2 else f"at {', '.join(map(str, place))}"
-        raise ValueError(f"{argument}: got {float(y[place])} {where}, expected finite numbers")
+    check_finite(y, argument)
+
+
+def check_finite(x: Tensor, argument: str) -> None:
+    """ValueError for numbers that are not finite, with the place of the first."""
+    if not bool(x.isfinite().all()):
+        place = tuple(int(index) for index in (~x.isfinite()).nonzero()[0])
+        where = f"in row {place[0]}, column {place[1]}" if x.ndim == 2 else f"at {', '.join(map(str, place))}"
+        raise ValueError(f"{argument}: got {float(x[place])} {where}, expected finite numbers")
 
 
 def dropped(context: Tensor, probability: float, generator: Generator) -> Tensor:

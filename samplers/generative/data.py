@@ -3,7 +3,7 @@
 Weights are kept, and every batch is drawn in proportion to them, so that the mean of a loss over batches is its
 weighted mean over the rows. Resampling once would do so too, but leaves copies of one row, which a split puts into
 both parts: the validation loss would then be low for what is known by heart. For the same reason draws of Markov
-chains are split by stretches of a chain, as neighbours, and copies after a rejection, are alike, and copies among
+chains are split by blocks of a chain, as neighbours, and copies after a rejection, are alike, and copies among
 other draws, such as of particles that were resampled, stay together. Rows of a tensor are taken for independent ones.
 Conditions, where there are some, go with their rows everywhere.
 """
@@ -19,13 +19,15 @@ from torch import Generator, Tensor
 
 from samplers.draws import Draws
 from samplers.draws.points import INDEPENDENT, PARTICLES
-from samplers.generative.conditions import check_values
+from samplers.draws.weighted import in_proportion
+from samplers.generative.columns import shares_of
+from samplers.generative.conditions import check_finite, check_values
 from samplers.generative.transformations import Transformation
 from targets import Target
 from targets.arguments import check_integer
 
 ROWS = 10_000
-STRETCHES = 10  # of each chain
+BLOCKS = 10  # of each chain
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,28 +91,14 @@ class Samples:
             raise ValueError(f"samples: got shape {tuple(x.shape)}, expected (n, dim)")
         if not x.is_floating_point():
             raise TypeError(f"samples: got dtype {x.dtype}, expected a floating-point dtype; integers too as such")
-        bad = ~x.isfinite()
-        if bool(bad.any()):
-            row, column = (int(place) for place in bad.nonzero()[0])
-            raise ValueError(
-                f"samples: got {float(x[row, column])} in row {row}, column {column}, expected finite numbers"
-            )
+        check_finite(x, "samples")
         if self.effective <= x.shape[1]:
             number = f"{len(x)} rows" if self.shares is None else f"weights worth {self.effective:.3g} rows"
             raise ValueError(f"samples: got {number} in {x.shape[1]} dimensions, expected more rows than dimensions")
-        constant = (x == x[0]).all(0)
-        if bool(constant.any()) and not may_be_constant:
-            column = int(constant.nonzero()[0])
-            raise ValueError(
-                f"samples: column {column} is {float(x[0, column]):.6g} in every row, expected values that differ: no "
-                "density exists; leave it out"
-            )
-        if self.given is not None and bool((constant := (self.given == self.given[0]).all(0)).any()):
-            column = int(constant.nonzero()[0])
-            raise ValueError(
-                f"given: column {column} is {float(self.given[0, column]):.6g} in every row, expected values that "
-                "differ: nothing is learned from it; leave it out"
-            )
+        if not may_be_constant:
+            _check_varied(x, "samples", "no density exists")
+        if self.given is not None:
+            _check_varied(self.given, "given", "nothing is learned from it")
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """In another place and precision, which is that of x; None keeps what is."""
@@ -131,7 +119,7 @@ class Samples:
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean (dim,) and covariance (dim, dim) by the weights, in float64."""
         x = self.x.double()
-        shares = x.new_full((len(x),), 1 / len(x)) if self.shares is None else self.shares
+        shares = shares_of(x, self.shares)
         mean = shares @ x
         centred = x - mean
         return mean, (shares[:, None] * centred).mT @ centred
@@ -166,21 +154,27 @@ class Samples:
 
     def pairs(self, size: int, generator: Generator) -> tuple[Tensor, Tensor | None]:
         """The same with what these rows are given, (size, c)."""
-        which = self._drawn(check_integer(size, "size"), generator)
-        return self.x[which], None if self.given is None else self.given[which]
-
-    def _drawn(self, size: int, generator: Generator) -> Tensor:
-        device = self.x.device
+        size = check_integer(size, "size")
         if self.shares is None:
-            return torch.randint(len(self.x), (size,), generator=generator, device=device)
-        uniform = torch.rand(size, generator=generator, dtype=torch.float64, device=device)
-        which = torch.searchsorted(self._cumulative, uniform * self._cumulative[-1], right=True)
-        return which.clamp_max(len(self.x) - 1)
+            which = torch.randint(len(self.x), (size,), generator=generator, device=self.x.device)
+        else:
+            which = in_proportion(self._cumulative, size, generator)
+        return self.x[which], None if self.given is None else self.given[which]
 
     @cached_property
     def _cumulative(self) -> Tensor:
         assert self.shares is not None
         return self.shares.cumsum(0)
+
+
+def _check_varied(x: Tensor, argument: str, harm: str) -> None:
+    constant = (x == x[0]).all(0)
+    if bool(constant.any()):
+        column = int(constant.nonzero()[0])
+        raise ValueError(
+            f"{argument}: column {column} is {float(x[0, column]):.6g} in every row, expected values that differ: "
+            f"{harm}; leave it out"
+        )
 
 
 def _moved(values: Tensor | None, x: Tensor) -> Tensor | None:
@@ -202,7 +196,7 @@ def _of_draws(draws: Draws, given: Tensor | None) -> Samples:
     y = None if given is None else _conditions(given, draws.x, 2)
     if draws.log_weights is None:
         markov = draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES)
-        return Samples(x, groups=_stretches(draws) if markov else _copies(draws, x), given=y)
+        return Samples(x, groups=_blocks(draws) if markov else _copies(draws, x), given=y)
     shares = draws.log_weights.reshape(-1).double().softmax(0)
     if not bool(shares.isfinite().all()):
         raise ValueError("samples: got log_weights that are not a number or infinite, expected some that are finite")
@@ -231,9 +225,9 @@ def _copies(draws: Draws, x: Tensor) -> Tensor | None:
     return None if len(different) == len(x) else groups
 
 
-def _stretches(draws: Draws) -> Tensor:
-    """Of each Markov chain ten stretches of equal length."""
+def _blocks(draws: Draws) -> Tensor:
+    """Of each Markov chain ten blocks of equal length."""
     chains, length = draws.x.shape[:2]
-    count = min(STRETCHES, length)
+    count = min(BLOCKS, length)
     within = torch.arange(length, device=draws.x.device) * count // length
     return (torch.arange(chains, device=draws.x.device)[:, None] * count + within).flatten()

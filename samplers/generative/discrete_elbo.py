@@ -76,17 +76,8 @@ def discrete_elbo(
     ratio = given[1:] / model[1:]
     weight = factor.square() * variance.square() / (scale.square() * model)
     # log det C of the decoder and of the entropy of x_T given x cancel
-    constant = (
-        0.5
-        * dim
-        * float(
-            (1 + (2 * math.pi * variance[-1]).log())
-            - (ratio - 1 - ratio.log()).sum()
-            - (2 * math.pi * model[0]).log()
-            - (weight / variance).sum()
-        )
-    )
-
+    nats = (1 + (2 * math.pi * variance[-1]).log()) - (ratio - 1 - ratio.log()).sum() - (2 * math.pi * model[0]).log()
+    constant = 0.5 * dim * float(nats - (weight / variance).sum())
     integrand = estimated(score, noise_of(process), estimator, generator)
     return bound(integrand, process, prior, x, lambda: (t, weight), constant, len(t), noises, repetitions, generator)
 

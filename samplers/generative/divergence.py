@@ -48,6 +48,15 @@ def with_jacobian(field: Field, x: Tensor) -> tuple[Tensor, Tensor]:
     return _differentiated(field, x, _jacobian)
 
 
+def with_images(field: Field, x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
+    """field(x) and J' v for each v of the probes (probes, *batch, dim), in their shape."""
+
+    def found(value: Tensor, at: Tensor, keep: bool) -> Tensor:
+        return torch.stack([gradient(value * v, at, keep) for v in probes])
+
+    return _differentiated(field, x, found)
+
+
 def gradient(value: Tensor, x: Tensor, keep: bool) -> Tensor:
     """d sum(value) / dx; keep: it can itself be differentiated."""
     if not value.requires_grad:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ from torch import Generator, Tensor
 
 from samplers.generative.divergence import divergence, projected, rademacher
 from samplers.generative.estimates import PointEstimates
-from samplers.generative.likelihood import recorded
+from samplers.generative.likelihood import log_z_of, recorded
 from samplers.generative.score import Score, check_points, check_score, noise_of
 from samplers.processes.base import Process
 from targets import Noise, Target
@@ -70,15 +71,9 @@ def elbo(
         True
     """
     integrand = estimated(score, noise_of(process), estimator, generator)
-
-    def schedule() -> Schedule:
-        t, weights = _strata(process, t_min, times, generator)
-        if t_min == 0:
-            return t, weights
-        first = torch.full((1,), t_min, dtype=torch.float64)
-        return torch.cat([first, t]), torch.cat([process.variance(first), weights])
-
-    _check_start(t_min, process)
+    if not 0 <= t_min < process.horizon:
+        raise ValueError(f"t_min: got {t_min!r}, expected a time in [0, {process.horizon:.6g})")
+    schedule = partial(_strata, process, t_min, times, generator)
     constant = prior.dim * float(process.scale(process.horizon).log())
     return bound(integrand, process, prior, x, schedule, constant, times, noises, repetitions, generator)
 
@@ -120,12 +115,10 @@ def family_elbo(
     def integrand(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
         s, q = check_score(score(x_t, t), x_t), check_score(data_score(x_t, t), x_t, "data_score")
         control = half * s - 0.5 * family * q
-        cost = 0.5 * _dot(control, noise.times(control)) / (1 - family)
-        return cost + half * _dot(s, e) / deviation
+        cost = 0.5 * torch.linalg.vecdot(control, noise.times(control)) / (1 - family)
+        return cost + half * torch.linalg.vecdot(s, e) / deviation
 
-    def schedule() -> Schedule:
-        return _strata(process, 0.0, times, generator)
-
+    schedule = partial(_strata, process, 0.0, times, generator)
     constant = prior.dim * float(process.scale(process.horizon).log())
     return bound(integrand, process, prior, x, schedule, constant, times, noises, repetitions, generator)
 
@@ -160,13 +153,12 @@ def variational_gap(
     def integrand(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
         del e, deviation
         s, p = check_score(score(x_t, t), x_t), check_score(model_score(x_t, t), x_t, "model_score")
-        return 0.5 * _dot(s - p, noise.times(s - p))
+        return 0.5 * torch.linalg.vecdot(s - p, noise.times(s - p))
 
-    rows = [
-        _sum(integrand, process, points, _strata(process, 0.0, times, generator), noises, generator)
-        for _ in range(check_integer(repetitions, "repetitions", 2))
-    ]
-    return PointEstimates(torch.stack(rows))
+    def repetition() -> Tensor:
+        return _sum(integrand, process, points, _strata(process, 0.0, times, generator), noises, generator)
+
+    return PointEstimates.of(repetition, repetitions)
 
 
 def bound(
@@ -184,17 +176,18 @@ def bound(
     """E log prior(x_T) + constant - sum of weight E h(t) over the schedule, which is drawn anew each time; x_T is drawn
     `ends` times for each of the noises."""
     points = check_points(x, prior.dim)
-    normaliser = prior.log_z if "log_z" in prior.known else 0.0
+    normaliser = log_z_of(prior)
     scale, variance = (float(value) for value in process.transition(0.0, process.horizon))
     deviation = math.sqrt(variance)
-    rows = []
-    for _ in range(check_integer(repetitions, "repetitions", 2)):
+
+    def repetition() -> Tensor:
         lost = _sum(integrand, process, points, schedule(), noises, generator)
         e = _mirrored(process, points, ends * noises, generator)
         with torch.no_grad():
             gained = prior.log_prob(scale * points + deviation * e).double().mean(0)
-        rows.append(gained - normaliser + constant - lost)
-    return PointEstimates(torch.stack(rows))
+        return gained - normaliser + constant - lost
+
+    return PointEstimates.of(repetition, repetitions)
 
 
 def _sum(
@@ -205,8 +198,7 @@ def _sum(
     total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     times, weights = schedule
     scales, variances = process.transition(0.0, times)
-    for row in torch.stack([times, weights, scales, variances.sqrt()], -1).tolist():
-        t, weight, scale, deviation = row
+    for t, weight, scale, deviation in torch.stack([times, weights, scales, variances.sqrt()], -1).tolist():
         e = _mirrored(process, x, noises, generator)
         value = integrand((scale * x + deviation * e).flatten(0, 1), e.flatten(0, 1), deviation, t)
         total += weight * value.double().reshape(len(e), -1).mean(0)
@@ -220,13 +212,18 @@ def _mirrored(process: Process, x: Tensor, noises: int, generator: Generator) ->
 
 
 def _strata(process: Process, t_min: float, times: int, generator: Generator) -> Schedule:
-    """A time drawn uniformly in each of equal parts of [t_min, T], weighted by g(t)^2 times their width."""
+    """A time drawn uniformly in each of equal parts of [t_min, T], weighted by g(t)^2 times their width; before them
+    t_min itself, where it is not 0, weighted by its v."""
     check_integer(times, "times")
     width = (process.horizon - t_min) / times
     parts = torch.rand(times, generator=generator, dtype=torch.float64, device=generator.device).cpu()
     # rounding must not leave the process's times, nor reach the data themselves
     t = (t_min + (torch.arange(times) + parts.clamp_min(1e-12)) * width).clamp_max(process.horizon)
-    return t, process.diffusion(t).square() * width
+    weights = process.diffusion(t).square() * width
+    if t_min == 0:
+        return t, weights
+    first = torch.full((1,), t_min, dtype=torch.float64)
+    return torch.cat([first, t]), torch.cat([process.variance(first), weights])
 
 
 def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Generator) -> Integrand:
@@ -237,7 +234,7 @@ def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Gener
     @torch.no_grad()
     def denoising(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
         s = check_score(score(x_t, t), x_t)
-        return _dot(s, 0.5 * noise.times(s) + e / deviation)
+        return torch.linalg.vecdot(s, 0.5 * noise.times(s) + e / deviation)
 
     @torch.enable_grad()
     def implicit(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:
@@ -249,15 +246,6 @@ def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Gener
             trace = divergence(spread, x_t)
         else:
             trace = projected(spread, x_t, rademacher(x_t, generator)[0])
-        return (0.5 * _dot(s, spread) + trace).detach()
+        return (0.5 * torch.linalg.vecdot(s, spread) + trace).detach()
 
     return denoising if estimator == "denoising" else implicit
-
-
-def _dot(u: Tensor, v: Tensor) -> Tensor:
-    return torch.linalg.vecdot(u, v)
-
-
-def _check_start(t_min: float, process: Process) -> None:
-    if not 0 <= t_min < process.horizon:
-        raise ValueError(f"t_min: got {t_min!r}, expected a time in [0, {process.horizon:.6g})")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
+import torch
 from torch import Tensor
+
+from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +27,11 @@ class PointEstimates:
     """
 
     repetitions: Tensor
+
+    @classmethod
+    def of(cls, repetition: Callable[[], Tensor], repetitions: int) -> Self:
+        """From so many calls, 2 or more, each of which gives (n,)."""
+        return cls(torch.stack([repetition() for _ in range(check_integer(repetitions, "repetitions", 2))]))
 
     @property
     def value(self) -> Tensor:

@@ -20,7 +20,6 @@ from samplers.generative.reverse_sampler import ReverseSampler
 from samplers.generative.transformations import Standardisation
 from samplers.generative.weighing import weigh
 from targets import Target
-from targets.arguments import check_integer
 
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
 
@@ -76,16 +75,18 @@ class FittedDiffusion(ReverseSampler):
 
         times: at which the network is asked in each of the repetitions, whose scatter gives the standard errors.
         """
-        generator, found = Generator(x.device).manual_seed(seed), []
-        for _ in range(check_integer(repetitions, "repetitions", 2)):
+        generator = Generator(x.device).manual_seed(seed)
+
+        def repetition() -> Tensor:
             u, c = self.transformation.forward(x, generator)
             with torch.no_grad():
                 one = elbo(
                     self.score, self.process, self.prior, u, generator=generator, times=times, repetitions=2,
                     t_min=LEAST * self.process.horizon,
                 )  # fmt: skip
-            found.append(one.value + c)
-        return PointEstimates(torch.stack(found))
+            return one.value + c
+
+        return PointEstimates.of(repetition, repetitions)
 
     def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.transformation.random:

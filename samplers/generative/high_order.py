@@ -22,12 +22,11 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from samplers.generative.divergence import Field, gradient, rademacher, with_divergence, with_jacobian
+from samplers.generative.divergence import Field, gradient, rademacher, with_divergence, with_images, with_jacobian
 from samplers.generative.losses import Example, Loss
-from samplers.generative.noisy_state import NoisyState, square
+from samplers.generative.noisy_state import NoisyState
 from samplers.generative.score_model import ScoreModel
 from targets.arguments import check_integer
-from targets.noise import Noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,23 +52,18 @@ class HessianMatching(Loss):
 
     def rows(self, model: ScoreModel, example: Example, generator: Generator) -> Tensor:
         """l for each row, (n,)."""
-        state, covariance = example.state, example.state.process.noise
+        state = example.state
         if self.probes is None:
             score, hessian = with_jacobian(_score(model, state), state.x)
             return hessian_rows(state, hessian, _left_over(score, example))
-        signs = rademacher(state.x, generator, self.probes)
-        probes = signs if covariance is None else covariance.colour(signs)
-        keep = torch.is_grad_enabled()
-        with torch.enable_grad():
-            x = state.x.detach().requires_grad_()
-            score = _score(model, state)(x)
-            images = [gradient(score * w, x, keep) for w in probes]  # H' w
+        probes = state.noise.colour(rademacher(state.x, generator, self.probes))
+        score, images = with_images(_score(model, state), state.x, probes)  # H' w
         r = _left_over(score, example)
-        variance = state.row(state.s.square())
+        variance, solved = state.row(state.s.square()), state.noise.solve(r)
         found = []
         for w, image in zip(probes, images, strict=True):
-            along = torch.linalg.vecdot(_solved(r, covariance), w)[..., None]
-            found.append(square(variance * _times(image, covariance) + w - r * along, covariance))
+            left = variance * state.noise.times(image) + w - r * torch.linalg.vecdot(solved, w)[..., None]
+            found.append(state.square(left))
         return 0.5 * torch.stack(found).mean(0).double() / state.s.pow(4)
 
 
@@ -108,42 +102,42 @@ class TraceGradientMatching(Loss):
 
     def rows(self, model: ScoreModel, example: Example, generator: Generator) -> Tensor:
         """l for each row, (n,)."""
-        state, covariance = example.state, example.state.process.noise
+        state = example.state
         keep = torch.is_grad_enabled()
         with torch.enable_grad():
             x = state.x.detach().requires_grad_()
             score, hessian = with_jacobian(_score(model, state), x)
-            trace = _times(hessian.mT, covariance).diagonal(dim1=-2, dim2=-1).sum(-1)
+            trace = state.noise.times(hessian.mT).diagonal(dim1=-2, dim2=-1).sum(-1)
             found = gradient(trace, x, keep)
         return trace_gradient_rows(state, found, _left_over(score, example), hessian.detach())
 
 
 def hessian_rows(state: NoisyState, hessian: Tensor, r: Tensor) -> Tensor:
     """l of a Hessian (n, dim, dim) beside what the score leaves of the noise, r (n, dim); (n,) in float64."""
-    covariance = state.process.noise
-    m = _second(state, hessian) - r[..., :, None] * _solved(r, covariance)[..., None, :]  # s^2 C M
-    solved = _solved(m.mT, covariance).mT
-    return 0.5 * (solved * _times(m, covariance)).sum((-2, -1)).double() / state.s.pow(4)
+    m = _second(state, hessian) - r[..., :, None] * state.noise.solve(r)[..., None, :]  # s^2 C M
+    solved = state.noise.solve(m.mT).mT
+    return 0.5 * (solved * state.noise.times(m)).sum((-2, -1)).double() / state.s.pow(4)
 
 
 def trace_rows(state: NoisyState, trace: Tensor, r: Tensor) -> Tensor:
     """l of h (n,), likewise."""
-    wanted = square(r, state.process.noise).double() - r.shape[-1]
+    wanted = state.square(r).double() - r.shape[-1]
     return 0.5 * (state.s.square() * trace.double() - wanted).square() / state.s.pow(4)
 
 
 def trace_gradient_rows(state: NoisyState, found: Tensor, r: Tensor, hessian: Tensor) -> Tensor:
     """l of grad h (n, dim), likewise; hessian: an estimate of H, (n, dim, dim)."""
-    covariance, second = state.process.noise, _second(state, hessian)
-    size = square(r, covariance) - second.diagonal(dim1=-2, dim2=-1).sum(-1)
+    second = _second(state, hessian)
+    size = state.square(r) - second.diagonal(dim1=-2, dim2=-1).sum(-1)
     z = size[..., None] * r - 2 * (second @ r[..., None])[..., 0]
-    return 0.5 * square(state.row(state.s.pow(3)) * _times(found, covariance) + z, covariance).double() / state.s.pow(6)
+    error = state.row(state.s.pow(3)) * state.noise.times(found) + z
+    return 0.5 * state.square(error).double() / state.s.pow(6)
 
 
 def _second(state: NoisyState, hessian: Tensor) -> Tensor:
     """K = s^2 C H + I, (n, dim, dim): the mean of r rho'."""
     unit = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
-    return state.row(state.s.square())[..., None] * _times(hessian.mT, state.process.noise).mT + unit
+    return state.row(state.s.square())[..., None] * state.noise.times(hessian.mT).mT + unit
 
 
 def _score(model: ScoreModel, state: NoisyState) -> Field:
@@ -153,11 +147,3 @@ def _score(model: ScoreModel, state: NoisyState) -> Field:
 def _left_over(score: Tensor, example: Example) -> Tensor:
     """r, of the noise that this score stands for."""
     return example.noise - example.state.marginal.noise_of_score(score.detach())
-
-
-def _times(v: Tensor, covariance: Noise | None) -> Tensor:
-    return v if covariance is None else covariance.times(v)
-
-
-def _solved(v: Tensor, covariance: Noise | None) -> Tensor:
-    return v if covariance is None else covariance.solve(v)

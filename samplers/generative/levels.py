@@ -13,19 +13,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.generative.columns import GRID, Column, needed
-from targets.arguments import check_integer
+from samplers.generative.columns import shares_of
+from samplers.generative.ordinal import Integers, within_cells
 
 MOST = 1 << 16  # levels: their probabilities are a table
 
 
 @dataclass(frozen=True)
-class Levels(Column):
+class Levels(Integers):
     """Integers from low to high, whose order means something: u ~ N(0, 1) given that it lies in the cell of x.
 
     Cells are as wide, in probability, as values are frequent. log p(u) + c has a mean over the noise that is a lower
@@ -45,50 +45,34 @@ class Levels(Column):
         (tensor([0., 2.], dtype=torch.float64), True, True)
     """
 
-    random: ClassVar[bool] = True
-
-    low: int
-    high: int
     probabilities: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        least = check_integer(self.low, "low", -(2**31))
-        levels = check_integer(self.high, "high", least + 1) - least + 1
-        if levels > MOST:
-            raise ValueError(f"low, high: got {levels} levels, expected {MOST} at most; take Ordinal for more")
+        super().__post_init__()
+        if self.count > MOST:
+            raise ValueError(f"low, high: got {self.count} levels, expected {MOST} at most; take Ordinal for more")
         if self.probabilities is None:
             return
         given = tuple(float(p) for p in self.probabilities)
-        if len(given) != levels or not all(p > 0 for p in given) or abs(math.fsum(given) - 1) > 1e-6:
+        if len(given) != self.count or not all(p > 0 for p in given) or abs(math.fsum(given) - 1) > 1e-6:
             raise ValueError(
-                f"probabilities: got {len(given)} of sum {math.fsum(given):.6g}, expected {levels} positive numbers of "
-                "sum 1"
+                f"probabilities: got {len(given)} of sum {math.fsum(given):.6g}, expected {self.count} positive "
+                "numbers of sum 1"
             )
         object.__setattr__(self, "probabilities", given)
-
-    @property
-    def domain(self) -> str:
-        """An integer between the ends."""
-        return f"an integer from {self.low} to {self.high}"
-
-    def takes(self, x: Tensor) -> Tensor:
-        """The integers."""
-        return (x >= self.low) & (x <= self.high) & (x == x.round())
 
     def learned(self, x: Tensor, shares: Tensor | None) -> Self:
         """With the frequencies of the rows, unless probabilities were given."""
         if self.probabilities is not None:
             return self
-        levels = self.high - self.low + 1
-        each = x.new_full((len(x),), 1 / len(x), dtype=torch.float64) if shares is None else shares
-        frequencies = torch.bincount(x.long() - self.low, each, levels)
+        each = shares_of(x, shares)
+        frequencies = torch.bincount(x.long() - self.low, each, self.count)
         rows = float(1 / each.square().sum())  # the effective number
-        return replace(self, probabilities=tuple(((rows * frequencies + 1 / levels) / (rows + 1)).tolist()))
+        return replace(self, probabilities=tuple(((rows * frequencies + 1 / self.count) / (rows + 1)).tolist()))
 
     def _cells(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of each level its probability, and those of all below and of all above."""
-        levels = self.high - self.low + 1
-        given = (1 / levels,) * levels if self.probabilities is None else self.probabilities
+        given = (1 / self.count,) * self.count if self.probabilities is None else self.probabilities
         p = torch.tensor(given, dtype=torch.float64, device=like.device)
         below, above = p.cumsum(0) - p, p.flip(0).cumsum(0).flip(0) - p
         return p, below, above
@@ -96,8 +80,7 @@ class Levels(Column):
     def encode(self, x: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """The normal quantile of a uniform number in the cell, from the nearer end so that none is infinite."""
         p, below, above = (table[x.long() - self.low] for table in self._cells(x))
-        whole = (torch.rand(x.shape, generator=needed(generator), dtype=torch.float64, device=x.device) * GRID).floor()
-        share = (whole + 0.5) / GRID
+        share = within_cells(x, generator)
         u = _quantile(below + p * share, above + p * (1 - share))
         return u[:, None], p.log() + 0.5 * (u.square() + math.log(2 * math.pi))
 

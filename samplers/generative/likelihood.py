@@ -69,7 +69,7 @@ class ContinuousFlow:
     def log_prob(self, x: Tensor) -> Tensor:
         """log p with the exact divergence, (*batch, dim) -> (*batch,) in float64; dim derivatives an evaluation."""
         points = check_points(x, self.prior.dim)
-        _, change = self._follow(points, self.t_min, self.horizon, lambda v, at: divergence(v, at)[:, None], 1)
+        _, change = self._follow(points, self.t_min, self.horizon, _exact, 1)
         return change[:, 0].reshape(x.shape[:-1])
 
     def estimate_log_prob(self, x: Tensor, *, probes: int, generator: Generator) -> PointEstimates:
@@ -90,10 +90,7 @@ class ContinuousFlow:
     def sample(self, n: int, *, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draws (n, dim) and their log p (n,): a normalised proposal. The divergence is exact."""
         start = self.prior.sample(n, generator=generator)
-        x, change = self._follow(
-            start, self.horizon, self.t_min, lambda v, at: divergence(v, at)[:, None], 1, ahead=False
-        )
-        return x, change
+        return self._follow(start, self.horizon, self.t_min, _exact, 1, ahead=False)
 
     def transport(self, x: Tensor, *, to_prior: bool = True) -> Tensor:
         """Where the flow carries x (n, dim), from t_min to the horizon or back; no derivative is taken."""
@@ -130,12 +127,13 @@ class ContinuousFlow:
         moved = y[:, :dim].to(x.dtype)
         change = y[:, dim:]  # int div v dt from `start` to `end`
         with torch.no_grad():
-            prior = self.prior.log_prob(moved if ahead else x).double()[:, None] - self._log_z
+            prior = self.prior.log_prob(moved if ahead else x).double()[:, None] - log_z_of(self.prior)
         return (moved, prior + change) if ahead else (moved, (prior - change)[:, 0])
 
-    @property
-    def _log_z(self) -> float:
-        return self.prior.log_z if "log_z" in self.prior.known else 0.0
+
+def _exact(v: Tensor, x: Tensor) -> Tensor:
+    """The divergence as a column."""
+    return divergence(v, x)[:, None]
 
 
 def probability_flow(
@@ -178,6 +176,11 @@ def noise_law(process: Process, dim: int, *, dtype: torch.dtype | None = None) -
     noise.check(dim)
     mean = torch.zeros(dim, dtype=dtype)
     return Gaussian(mean, covariance=float(process.variance(process.horizon)) * noise.covariance(dim))
+
+
+def log_z_of(prior: Target) -> float:
+    """What its log_prob is normalised by; 0 where that is not known, as it is then taken to be."""
+    return prior.log_z if "log_z" in prior.known else 0.0
 
 
 def recorded(v: Tensor, argument: str) -> Tensor:

@@ -14,6 +14,7 @@ from samplers.generative.conditions import Conditions
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.levels import Levels
 from samplers.generative.network import ScoreMLP
+from samplers.generative.ordinal import Ordinal
 from samplers.generative.regression import Regression
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.trained import FORMAT
@@ -29,7 +30,7 @@ KINDS = {
         *(parametrisation.ScoreOf, parametrisation.NoiseOf, parametrisation.CleanOf),
         *(parametrisation.Velocity, parametrisation.Karras, parametrisation.Control),
         *(transformations.Chain, transformations.Columns, transformations.Standardisation),
-        *(columns.Real, columns.Positive, columns.Bounded, columns.Ordinal, columns.Categorical, Levels),
+        *(columns.Real, columns.Positive, columns.Bounded, columns.Categorical, Levels, Ordinal),
         *(CorrelatedNoise, IsotropicNoise, ScoreMLP, Conditions),
     )
 }

@@ -23,12 +23,11 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.generative.divergence import rademacher, with_divergence
-from samplers.generative.noisy_state import NoisyState, square
+from samplers.generative.noisy_state import NoisyState
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.times import LogSNRTimes, Times
 from samplers.generative.weightings import Weighting, check_weighting, weight
 from samplers.processes.base import Process
-from samplers.runs.state import noise_like
 from targets.arguments import check_integer, positive
 
 EARLY, EARLIER = 1e-3, 1e-9  # of the horizon: what lambda t / v is at the second is hardly less than at the first
@@ -55,12 +54,9 @@ class Example:
     @classmethod
     def draw(cls, process: Process, clean: Tensor, t: Tensor, generator: Generator) -> Example:
         """Noise at time t (n,) on each row of clean."""
-        if process.noise is None:
-            noise = noise_like(clean, generator)
-        else:
-            process.noise.check(clean.shape[-1])
-            noise = process.noise.sample_like(clean, generator)
         at = NoisyState.at(process, t, clean)
+        at.noise.check(clean.shape[-1])
+        noise = at.noise.sample_like(clean, generator)
         return cls(clean, noise, at.moved(at.row(at.a) * clean + at.row(at.s) * noise))
 
 
@@ -236,13 +232,13 @@ class Denoising(Loss):
         """k^2 |F - F*|^2 / 2; centred, |S|^2 / 2 - S . grad log p(x_t | x_0)."""
         state, meaning = example.state, model.parametrisation
         if self.centred:
-            noise, covariance = model.noise_at(state), state.process.noise
-            pull = noise if covariance is None else covariance.solve(noise)
-            return 0.5 * torch.linalg.vecdot(pull, noise - 2 * example.noise).double() / state.s.square()
+            noise = model.noise_at(state)
+            pull = torch.linalg.vecdot(state.noise.solve(noise), noise - 2 * example.noise)
+            return 0.5 * pull.double() / state.s.square()
         error = model.output(state) - meaning.output(example.noise, state)
         return 0.5 * meaning.gain(state).square() * meaning.square(error, state).double()
 
 
 def _squared(noise: Tensor, state: NoisyState) -> Tensor:
     """|S|^2 in the norm of C for S = -C^-1 noise / s, (n,) in float64."""
-    return square(noise, state.process.noise).double() / state.s.square()
+    return state.square(noise).double() / state.s.square()

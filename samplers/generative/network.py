@@ -70,7 +70,12 @@ class ScoreMLP:
             raise ValueError(f"mean, covariance: got shapes {shapes}, expected (dim,) and (dim, dim)")
         if self.least_time >= process.horizon:
             raise ValueError(f"least_time: got {self.least_time:.6g}, expected less than the horizon")
-        return _ScoreNetwork(self, process, parametrisation, mean, covariance, generator, regression)
+        noise, context = process.noise, 0 if regression is None else len(regression.slope)
+        low, high = (float((-0.5 * process.log_snr(t)).exp()) for t in (self.least_time, process.horizon))
+        white = whitened(whitened(covariance.double(), noise).mT, noise).to(mean)
+        body = _Body(whitened(mean, noise), white, low, high, generator, self.width, self.blocks, context)
+        given = None if regression is None else _Given(regression, noise, low, mean)
+        return _ScoreNetwork(process, parametrisation, body, given)
 
 
 class _Body(DenoisingNetwork):
@@ -104,23 +109,9 @@ class _Given(nn.Module):
 
 
 class _ScoreNetwork(nn.Module):
-    def __init__(
-        self,
-        spec: ScoreMLP,
-        process: Process,
-        parametrisation: Parametrisation,
-        mean: Tensor,
-        covariance: Tensor,
-        generator: Generator,
-        regression: Regression | None,
-    ) -> None:
+    def __init__(self, process: Process, parametrisation: Parametrisation, body: _Body, given: _Given | None) -> None:
         super().__init__()
-        self.process, self.parametrisation = process, parametrisation
-        low, high = (float((-0.5 * process.log_snr(t)).exp()) for t in (spec.least_time, process.horizon))
-        white = whitened(whitened(covariance.double(), process.noise).mT, process.noise).to(mean)
-        context = 0 if regression is None else len(regression.slope)
-        self.body = _Body(whitened(mean, process.noise), white, low, high, generator, spec.width, spec.blocks, context)
-        self.given = None if regression is None else _Given(regression, process.noise, low, mean)
+        self.process, self.parametrisation, self.body, self.given = process, parametrisation, body, given
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
         """(*batch, dim), (*batch) and, of a conditional one, (*batch, size) -> (*batch, dim)."""
@@ -128,16 +119,15 @@ class _ScoreNetwork(nn.Module):
             got = "none" if context is None else f"one of shape {tuple(context.shape)}"
             raise ValueError(f"context: got {got}, expected {'none' if self.given is None else 'that of a condition'}")
         state = NoisyState.at(self.process, t.double().clamp(max=self.process.horizon), x)  # beyond by rounding alone
-        body, covariance = self.body, self.process.noise
-        y = (whitened(x, covariance) / state.row(state.a)).reshape(-1, x.shape[-1])
+        body = self.body
+        y = (whitened(x, self.process.noise) / state.row(state.a)).reshape(-1, x.shape[-1])
         sigma = (state.s / state.a).to(x).reshape(-1)
         slope = body.coefficients(sigma)[2]
         white = (sigma[:, None] * slope.square() * ((y - body.mean) @ body.axes)) @ body.axes.mT
         if context is not None and self.given is not None:
             context = context.reshape(-1, context.shape[-1])
             white = torch.where(context[:, -1:] > 0, self.given(y - body.mean, sigma[:, None], context), white)
-        noise = white.reshape(x.shape)
-        start = self.parametrisation.output(noise if covariance is None else covariance.colour(noise), state)
+        start = self.parametrisation.output(state.noise.colour(white.reshape(x.shape)), state)
         learned = body.residual(y, sigma.clamp(body.low, body.high), context) @ body.axes.mT
         return start + learned.reshape(x.shape)
 

@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from samplers.generative.score import noise_of
 from samplers.processes.base import Process, Time
 from samplers.processes.marginals import Marginal
 from targets.noise import Noise
@@ -78,10 +79,14 @@ class NoisyState:
         """A coefficient (*batch) as a factor of x, (*batch, 1) in its dtype."""
         return coefficient.to(self.x)[..., None]
 
+    @property
+    def noise(self) -> Noise:
+        """N(0, C) of the process."""
+        return noise_of(self.process)
 
-def square(v: Tensor, covariance: Noise | None) -> Tensor:
-    """v' C^-1 v, (*batch)."""
-    return torch.linalg.vecdot(v, v) if covariance is None else covariance.square(v)
+    def square(self, v: Tensor) -> Tensor:
+        """v' C^-1 v, (*batch)."""
+        return self.noise.square(v)
 
 
 def whitened(v: Tensor, covariance: Noise | None) -> Tensor:

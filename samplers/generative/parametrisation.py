@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.generative.noisy_state import NoisyState, square, whitened
+from samplers.generative.noisy_state import NoisyState, whitened
 from targets.arguments import positive
 
 
@@ -51,7 +51,7 @@ class Parametrisation(ABC):
 
     def square(self, error: Tensor, state: NoisyState) -> Tensor:
         """|error|^2 of an error of F, in the norm of `gain`, (*batch)."""
-        return square(error, state.process.noise)
+        return state.square(error)
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ class ScoreOf(Parametrisation):
 
     def square(self, error: Tensor, state: NoisyState) -> Tensor:
         """In the norm of C."""
-        covariance = state.process.noise
-        return torch.linalg.vecdot(error, error if covariance is None else covariance.times(error))
+        return torch.linalg.vecdot(error, state.noise.times(error))
 
 
 @dataclass(frozen=True)
@@ -209,9 +208,7 @@ class Control(Parametrisation):
 
     def noise(self, output: Tensor, state: NoisyState) -> Tensor:
         """-(s / g) L F."""
-        covariance = state.process.noise
-        coloured = output if covariance is None else covariance.colour(output)
-        return -state.row(state.s / state.g) * coloured
+        return -state.row(state.s / state.g) * state.noise.colour(output)
 
     def output(self, noise: Tensor, state: NoisyState) -> Tensor:
         """-(g / s) L^-1 e."""

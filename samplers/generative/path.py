@@ -45,14 +45,8 @@ class ReverseProcess(PathMeasure):
         True
     """
 
-    scales: Tensor
-    keep: Tensor
-    pull: Tensor
-    ahead: Tensor
-    behind_scale: Tensor
-    behind: Tensor
     signal: Tensor
-    spread: Tensor
+    deviation: Tensor
 
     def __init__(
         self,
@@ -79,15 +73,14 @@ class ReverseProcess(PathMeasure):
         self.factor = torch.linalg.cholesky(noise.covariance(dim))
         back = grid.double().flip(0)
         scale, variance = process.transition(back[1:], back[:-1])
-        signal = process.scale(back)
         for name, value in {
             "keep": steps.keep,
             "pull": steps.pull,
             "ahead": steps.variance.sqrt(),
-            "behind_scale": scale,
+            "scale": scale,
             "behind": variance.sqrt(),
-            "signal": signal,
-            "spread": process.variance(back).sqrt(),
+            "signal": process.scale(back),
+            "deviation": process.variance(back).sqrt(),
         }.items():
             self.register_buffer(name, value)
         self.to(torch.get_default_dtype() if dtype is None else dtype)
@@ -103,17 +96,10 @@ class ReverseProcess(PathMeasure):
     def table(self, k: Tensor) -> Table:
         """The coefficients of the steps from and to each state."""
         ahead, behind = k.clamp_max(self.steps - 1), (k - 1).clamp_min(0)
-        values = {
-            "k": k,
-            "keep": self.keep[ahead, None, None],
-            "pull": self.pull[ahead, None, None],
-            "ahead": self.ahead[ahead, None, None],
-            "scale": self.behind_scale[behind, None, None],
-            "behind": self.behind[behind, None, None],
-            "log_det_ahead": log_det(self.ahead[ahead, None, None], self.dim),
-            "log_det_behind": log_det(self.behind[behind, None, None], self.dim),
-        }
-        return Table(values)
+        values = {name: getattr(self, name)[ahead, None, None] for name in ("keep", "pull", "ahead")}
+        values |= {name: getattr(self, name)[behind, None, None] for name in ("scale", "behind")}
+        log_dets = {f"log_det_{name}": log_det(values[name], self.dim) for name in ("ahead", "behind")}
+        return Table({"k": k, **values, **log_dets})
 
     def field(self, table: Table, at: Points) -> Tensor:
         """The score of u, L' s(L u, t)."""
@@ -148,7 +134,7 @@ class ReverseProcess(PathMeasure):
         if k == 0:
             return self.prior.log_prob(u)
         assert self.data is not None
-        a, s = float(self.signal[k]), float(self.spread[k])
+        a, s = float(self.signal[k]), float(self.deviation[k])
         return self.data.smoothed(s / a).log_prob(u / a) - self.dim * math.log(a)
 
     def temperature(self, k: Tensor) -> Tensor:

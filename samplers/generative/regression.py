@@ -16,6 +16,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from samplers.generative.columns import shares_of
 from samplers.generative.data import Samples
 
 
@@ -32,7 +33,7 @@ class Regression:
         assert rows.given is not None
         x, context = rows.x.double(), rows.given[:, :-1].double()
         n, k = rows.effective, context.shape[1]
-        shares = x.new_full((len(x), 1), 1 / len(x)) if rows.shares is None else rows.shares[:, None]
+        shares = shares_of(x, rows.shares)[:, None]
         centre = (shares * context).sum(0)
         u, c = x - (shares * x).sum(0), context - centre
         seen = (shares * c).mT @ c

@@ -70,6 +70,10 @@ def check_points(x: Tensor, dim: int) -> Tensor:
 def check_score(score: Tensor, x: Tensor, argument: str = "score") -> Tensor:
     """What a score, or another field, said at x; ValueError for another shape than that of x."""
     if not isinstance(score, Tensor) or score.shape != x.shape:
-        got = f"shape {tuple(score.shape)}" if isinstance(score, Tensor) else f"{score!r}"
-        raise ValueError(f"{argument}: got {got}, expected that of x, {tuple(x.shape)}")
+        raise ValueError(f"{argument}: got {shown(score)}, expected that of x, {tuple(x.shape)}")
     return score
+
+
+def shown(value: object) -> str:
+    """What came in place of a tensor of some shape, for messages."""
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)

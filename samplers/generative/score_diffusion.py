@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import torch
 from torch import Generator, Tensor, nn
@@ -24,9 +24,9 @@ from samplers.generative.network import ScoreMLP
 from samplers.generative.parametrisation import Karras, Parametrisation
 from samplers.generative.regression import Regression
 from samplers.generative.score_learning import SPLIT, ScoreLearning
-from samplers.generative.score_model import ScoreModel
+from samplers.generative.score_model import ScoreModel, check_kinds
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
-from samplers.generative.training import Training
+from samplers.generative.training import FitOptions, Training
 from samplers.generative.transformations import Columns
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
@@ -80,18 +80,8 @@ class ScoreDiffusion:
     teacher: Choice | None = None
 
     def __post_init__(self) -> None:
-        kinds: dict[str, Any] = {
-            "process": Process,
-            "network": (ScoreMLP, nn.Module),
-            "parametrisation": Parametrisation,
-            "loss": Loss,
-            "training": Training,
-        }
-        for name, kind in kinds.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                expected = "ScoreMLP or a torch.nn.Module" if isinstance(kind, tuple) else kind.__name__
-                raise TypeError(f"{name}: got {value!r}, expected a {expected}")
+        check_kinds(self, process=(Process,), network=(ScoreMLP, nn.Module), parametrisation=(Parametrisation,))
+        check_kinds(self, loss=(Loss,), training=(Training,))
         if self.standardise not in ("scale", "whiten", "none"):
             raise ValueError(f"standardise: got {self.standardise!r}, expected 'scale', 'whiten' or 'none'")
         check_teacher(self.teacher)
@@ -101,35 +91,11 @@ class ScoreDiffusion:
 
     @overload
     def fit(
-        self,
-        samples: Tensor | Draws | Target,
-        *,
-        given: None = None,
-        seed: int = 0,
-        iterations: int = 4000,
-        max_minutes: float | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        progress: bool | None = None,
-        checkpoint: str | Path | None = None,
-        log_dir: str | Path | None = None,
+        self, samples: Tensor | Draws | Target, *, given: None = None, **options: Unpack[FitOptions]
     ) -> FittedDiffusion: ...
 
     @overload
-    def fit(
-        self,
-        samples: Tensor | Draws,
-        *,
-        given: Tensor,
-        seed: int = 0,
-        iterations: int = 4000,
-        max_minutes: float | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        progress: bool | None = None,
-        checkpoint: str | Path | None = None,
-        log_dir: str | Path | None = None,
-    ) -> ConditionalDiffusion: ...
+    def fit(self, samples: Tensor | Draws, *, given: Tensor, **options: Unpack[FitOptions]) -> ConditionalDiffusion: ...
 
     def fit(
         self,

@@ -28,11 +28,8 @@ class ScoreModel(nn.Module):
 
     def __init__(self, network: nn.Module, process: Process, parametrisation: Parametrisation) -> None:
         super().__init__()
-        for argument, value, kind in (("network", network, nn.Module), ("process", process, Process),
-                                      ("parametrisation", parametrisation, Parametrisation)):  # fmt: skip
-            if not isinstance(value, kind):
-                raise TypeError(f"{argument}: got {value!r}, expected a {kind.__name__}")
         self.network, self.process, self.parametrisation = network, process, parametrisation
+        check_kinds(self, network=(nn.Module,), process=(Process,), parametrisation=(Parametrisation,))
 
     def output(self, state: NoisyState) -> Tensor:
         """F, (*batch, dim)."""
@@ -62,3 +59,12 @@ class ScoreModel(nn.Module):
     def forward(self, x: Tensor, t: Time) -> Tensor:
         """The score."""
         return self.score(x, t)
+
+
+def check_kinds(owner: object, **kinds: tuple[type, ...]) -> None:
+    """TypeError for an attribute that is of none of its kinds."""
+    for name, expected in kinds.items():
+        value = getattr(owner, name)
+        if not isinstance(value, expected):
+            names = ("torch.nn.Module" if kind is nn.Module else kind.__name__ for kind in expected)
+            raise TypeError(f"{name}: got {value!r}, expected a {' or a '.join(names)}")

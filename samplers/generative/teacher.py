@@ -46,6 +46,6 @@ def teach(
         chains = int(own.get("chains", CHAINS))
         length = {"chains": chains, "draws": -(-samples // chains)}
     beside = None if checkpoint is None else f"{checkpoint}.teacher"
-    given = {name: value for name, value in (("progress", progress), ("checkpoint", beside)) if value is not None}
-    options = {name: value for name, value in given.items() if name in taken.names}
+    given = {"progress": progress, "checkpoint": beside}
+    options = {name: value for name, value in given.items() if value is not None and name in taken.names}
     return sampler.sample(target, **{"seed": seed + SEED, **length, **options, **own})

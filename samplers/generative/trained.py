@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from samplers.draws import Cost
 from samplers.draws.places import file_place
 from samplers.generative.network import ScoreMLP
+from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.transformations import Transformation
 from samplers.learning.packing import packed
@@ -87,7 +87,7 @@ class Trained:
 def at_time(start: Gaussian, process: Process, t: float) -> Gaussian:
     """The law of x_t for x_0 of a Gaussian law."""
     scale, variance = (float(value) for value in process.transition(0.0, t))
-    unit = torch.eye(start.dim, dtype=torch.float64) if process.noise is None else process.noise.covariance(start.dim)
+    unit = noise_of(process).covariance(start.dim)
     covariance = scale**2 * start.covariance.double() + variance * unit.to(start.device)
     mean: Tensor = scale * start.mean.double()
     return Gaussian(mean.to(start.dtype), covariance=covariance.to(start.dtype))

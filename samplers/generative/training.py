@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import torch
 
 from targets.arguments import check_integer, positive
 
@@ -47,3 +51,16 @@ class Training:
             check_integer(self.patience, "patience")
             if not self.validation:
                 raise ValueError("patience: got one with validation=0, expected a share of the rows to look at")
+
+
+class FitOptions(TypedDict, total=False):
+    """How `ScoreDiffusion.fit` runs, whatever it learns from: its arguments, as it says."""
+
+    seed: int
+    iterations: int
+    max_minutes: float | None
+    device: torch.device | str | None
+    dtype: torch.dtype | None
+    progress: bool | None
+    checkpoint: str | Path | None
+    log_dir: str | Path | None

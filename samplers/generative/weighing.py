@@ -2,7 +2,7 @@
 
     w = gamma(x_0) prod_k r(x_{k+1} | x_k) / (p_T(x_T) prod_k q(x_k | x_{k+1}))       q the reverse steps, r the noising
 
-Where the steps of a path are cut into pieces, the particles at a cut at time t are weighted for pi_t, the law of
+Where the path is cut into subtrajectories, the particles at a cut at time t are weighted for pi_t, the law of
 a_t X + s_t e of a Gaussian mixture for X, which is known in closed form, and ancestors are drawn where few weights
 count. The mixture is fitted to draws of the model. It cancels along a path: E[Z-hat] = Z whatever it says, and a bad
 one costs effective draws.

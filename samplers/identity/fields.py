@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -44,14 +45,7 @@ def _cache(value: Any, name: str, fields: Mapping[str, Any]) -> bool:
     if isinstance(value, Target) and name in SKIPPED:
         return True
     made = getattr(type(value), name, None)
-    if isinstance(value, Distribution) and isinstance(getattr_static(type(value), name), lazy_property):
+    lazy = isinstance(inspect.getattr_static(type(value), name, None), lazy_property)
+    if isinstance(value, Distribution) and lazy:
         return "_param" in fields or "_unbroadcasted_scale_tril" in fields
     return isinstance(made, functools.cached_property)
-
-
-def getattr_static(kind: type, name: str) -> Any:
-    """The class attribute itself, descriptors unasked."""
-    for base in kind.__mro__:
-        if name in base.__dict__:
-            return base.__dict__[name]
-    return None

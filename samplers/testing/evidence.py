@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import special
 
-from samplers.draws import Draws, SamplingWarning
+from samplers.draws import Sampler, SamplingWarning
 from samplers.testing import statistics
 from samplers.testing.sequential import LEVEL, STAGES, Report, sequential
 from targets import Target
@@ -25,16 +25,8 @@ MOST_SKEWNESS = 0.1  # over sqrt(runs): up to here the p-values below are right 
 STAKES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
 
 
-class GivesLogZ(Protocol):
-    """Anything with the verb `sample`, whose draws have a log_z."""
-
-    def sample(self, target: Target, *, draws: int, seed: int) -> Draws:
-        """`draws` points and log Z."""
-        ...
-
-
 def check_unbiased_z(
-    sampler: GivesLogZ,
+    sampler: Sampler,
     target: Target,
     *,
     seed: int = 0,

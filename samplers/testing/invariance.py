@@ -47,13 +47,12 @@ def check_invariance(
     returned in place of positions like its own, and ValueError for a function that draws from elsewhere or keeps
     something between calls. Invariance says nothing of mixing: a kernel that never moves passes; see `check_moves`.
     """
-    _need_sampler(target)
-    kernel = as_kernel(kernel, backend)
-    check_alone(kernel, target, chains, seed)
+    kernel = prepared(kernel, target, chains, seed, backend)
 
     def p_values(stage: int, draws: int) -> dict[str, float]:
         chain_seed, fresh_seed, tie_seed = statistics.seeds(seed, stage, 3)
-        moved = run(kernel, target, draws, steps, _generator(target, chain_seed))
+        generator = _generator(target, chain_seed)
+        moved = run(kernel, target, target.sample(draws, generator=generator), steps, generator)
         fresh = rounded(kernel, target.sample(draws, generator=_generator(target, fresh_seed)))
         ties = _generator(target, tie_seed)
         named = features(target, ties) | dict(functions or {})
@@ -66,9 +65,9 @@ def check_invariance(
 
 
 @torch.no_grad()
-def run(kernel: Kernel, target: Target, chains: int, steps: int, generator: Generator) -> Tensor:
-    """The end points (chains, dim) of chains that start at exact draws."""
-    state = kernel.init(target, target.sample(chains, generator=generator), generator)
+def run(kernel: Kernel, target: Target, start: Tensor, steps: int, generator: Generator) -> Tensor:
+    """The end points (chains, dim) of chains that begin at `start`."""
+    state = kernel.init(target, start, generator)
     for _ in range(steps):
         state, _ = kernel.step(target, state, generator)
     return state.x
@@ -100,16 +99,16 @@ def _along(direction: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 @torch.no_grad()
-def check_alone(kernel: Kernel, target: Target, chains: int, seed: int) -> None:
-    """That a plain function depends on its arguments alone, seen at exact draws."""
+def prepared(kernel: Any, target: Target, chains: int, seed: int, backend: Backend | None) -> Kernel:
+    """What is to be checked, as a kernel: of a plain function, that it depends on its arguments alone, seen at exact
+    draws. ValueError for a target without these."""
+    if "sample" not in target.known:
+        raise ValueError(f"target: {target.name} has no exact sampler, and this check starts chains at exact draws")
+    kernel = as_kernel(kernel, backend)
     if isinstance(kernel, FunctionKernel):
         kernel.check_repeatable(target.sample(chains, generator=_generator(target, seed)), seed)
+    return kernel
 
 
 def _generator(target: Target, seed: int) -> Generator:
     return Generator(target.device).manual_seed(seed)
-
-
-def _need_sampler(target: Target) -> None:
-    if "sample" not in target.known:
-        raise ValueError(f"target: {target.name} has no exact sampler, and this check starts chains at exact draws")

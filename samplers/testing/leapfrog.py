@@ -13,6 +13,8 @@ from samplers.kernels import HMC, evaluate, noise_like
 from samplers.testing.invariance import _generator
 from targets import Target
 
+WIDTH = 1e-5  # of the central differences
+
 
 @dataclass(frozen=True)
 class LeapfrogReport:
@@ -43,12 +45,10 @@ def check_leapfrog(kernel: HMC, target: Target, *, seed: int = 0, points: int = 
     if target.dtype != torch.float64:
         raise ValueError(f"target: got {target.dtype}, expected float64; use target.to(dtype=torch.float64)")
     generator = _generator(target, seed)
-    exact = "sample" in target.known
-    x = (
-        target.sample(points, generator=generator)
-        if exact
-        else noise_like(torch.empty(points, target.dim).double(), generator)
-    )
+    if "sample" in target.known:
+        x = target.sample(points, generator=generator)
+    else:
+        x = noise_like(torch.empty(points, target.dim).double(), generator)
     p = noise_like(x, generator)
 
     def flow(x: Tensor, p: Tensor, kernel: HMC = kernel, steps: int = steps) -> tuple[Tensor, Tensor]:
@@ -80,12 +80,10 @@ def check_leapfrog(kernel: HMC, target: Target, *, seed: int = 0, points: int = 
     return LeapfrogReport(return_error, log_volume, order)
 
 
-def _log_volume(
-    flow: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, p: Tensor, width: float = 1e-5
-) -> float:
+def _log_volume(flow: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, p: Tensor) -> float:
     both = torch.cat([x, p])
-    shifts = width * torch.eye(len(both), dtype=both.dtype, device=both.device)
+    shifts = WIDTH * torch.eye(len(both), dtype=both.dtype, device=both.device)
     ahead, behind = both + shifts, both - shifts
     dim = len(x)
     ends = [torch.cat(flow(z[:, :dim], z[:, dim:]), -1) for z in (ahead, behind)]
-    return float(torch.linalg.slogdet((ends[0] - ends[1]) / (2 * width))[1])
+    return float(torch.linalg.slogdet((ends[0] - ends[1]) / (2 * WIDTH))[1])

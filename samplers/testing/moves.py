@@ -9,8 +9,8 @@ import torch
 
 from samplers.draws.ties import kolmogorov
 from samplers.kernels import Kernel
-from samplers.testing.functions import Backend, as_kernel, name_of, rounded
-from samplers.testing.invariance import _generator, _need_sampler, check_alone
+from samplers.testing.functions import Backend, name_of, rounded
+from samplers.testing.invariance import _generator, prepared, run
 from targets import Target
 
 
@@ -34,23 +34,19 @@ def check_moves(
     stands beside `check_invariance`, which a kernel that never moves passes. kernel, backend: as there. Returns the
     gap; raises AssertionError.
     """
-    _need_sampler(target)
-    kernel = as_kernel(kernel, backend)
-    check_alone(kernel, target, chains, seed)
+    kernel = prepared(kernel, target, chains, seed, backend)
     generator = _generator(target, seed)
     exact = target.sample(chains, generator=generator)
     spread = exact.std(0)
     away = torch.randn(exact.shape, generator=generator, dtype=exact.dtype, device=exact.device)
     start = rounded(kernel, exact + distance * spread * away / away.norm(dim=-1, keepdim=True))
-    state = kernel.init(target, start, generator)
-    for _ in range(steps):
-        state, _ = kernel.step(target, state, generator)
-    still = int((state.x == start).all(-1).sum())
+    end = run(kernel, target, start, steps, generator)
+    still = int((end == start).all(-1).sum())
     who = f"{name_of(kernel)} on {target.name}"
     if still:
         raise AssertionError(f"{who}: {still} of {chains} chains have not moved in {steps} steps")
     fresh = target.sample(chains, generator=generator)
-    gap = float(kolmogorov(target.log_prob(state.x), target.log_prob(fresh)))
+    gap = float(kolmogorov(target.log_prob(end), target.log_prob(fresh)))
     if gap > most_gap:
         raise AssertionError(
             f"{who}: after {steps} steps from {distance} spreads away the log-density's law is still {gap:.2f} off "

@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from samplers.draws.ties import joined, slack, tied
 from samplers.kernels import Kernel, State
 from samplers.testing import statistics
-from samplers.testing.functions import Backend, as_kernel, name_of
-from samplers.testing.invariance import _generator, _need_sampler, check_alone, features
+from samplers.testing.functions import Backend, name_of
+from samplers.testing.invariance import _generator, features, prepared
 from samplers.testing.sequential import LEVEL, Report, sequential
 from targets import Target
 
@@ -38,9 +38,7 @@ def check_reversible(
     AssertionError that names the statistic, ValueError for a target without exact draws. Gandy and Scott 2020; Besag
     and Clifford 1989.
     """
-    _need_sampler(target)
-    kernel = as_kernel(kernel, backend)
-    check_alone(kernel, target, chains, seed)
+    kernel = prepared(kernel, target, chains, seed, backend)
 
     def p_values(stage: int, draws: int) -> dict[str, float]:
         chain_seed, other_seed = statistics.seeds(seed, stage, 2)
@@ -89,15 +87,14 @@ def _ranks(
 
 
 def _pairs(a: Tensor, b: Tensor) -> dict[str, float]:
-    first, last = 0, a.shape[1] - 1
     functions = {
-        "a_0 b_0^2": lambda a, b: a[:, first] * b[:, first].square(),
-        "a_0^3 b_0": lambda a, b: a[:, first] ** 3 * b[:, first],
-        "a_0 sin b_0": lambda a, b: a[:, first] * b[:, first].sin(),
+        "a_0 b_0^2": lambda a, b: a[:, 0] * b[:, 0].square(),
+        "a_0^3 b_0": lambda a, b: a[:, 0] ** 3 * b[:, 0],
+        "a_0 sin b_0": lambda a, b: a[:, 0] * b[:, 0].sin(),
     }
-    if last > first:
-        functions["a_0 b_n"] = lambda a, b: a[:, first] * b[:, last]
-        functions["a_n^2 b_0"] = lambda a, b: a[:, last].square() * b[:, first]
+    if a.shape[1] > 1:
+        functions["a_0 b_n"] = lambda a, b: a[:, 0] * b[:, -1]
+        functions["a_n^2 b_0"] = lambda a, b: a[:, -1].square() * b[:, 0]
     return {
         f"pairs, {name}": statistics.symmetric_signs(_difference(f(a, b), f(b, a))) for name, f in functions.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -19,9 +20,7 @@ def step_sizes(low: float = 0.01, high: float = 1.0) -> st.SearchStrategy[float]
 
 
 def _tensors(shape: tuple[int, ...], low: float, high: float) -> st.SearchStrategy[torch.Tensor]:
-    size = 1
-    for n in shape:
-        size *= n
+    size = math.prod(shape)
     numbers = st.lists(st.floats(low, high, width=32), min_size=size, max_size=size)
     return numbers.map(lambda values: torch.tensor(values, dtype=torch.float64).reshape(shape))
 

@@ -97,7 +97,7 @@ def test_bad_times():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((lambda x, t: x, VP(), NoiseOf()), "network: got .*, expected a Module"),
+        ((lambda x, t: x, VP(), NoiseOf()), "network: got .*, expected a torch.nn.Module"),
         ((Half(), "vp", NoiseOf()), "process: got 'vp', expected a Process"),
         ((Half(), VP(), "noise"), "parametrisation: got 'noise', expected a Parametrisation"),
     ],

@@ -27,7 +27,7 @@ def test_from_a_target_and_its_draws():
     draws = samplers.MALA(0.3).sample(MIXTURE, chains=3, draws=40, warmup=0, seed=0)
     found = Samples.of(draws)
     assert torch.equal(found.x, draws.x.reshape(120, 2))
-    assert found.groups.unique().tolist() == list(range(30))  # ten stretches of each chain
+    assert found.groups.unique().tolist() == list(range(30))  # ten blocks of each chain
     weighted = samplers.SMC(samplers.MALA(0.3), base=targets.Gaussian(torch.zeros(2, dtype=F64), scale=3.0))
     drawn = weighted.sample(MIXTURE, draws=200, seed=0)
     found = Samples.of(drawn)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from samplers.generative.guidance.energy import log_twist
-from samplers.generative.score import Score, check_score
+from samplers.generative.guidance.energy import guided
+from samplers.generative.score import Score
 from targets.arguments import not_negative
 
 
@@ -28,9 +28,4 @@ def classifier_guided(score: Score, log_likelihood: Callable[[Tensor, float], Te
         >>> guided(torch.zeros(1, 2), 0.5)
         tensor([[1., 0.]])
     """
-    weight = not_negative(weight, "weight")
-
-    def guided(x: Tensor, t: float) -> Tensor:
-        return check_score(score(x, t), x) + weight * log_twist(log_likelihood, x, t)[1]
-
-    return guided
+    return guided(score, log_likelihood, not_negative(weight, "weight"))

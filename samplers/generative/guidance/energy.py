@@ -46,9 +46,13 @@ def energy_guided(
         raise ValueError(f"at: got {at!r}, expected 'clean' or 'noisy'")
     weight = not_negative(weight, "weight")
     if at == "noisy":
-        return lambda x, t: check_score(score(x, t), x) + log_twist(lambda u, _: -weight * energy(u), x, t)[1]
-    twist = denoised_twist(score, lambda u: weight * energy(u), process)
-    return lambda x, t: check_score(score(x, t), x) + log_twist(twist, x, t)[1]
+        return guided(score, lambda u, _: -weight * energy(u))
+    return guided(score, denoised_twist(score, lambda u: weight * energy(u), process))
+
+
+def guided(score: Score, twist: Callable[[Tensor, float], Tensor], weight: float = 1.0) -> Score:
+    """s + weight grad log psi of a log-factor (x (n, dim), t) -> (n,)."""
+    return lambda x, t: check_score(score(x, t), x) + weight * log_twist(twist, x, t)[1]
 
 
 def denoised_twist(score: Score, energy: Energy, process: Process) -> Callable[[Tensor, float], Tensor]:

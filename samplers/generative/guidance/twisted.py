@@ -106,10 +106,12 @@ class TwistedDiffusion:
         cloud = Cloud.start(State(x, log_psi, slope), 1, 0.0)
         cloud.reweight(log_psi.double()[None])
         for k, (keep, pull, variance) in enumerate(torch.stack([steps.keep, steps.pull, steps.variance], -1).tolist()):
-            self._resample(cloud, generator)
-            x, log_psi = cloud.state.x, cloud.state.log_prob
-            assert cloud.state.score is not None
-            slope = cloud.state.score
+            needed = cloud.ess < self.ess_threshold * draws
+            if bool(needed.any()):
+                cloud.resample("systematic", needed, generator)
+            state = cloud.state
+            assert state.score is not None
+            x, log_psi, slope = state.x, state.log_prob, state.score
             with torch.no_grad():
                 mean = keep * x + pull * noise.times(check_score(self.score(x, times[k]), x))
                 white = noise.sample_like(x, generator)
@@ -132,8 +134,3 @@ class TwistedDiffusion:
             return log_twist(lambda u, _: -energy(u), x, t)
         twist = denoised_twist(self.score, energy, self.process) if self.twist is None else self.twist
         return log_twist(twist, x, t)
-
-    def _resample(self, cloud: Cloud, generator: Generator) -> None:
-        needed = cloud.ess < self.ess_threshold * cloud.shape[1]
-        if bool(needed.any()):
-            cloud.resample("systematic", needed, generator)

@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from samplers.generative.score import noise_of
 from samplers.generative.solvers.base import LogSNR, Reversal, check_states
 from samplers.generative.solvers.ddim import check_eta, split
 
@@ -62,10 +63,8 @@ class OptimalVariance(LogSNR):
 
     def noised_samples(self, reversal: Reversal, t: float, x: Tensor) -> tuple[Tensor, Tensor]:
         """The samples and draws of x_t given them, like x."""
-        if reversal.generator is None:
-            raise ValueError("generator: got None, expected a torch.Generator: this solver draws noise")
         samples = self.samples.to(x)
-        return samples, reversal.process.diffuse(samples, 0.0, t, reversal.generator)
+        return samples, reversal.process.diffuse(samples, 0.0, t, reversal.source)
 
 
 class AnalyticDPM(OptimalVariance):
@@ -95,9 +94,9 @@ class AnalyticDPM(OptimalVariance):
         """The number above."""
         samples, noised = self.noised_samples(reversal, t, x)
         scale, sigma = reversal.level(t)
-        score, centred, noise = reversal.score(noised, t), samples - samples.mean(0), reversal.process.noise
+        score, centred = reversal.score(noised, t), samples - samples.mean(0)
         moment = torch.linalg.vecdot(score, reversal.times_covariance(score)).mean() / x.shape[1]
-        most = torch.linalg.vecdot(centred, centred if noise is None else noise.solve(centred)).mean() / x.shape[1]
+        most = noise_of(reversal.process).square(centred).mean() / x.shape[1]
         return ((sigma / scale) ** 2 * (1 - sigma**2 * moment)).clamp_min(0.0).minimum(most)
 
 
@@ -125,5 +124,4 @@ class DiagonalAnalyticDPM(OptimalVariance):
         """The vector above in units of the diagonal of C."""
         samples, noised = self.noised_samples(reversal, t, x)
         missed = (samples - reversal.clean(noised, t)).square().mean(0)
-        noise = reversal.process.noise
-        return missed if noise is None else missed / noise.covariance(x.shape[1]).diagonal().to(x)
+        return missed / noise_of(reversal.process).covariance(x.shape[1]).diagonal().to(x)

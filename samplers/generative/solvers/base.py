@@ -8,7 +8,6 @@ s(x, t) = grad log p_t(x), dW ~ N(0, C dt); the process is that of `samplers.pro
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -18,89 +17,13 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from samplers.generative.score import Score
+from samplers.generative.score import Score, noise_of, shown
+from samplers.generative.solvers.reversal import Reversal, check_states
 from samplers.processes import grids
 from samplers.processes.base import Process
-from samplers.processes.marginals import Marginal
-from samplers.runs.state import noise_like
 from targets.arguments import check_integer
 
 LEAST = 1e-3  # of the horizon: the time before 0 in grids of log-SNR steps
-
-
-@dataclass(frozen=True, eq=False)
-class Reversal:
-    """What is solved: a score, its process, and where noise comes from. Times are numbers, states (n, dim).
-
-    function: the score as it was given; its answers are checked by `score`. A step asks for what its equation has.
-
-        >>> from samplers.generative.solvers import Reversal
-        >>> from samplers.processes.linear import OrnsteinUhlenbeck
-        >>> reversal = Reversal(lambda x, t: -x, OrnsteinUhlenbeck(), generator=None)
-        >>> reversal.clean(torch.ones(1, 1), 0.5)  # of N(0, 1), exp(-t) x
-        tensor([[0.6065]])
-    """
-
-    function: Score
-    process: Process
-    generator: Generator | None
-
-    def score(self, x: Tensor, t: float) -> Tensor:
-        """s(x, t). ValueError for another shape than that of x, and for values that are not finite."""
-        score = self.function(x, t)
-        if not isinstance(score, Tensor) or score.shape != x.shape:
-            got = f"shape {tuple(score.shape)}" if isinstance(score, Tensor) else repr(score)
-            raise ValueError(f"score: returned {got} at t = {t:.6g}, expected the shape of x, {tuple(x.shape)}")
-        if not score.is_meta:
-            bad = int((~score.isfinite()).any(-1).sum())
-            if bad:
-                raise ValueError(
-                    f"score: returned non-finite values in {bad} of {len(x)} rows at t = {t:.6g}, "
-                    "expected finite numbers"
-                )
-        return score.to(x.dtype)
-
-    def times_covariance(self, v: Tensor) -> Tensor:
-        """C v."""
-        return v if self.process.noise is None else self.process.noise.times(v)
-
-    def noise(self, x: Tensor, t: float) -> Tensor:
-        """E[e | x_t = x], of x_t = a X + sigma e."""
-        return Marginal.at(self.process, t, x).noise_of_score(self.score(x, t))
-
-    def clean(self, x: Tensor, t: float) -> Tensor:
-        """D(x, t) = E[X | x_t = x]."""
-        return Marginal.at(self.process, t, x).clean_of_score(self.score(x, t))
-
-    def velocity(self, x: Tensor, t: float, score_weight: float = 0.5) -> Tensor:
-        """a x - w g^2 C s: dx/dt of the probability flow at w = 1/2, the drift of the reverse SDE at w = 1."""
-        drift, diffusion = numbers(self.process.drift_coefficient(t), self.process.diffusion(t))
-        return drift * x - score_weight * diffusion**2 * self.times_covariance(self.score(x, t))
-
-    def noised(self, x: Tensor, deviation: float | Tensor) -> Tensor:
-        """x + deviation N(0, C); nothing is drawn for the number 0."""
-        if isinstance(deviation, float) and deviation == 0:
-            return x
-        if self.generator is None:
-            raise ValueError("generator: got None, expected a torch.Generator: this solver draws noise")
-        noise = self.process.noise
-        normal = noise_like(x, self.generator) if noise is None else noise.sample_like(x, self.generator)
-        return x + deviation * normal
-
-    def level(self, t: float) -> tuple[float, float]:
-        """(a, sigma) of x_t = a X + sigma e."""
-        scale, variance = self.transition(0.0, t)
-        return scale, math.sqrt(variance)
-
-    def transition(self, s: float, t: float) -> tuple[float, float]:
-        """(A, V) of x_t | x_s ~ N(A x_s, V C)."""
-        scale, variance = numbers(*self.process.transition(s, t))
-        return scale, variance
-
-    def posterior(self, s: float, t: float) -> tuple[float, float, float]:
-        """(b, c, V) of x_s | x_0, x_t ~ N(b x_0 + c x_t, V C)."""
-        first, last, variance = numbers(*self.process.bridge(0.0, s, t))
-        return first, last, variance
 
 
 class Solver(ABC):
@@ -155,8 +78,7 @@ class Solver(ABC):
         horizon, and a score of another shape or not finite.
         """
         check_states(x)
-        if process.noise is not None:
-            process.noise.check(x.shape[-1])
+        noise_of(process).check(x.shape[-1])
         times = self.times(process).flip(0).tolist()
         reversal = Reversal(score, process, generator)
         states = self.walk(reversal, x, times)
@@ -178,7 +100,8 @@ class GridSolver(Solver):
     the horizon, in place of the solver's own (`samplers.processes.grids`).
     ValueError for too few steps for the order, and for a grid of another length, or that does not increase from 0.
 
-    A subclass writes `step`, and `own_grid` where equal steps of time do not fit it.
+    A subclass writes `step`, `own_grid` where equal steps of time do not fit it, and `a_step` where a step asks for
+    several scores.
 
         >>> from samplers.generative.solvers import Euler
         >>> from samplers.processes import grids
@@ -193,6 +116,7 @@ class GridSolver(Solver):
     grid: Tensor | None = field(default=None, kw_only=True)
 
     fewest: ClassVar[int] = 1
+    a_step: ClassVar[int] = 1  # evaluations of the score, but one in the last step
 
     def __post_init__(self) -> None:
         if check_integer(self.steps, "steps") < self.fewest:
@@ -209,9 +133,9 @@ class GridSolver(Solver):
             object.__setattr__(self, name, value)
 
     @property
-    def evaluations(self) -> int | None:
-        """One a step, unless a solver says otherwise."""
-        return self.steps
+    def evaluations(self) -> int:
+        """`a_step` a step, and one in the last."""
+        return self.a_step * (self.steps - 1) + 1
 
     def own_grid(self, process: Process) -> Tensor:
         """The grid where none is given."""
@@ -257,26 +181,9 @@ class LogSNR(GridSolver):
         return grids.log_snr(process, self.steps, LEAST * process.horizon)
 
 
-def numbers(*coefficients: Tensor) -> list[float]:
-    """Coefficients at one time as numbers: a state times a number keeps its dtype and device."""
-    return [float(coefficient) for coefficient in coefficients]
-
-
-def check_states(x: Tensor, argument: str = "x") -> None:
-    """ValueError for what is not a floating-point tensor (n, dim) of finite numbers with at least one row."""
-    if not isinstance(x, Tensor) or x.ndim != 2 or not x.is_floating_point() or x.numel() == 0:
-        got = f"shape {tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else repr(x)
-        raise ValueError(f"{argument}: got {got}, expected states (n, dim) of a floating-point dtype")
-    if not x.is_meta:
-        bad = int((~x.isfinite()).any(-1).sum())
-        if bad:
-            raise ValueError(f"{argument}: got non-finite values in {bad} of {len(x)} rows, expected finite numbers")
-
-
 def _check_grid(grid: Tensor, steps: int) -> None:
     if not isinstance(grid, Tensor) or grid.shape != (steps + 1,):
-        got = f"shape {tuple(grid.shape)}" if isinstance(grid, Tensor) else repr(grid)
-        raise ValueError(f"grid: got {got}, expected ({steps + 1},), the times of {steps} steps")
+        raise ValueError(f"grid: got {shown(grid)}, expected ({steps + 1},), the times of {steps} steps")
     if float(grid[0]) != 0:
         raise ValueError(f"grid: got times from {float(grid[0]):.6g} on, expected them from 0 on")
     if not bool((grid.diff() > 0).all()):

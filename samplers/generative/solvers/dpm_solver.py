@@ -39,20 +39,15 @@ class DPMSolver1(LogSNR):
     order: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
-    @property
-    def evaluations(self) -> int:
-        """As many a step as the order, and one in the last."""
-        return self.order * (self.steps - 1) + 1
-
     def step(self, reversal: Reversal, x: Tensor, t: float, s: float) -> Tensor:
         """x_s of the equation above; D at s = 0."""
         if s == 0:
             return reversal.clean(x, t)
-        return self.advance(Stretch(reversal, x, t, s))
+        return self.advance(Interval(reversal, x, t, s))
 
-    def advance(self, stretch: Stretch) -> Tensor:
+    def advance(self, interval: Interval) -> Tensor:
         """x_s for s > 0."""
-        return stretch.to(1.0)
+        return interval.to(1.0)
 
 
 class DPMSolver2(DPMSolver1):
@@ -71,10 +66,11 @@ class DPMSolver2(DPMSolver1):
     """
 
     order: ClassVar[int] = 2
+    a_step: ClassVar[int] = 2
 
-    def advance(self, stretch: Stretch) -> Tensor:
+    def advance(self, interval: Interval) -> Tensor:
         """x_s for s > 0."""
-        return stretch.to(1.0, noise=stretch.noise_at(0.5, stretch.to(0.5)))
+        return interval.to(1.0, noise=interval.noise_at(0.5, interval.to(0.5)))
 
 
 class DPMSolver3(DPMSolver1):
@@ -95,15 +91,16 @@ class DPMSolver3(DPMSolver1):
     """
 
     order: ClassVar[int] = 3
+    a_step: ClassVar[int] = 3
 
-    def advance(self, stretch: Stretch) -> Tensor:
+    def advance(self, interval: Interval) -> Tensor:
         """x_s for s > 0."""
-        first = stretch.noise_at(1 / 3, stretch.to(1 / 3)) - stretch.noise
-        second = stretch.noise_at(2 / 3, stretch.to(2 / 3, slope=3 * first)) - stretch.noise
-        return stretch.to(1.0, slope=1.5 * second)
+        first = interval.noise_at(1 / 3, interval.to(1 / 3)) - interval.noise
+        second = interval.noise_at(2 / 3, interval.to(2 / 3, slope=3 * first)) - interval.noise
+        return interval.to(1.0, slope=1.5 * second)
 
 
-class Stretch:
+class Interval:
     """A step from x at t to s, h = lambda_s - lambda_t, with E_0 = E(x, t)."""
 
     def __init__(self, reversal: Reversal, x: Tensor, t: float, s: float) -> None:

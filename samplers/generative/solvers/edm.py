@@ -45,6 +45,7 @@ class EDM(GridSolver):
     rho: float = 7.0
 
     order: ClassVar[int] = 2
+    a_step: ClassVar[int] = 2
     fewest: ClassVar[int] = 2
     last: ClassVar[str] = "the denoised mean"
 
@@ -57,11 +58,6 @@ class EDM(GridSolver):
         if not self.churn_max >= self.churn_min:
             raise ValueError(f"churn_max: got {self.churn_max!r}, expected at least churn_min = {self.churn_min!r}")
         self.says(deterministic=self.churn == 0)
-
-    @property
-    def evaluations(self) -> int:
-        """Two a step but for the last."""
-        return 2 * self.steps - 1
 
     def own_grid(self, process: Process) -> Tensor:
         most = math.exp(-0.5 * float(process.log_snr(process.horizon)))

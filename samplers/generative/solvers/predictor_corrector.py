@@ -51,10 +51,9 @@ class PredictorCorrector(Solver):
             raise ValueError(f"ratio: got {self.ratio!r}, expected less than 2, where Langevin steps are stable")
 
     @property
-    def evaluations(self) -> int | None:
+    def evaluations(self) -> int:
         """The predictor's, and one for each correction."""
-        made = self.predictor.evaluations
-        return None if made is None else made + self.corrections * (self.predictor.steps - 1)
+        return self.predictor.evaluations + self.corrections * (self.predictor.steps - 1)
 
     def times(self, process: Process) -> Tensor:
         """The predictor's."""

@@ -52,13 +52,9 @@ class Heun(Euler):
     """
 
     order: ClassVar[int] = 2
+    a_step: ClassVar[int] = 2
     fewest: ClassVar[int] = 2
     last: ClassVar[str] = "Euler's"
-
-    @property
-    def evaluations(self) -> int:
-        """Two a step but for the last."""
-        return 2 * self.steps - 1
 
     def step(self, reversal: Reversal, x: Tensor, t: float, s: float) -> Tensor:
         """x_s of the equation above."""

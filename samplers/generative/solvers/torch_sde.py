@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from samplers.generative.score import noise_of
 from samplers.generative.solvers.base import GridSolver, Reversal
 from samplers.generative.solvers.reverse_sde import EulerMaruyama
 
@@ -40,6 +41,7 @@ class TorchSDE(GridSolver):
     method: str = "srk"
 
     order: ClassVar[int] = 2
+    a_step: ClassVar[int] = 2
     fewest: ClassVar[int] = 2
     last: ClassVar[str] = "Euler-Maruyama's"
 
@@ -47,12 +49,8 @@ class TorchSDE(GridSolver):
         super().__post_init__()
         if self.method not in METHODS:
             raise ValueError(f"method: got {self.method!r}, expected one of {', '.join(map(repr, METHODS))}")
-        self.says(order=METHODS[self.method][0])
-
-    @property
-    def evaluations(self) -> int:
-        """Those of the method a step, and one in the last."""
-        return METHODS[self.method][1] * (self.steps - 1) + 1
+        order, a_step, _ = METHODS[self.method]
+        self.says(order=order, a_step=a_step)
 
     def step(self, reversal: Reversal, x: Tensor, t: float, s: float) -> Tensor:
         """One step of the method."""
@@ -60,9 +58,7 @@ class TorchSDE(GridSolver):
             return EulerMaruyama.step(EulerMaruyama(1), reversal, x, t, s)
         import torchsde
 
-        if reversal.generator is None:
-            raise ValueError("generator: got None, expected a torch.Generator: this solver draws noise")
-        generator, h = reversal.generator, t - s
+        generator, h = reversal.source, t - s
         seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         motion = torchsde.BrownianInterval(
             0.0,
@@ -87,9 +83,8 @@ class _Backward:
         self.reversal, self.t, self.sde_type = reversal, t, kind
         self.first = -reversal.velocity(x, t, score_weight=1.0)  # torchsde asks for it twice
         unit = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        noise = reversal.process.noise
         # noise of covariance C is a linear map of white noise: the columns of that map, for every state
-        self.factor = (unit if noise is None else noise.colour(unit).mT).expand(len(x), -1, -1)
+        self.factor = noise_of(reversal.process).colour(unit).mT.expand(len(x), -1, -1)
 
     def f(self, passed: Any, y: Tensor) -> Tensor:
         """Backward drift."""
