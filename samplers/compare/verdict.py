@@ -47,7 +47,7 @@ def verdicts(
     examined: Mapping[str, Examined] | None = None,
 ) -> dict[str, Verdict]:
     """One for each target; `found`: which samplers agree, where there are several; examined: what witnesses tell."""
-    alone, examined = Together(None, []), examined or {}
+    alone, examined = Together(None, {}), examined or {}
     return {
         name: _verdict(by("sampler", own), facts[name], found.get(name, alone), examined.get(name))
         for name, own in by("target", rows).items()

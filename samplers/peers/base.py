@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
 from samplers.runs.checks import check_continuous
-from samplers.runs.header import plain
+from samplers.runs.header import of_target, plain
 from samplers.runs.plan import Plan
 from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
 from samplers.runs.state import evaluate
@@ -59,10 +59,7 @@ class Peer(ABC):
         return {
             "sampler": type(self).__name__,
             "hyperparameters": plain(self.hyperparameters()),
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **of_target(target),
             "versions": versions() | {package: version(package) for package in self.packages},
         }
 

@@ -353,7 +353,7 @@ def test_agreements_and_verdict_have_one_limit():
 
 def test_the_reference_is_named():
     facts = Facts("t", 2, False, moments={"x[0]": (0.0, 1.0)}, source="long HMC run", notes=["a remark"])
-    (found,) = verdicts([row()], {"t": facts}, {"t": Together(None, [])}).values()
+    (found,) = verdicts([row()], {"t": facts}, {"t": Together(None, {})}).values()
     assert found.conclusion == "s agrees with the long HMC run."
     assert str(found).endswith("a remark")
 

@@ -45,14 +45,13 @@ def pairs(scene: Scene) -> Picture | None:
     if scene.facts.plane is not None or scene.facts.discrete or len(scene.variables) < 2:
         return None
     names = sorted(scene.variables[:2], key=list(scene.runs[0].values).index)
-    exact = [scene.facts.exact.get(name) for name in names]
+    known = all(name in scene.facts.exact for name in names)
 
     def truth(ax: Any) -> None:
-        if exact[0] is not None and exact[1] is not None:
-            ax.plot(exact[0], exact[1], ".", color=TRUTH, markersize=3.2, markeredgewidth=0)
+        if known:
+            ax.plot(*map(scene.facts.exact.get, names), ".", color=TRUTH, markersize=3.2, markeredgewidth=0)
 
     shown = [(run.sampler, run.picked(POINTS, *names)) for run in scene.runs]
-    known = exact[0] is not None and exact[1] is not None
     return Picture(
         "pair",
         f"Draws of {names[0]} and {names[1]}",
