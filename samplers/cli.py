@@ -10,7 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samplers.compare import Comparison
@@ -261,14 +261,8 @@ def _show(result: Comparison, folder: Path, columns: str, more: str = "") -> Non
     print(f"\n{folder / 'index.html'} is the page{more}")
 
 
-def _say(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """In the place of `warnings.showwarning`: where a warning comes from says nothing to a user of the command."""
     from samplers.draws import SamplingWarning
 
     if issubclass(category, SamplingWarning):

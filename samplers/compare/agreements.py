@@ -7,7 +7,6 @@ chains move it by chance.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,13 +25,13 @@ MOST_CHAINS, LONGEST = 16, 400  # of each sampler for R-hat, which needs no more
 
 @dataclass(frozen=True)
 class Together:
-    """Of one target: R-hat between samplers, None for runs too short, and the largest difference of each pair.
+    """Of one target: R-hat between samplers, and the largest difference of each pair.
 
     Two samplers are apart where that difference is above the limit for one false alarm in 10,000 comparisons, over all
     pairs and all shares; the verdict goes by the same.
     """
 
-    agreement: Agreement | None
+    agreement: Agreement
     differences: Mapping[tuple[str, str], Discrepancy]
 
     @cached_property
@@ -41,7 +40,7 @@ class Together:
         found = {}
         for pair, one in self.differences.items():
             if one.standard_errors > limit(one.tests * len(self.differences)):
-                r_hat, variable = self.pairs.get(pair, (1.0, ""))
+                r_hat, variable = self.pairs[pair]
                 also = f"; R-hat between them {r_hat:.2f} at {variable}" if r_hat > HIGHEST_R_HAT else ""
                 found[frozenset(pair)] = f"{_in_words(one)}{also}"
         return found
@@ -63,13 +62,13 @@ class Together:
 
     @property
     def r_hat(self) -> float:
-        """The largest over pairs and variables, NaN for runs too short."""
-        return math.nan if self.agreement is None else self.agreement.r_hat
+        """The largest over pairs and variables."""
+        return self.agreement.r_hat
 
     @property
     def pairs(self) -> Mapping[tuple[str, str], tuple[float, str]]:
         """Of each pair the largest R-hat, and its variable."""
-        return {} if self.agreement is None else self.agreement.pairs
+        return self.agreement.pairs
 
     def __str__(self) -> str:
         if self.pair is None:

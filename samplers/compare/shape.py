@@ -176,8 +176,8 @@ def largest_discrepancy(
     """Over the variables that both have; error: the standard error of the difference of two shares."""
     known = []
     for name in (name for name in here if name in there):
-        z = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
-        every = ((float(z[index]), name, index) for index in np.ndindex(*z.shape))
+        far = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
+        every = ((float(far[index]), name, index) for index in np.ndindex(*far.shape))
         known += [one for one in every if not math.isnan(one[0])]
     if not known:
         return Discrepancy(math.nan, "", (), 0, (math.nan, math.nan))

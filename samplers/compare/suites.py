@@ -97,7 +97,7 @@ def run_suite(
     grid = Grid(timeout, threads, executor, workers, retry, fresh, progress)
     long_runs = {target: chosen.starts.get(target) for target in chosen.references}
     published = [asdict(one) for one in chosen.published]
-    about = {"suite": name, "published": published, "peers": sorted(others)}
+    about: dict[str, Any] = {"suite": name, "published": published, "peers": sorted(others)}
     return grid.run(cells, folder, long_runs, chosen.options, **about)
 
 

@@ -180,9 +180,8 @@ def say(messages: list[str]) -> None:
 def _complaints(run: ChainRun, plan: Plan) -> list[str]:
     found = []
     steps = plan.draws * plan.thin
-    stuck = (run.x == run.x[:, :1]).all(-1).all(-1) if steps > 1 else torch.zeros(plan.chains, dtype=torch.bool)
-    if bool(stuck.any()):
-        where = stuck.nonzero()[:, 0].tolist()
+    where = (run.x == run.x[:, :1]).all(-1).all(-1).nonzero()[:, 0].tolist() if steps > 1 else []
+    if where:
         found.append(f"{len(where)} of {plan.chains} chains never moved in {steps} steps (chains {brief(where)})")
     count = int(run.divergences.sum())
     if count:
