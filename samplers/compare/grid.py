@@ -232,14 +232,14 @@ class Grid:
         for cell in {(cell.target_name, cell.sampler_name): cell for cell in missing}.values():
             to_job(cell)  # an error now, before hours of others
         bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cell")
-        servers = apart.Servers()
+        busy: set[apart.Server] = set()
         executor = self.executor or ThreadPoolExecutor(self.workers)
         run = partial(apart.run_apart, timeout=self.timeout, threads=self.threads)
         futures: dict[Future[apart.Outcome], Cell] = {}
         try:
             for cell in missing:
                 if self.executor is None:  # made into bytes when its turn comes
-                    future = executor.submit(lambda cell: run(to_job(cell), servers=servers), cell)
+                    future = executor.submit(lambda cell: run(to_job(cell), busy=busy), cell)
                 else:
                     future = executor.submit(run, to_job(cell))
                 futures[future] = cell
@@ -250,7 +250,7 @@ class Grid:
         except BaseException:
             for future in futures:
                 future.cancel()
-            servers.close_busy()
+            apart.close_busy(busy)
             raise
         finally:
             bar.close()

@@ -59,9 +59,7 @@ def _panel(
     if exact is not None:
         ax.stairs(exact, edges, fill=True, color=TRUTH, linewidth=0)
     ax.stairs(own, edges, color=run.look.colour, linewidth=1.1, baseline=None)
-    ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylim(0, 1.06 * top or 1)
-    ax.set_yticks([])
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.06 * top or 1), yticks=[])
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="x", bottom=last, labelbottom=last)
     ax.locator_params(axis="x", nbins=4)
