@@ -10,14 +10,16 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from samplers.compare import Comparison
     from samplers.draws import Draws
 
 # what takes torch is imported inside `main`, where Ctrl-C is caught
 
 LINE = 100  # characters of a paragraph
+SETTINGS = ("chains", "draws", "warmup", "thin", "iterations", "device")  # of `sample`, as `_run_options` has them
 TARGET = "a benchmark name (see `unnorm list`), or FILE.py:NAME for a target of your own"
 
 
@@ -127,8 +129,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="a hyper-parameter, such as step_size=0.1")
 
 
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("chains", "draws", "warmup", "thin", "iterations", "device")
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that stand in the command."""
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
@@ -148,11 +150,11 @@ def _sample(options: argparse.Namespace) -> None:
         draws = _from_fitted(options)
     else:
         kernel, target = sampler(options.sampler or "hmc", options.set), load_target(options.target)
-        taken = taken_by(kernel)
-        for name in _settings(options):
+        taken, settings = taken_by(kernel), _given(options, *SETTINGS)
+        for name in settings:
             if name not in taken:
                 raise ValueError(f"--{name}: {options.sampler or 'hmc'} does not take it, expected it to be left out")
-        draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **_settings(options))
+        draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **settings)
     table, certificate = draws.summary(), draws.certificate
     draws.save(options.out)
     print(f"{table.to_string()}\n\n{textwrap.fill(str(certificate), LINE)}")
@@ -163,9 +165,8 @@ def _from_fitted(options: argparse.Namespace) -> Draws:
     """Draws of a learned sampler in a file; ValueError for what only a run without one takes."""
     from samplers.registry import draw_from_file, load_target
 
-    given = [name for name in _settings(options) if name not in ("draws", "device")]
-    given += [name for name in ("sampler", "set", "checkpoint") if getattr(options, name) is not None]
-    if given:
+    others = [name for name in SETTINGS if name not in ("draws", "device")]
+    if given := _given(options, *others, "sampler", "set", "checkpoint"):
         named = ", ".join(f"--{name}" for name in given)
         raise ValueError(
             f"--fitted: the sampler in a file is trained, and takes --draws, --seed and --device; got {named}"
@@ -173,9 +174,7 @@ def _from_fitted(options: argparse.Namespace) -> Draws:
     if not options.fitted.is_file():
         raise FileNotFoundError(f"--fitted: {options.fitted} does not exist; expected a file that `unnorm fit` wrote")
     target = load_target(options.target).to(options.device)
-    return draw_from_file(
-        options.fitted, target, seed=options.seed, **({} if options.draws is None else {"draws": options.draws})
-    )
+    return draw_from_file(options.fitted, target, seed=options.seed, **_given(options, "draws"))
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -184,8 +183,7 @@ def _fit(options: argparse.Namespace) -> None:
 
     _check_out(options.out)
     method, target = learned_sampler(options.sampler, options.set), load_target(options.target)
-    names = ("iterations", "max_minutes", "checkpoint", "device")
-    settings = {name: value for name in names if (value := getattr(options, name)) is not None}
+    settings = _given(options, "iterations", "max_minutes", "checkpoint", "device")
     fitted = method.fit(target, seed=options.seed, **settings)
     fitted.save(options.out)
     print(fitted.evaluation or fitted.evaluate() if isinstance(fitted, Fitted) else fitted)
@@ -212,8 +210,7 @@ def _compare(options: argparse.Namespace) -> int:
     from samplers.compare import compare, run_suite
     from samplers.registry import load_target, sampler
 
-    grid = {"folder": options.out, "seeds": options.seeds, "timeout": options.timeout, "workers": options.workers}
-    grid["retry"], grid["fresh"] = options.retry, options.fresh
+    grid = {"folder": options.out, **_given(options, "seeds", "timeout", "workers", "retry", "fresh")}
     if options.suite is not None:
         _only_a_suite(options)
         result = run_suite(options.suite, peers=options.peers, **grid)
@@ -238,20 +235,15 @@ def _compare(options: argparse.Namespace) -> int:
             max_evaluations=options.max_evaluations,
             max_seconds=options.max_seconds,
             **grid,
-            **_settings(options),
+            **_given(options, *SETTINGS),
         )
-    result.report(options.out)
-    print(result.text(width=None) if options.columns == "all" else result)
-    print(f"\n{options.out / 'index.html'} is the page; the draws are in {options.out / 'cells'}")
+    _show(result, options.out, options.columns, f"; the draws are in {options.out / 'cells'}")
     return int(all(row["error"] for row in result.rows))
 
 
 def _only_a_suite(options: argparse.Namespace) -> None:
     """ValueError for what a suite brings with it."""
-    given = _settings(options)
-    for name in ("samplers", "set", "max_evaluations", "max_seconds"):
-        if getattr(options, name) is not None:
-            given[name] = getattr(options, name)
+    given = _given(options, *SETTINGS, "samplers", "set", "max_evaluations", "max_seconds")
     if options.targets or options.reference or given:
         named = [*options.targets, *(["--reference"] if options.reference else []), *(f"--{name}" for name in given)]
         raise ValueError(f"--suite: a suite has targets, samplers and options of its own; got {', '.join(named)} too")
@@ -260,20 +252,17 @@ def _only_a_suite(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from samplers.compare import Comparison
 
-    result = Comparison.load(options.folder)
-    result.report(options.folder)
-    print(result.text(width=None) if options.columns == "all" else result)
-    print(f"\n{options.folder / 'index.html'} is the page")
+    _show(Comparison.load(options.folder), options.folder, options.columns)
 
 
-def _say(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _show(result: Comparison, folder: Path, columns: str, more: str = "") -> None:
+    result.report(folder)
+    print(result.text(width=None) if columns == "all" else result)
+    print(f"\n{folder / 'index.html'} is the page{more}")
+
+
+def _say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """In the place of `warnings.showwarning`: where a warning comes from says nothing to a user of the command."""
     from samplers.draws import SamplingWarning
 
     if issubclass(category, SamplingWarning):

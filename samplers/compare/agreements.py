@@ -7,7 +7,6 @@ chains move it by chance.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +14,7 @@ from functools import cached_property
 import torch
 
 from samplers.compare.limits import limit
-from samplers.compare.names import label
-from samplers.compare.shape import EVENTS, Shares, largest_discrepancy, shares, thresholds
+from samplers.compare.shape import Discrepancy, Shares, largest_discrepancy, shares, thresholds
 from samplers.diagnostics import Agreement, agreement
 from samplers.diagnostics.agreement import PARTS
 from samplers.draws import Draws
@@ -26,45 +24,25 @@ MOST_CHAINS, LONGEST = 16, 400  # of each sampler for R-hat, which needs no more
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The share of draws (`samplers.compare.shape`) in which a pair of samplers differs most, among so many."""
-
-    pair: tuple[str, str]
-    variable: str
-    where: str
-    values: tuple[float, float]
-    standard_errors: float
-    tests: int
-
-    def __str__(self) -> str:
-        a, b = self.values
-        return (
-            f"{a:.1%} and {b:.1%} of their draws of {self.variable} are {self.where} of all, "
-            f"{self.standard_errors:.1f} standard errors"
-        )
-
-
-@dataclass(frozen=True)
 class Together:
-    """Of one target: R-hat between samplers, None for runs too short, and the largest difference of each pair.
+    """Of one target: R-hat between samplers, and the largest difference of each pair.
 
     Two samplers are apart where that difference is above the limit for one false alarm in 10,000 comparisons, over all
     pairs and all shares; the verdict goes by the same.
     """
 
-    agreement: Agreement | None
-    differences: list[Difference]
+    agreement: Agreement
+    differences: Mapping[tuple[str, str], Discrepancy]
 
     @cached_property
     def apart(self) -> dict[frozenset[str], str]:
         """The pairs that differ by more than chance, and in what."""
-        r_hats = {} if self.agreement is None else self.agreement.pairs
         found = {}
-        for one in self.differences:
+        for pair, one in self.differences.items():
             if one.standard_errors > limit(one.tests * len(self.differences)):
-                r_hat, variable = r_hats.get(one.pair, (1.0, ""))
+                r_hat, variable = self.pairs[pair]
                 also = f"; R-hat between them {r_hat:.2f} at {variable}" if r_hat > HIGHEST_R_HAT else ""
-                found[frozenset(one.pair)] = f"{one}{also}"
+                found[frozenset(pair)] = f"{_in_words(one)}{also}"
         return found
 
     @property
@@ -73,37 +51,41 @@ class Together:
         return not self.apart
 
     @property
-    def worst(self) -> Difference | None:
-        """The largest difference of all, None where no standard error is known."""
-        return max(self.differences, key=lambda one: one.standard_errors, default=None)
-
-    @property
     def pair(self) -> tuple[str, str] | None:
-        """Whose difference is the largest."""
-        return None if self.worst is None else self.worst.pair
+        """Whose difference is the largest, None where no standard error is known."""
+        return max(self.differences, key=lambda pair: self.differences[pair].standard_errors, default=None)
 
     @property
     def variable(self) -> str:
         """In which variable it is, empty where there is none."""
-        return "" if self.worst is None else self.worst.variable
+        return "" if self.pair is None else self.differences[self.pair].scalar
 
     @property
     def r_hat(self) -> float:
-        """The largest over pairs and variables, NaN for runs too short."""
-        return math.nan if self.agreement is None else self.agreement.r_hat
+        """The largest over pairs and variables."""
+        return self.agreement.r_hat
 
     @property
     def pairs(self) -> Mapping[tuple[str, str], tuple[float, str]]:
         """Of each pair the largest R-hat, and its variable."""
-        return {} if self.agreement is None else self.agreement.pairs
+        return self.agreement.pairs
 
     def __str__(self) -> str:
-        if self.worst is None:
+        if self.pair is None:
             return "nothing tells whether the samplers agree: no standard error is known"
         if self.agree:
-            most = f"{self.worst.standard_errors:.1f} standard errors, R-hat at most {self.r_hat:.3f}"
+            largest = self.differences[self.pair].standard_errors
+            most = f"{largest:.1f} standard errors, R-hat at most {self.r_hat:.3f}"
             return f"the samplers agree: they differ by at most {most}"
-        return f"{' and '.join(self.worst.pair)} disagree: {self.apart[frozenset(self.worst.pair)]}"
+        return f"{' and '.join(self.pair)} disagree: {self.apart[frozenset(self.pair)]}"
+
+
+def _in_words(one: Discrepancy) -> str:
+    a, b = one.shares
+    return (
+        f"{a:.1%} and {b:.1%} of their draws of {one.scalar} are {one.event.where} of all, "
+        f"{one.standard_errors:.1f} standard errors"
+    )
 
 
 def together(
@@ -152,17 +134,14 @@ def _mean(runs: list[dict[str, Shares]]) -> dict[str, Shares]:
     }
 
 
-def differences(found: Mapping[str, Mapping[str, Shares]]) -> list[Difference]:
+def differences(found: Mapping[str, Mapping[str, Shares]]) -> dict[tuple[str, str], Discrepancy]:
     """Of every pair of samplers the share that differs most in standard errors, from shares at common quantiles.
 
     A pair of which no error is known is left out.
     """
-    worst = []
-    for pair in itertools.combinations(found, 2):
-        a, b = found[pair[0]], found[pair[1]]
-        one = largest_discrepancy(a, b, lambda x, y: torch.hypot(x.error, y.error))
-        if one.variable:
-            values = float(a[one.variable].share[one.index]), float(b[one.variable].share[one.index])
-            where, scalar = EVENTS[one.index[0]].where, label(one.variable, one.index[1:])
-            worst.append(Difference(pair, scalar, where, values, one.standard_errors, one.tests))
-    return worst
+
+    def between(one: str, other: str) -> Discrepancy:
+        return largest_discrepancy(found[one], found[other], lambda a, b: torch.hypot(a.error, b.error))
+
+    every = {pair: between(*pair) for pair in itertools.combinations(found, 2)}
+    return {pair: one for pair, one in every.items() if one.variable}

@@ -8,7 +8,6 @@ killed for memory or outlives its time takes nothing with it.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
 import subprocess
@@ -31,11 +30,6 @@ class Outcome:
 
     row: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
-
-
-def run_apart(job: bytes, *, timeout: float | None = None, threads: int = 1, servers: Servers | None = None) -> Outcome:
-    """Run a pickled cell (`samplers.compare.cell`) in a process of its own; its failure is an outcome."""
-    return (servers or Servers()).run(job, timeout=timeout, threads=threads)
 
 
 def interpreter(words: str) -> list[str]:
@@ -93,63 +87,49 @@ class Server:
     def close(self) -> None:
         """End the server, and the cell that it runs."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+        if process is not None:
+            with process:  # which closes its pipes, and waits for its end
+                try:
+                    process.communicate(timeout=5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 _idle: list[Server] = []
 _lock = threading.Lock()
 
 
-class Servers:
-    """The servers that a comparison has in use. Those that are done wait for the next one, of whichever comparison."""
+def run_apart(
+    job: bytes, *, timeout: float | None = None, threads: int = 1, busy: set[Server] | None = None
+) -> Outcome:
+    """Run a pickled cell (`samplers.compare.cell`) in a process of its own; its failure is an outcome.
 
-    def __init__(self) -> None:
-        self._busy: set[Server] = set()
-
-    def run(self, job: bytes, *, timeout: float | None, threads: int) -> Outcome:
-        """See `run_apart`."""
-        with tempfile.TemporaryDirectory(prefix="unnorm-") as name:
-            folder = Path(name)
-            (folder / JOB).write_bytes(job)
-            server = self._take(threads)
-            try:
-                said = server.run(folder, timeout)
-            finally:
-                self._give_back(server)
-            return _outcome(folder, said)
-
-    def _take(self, threads: int) -> Server:
+    busy: the servers that a comparison has in use, which the one that runs it is among meanwhile; it then waits for the
+    next cell, of whichever comparison.
+    """
+    busy = set() if busy is None else busy
+    with tempfile.TemporaryDirectory(prefix="unnorm-") as name:
+        folder = Path(name)
+        (folder / JOB).write_bytes(job)
         with _lock:
-            server = next((one for one in _idle if one.threads == threads), None)
-            if server is None:
-                server = Server(threads)
-            else:
-                _idle.remove(server)
-            self._busy.add(server)
-        return server
+            server = next((one for one in _idle if one.threads == threads), None) or Server(threads)
+            _idle[:] = [one for one in _idle if one is not server]
+            busy.add(server)
+        try:
+            said = server.run(folder, timeout)
+        finally:
+            with _lock:
+                busy.discard(server)
+                _idle.append(server)
+        return _outcome(folder, said)
 
-    def _give_back(self, server: Server) -> None:
-        with _lock:
-            self._busy.discard(server)
-            _idle.append(server)
 
-    def close_busy(self) -> None:
-        """End those in use, and what they run."""
-        with _lock:
-            busy = list(self._busy)
-        for server in busy:
-            server.close()
+def close_busy(busy: set[Server]) -> None:
+    """End servers in use, and what they run."""
+    with _lock:
+        servers = list(busy)
+    for server in servers:
+        server.close()
 
 
 def close_idle(but: int = 0) -> None:

@@ -113,11 +113,12 @@ def _distance(name: str, title: str, help: str, beside: str = "floor") -> Iterat
     def error(row: Row) -> float:  # the largest of four is about one deviation above the mean
         return number(row, highest) - number(row, floor)
 
-    form, exact = "{:.3g}", {"floor": (floor, "floor", "mean of exact draws")}
-    exact["highest"] = highest, "exact at most", "largest of four sets of exact draws"
+    form = "{:.3g}"
     yield Column(name, title, DISTANCES, form, help, "low", floor=floor, error=error, of_answer=True, brief=False)
-    own, its_title, its_help = exact[beside]
-    yield Column(own, its_title, DISTANCES, form, its_help, brief=False)
+    if beside == "floor":
+        yield Column(floor, "floor", DISTANCES, form, "mean of exact draws", brief=False)
+    else:
+        yield Column(highest, "exact at most", DISTANCES, form, "largest of four sets of exact draws", brief=False)
 
 
 _COLUMNS = (

@@ -136,6 +136,8 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
 def _check(targets: Any, samplers: Any, init: Any) -> dict[str, tuple[Sampler, Mapping[str, Any]]]:
     """The samplers with their own options; errors name what came."""
     for what, given in (("targets", targets), ("samplers", samplers)):
+        if not given:
+            raise ValueError(f"{what}: got none, expected at least one by name")
         for name in given:
             if not isinstance(name, str) or not name:
                 raise TypeError(f"{what}: got the name {name!r}, expected a text that is not empty")
@@ -149,9 +151,6 @@ def _check(targets: Any, samplers: Any, init: Any) -> dict[str, tuple[Sampler, M
             came = f"the class {sampler.__name__}" if isinstance(sampler, type) else type(sampler).__name__
             raise TypeError(f"samplers: {name!r} is {came}, expected an object with a method sample(target, ...)")
         chosen[name] = sampler, own
-    for what, given in (("targets", targets), ("samplers", samplers)):
-        if not given:
-            raise ValueError(f"{what}: got none, expected at least one by name")
     if REFERENCE in samplers:
         raise ValueError(f"samplers: {REFERENCE!r} is the name of the long reference runs; take another one")
     if unknown := set(init or {}) - set(targets):
@@ -233,14 +232,14 @@ class Grid:
         for cell in {(cell.target_name, cell.sampler_name): cell for cell in missing}.values():
             to_job(cell)  # an error now, before hours of others
         bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cell")
-        servers = apart.Servers()
+        busy: set[apart.Server] = set()
         executor = self.executor or ThreadPoolExecutor(self.workers)
         run = partial(apart.run_apart, timeout=self.timeout, threads=self.threads)
         futures: dict[Future[apart.Outcome], Cell] = {}
         try:
             for cell in missing:
                 if self.executor is None:  # made into bytes when its turn comes
-                    future = executor.submit(lambda cell: run(to_job(cell), servers=servers), cell)
+                    future = executor.submit(lambda cell: run(to_job(cell), busy=busy), cell)
                 else:
                     future = executor.submit(run, to_job(cell))
                 futures[future] = cell
@@ -251,7 +250,7 @@ class Grid:
         except BaseException:
             for future in futures:
                 future.cancel()
-            servers.close_busy()
+            apart.close_busy(busy)
             raise
         finally:
             bar.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, Literal
+from typing import Literal
 
 from samplers.compare.columns import COLUMNS
 from samplers.compare.rows import Row, answers, by, counted, has, log_z_off_by, number, value
@@ -138,13 +138,3 @@ def _ours(one: Published, quantity: Quantity, sampler: str, runs: Sequence[Row])
         return AgainstPublished(one, sampler, math.nan, math.nan, len(values))
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else quantity.error(runs[0])
     return AgainstPublished(one, sampler, quantity.over(values), math.hypot(error, truth_error), len(values))
-
-
-def to_records(published: Iterable[Published]) -> list[dict[str, Any]]:
-    """Plain values, for the comparison's own record."""
-    return [asdict(one) for one in published]
-
-
-def from_records(records: Iterable[Mapping[str, Any]]) -> list[Published]:
-    """What `to_records` made."""
-    return [Published(**record) for record in records]

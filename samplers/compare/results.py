@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from samplers.compare.agreements import Together, together
 from samplers.compare.facts import Facts
-from samplers.compare.published import AgainstPublished, against_published, from_records
+from samplers.compare.published import AgainstPublished, Published, against_published
 from samplers.compare.rows import has
 from samplers.compare.store import Key, Store
 from samplers.compare.verdict import Verdict, verdicts
@@ -62,7 +62,7 @@ class Results:
     @property
     def beside(self) -> list[AgainstPublished]:
         """Published figures, where a suite has brought some, beside our best."""
-        published = from_records(self.grid.get("published", ()))
+        published = [Published(**one) for one in self.grid.get("published", ())]
         return against_published(self.rows, published, peers=self.grid.get("peers", ()))
 
 

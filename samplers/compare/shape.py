@@ -143,13 +143,31 @@ def in_standard_errors(a: Tensor, b: Tensor, error: Tensor) -> Tensor:
 class Discrepancy:
     """Where two sets of shares differ by the most standard errors, NaN where none is known, and among how many tests.
 
-    index: the event, then that of the scalar.
+    index: the event, then that of the scalar. shares: what the two have there.
     """
 
     standard_errors: float
     variable: str
     index: tuple[int, ...]
     tests: int
+    shares: tuple[float, float]
+
+    @property
+    def event(self) -> Event:
+        """In which they differ."""
+        return EVENTS[self.index[0]]
+
+    @property
+    def scalar(self) -> str:
+        """What it is an event of."""
+        return label(self.variable, self.index[1:])
+
+    def __str__(self) -> str:
+        """Of own shares beside the true ones."""
+        share, truth = self.shares
+        said = (self.event.too_large if share > truth else self.event.too_small).format(self.scalar)
+        said = said.replace("its the ", "its ")
+        return f"{said}: {share:.1%} of its draws are {self.event.where}, {truth:.1%} should be"
 
 
 def largest_discrepancy(
@@ -158,15 +176,18 @@ def largest_discrepancy(
     """Over the variables that both have; error: the standard error of the difference of two shares."""
     known = []
     for name in (name for name in here if name in there):
-        z = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
-        every = ((float(z[index]), name, index) for index in np.ndindex(*z.shape))
+        far = in_standard_errors(here[name].share, there[name].share, error(here[name], there[name]))
+        every = ((float(far[index]), name, index) for index in np.ndindex(*far.shape))
         known += [one for one in every if not math.isnan(one[0])]
-    worst = max(known, key=lambda one: one[0], default=(math.nan, "", ()))
-    return Discrepancy(*worst, len(known))
+    if not known:
+        return Discrepancy(math.nan, "", (), 0, (math.nan, math.nan))
+    z, name, index = max(known, key=lambda one: one[0])
+    at = float(here[name].share[index]), float(there[name].share[index])
+    return Discrepancy(z, name, index, len(known), at)
 
 
-def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> tuple[Discrepancy, str]:
-    """Own shares beside the true ones: where they are furthest apart, and in words.
+def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: float) -> Discrepancy:
+    """Own shares beside the true ones: where they are furthest apart.
 
     effective: the ESS of the draws. Where it gives the true share a larger error than the draws give theirs, that one
     counts: few draws in a tail make its error look small.
@@ -176,16 +197,4 @@ def misfit(own: Mapping[str, Shares], truth: Mapping[str, Shares], effective: fl
         at_truth = (there.share * (1 - there.share) / max(effective, 1.0)).sqrt()
         return torch.hypot(torch.maximum(here.error, at_truth), there.error)
 
-    found = largest_discrepancy(own, truth, error)
-    if not found.variable:
-        return found, ""
-    here, there = (float(shares[found.variable].share[found.index]) for shares in (own, truth))
-    return found, in_words(found.index, found.variable, here, there)
-
-
-def in_words(index: tuple[int, ...], name: str, share: float, truth: float) -> str:
-    """The finding on event `index[0]` of the scalar `index[1:]` of a variable."""
-    event = EVENTS[index[0]]
-    said = (event.too_large if share > truth else event.too_small).format(label(name, index[1:]))
-    said = said.replace("its the ", "its ")
-    return f"{said}: {share:.1%} of its draws are {event.where}, {truth:.1%} should be"
+    return largest_discrepancy(own, truth, error)

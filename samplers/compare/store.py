@@ -29,12 +29,12 @@ class Store:
     """A folder of results; without one, a temporary one that goes when nothing refers to the store any more."""
 
     def __init__(self, folder: str | Path | None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="unnorm-compare-") if folder is None else folder)
         if folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="unnorm-compare-"))
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        else:
+            self.folder = folder_place(folder, "folder")
         self.cells = self.folder / "cells"
-        if folder is not None:
-            folder_place(self.folder, "folder")
         self._densities: dict[int, dict[str, Any]] = {}
 
     def path(self, key: Key) -> Path:

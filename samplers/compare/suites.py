@@ -9,7 +9,7 @@ import difflib
 import importlib.util
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from samplers.annealing import AIS, SMC, ParallelTempering
 from samplers.compare.cell import Cell
 from samplers.compare.comparison import Comparison
 from samplers.compare.grid import Choice, Grid, make_cells
-from samplers.compare.published import Published, to_records
+from samplers.compare.published import Published
 from samplers.compare.published_figures import PUBLISHED
 from samplers.diffusion import CMCD, DDS, SCLD
 from samplers.draws import Sampler
@@ -96,7 +96,8 @@ def run_suite(
         cells += make_cells(targets, samplers, seeds=seeds, init=init, options=chosen.options)
     grid = Grid(timeout, threads, executor, workers, retry, fresh, progress)
     long_runs = {target: chosen.starts.get(target) for target in chosen.references}
-    about: dict[str, Any] = {"suite": name, "published": to_records(chosen.published), "peers": sorted(others)}
+    published = [asdict(one) for one in chosen.published]
+    about: dict[str, Any] = {"suite": name, "published": published, "peers": sorted(others)}
     return grid.run(cells, folder, long_runs, chosen.options, **about)
 
 

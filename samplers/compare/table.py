@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from samplers.compare.columns import COLUMNS, LAST, Column
@@ -95,16 +96,10 @@ def _width(cells: list[Cell]) -> int:
 def _lines(columns: list[list[Cell]]) -> list[str]:
     """The lines of the title, one of dashes, and those of the rows."""
     widths = [_width(cells) for cells in columns]
-    found = []
-    for place, row in enumerate(zip(*columns, strict=True)):
-        height = max(map(len, row))
-        # titles stand on the line below them, rows hang from their first
-        full = [
-            [""] * (height - len(cell)) + cell if place == 0 else cell + [""] * (height - len(cell)) for cell in row
-        ]
-        found += [
-            GAP.join(part.rjust(w) for part, w in zip(line, widths, strict=True)) for line in zip(*full, strict=True)
-        ]
-        if place == 0:
-            found.append("-" * len(found[-1]))
+    titles, *rows = zip(*columns, strict=True)
+    # titles stand on the line below them, rows hang from their first
+    above = list(zip_longest(*(title[::-1] for title in titles), fillvalue=""))[::-1]
+    below = [line for row in rows for line in zip_longest(*row, fillvalue="")]
+    found = [GAP.join(map(str.rjust, line, widths)) for line in [*above, *below]]
+    found.insert(len(above), "-" * len(found[0]))
     return [line.rstrip() for line in found]

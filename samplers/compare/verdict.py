@@ -47,14 +47,16 @@ def verdicts(
     examined: Mapping[str, Examined] | None = None,
 ) -> dict[str, Verdict]:
     """One for each target; `found`: which samplers agree, where there are several; examined: what witnesses tell."""
-    alone, examined = Together(None, []), examined or {}
+    apart = {name: one.apart for name, one in found.items()}
     return {
-        name: _verdict(by("sampler", own), facts[name], found.get(name, alone), examined.get(name))
+        name: _verdict(by("sampler", own), facts[name], apart.get(name, {}), (examined or {}).get(name))
         for name, own in by("target", rows).items()
     }
 
 
-def _verdict(rows: Mapping[str, list[Row]], facts: Facts, found: Together, examined: Examined | None) -> Verdict:
+def _verdict(
+    rows: Mapping[str, list[Row]], facts: Facts, apart: Mapping[frozenset[str], str], examined: Examined | None
+) -> Verdict:
     every = [row for own in rows.values() for row in own]
     runs = {name: answers(own) for name, own in rows.items()}
     faults = {name: [*_failures(rows[name]), *_inner_faults(own), *_errors(own, facts)] for name, own in runs.items()}
@@ -64,7 +66,7 @@ def _verdict(rows: Mapping[str, list[Row]], facts: Facts, found: Together, exami
         cautions = {name: [*said, *examined.cautions(name)] for name, said in cautions.items()}
     sound = [name for name, said in faults.items() if not said and _judged(runs[name])]
     shaped = any(has(run, "shape_error_se") for run in every)
-    for name, said in contradictions({} if shaped else found.apart, sound).items():
+    for name, said in contradictions({} if shaped else apart, sound).items():
         faults[name].append(said)
     good = [name for name in sound if not faults[name]]
     compared = [name for name in good if any(has(run, error) for run in runs[name] for error in COMPARED)]

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Draws, estimates
+from samplers.draws.summary import HIGHEST_R_HAT
 from samplers.draws.ties import joined, slack
 
 PARTS = 4  # that a single chain of independent draws is cut into
-HIGHEST_R_HAT = 1.01  # as within one sampler: one that lacks a mode of weight 0.3 reaches no more than 1.04
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Agreement:
     @property
     def agree(self) -> bool:
         """Whether no pair disagrees on any variable."""
+        # the limit within one sampler: one that lacks a mode of weight 0.3 reaches no more than 1.04
         return self.r_hat <= HIGHEST_R_HAT
 
     def __str__(self) -> str:

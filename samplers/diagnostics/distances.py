@@ -11,6 +11,7 @@ import os
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -20,7 +21,7 @@ from targets.arguments import check_integer, positive
 DIRECTIONS = 128
 KERNELS = 5
 BLOCK = 100  # rows of a kernel matrix at a time: a block stays in the cache
-TOLERANCE = 1e-5  # of the entropic plan's margins
+ITERATIONS, TOLERANCE = 5000, 1e-5  # of the entropic plan, and of its margins
 LONGEST = 300.0  # costs over regularisation whose exponential is far from underflow
 MOST_POINTS = 10_000  # of a full matrix of distances
 EPS = torch.finfo(torch.float64).eps
@@ -28,8 +29,7 @@ EPS = torch.finfo(torch.float64).eps
 
 def sliced_wasserstein(x: Tensor, y: Tensor, *, directions: int = DIRECTIONS, seed: int = 0) -> float:
     """sqrt(mean over random directions u of W_2(u x, u y)^2), for x (n, dim) and y (m, dim); in the units of x."""
-    eps = precision(x, y)
-    x, y = _pair(x, y)
+    x, y, eps = _pair(x, y)
     least = _rounding(x, y, eps)
     u = _directions(x.shape[1], directions, seed).numpy()
     found = float(import_pot().sliced.sliced_wasserstein_distance(x.numpy(), y.numpy(), projections=u, p=2))
@@ -41,8 +41,7 @@ def sliced_kolmogorov(x: Tensor, y: Tensor, *, directions: int = DIRECTIONS, see
 
     Projections that differ by rounding alone are equal.
     """
-    eps = precision(x, y)
-    x, y = _pair(x, y)
+    x, y, eps = _pair(x, y)
     u = _directions(x.shape[1], directions, seed)
     a, b = ((points @ u).mT.contiguous() for points in (x, y))
     slacks = (ULPS * max(eps, EPS) * (points.abs() @ u.abs()).mT.contiguous() for points in (x, y))
@@ -54,8 +53,7 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
 
     In many dimensions its floor is far from zero.
     """
-    eps = precision(x, y)
-    x, y = _pair(x, y)
+    x, y, eps = _pair(x, y)
     least = _rounding(x, y, eps)
     _not_too_many(x, y)
     pot = import_pot()
@@ -73,8 +71,7 @@ def sinkhorn_divergence(x: Tensor, y: Tensor, *, regularisation: float) -> float
     RuntimeError where the iterations do not converge: a regularisation of some hundredths of the mean squared distance
     does.
     """
-    eps = precision(x, y)
-    x, y = _pair(x, y)
+    x, y, eps = _pair(x, y)
     step = _rounding(x, y, eps)
     positive(regularisation, "regularisation")
     _not_too_many(x, y)
@@ -92,8 +89,7 @@ def mmd_squared(x: Tensor, y: Tensor) -> tuple[float, float]:
 
     The V-statistic of two sets of n exact draws has mean 2 (k(a, a) - E k(a, b)) / n, not zero. Gretton et al. 2012.
     """
-    eps = precision(x, y)
-    x, y = _pair(x, y)
+    x, y, eps = _pair(x, y)
     step = _rounding(x, y, eps) / ULPS
     total = torch.cat([x, y])
     n, m = len(x), len(y)
@@ -120,9 +116,7 @@ def _squares(a: Tensor, b: Tensor) -> Tensor:
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square_()
 
 
-def _entropic(
-    x: Tensor, y: Tensor, regularisation: float, iterations: int = 5000, tolerance: float = TOLERANCE
-) -> float:
+def _entropic(x: Tensor, y: Tensor, regularisation: float) -> float:
     """min <P, C> + regularisation KL(P | x y), as the value of the dual.
 
     By POT's iterations: with products of exp(-C / regularisation) where no entry of it is below exp(-LONGEST), else on
@@ -136,15 +130,15 @@ def _entropic(
     with warnings.catch_warnings():
         # that it has not converged is an error below; exp of the potentials, which is not used, may overflow
         warnings.simplefilter("ignore")
-        _, log = pot.sinkhorn(a, b, cost, regularisation, method, numItermax=iterations, stopThr=tolerance, log=True)
-    if not log["err"] or log["err"][-1] > 10 * tolerance:
+        _, log = pot.sinkhorn(a, b, cost, regularisation, method, numItermax=ITERATIONS, stopThr=TOLERANCE, log=True)
+    if not log["err"] or log["err"][-1] > 10 * TOLERANCE:
         raise RuntimeError(
-            f"regularisation: {regularisation:g} is too small for {iterations} iterations on costs of mean "
+            f"regularisation: {regularisation:g} is too small for {ITERATIONS} iterations on costs of mean "
             f"{cost.mean():.3g}; take a larger one"
         )
-    u, v = (_log(log[name]) if plain else log[name] for name in names)
+    u, v = (np.log(log[name]) if plain else log[name] for name in names)
     # potentials of POT's plan exp(log u - C / regularisation + log v), relative to counting measure and not to x y
-    return float(regularisation * (a @ (u - _log(a)) + b @ (v - _log(b))))
+    return float(regularisation * (a @ (u - np.log(a)) + b @ (v - np.log(b))))
 
 
 def _rounding(x: Tensor, y: Tensor, eps: float) -> float:
@@ -157,20 +151,14 @@ def _rounding(x: Tensor, y: Tensor, eps: float) -> float:
     return ULPS * max(eps, EPS) * size + mass
 
 
-def _log(weights: Any) -> Any:
-    import numpy as np
-
-    return np.log(weights)
-
-
 def _directions(dim: int, count: int, seed: int) -> Tensor:
     check_integer(count, "directions")
     generator = Generator().manual_seed(seed)
     return torch.nn.functional.normalize(torch.randn(dim, count, generator=generator, dtype=torch.float64), dim=0)
 
 
-def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both on the CPU in float64, or a ValueError."""
+def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Both on the CPU in float64, and the eps that they came with; or a ValueError."""
     for name, value in (("x", x), ("y", y)):
         if value.ndim != 2 or len(value) < 2:
             raise ValueError(f"{name}: got shape {tuple(value.shape)}, expected (n, dim) with at least 2 points")
@@ -178,7 +166,7 @@ def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             raise ValueError(f"{name}: got coordinates that are not finite, expected finite points")
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"y: got dim {y.shape[1]}, expected {x.shape[1]} like x")
-    return x.detach().cpu().double(), y.detach().cpu().double()
+    return x.detach().cpu().double(), y.detach().cpu().double(), precision(x, y)
 
 
 def _not_too_many(x: Tensor, y: Tensor) -> None:

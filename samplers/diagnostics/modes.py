@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Draws, estimates
+from samplers.draws.moments import ROWS
 from samplers.draws.ties import precision, tied
-
-ROWS = 65536
 
 
 @dataclass(frozen=True)
@@ -61,23 +60,20 @@ def mode_mixing(draws: Draws) -> ModeMixing:
     flat = draws.x.reshape(-1, target.dim)
     labels = torch.cat([_likeliest(target.mode_probabilities(part)) for part in flat.split(ROWS)])
     labels = labels.reshape(chains, count).cpu()
-    modes = len(target.modes)
-    weights, r_hat, ess = (torch.full((modes,), math.nan, dtype=torch.float64) for _ in range(3))
-    for mode in range(modes):
-        inside = (labels == mode).double()
-        weights[mode] = inside.mean()
-        ever = bool((inside.max(1).values > inside.min(1).values).any())
-        if not ever:  # every chain stays inside, or outside: no variance within chains
-            same = bool((inside == inside[0, 0]).all())
-            r_hat[mode] = math.nan if same else math.inf
-            ess[mode] = 0.0
-            continue
-        values = {"inside": inside}
-        # ranks of zeros and ones say no more than they do
-        r_hat[mode] = float(estimates.r_hat(values, "split")["inside"])
-        ess[mode] = float(estimates.ess(values, "mean")["inside"])
+    found = [_of_indicator((labels == mode).double()) for mode in range(len(target.modes))]
+    weights, r_hat, ess = torch.tensor(found, dtype=torch.float64).mT.contiguous()
     changes = float((labels[:, 1:] != labels[:, :-1]).double().sum(1).mean()) if count > 1 else math.nan
     return ModeMixing(weights, r_hat, ess, changes)
+
+
+def _of_indicator(inside: Tensor) -> tuple[float, float, float]:
+    """Mean, R-hat and ESS of zeros and ones (chains, draws)."""
+    share = float(inside.mean())
+    if bool((inside == inside[:, :1]).all()):  # every chain stays inside, or outside: no variance within chains
+        return share, math.nan if bool((inside == inside[0, 0]).all()) else math.inf, 0.0
+    # ranks of zeros and ones say no more than they do
+    r_hat, ess = estimates.r_hat({"inside": inside}, "split"), estimates.ess({"inside": inside}, "mean")
+    return share, float(r_hat["inside"]), float(ess["inside"])
 
 
 def _likeliest(shares: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
 from samplers.runs.checks import check_continuous
-from samplers.runs.header import plain
+from samplers.runs.header import of_target, plain
 from samplers.runs.plan import Plan
 from samplers.runs.starts import Init, check_starts, first_state, positions
 from samplers.runs.state import evaluate
@@ -59,10 +59,7 @@ class Peer(ABC):
         return {
             "sampler": type(self).__name__,
             "hyperparameters": plain(self.hyperparameters()),
-            "target": target.name,
-            "dim": target.dim,
-            "dtype": str(target.dtype),
-            "device": target.device.type,
+            **of_target(target),
             "versions": versions() | {package: version(package) for package in self.packages},
         }
 
@@ -179,9 +176,8 @@ def say(messages: list[str]) -> None:
 def _complaints(run: ChainRun, plan: Plan) -> list[str]:
     found = []
     steps = plan.draws * plan.thin
-    stuck = (run.x == run.x[:, :1]).all(-1).all(-1) if steps > 1 else torch.zeros(plan.chains, dtype=torch.bool)
-    if bool(stuck.any()):
-        where = stuck.nonzero()[:, 0].tolist()
+    where = (run.x == run.x[:, :1]).all(-1).all(-1).nonzero()[:, 0].tolist() if steps > 1 else []
+    if where:
         found.append(f"{len(where)} of {plan.chains} chains never moved in {steps} steps (chains {brief(where)})")
     count = int(run.divergences.sum())
     if count:

@@ -12,9 +12,9 @@ from samplers.compare import measures
 from samplers.compare.distances import NAMES, distances
 from samplers.compare.shape import (
     LEVELS,
+    Discrepancy,
     Shares,
     in_standard_errors,
-    in_words,
     largest_discrepancy,
     misfit,
     shares,
@@ -142,7 +142,7 @@ def test_misfits_of_exact_draws_are_those_of_chance():
     """200 sets of exact draws of a funnel, whose deviations no standard error fits: 4 events of 10 variables."""
     target = targets.benchmark("funnel10-std3")
     truth = known_truth(target)
-    found = [misfit(shares(drawn(target, 800, seed=s), truth.at), truth.shares, 800)[0] for s in range(200)]
+    found = [misfit(shares(drawn(target, 800, seed=s), truth.at), truth.shares, 800) for s in range(200)]
     assert all(one.tests == 40 for one in found)
     assert max(one.standard_errors for one in found) < 5.0
     assert 2.0 < sum(one.standard_errors for one in found) / 200 < 2.9  # 2.5 for 40 independent normal errors
@@ -161,17 +161,18 @@ def test_misfits_in_words(change, said):
     target = targets.Gaussian(torch.zeros(1, dtype=torch.float64))
     truth = known_truth(target)
     draws = drawn(target)
-    assert misfit(shares(draws, truth.at), truth.shares, 4000)[0].standard_errors < 4.5
-    found, words = misfit(shares(Draws(change(draws.x), target=target), truth.at), truth.shares, 4000)
+    assert misfit(shares(draws, truth.at), truth.shares, 4000).standard_errors < 4.5
+    found = misfit(shares(Draws(change(draws.x), target=target), truth.at), truth.shares, 4000)
     assert found.standard_errors > 5
-    assert said in words
-    assert "of its draws are" in words
+    assert said in str(found)
+    assert "of its draws are" in str(found)
 
 
 def test_a_misfit_of_the_log_density_in_words():
     said = "its log-density lies too low: 60.0% of its draws are below the median, 50.0% should be"
-    assert in_words((1,), "the log-density", 0.6, 0.5) == said
-    assert in_words((3,), "the log-density", 0.1, 0.05).startswith("its upper tail of the log-density is too heavy")
+    assert str(Discrepancy(9.0, "the log-density", (1,), 4, (0.6, 0.5))) == said
+    heavy = Discrepancy(9.0, "the log-density", (3,), 4, (0.1, 0.05))
+    assert str(heavy).startswith("its upper tail of the log-density is too heavy")
 
 
 def test_draws_that_move_within_a_tail_change_no_share():
@@ -179,7 +180,7 @@ def test_draws_that_move_within_a_tail_change_no_share():
     truth, draws = known_truth(target), drawn(target)
     moved = Draws(torch.where(draws.x < -2.0, -40.0, draws.x), target=target)
     before, after = (misfit(shares(one, truth.at), truth.shares, 4000) for one in (draws, moved))
-    assert before[0].standard_errors == pytest.approx(after[0].standard_errors, rel=1e-6)
+    assert before.standard_errors == pytest.approx(after.standard_errors, rel=1e-6)
 
 
 def test_an_error_that_is_not_known_is_no_agreement():

@@ -10,7 +10,6 @@ from scipy.stats import norm, t
 
 import targets
 from samplers import Cost, Draws, compare
-from samplers.compare.agreements import Together
 from samplers.compare.believed import believed
 from samplers.compare.facts import Facts
 from samplers.compare.limits import limit, log_z_limit, r_hat_limit
@@ -353,7 +352,7 @@ def test_agreements_and_verdict_have_one_limit():
 
 def test_the_reference_is_named():
     facts = Facts("t", 2, False, moments={"x[0]": (0.0, 1.0)}, source="long HMC run", notes=["a remark"])
-    (found,) = verdicts([row()], {"t": facts}, {"t": Together(None, [])}).values()
+    (found,) = verdicts([row()], {"t": facts}, {}).values()
     assert found.conclusion == "s agrees with the long HMC run."
     assert str(found).endswith("a remark")
 

@@ -121,8 +121,9 @@ def scene_of(results: Results, target: str, looks: Mapping[str, Look]) -> Scene:
     rows = [row for row in answers(results.rows) if (target, row["sampler"], row["seed"]) in results.draws]
     facts, runs = results.facts[target], []
     for sampler, own in by("sampler", (row for row in rows if row["target"] == target)).items():
-        made = None
-        curves = []
+        curves: list[Curve] = []
+        shares = [row["mode_weights"] for row in own if "mode_weights" in row]
+        modes = np.mean(shares, axis=0) if shares else np.empty(0)
         for row in own:
             draws = results.draws[target, sampler, row["seed"]]
             if draws.x.shape[1] == 0:
@@ -130,14 +131,10 @@ def scene_of(results: Results, target: str, looks: Mapping[str, Look]) -> Scene:
             values = _values(draws, {row["mean_error_at"], row["sd_error_at"]})
             markov = draws.log_weights is None and draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES)
             weights = _weights(draws)
+            if not curves:  # of the other seeds the curve alone is drawn
+                log_density = draws.stats["lp"].double().cpu().numpy() if "lp" in draws.stats else None
+                runs.append(Run(sampler, looks[sampler], row, values, weights, log_density, markov, curves, modes))
             curves.append(curve(values, weights, evaluations(draws.cost), draws.attrs, facts.moments, markov=markov))
-            if made is None:
-                lp = draws.stats.get("lp")
-                log_density = None if lp is None else lp.double().cpu().numpy()
-                made = (row, values, weights, log_density, markov)
-        if made is not None:
-            shares = [row["mode_weights"] for row in own if "mode_weights" in row]
-            runs.append(Run(sampler, looks[sampler], *made, curves, np.mean(shares, axis=0) if shares else np.empty(0)))
     return Scene(facts, runs)
 
 

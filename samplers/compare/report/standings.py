@@ -45,30 +45,25 @@ def standings(
 
 def _lines(rows: Sequence[Row], columns: Mapping[str, Column], verdict: Verdict) -> list[Line]:
     every = by("sampler", rows)
-    runs = {name: answers(own) for name, own in every.items()}
+    judged = {name: runs for name, own in every.items() if (runs := answers(own))}
     faultless = {name for name, said in verdict.faults.items() if not said}
-    judged = {name: own for name, own in runs.items() if own}
-    marked = {name: best(name, judged, faultless) for name in columns}
-    return [
-        Line(
-            sampler,
-            {name: entry(name, runs[sampler], best=sampler in marked[name]) for name in columns},
-            runs[sampler],
-            _error(own),
-        )
-        for sampler, own in every.items()
-    ]
+    marked = {column: best(column, judged, faultless) for column in columns}
+    return [_line(name, own, {column: name in marked[column] for column in columns}) for name, own in every.items()]
 
 
 def single_runs(rows: Sequence[Row], columns: Mapping[str, Column]) -> dict[str, list[Line]]:
     """By target, a line for each run, without marks for the best."""
-    return {target: [_single(row, columns) for row in own] for target, own in by("target", rows).items()}
+    unmarked = dict.fromkeys(columns, False)
+    return {
+        target: [_line(f"{row['sampler']}, seed {row['seed']}", [row], unmarked) for row in own]
+        for target, own in by("target", rows).items()
+    }
 
 
-def _single(row: Row, columns: Mapping[str, Column]) -> Line:
-    runs = answers([row])
-    entries = {name: entry(name, runs) for name in columns}
-    return Line(f"{row['sampler']}, seed {row['seed']}", entries, runs, row["error"])
+def _line(name: str, rows: Sequence[Row], marked: Mapping[str, bool]) -> Line:
+    """marked: the columns, and whether it is among the best there."""
+    runs = answers(rows)
+    return Line(name, {column: entry(column, runs, best=mark) for column, mark in marked.items()}, runs, _error(rows))
 
 
 def entry(name: str, runs: Sequence[Row], *, best: bool = False) -> Entry:

@@ -26,10 +26,8 @@ def autocorrelation(scene: Scene) -> Picture | None:
     for place, run in enumerate(scene.chains):
         rho = found[run.sampler][: last + 1]
         (lines[run.sampler],) = ax.plot(rho, **run.look.line(len(rho), place))
-    ax.set_xlim(0, last)
-    ax.set_ylim(min(-0.1, *(rho[: last + 1].min() for rho in found.values())), 1.03)
-    ax.set_xlabel("lag, in draws")
-    ax.set_ylabel(f"autocorrelation of {name}")
+    low = min(-0.1, *(rho[: last + 1].min() for rho in found.values()))
+    ax.set(xlim=(0, last), ylim=(low, 1.03), xlabel="lag, in draws", ylabel=f"autocorrelation of {name}")
     legend(figure, lines)
     return Picture(
         "autocorrelation",

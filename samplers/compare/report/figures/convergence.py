@@ -28,8 +28,7 @@ def convergence(scene: Scene) -> Picture | None:
     log_scale(ax.xaxis)
     log_scale(ax.yaxis)
     _guide(ax, list(found.values()))
-    ax.set_xlabel("evaluations of the target")
-    ax.set_ylabel("error of the mean, in sd")
+    ax.set(xlabel="evaluations of the target", ylabel="error of the mean, in sd")
     legend(figure, lines)
     unknown = [run.sampler for run, one in found.items() if not one.prorated]
     return Picture(
@@ -58,5 +57,4 @@ def _guide(ax: Any, curves: list[Curve]) -> None:
     limits = ax.get_ylim()
     through = np.exp(np.median(np.log(y[y > 0]) + 0.5 * np.log(x[y > 0]))) if (y > 0).any() else 1.0
     ax.plot(ends, through / np.sqrt(ends), color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0)
-    ax.set_xlim(*ends)
-    ax.set_ylim(*limits)
+    ax.set(xlim=ends, ylim=limits)

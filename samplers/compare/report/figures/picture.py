@@ -14,10 +14,8 @@ class Picture:
     caption: str
     alt: str
     png: bytes
-    width: int = 0
-    height: int = 0
 
-    def __post_init__(self) -> None:
-        # the size stands in the header of every PNG
-        object.__setattr__(self, "width", int.from_bytes(self.png[16:20], "big"))
-        object.__setattr__(self, "height", int.from_bytes(self.png[20:24], "big"))
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, which stand in the header of every PNG."""
+        return int.from_bytes(self.png[16:20], "big"), int.from_bytes(self.png[20:24], "big")

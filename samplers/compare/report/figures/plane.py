@@ -45,14 +45,13 @@ def pairs(scene: Scene) -> Picture | None:
     if scene.facts.plane is not None or scene.facts.discrete or len(scene.variables) < 2:
         return None
     names = sorted(scene.variables[:2], key=list(scene.runs[0].values).index)
-    exact = [scene.facts.exact.get(name) for name in names]
+    known = all(name in scene.facts.exact for name in names)
 
     def truth(ax: Any) -> None:
-        if exact[0] is not None and exact[1] is not None:
-            ax.plot(exact[0], exact[1], ".", color=TRUTH, markersize=3.2, markeredgewidth=0)
+        if known:
+            ax.plot(*map(scene.facts.exact.get, names), ".", color=TRUTH, markersize=3.2, markeredgewidth=0)
 
     shown = [(run.sampler, run.picked(POINTS, *names)) for run in scene.runs]
-    known = exact[0] is not None and exact[1] is not None
     return Picture(
         "pair",
         f"Draws of {names[0]} and {names[1]}",
@@ -75,8 +74,7 @@ def _small_multiples(
         background(ax)
         ax.plot(*points, ".", color=BLUE, markersize=2.3, alpha=0.6, markeredgewidth=0)
         ax.title.set_color(MUTED if name == EXACT else INK)
-        ax.set_xlim(*along)
-        ax.set_ylim(*up)
+        ax.set(xlim=along, ylim=up)
     figure.supxlabel(names[0], fontsize=8.5)
     figure.supylabel(names[1], fontsize=8.5)
     return png(figure)

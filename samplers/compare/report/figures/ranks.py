@@ -47,6 +47,5 @@ def _plot(ax: Any, values: np.ndarray) -> None:
         count = np.histogram(own, edges)[0] / flat
         ax.bar(edges[:-1], APART * count, np.diff(edges), bottom=row, color=shade, align="edge", linewidth=0)
         ax.axhline(row + APART, color=MUTED, linewidth=0.7)
-    ax.set_xticks([])
+    ax.set(xticks=[], ylabel="chain")
     ax.set_yticks(np.arange(len(values)), [str(row) for row in range(len(values))])
-    ax.set_ylabel("chain")

@@ -16,12 +16,12 @@ BINS, HEIGHT, HIGHEST = 36, 0.42, 1.8  # highest: of a peak in the picture, in h
 
 @dataclass(frozen=True)
 class Marginal:
-    """One variable: its range, exact draws if there are any, and the values of each run, None where it has none."""
+    """One variable: its range, exact draws if there are any, and the values of each run."""
 
     title: str
     span: tuple[float, float]
     exact: np.ndarray | None
-    values: Sequence[np.ndarray | None]
+    values: Sequence[np.ndarray]
 
 
 def histogram_rows(runs: list[Run], columns: list[Marginal]) -> bytes:
@@ -33,12 +33,10 @@ def histogram_rows(runs: list[Run], columns: list[Marginal]) -> bytes:
     for j, column in enumerate(columns):
         edges = np.linspace(*column.span, BINS + 1)
         exact = None if column.exact is None else _density(column.exact, None, edges)
-        drawn = [
-            None if values is None else _density(values, run.weights, edges)
-            for run, values in zip(runs, column.values, strict=True)
-        ]
-        tops = [one.max() for one in drawn if one is not None]
-        top = max(tops) if exact is None else min(max([*tops, exact.max()]), HIGHEST * exact.max())
+        drawn = [_density(values, run.weights, edges) for run, values in zip(runs, column.values, strict=True)]
+        top = max(one.max() for one in drawn)
+        if exact is not None:
+            top = min(max(top, exact.max()), HIGHEST * exact.max())
         for i, run in enumerate(runs):
             _panel(axes[i, j], edges, exact, drawn[i], run, top, last=i == len(runs) - 1)
         axes[0, j].set_title(wrapped(column.title, 56 // len(columns)))
@@ -56,17 +54,12 @@ def _density(values: np.ndarray, weights: np.ndarray | None, edges: np.ndarray) 
 
 
 def _panel(
-    ax: Any, edges: np.ndarray, exact: np.ndarray | None, own: np.ndarray | None, run: Run, top: float, *, last: bool
+    ax: Any, edges: np.ndarray, exact: np.ndarray | None, own: np.ndarray, run: Run, top: float, *, last: bool
 ) -> None:
     if exact is not None:
         ax.stairs(exact, edges, fill=True, color=TRUTH, linewidth=0)
-    if own is None:
-        ax.text(0.5, 0.4, "not kept", transform=ax.transAxes, ha="center", va="center", fontsize=7.5)
-    else:
-        ax.stairs(own, edges, color=run.look.colour, linewidth=1.1, baseline=None)
-    ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylim(0, 1.06 * top or 1)
-    ax.set_yticks([])
+    ax.stairs(own, edges, color=run.look.colour, linewidth=1.1, baseline=None)
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.06 * top or 1), yticks=[])
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="x", bottom=last, labelbottom=last)
     ax.locator_params(axis="x", nbins=4)

@@ -29,11 +29,9 @@ def weights(scene: Scene) -> Picture | None:
     least = min(1 / len(share) for share in shares.values())
     equal = np.geomspace(least, 1, POINTS)
     (lines["equal weights"],) = ax.plot(equal, equal, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
-    ax.set_xlim(least, 1)
+    ax.set(xlim=(least, 1), ylim=(0, 1.02))
+    ax.set(xlabel="share of the draws, heaviest first", ylabel="their share of the weight")
     log_scale(ax.xaxis)
-    ax.set_ylim(0, 1.02)
-    ax.set_xlabel("share of the draws, heaviest first")
-    ax.set_ylabel("their share of the weight")
     legend(figure, lines, most=1)
     return Picture(
         "weights",
