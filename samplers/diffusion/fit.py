@@ -117,7 +117,7 @@ class _Learning(Learning):
         if objective.learns_flow:
             measure.flow = FlowNetwork(target.dim, generator)
         measure.to(device=target.device, dtype=target.dtype)
-        measure.control.speed_up(method.training.mixed_precision, method.training.compile)
+        measure.speed_up(method.training.mixed_precision, method.training.compile)
         witnesses = None
         if space.witnesses is not None:
             witnesses = Witnesses(target.to_u(space.witnesses.to(device=target.device, dtype=target.dtype)))

@@ -7,36 +7,33 @@ from pathlib import Path
 import torch
 from torch import Generator
 
-from samplers.diffusion import objectives
-from samplers.diffusion.cmcd import CMCD
-from samplers.diffusion.dds import DDS
-from samplers.diffusion.dis import DIS
 from samplers.diffusion.fitted import Fitted
-from samplers.diffusion.mcd import MCD
+from samplers.diffusion.learned_sampler import LearnedSampler
+from samplers.diffusion.objectives import Objective
 from samplers.diffusion.packing import FORMAT, unpack_space
-from samplers.diffusion.pis import PIS
 from samplers.diffusion.replay import Replay
-from samplers.diffusion.scld import SCLD
 from samplers.diffusion.training import Training
 from samplers.draws import Cost
 from samplers.identity import Known
 from samplers.learning.files import read
 from samplers.learning.packing import unpacked
-from samplers.networks import CliqueNetwork, EquivariantNetwork, ResidualMLP
+from samplers.networks import NetworkSpec
 from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.evaluation import Evaluation
 from targets import Target
 
-OBJECTIVES = (
-    objectives.KL,
-    objectives.ForwardKL,
-    objectives.LogVariance,
-    objectives.SubTrajectoryBalance,
-    objectives.TrajectoryBalance,
-    objectives.VarGrad,
-)
-NETWORKS = (CliqueNetwork, EquivariantNetwork, ResidualMLP)
-KINDS = {kind.__name__: kind for kind in (CMCD, DDS, DIS, MCD, PIS, SCLD, Replay, Training, *OBJECTIVES, *NETWORKS)}
+SETTINGS = (Replay, Training)
+
+
+def kinds() -> dict[str, type]:
+    """Every class of this package that a file may hold, by name."""
+    found: list[type] = list(SETTINGS)
+    waiting: list[type] = [LearnedSampler, Objective, NetworkSpec]
+    while waiting:
+        below = [kind for kind in waiting.pop().__subclasses__() if kind.__module__.startswith("samplers.")]
+        found += below
+        waiting += below
+    return {kind.__name__: kind for kind in found}
 
 
 def load(path: str | Path, target: Target) -> Fitted:
@@ -50,7 +47,7 @@ def load(path: str | Path, target: Target) -> Fitted:
         if found[name] != own:
             raise ValueError(f"target: got the {name} {own!r}, expected {found[name]!r}, for which {path} was made")
     target = target.to(dtype=getattr(torch, found["dtype"].removeprefix("torch.")))
-    method, space = unpacked(content["method"], KINDS, "samplers.diffusion"), unpack_space(content["space"], target)
+    method, space = unpacked(content["method"], kinds(), "samplers.diffusion"), unpack_space(content["space"], target)
     other = Known.from_state(content["known"]).other(target)
     if other is not None:
         raise ValueError(
@@ -63,7 +60,7 @@ def load(path: str | Path, target: Target) -> Fitted:
         measure.flow = FlowNetwork(target.dim, generator)
     measure.to(device=target.device, dtype=target.dtype)
     measure.load_state_dict(content["measure"])
-    measure.control.speed_up(method.training.mixed_precision, method.training.compile)
+    measure.speed_up(method.training.mixed_precision, method.training.compile)
     evaluation, untrained = content["evaluation"], content["untrained"]
     return Fitted(
         method=method,

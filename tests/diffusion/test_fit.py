@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from annealing_cases import F64, HalfNormal, gaussian
-from diffusion_cases import LINE, MIXTURES, PRIORS, PRODUCT, SKEWED, Tame
+from diffusion_cases import LINE, METHODS, MIXTURES, PRIORS, PRODUCT, SKEWED, Tame
 
 import samplers
 import targets
@@ -703,9 +703,9 @@ def test_witnesses_may_be_weighted_draws():
 
 
 def test_names_are_registered():
-    for name, kind in {"dds": DDS, "pis": PIS, "dis": DIS, "mcd": MCD, "cmcd": CMCD, "scld": SCLD}.items():
-        assert SAMPLERS[name] is kind
-        made = sampler(name, ["steps=12"])
+    for name, kind in METHODS.items():
+        assert SAMPLERS[name.lower()] is kind
+        made = sampler(name.lower(), ["steps=12"])
         assert isinstance(made, LearnedSampler)
         assert made.steps == 12
         assert f"{kind.__name__}" in made.describe()["sampler"]
