@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
         CMCD as CMCD,
         DDS as DDS,
         DIS as DIS,
+        GBS as GBS,
         MCD as MCD,
         PIS as PIS,
         SCLD as SCLD,
@@ -72,7 +73,7 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
 PLACES = {
     "samplers.annealing": "AIS AnnealedLangevin ParallelTempering SMC",
     "samplers.compare": "Comparison compare",
-    "samplers.diffusion": "CMCD DDS DIS MCD PIS SCLD load",
+    "samplers.diffusion": "CMCD DDS DIS GBS MCD PIS SCLD load",
     "samplers.draws": "Cost Draws LogZ SamplingWarning",
     "samplers.draws.certificate": "Certificate",
     "samplers.generative": "ScoreDiffusion",

@@ -10,7 +10,7 @@ from annealing_cases import F64, gaussian
 
 import targets
 from samplers import Draws, LogZ, SamplingWarning
-from samplers.diffusion import CMCD, DDS, DIS, MCD, PIS, SCLD, Fitted, NetworkSpec, ResidualMLP
+from samplers.diffusion import CMCD, DDS, DIS, GBS, MCD, PIS, SCLD, Fitted, NetworkSpec, ResidualMLP
 from samplers.networks import ControlNetwork, FourierFeatures
 from samplers.networks.linear import Linear
 from samplers.path_measures.simulation import simulate_backward
@@ -78,8 +78,8 @@ PRODUCT = MixtureProduct(
         )
     ]
 )
-METHODS = {"DDS": DDS, "PIS": PIS, "DIS": DIS, "MCD": MCD, "CMCD": CMCD, "SCLD": SCLD}
-REFERENCE, LANGEVIN = ("DDS", "PIS", "DIS"), ("MCD", "CMCD", "SCLD")
+METHODS = {"DDS": DDS, "PIS": PIS, "DIS": DIS, "MCD": MCD, "CMCD": CMCD, "GBS": GBS, "SCLD": SCLD}
+REFERENCE, LANGEVIN = ("DDS", "PIS", "DIS"), ("MCD", "CMCD", "GBS", "SCLD")
 MIXED = [name for name, kind in METHODS.items() if kind.takes_mixture]
 
 
@@ -102,6 +102,7 @@ def shaken(measure, seed=0, size=0.5, wider=True):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in measure.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator, dtype=F64)
+        name = name.removeprefix("backward_")
         if name.startswith("control.network.out"):
             noise = 0.15 * noise
         elif name.startswith("control.gate"):

@@ -16,6 +16,7 @@ from samplers import Draws
 from samplers.annealing.cloud import Cloud
 from samplers.diffusion import SubTrajectoryBalance
 from samplers.diffusion.controlled_langevin import LangevinMeasure
+from samplers.diffusion.gbs import TwoFields
 from samplers.path_measures import simulation, subtrajectories
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.prior import GaussianPrior
@@ -119,6 +120,19 @@ def noise(patch):
     right = simulation.draw
     patch.setattr(simulation, "draw", lambda step, generator, noise_scale: right(step, generator, 1.2))
     return Weights(untrained(dds(), LINE)), LINE
+
+
+@bug("the backward field of the state before, of two fields")
+def field_of_the_state_before(patch):
+    right, held = LangevinMeasure.backward, {}
+
+    def backward(self, table, at, field):
+        before = held.get("field", field)
+        held["field"] = field
+        return right(self, table, at, torch.stack([field[:, 0], before[:, 2]], 1))
+
+    patch.setattr(TwoFields, "backward", backward)
+    return Weights(untrained(method("GBS"), LINE)), LINE
 
 
 # The ends

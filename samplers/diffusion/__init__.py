@@ -4,6 +4,7 @@ from samplers.diffusion.cmcd import CMCD
 from samplers.diffusion.dds import DDS
 from samplers.diffusion.dis import DIS
 from samplers.diffusion.fitted import Fitted
+from samplers.diffusion.gbs import GBS
 from samplers.diffusion.gradient import Objective
 from samplers.diffusion.learned_sampler import LearnedSampler
 from samplers.diffusion.load import load
@@ -28,6 +29,7 @@ __all__ = [
     "CMCD",
     "DDS",
     "DIS",
+    "GBS",
     "KL",
     "MCD",
     "PIS",

@@ -61,7 +61,11 @@ class LangevinMeasure(PathMeasure):
             "log_det_behind": log_det(scale_behind, self.dim),
             "longest": (LONGEST / unit)[:, None, None],
         }
-        return Table(values, self.control.embed(self.time(k), None, unit))
+        return Table(values, self.embed(self.time(k), unit))
+
+    def embed(self, time: Tensor, unit: Tensor) -> tuple[Tensor, ...]:
+        """What the networks make of the states' times (s,)."""
+        return self.control.embed(time, None, unit)
 
     def _sides(self, k: Tensor) -> tuple[Tensor, Tensor]:
         """The steps after and before the states k."""

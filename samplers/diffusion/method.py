@@ -65,7 +65,7 @@ class LearnedMethod(ABC):
         if flow:
             measure.flow = FlowNetwork(target.dim, generator)
         measure.to(device=target.device, dtype=target.dtype)
-        measure.control.speed_up(self.training.mixed_precision, self.training.compile)
+        measure.speed_up(self.training.mixed_precision, self.training.compile)
         return measure
 
     def objective_for(self, space: Space) -> Objective:

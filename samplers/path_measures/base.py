@@ -108,6 +108,12 @@ class PathMeasure(nn.Module, ABC):
         """The limit on the score that the networks see, for measures that have one."""
         del limit
 
+    def speed_up(self, mixed_precision: bool, compiled: bool) -> None:
+        """As `Control.speed_up`, of every control."""
+        for module in self.modules():
+            if isinstance(module, Control):
+                module.speed_up(mixed_precision, compiled)
+
     def time(self, k: Tensor) -> Tensor:
         """The share of the steps that is done at state k, (s,)."""
         return k.to(self.prior.reference) / self.steps

@@ -160,10 +160,11 @@ def joint_ratio(x, forward, backward, prior, target):
     return value
 
 
-def control(measure, k, x, score, schedule, unit):
+def control(measure, k, x, score, schedule, unit, which="control"):
     """What the networks say at state k, (n,); `unit`: by how many deviations of the step a control of one moves it."""
-    embedding = measure.control.embed(tensor(k / measure.steps), schedule, unit.reshape(1))
-    return measure.control(embedding, x[None, :, None], score[None, :, None])[0, :, 0]
+    control = getattr(measure, which)
+    embedding = control.embed(tensor(k / measure.steps), schedule, unit.reshape(1))
+    return control(embedding, x[None, :, None], score[None, :, None])[0, :, 0]
 
 
 def cosine_times(steps, horizon):
@@ -219,7 +220,8 @@ def by_hand(fitted, x):
             if k < 2:
                 forward.append((x[k] + h[k] * (g + (0.0 if kind == "MCD" else u)), (2 * h[k]).sqrt()))
             if k > 0:
-                backward.append((x[k] + h[k - 1] * (g - u), (2 * h[k - 1]).sqrt()))
+                v = control(measure, k, x[k], g, None, (ahead / 2).sqrt(), "backward_control") if kind == "GBS" else u
+                backward.append((x[k] + h[k - 1] * (g - v), (2 * h[k - 1]).sqrt()))
     return joint_ratio(x, forward, backward, prior, target)
 
 
