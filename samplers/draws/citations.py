@@ -135,7 +135,7 @@ def _learned(attrs: Mapping[str, Any]) -> set[str]:
         return set()
     found = {"adjoint"} if "'adjoint'" in str(attrs["objective"]) else set()
     if "ixture" in f"{attrs['space']} {attrs['prior']}":
-        found.add("mixture prior" if attrs["sampler"] in ("CMCD", "MCD", "SCLD") else "mixture reference")
+        found.add("mixture reference" if "start" in attrs else "mixture prior")
     return found
 
 

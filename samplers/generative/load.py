@@ -8,32 +8,23 @@ import torch
 from torch import Generator
 
 from samplers.draws import Cost
-from samplers.generative import columns, parametrisation, transformations
+from samplers.generative.columns import Column
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.conditions import Conditions
 from samplers.generative.fitted import FittedDiffusion
-from samplers.generative.levels import Levels
 from samplers.generative.network import ScoreMLP
-from samplers.generative.ordinal import Ordinal
+from samplers.generative.parametrisation import Parametrisation
 from samplers.generative.regression import Regression
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.trained import FORMAT
+from samplers.generative.transformations import Transformation
 from samplers.learning.files import read
-from samplers.learning.packing import unpacked
-from samplers.processes import linear
+from samplers.learning.packing import members, unpacked
+from samplers.processes.base import Process
 from targets import CorrelatedNoise, Gaussian, IsotropicNoise
 
-KINDS = {
-    kind.__name__: kind
-    for kind in (
-        *(linear.VP, linear.SubVP, linear.VE, linear.OrnsteinUhlenbeck, linear.Brownian),
-        *(parametrisation.ScoreOf, parametrisation.NoiseOf, parametrisation.CleanOf),
-        *(parametrisation.Velocity, parametrisation.Karras, parametrisation.Control),
-        *(transformations.Chain, transformations.Columns, transformations.Standardisation),
-        *(columns.Real, columns.Positive, columns.Bounded, columns.Categorical, Levels, Ordinal),
-        *(CorrelatedNoise, IsotropicNoise, ScoreMLP, Conditions),
-    )
-}
+FAMILIES = (Process, Parametrisation, Transformation, Column, ScoreMLP, Conditions)
+NOISE = {kind.__name__: kind for kind in (CorrelatedNoise, IsotropicNoise)}
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion | ConditionalDiffusion:
@@ -42,8 +33,9 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusio
     FileNotFoundError, and ValueError for another file and for a process or parametrisation that this package lacks.
     """
     content = read(path, FORMAT, "FittedDiffusion.save", device)
+    kinds = members(*FAMILIES) | NOISE
     spec, process, meaning, transformation, conditions = (
-        unpacked(content[name], KINDS, "samplers.generative")
+        unpacked(content[name], kinds, "samplers.generative")
         for name in ("spec", "process", "parametrisation", "transformation", "conditions")
     )
     start = Gaussian(content["start"]["mean"], covariance=content["start"]["covariance"], name="samples")
