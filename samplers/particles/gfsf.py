@@ -63,7 +63,7 @@ class GFSF(ParticleMethod):
         size = residual.square().sum(0)
         goal = self.tolerance**2 * size
         for _ in range(MOST_ITERATIONS):
-            if not bool((size > goal).any()):
+            if _reached(size, goal):
                 return solution
             image = pairs.times(direction) / len(right) + self.ridge * direction
             open_ = size > goal
@@ -71,8 +71,16 @@ class GFSF(ParticleMethod):
             solution, residual = solution + step * direction, residual - step * image
             size, before = residual.square().sum(0), size
             direction = residual + torch.where(open_, size / before, 0.0) * direction
-        warn(
-            f"GFSF: conjugate gradients left a relative residual of {float((size / goal).max().sqrt()):.1g} times the "
-            f"tolerance {self.tolerance:g} after {MOST_ITERATIONS} iterations; raise `ridge` or `tolerance`"
-        )
+        _complain(size, goal, self.tolerance)
         return solution
+
+
+def _reached(size: Tensor, goal: Tensor) -> bool:
+    return not bool((size > goal).any())
+
+
+def _complain(size: Tensor, goal: Tensor, tolerance: float) -> None:
+    warn(
+        f"GFSF: conjugate gradients left a relative residual of {float((size / goal).max().sqrt()):.1g} times the "
+        f"tolerance {tolerance:g} after {MOST_ITERATIONS} iterations; raise `ridge` or `tolerance`"
+    )
