@@ -92,6 +92,7 @@ class _Annealing:
 
     def draws(self) -> Draws:
         sampler, began, self.spent = self.sampler, time.perf_counter(), Cost()
+        self.earlier = 0.0  # seconds of calls before this one, where a checkpoint tells them
         base = self._base()
         first = self._through(sampler, base, self.seed, self.checkpoint, time.perf_counter() - began)
         frozen = sampler.frozen(first)
@@ -119,7 +120,7 @@ class _Annealing:
             stats={"lp": last.cloud.state.log_prob[None], **last.cloud.families},
             log_weights=(weights + shift).reshape(1, -1),
             log_z=log_z,
-            cost=self.spent,
+            cost=replace(self.spent, seconds=self.earlier + time.perf_counter() - began),
             target=self.target,
             kernel=frozen,
             attrs=self._attrs(last) | ({} if base.points is None else {"pilot": PILOT}),
@@ -162,6 +163,7 @@ class _Annealing:
         walk = Walk(sampler, self.target, path, self.n, generator, base.regions, base.coordinates)
         walk.seed, walk.earlier = seed, pilot
         carry_out(walk, checkpoint, self.progress)
+        self.earlier += walk.earlier - pilot
         self.spent += walk.cost
         return walk
 
