@@ -127,8 +127,8 @@ def field_of_the_state_before(patch):
     right, held = LangevinMeasure.backward, {}
 
     def backward(self, table, at, field):
-        before = held.get("field", field)
-        held["field"] = field
+        before, held["field"] = held.get("field", field), field
+        before = before if before.shape == field.shape else field  # the first step of another run
         return right(self, table, at, torch.stack([field[:, 0], before[:, 2]], 1))
 
     patch.setattr(TwoFields, "backward", backward)

@@ -79,7 +79,7 @@ WRITTEN = {
 }
 
 
-LONG = {"custom_energy.py", "mcmc_to_model.py"}
+LONG = {"custom_energy.py", "digits.py", "mcmc_to_model.py"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in LONG else one for one in SCRIPTS])

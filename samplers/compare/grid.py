@@ -136,8 +136,6 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
 def _check(targets: Any, samplers: Any, init: Any) -> dict[str, tuple[Sampler, Mapping[str, Any]]]:
     """The samplers with their own options; errors name what came."""
     for what, given in (("targets", targets), ("samplers", samplers)):
-        if not given:
-            raise ValueError(f"{what}: got none, expected at least one by name")
         for name in given:
             if not isinstance(name, str) or not name:
                 raise TypeError(f"{what}: got the name {name!r}, expected a text that is not empty")
@@ -151,6 +149,9 @@ def _check(targets: Any, samplers: Any, init: Any) -> dict[str, tuple[Sampler, M
             came = f"the class {sampler.__name__}" if isinstance(sampler, type) else type(sampler).__name__
             raise TypeError(f"samplers: {name!r} is {came}, expected an object with a method sample(target, ...)")
         chosen[name] = sampler, own
+    for what, given in (("targets", targets), ("samplers", samplers)):
+        if not given:
+            raise ValueError(f"{what}: got none, expected at least one by name")
     if REFERENCE in samplers:
         raise ValueError(f"samplers: {REFERENCE!r} is the name of the long reference runs; take another one")
     if unknown := set(init or {}) - set(targets):
