@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
@@ -42,8 +42,11 @@ class MALA(PreconditionedKernel):
     target_acceptance: ClassVar[float] = 0.574
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        return metropolis(state, *self.propose(target, state, noise_like(state.x, generator)), generator)
+
+    def propose(self, target: Target, state: State, noise: Tensor) -> tuple[State, Tensor]:
+        """The proposal made with that noise xi, and its log acceptance ratio."""
         assert state.score is not None
-        noise = noise_like(state.x, generator)
         pull = self.to_z(state.score)
         move = torch.add(self.h * pull, noise, alpha=math.sqrt(2 * self.h))
         proposal = evaluate(target, state.x + self.to_x(move))
@@ -51,5 +54,4 @@ class MALA(PreconditionedKernel):
         back = torch.add(noise, pull + self.to_z(proposal.score), alpha=math.sqrt(self.h / 2))
         # |xi|^2 - |xi'|^2 as a product, exact to rounding where the two are close
         log_q = 0.5 * ((noise - back) * (noise + back)).sum(-1)
-        log_ratio = proposal.log_prob.double() - state.log_prob.double() + log_q.double()
-        return metropolis(state, proposal, log_ratio, generator)
+        return proposal, proposal.log_prob.double() - state.log_prob.double() + log_q.double()

@@ -42,5 +42,9 @@ class RandomWalkMetropolis(PreconditionedKernel):
         return evaluate(target, x, score=False)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        proposal = evaluate(target, state.x + self.h * self.to_x(noise_like(state.x, generator)), score=False)
-        return metropolis(state, proposal, proposal.log_prob.double() - state.log_prob.double(), generator)
+        return metropolis(state, *self.propose(target, state, noise_like(state.x, generator)), generator)
+
+    def propose(self, target: Target, state: State, noise: Tensor) -> tuple[State, Tensor]:
+        """The proposal made with that noise xi, with a score where the state has one, and its log acceptance ratio."""
+        proposal = evaluate(target, state.x + self.h * self.to_x(noise), score=state.score is not None)
+        return proposal, proposal.log_prob.double() - state.log_prob.double()

@@ -50,12 +50,13 @@ class ULA(PreconditionedKernel):
     order: ClassVar[int | None] = 1
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+        return always(state, self.propose(target, state, noise_like(state.x, generator)))
+
+    def propose(self, target: Target, state: State, noise: Tensor) -> State:
+        """Where a step with that noise xi leads."""
         assert state.score is not None
         drift = torch.add(state.x, self.to_x(self.to_z(state.score)), alpha=self.h)
-        noise = self.to_x(noise_like(state.x, generator))
-        proposal = evaluate(target, drift.add_(noise, alpha=math.sqrt(2 * self.h)))
-        del drift, noise  # a million chains in a hundred dimensions are 400 MB each
-        return always(state, proposal)
+        return evaluate(target, drift.add_(self.to_x(noise), alpha=math.sqrt(2 * self.h)))
 
     def log_ratio(self, old: State, new: State) -> Tensor:
         # a chain that was held back has moved with probability one in both directions
