@@ -4,7 +4,7 @@ from samplers.diagnostics.couplings import gibbs, proposals, swendsen_wang, walk
 from samplers.diagnostics.couplings.base import Coupling, couples, coupling_of
 from samplers.diagnostics.couplings.categories import maximal
 from samplers.diagnostics.couplings.gaussians import reflection_maximal
-from samplers.diagnostics.couplings.meeting_times import Bound, MeetingTimes, meeting_times
+from samplers.diagnostics.couplings.meetings import Bound, MeetingTimes, meeting_times
 from samplers.diagnostics.couplings.unbiased import Unbiased
 from samplers.diagnostics.couplings.with_random_walk import WithRandomWalk
 

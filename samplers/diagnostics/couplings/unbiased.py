@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.diagnostics.couplings.base import coupling_of
-from samplers.diagnostics.couplings.meeting_times import MeetingTimes, unmet_in_words
+from samplers.diagnostics.couplings.meetings import MeetingTimes, unmet_in_words
 from samplers.diagnostics.couplings.pairs import Pairs
 from samplers.diagnostics.couplings.states import rows
 from samplers.draws import Cost
