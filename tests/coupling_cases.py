@@ -37,9 +37,9 @@ def row(*values):
 
 PLANE = targets.GaussianMixture(row([0.0, 0.0], [1.5, 1.0]), scales=row(1.0, 0.6), weights=[0.6, 0.4])
 MODES = targets.GaussianMixture(row([-2.0], [2.0]), scales=0.5, weights=[0.7, 0.3])
-CHAIN = targets.Ising((3,), coupling=0.4, field=row(0.3, -0.2, 0.1), periodic=False)
+CHAIN = targets.Ising((3,), coupling=0.4, field=row(0.3, -0.2, 0.1), periodic=False, dtype=DOUBLE)
 FRUSTRATED = targets.PairwiseMRF(row([0.0, 0.6, -0.4], [0.6, 0.0, 0.5], [-0.4, 0.5, 0.0]), row(0.2, 0.0, -0.3))
-COLOURS = targets.Potts((2,), states=3, coupling=0.7, periodic=False)
+COLOURS = targets.Potts((2,), states=3, coupling=0.7, periodic=False, dtype=DOUBLE)
 GRID = targets.Ising((3, 3), coupling=0.35, field=0.1)
 MASS = row([1.0, 0.4], [0.4, 0.8])
 
@@ -98,7 +98,7 @@ class OneOfTwo(Kernel):
     @staticmethod
     def _moved(target, x, generator):
         if not target.discrete:
-            return x + 0.3 * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            return x + 0.6  # all in one direction, so that what a wrong coupling does to y does not cancel
         site = torch.randint(target.dim, (len(x), 1), generator=generator)
         value = target.values[torch.randint(len(target.values), (len(x), 1), generator=generator)]
         return x.scatter(1, site, value)
@@ -119,7 +119,7 @@ def check_chain_is_invariant(name, first, chains=4000):
     check_invariance(OneOfTwo(coupled(kernel, target), first), target, chains=chains, steps=3)
 
 
-def check_law_is_the_kernels(name, first, chains=4000, steps=2):
+def check_law_is_the_kernels(name, first, chains=4000, steps=1):
     """From starts that are not of the target, beside the library's own kernel."""
     kernel, target = ALL[name]
     coupling = coupled(kernel, target)
@@ -296,10 +296,10 @@ def check_no_bias(name="MALA", k=1, m=6, lag=2, runs=1000):
     }[name]
     exact = torch.cat([target.mean, (target.covariance.diagonal() + target.mean**2)[:1]]).double()
     if target.discrete:
-        exact = exact[:-1]  # squares are one
+        exact = exact[:2]
 
     def fn(x):
-        return x if target.discrete else torch.cat([x, x[:, :1] ** 2], 1)
+        return x[:, :2] if target.discrete else torch.cat([x, x[:, :1] ** 2], 1)
 
     def p_values(stage, n):
         seed = statistics.seeds(7, stage, 1)[0]

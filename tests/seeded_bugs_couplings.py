@@ -81,7 +81,7 @@ def gap_without_drift(patch):
         return kernel.whiten(x.x - y.x) / (2 * kernel.h) ** 0.5
 
     patch.setattr(proposals, "langevin_gap", gap)
-    return partial(check_law_is_the_kernels, "ULA", False)
+    return partial(check_law_is_the_kernels, "ULA", False, chains=30_000)
 
 
 @bug("trajectories of many leapfrogs taken for one point where the noises coincide")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
@@ -59,6 +59,10 @@ class WithRandomWalk(Kernel):
     def placed(self, target: Target) -> Self:
         """This kernel with its matrix in the target's dtype and on its device."""
         return type(self)(self.kernel.placed(target), scale=self.scale, share=self.share)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those of HMC beside the walk's."""
+        return self.kernel.hyperparameters() | {"scale": self.scale, "share": self.share}
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
         """The state of chains at x, with scores."""

@@ -12,6 +12,7 @@ from samplers import HMC, MALA, ULA, Gibbs, UnderdampedLangevin, WalkJump, diagn
 from samplers.diagnostics.couplings import Coupling, WithRandomWalk, coupling_of, couples
 from samplers.diagnostics.couplings.base import _known
 from samplers.diagnostics.couplings.meetings import MeetingTimes
+from samplers.denoisers import Importance
 from samplers.draws import Cost
 
 NORMAL = targets.Gaussian(row(0.0, 1.0))
@@ -103,6 +104,13 @@ def test_the_kernel_that_a_run_has_tuned():
     assert found.kernel.step_size == draws.kernel.step_size
 
 
+def test_hmc_with_a_random_walk_is_a_kernel_like_any_other():
+    draws = WithRandomWalk(HMC(0.5, steps=3), scale=0.1).sample(NORMAL, chains=4, draws=20, warmup=10, seed=0)
+    assert draws.kernel.share == 0.1
+    assert draws.kernel.hyperparameters()["scale"] == 0.1
+    assert draws.cost.score > 3 * 4 * 20 * 0.7
+
+
 def test_divergences_are_counted_and_told():
     walls = targets.LogDensity(lambda x: torch.where(x[:, 0] < 1.5, -0.5 * x[:, 0] ** 2, torch.nan), dim=1, dtype=DOUBLE)
     found = diagnostics.meeting_times(ULA(0.5), walls, lag=10, pairs=50, init=row(0.0))
@@ -139,7 +147,7 @@ REFUSED = {
     "kernel: got the class MALA, expected a kernel such as": {"kernel": MALA},
     "target: Gaussian lives in R^2 and Gibbs moves among configurations": {"kernel": Gibbs()},
     "denoiser: got .*, whose estimates are random or learned": {
-        "kernel": WalkJump(sigma=1.0, denoiser=samplers.denoisers.ImportanceSampling()),
+        "kernel": WalkJump(sigma=1.0, denoiser=Importance()),
         "target": MODES,
     },
 }
