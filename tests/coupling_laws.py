@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-from coupling_cases import DOUBLE, row, total_variation
+from coupling_cases import DOUBLE, row
+from coupling_pairs import total_variation
 from every_outcome import matrix_of
 from scipy.stats import norm
 
@@ -200,7 +201,9 @@ def check_bounds(name, pairs=2000):
         each = {}
         for t in range(last_above(exact, 100 / n) + 1):
             mean, error = mean_and_error(found, t)
-            above = float(norm.cdf((mean - float(exact[t])) / error)) if error else float(mean >= float(exact[t]) - 1e-9)
+            above = (
+                float(norm.cdf((mean - float(exact[t])) / error)) if error else float(mean >= float(exact[t]) - 1e-9)
+            )
             each[f"bound {mean:.4f} at {t}, exactly {float(exact[t]):.4f}"] = above
         t = last_above(exact, 0.1)
         mean, error = mean_and_error(found, t)

@@ -7,15 +7,13 @@ from functools import partial
 
 import torch
 from bug_register import Bugs
+from coupling_answers import check_no_bias, check_unmet_pairs_are_told
 from coupling_cases import (
     check_coupling_of_noises,
     check_law_is_the_kernels,
-    check_marginals_are_exact,
-    check_mean_of_bounds,
-    check_no_bias,
     check_pairs_stay_together,
-    check_unmet_pairs_are_told,
 )
+from coupling_pairs import check_marginals_are_exact, check_mean_of_bounds
 
 from samplers.diagnostics.couplings import gaussians, gibbs, hmc, meetings, proposals, unbiased, walk_jump
 from samplers.diagnostics.couplings.base import taken_together
@@ -71,7 +69,7 @@ def claimed(x, y, proposal, log_ratio, same, generator, diverging=None):
 
 @bug("uniforms of the tests not shared, but a meeting claimed")
 def meeting_claimed(patch):
-    patch.setattr(proposals, "tested_together", claimed)
+    patch.setattr(proposals, "accepted_together", claimed)
     return partial(check_law_is_the_kernels, "MALA", False)
 
 
@@ -94,7 +92,7 @@ def many_leapfrogs_one_point(patch):
         state, start = both(x, y), torch.cat([momentum, other])
         end, momenta = self.trajectories(target, state, start, n.repeat(2))
         log_ratio, diverging = self._judged(state, start, end, momenta)
-        return hmc.tested_together(x, y, end, log_ratio, same, generator, diverging)
+        return hmc.accepted_together(x, y, end, log_ratio, same, generator, diverging)
 
     patch.setattr(hmc.CoupledHMC, "together", together)
     return partial(check_law_is_the_kernels, "HMC with a random walk", False)

@@ -96,7 +96,7 @@ def coupling_of(kernel: Kernel) -> Coupling[Any]:
     return coupling
 
 
-def tested_together(
+def accepted_together(
     x: State, y: State, proposal: State, log_ratio: Tensor, same: Tensor, generator: Generator, diverging: Any = None
 ) -> tuple[State, State, Info]:
     """The Metropolis test of both chains of each pair, by one uniform.

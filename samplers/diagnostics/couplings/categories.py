@@ -11,7 +11,7 @@ from samplers.kernels import _choices
 def maximal(logits_x: Tensor, logits_y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Indices from softmax(logits_x) and softmax(logits_y), (*batch, q) -> (*batch,) both, by their maximal coupling.
 
-        P(i, j) = m_i [i = j] + (p_i - m_i) (r_j - m_j) / (1 - sum m),     m = min(p, r)
+    P(i, j) = m_i [i = j] + (p_i - m_i) (r_j - m_j) / (1 - sum m),     m = min(p, r)
     """
     p, r = logits_x.double().softmax(-1), logits_y.double().softmax(-1)
     least = torch.minimum(p, r)

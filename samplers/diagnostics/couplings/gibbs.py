@@ -25,15 +25,14 @@ class CoupledGibbs(Coupling[Gibbs]):
         """One sweep of pairs that have not met."""
         law, a, b = as_discrete(target), x.x.clone(), y.x.clone()
         if self.kernel.scan == "random":
-            visits = _choices.one_of(law.dim, (len(a), law.dim), generator, a.device)
-            for sites in visits.mT:
-                logits = (logits_at_own_sites(law, part, sites) for part in (a, b))
-                for part, chosen in zip((a, b), maximal(*logits, generator), strict=True):
+            for sites in _choices.one_of(law.dim, (len(a), law.dim), generator, a.device).mT:
+                of_x, of_y = (logits_at_own_sites(law, part, sites) for part in (a, b))
+                for part, chosen in zip((a, b), maximal(of_x, of_y, generator), strict=True):
                     part.scatter_(1, sites[:, None], law.values[chosen][:, None])
         else:
             for sites in self.kernel.schedule(law):
-                logits = (law.conditional_logits(part, sites) for part in (a, b))
-                for part, chosen in zip((a, b), maximal(*logits, generator), strict=True):
+                of_x, of_y = (law.conditional_logits(part, sites) for part in (a, b))
+                for part, chosen in zip((a, b), maximal(of_x, of_y, generator), strict=True):
                     part.index_copy_(1, sites, law.values[chosen])
         proposal = both(evaluate(law, a, score=False), evaluate(law, b, score=False))
         return taken_together(x, y, proposal, (a == b).all(-1))

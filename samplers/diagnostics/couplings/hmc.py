@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from samplers.diagnostics.couplings.base import Coupling, couples, tested_together
+from samplers.diagnostics.couplings.base import Coupling, accepted_together, couples
 from samplers.diagnostics.couplings.gaussians import reflection_maximal
 from samplers.diagnostics.couplings.states import both, rows, with_rows
 from samplers.kernels import HMC, State
@@ -52,7 +52,7 @@ class CoupledHMC(Coupling[HMC]):
         state, start = both(x, y), torch.cat([momentum, other])
         end, momenta = self.trajectories(target, state, start, n.repeat(2))
         log_ratio, diverging = self._judged(state, start, end, momenta)
-        return tested_together(x, y, end, log_ratio, same, generator, diverging)
+        return accepted_together(x, y, end, log_ratio, same, generator, diverging)
 
     def leapfrogs(self, pairs: int, like: Tensor, generator: Generator) -> Tensor:
         """How many each pair makes, (pairs,)."""

@@ -122,9 +122,9 @@ class MeetingTimes:
     ) -> Unbiased:
         """Unbiased estimates of E fn(x) under the invariant law, from fresh pairs; see `Unbiased`.
 
-        fn: (n, dim) -> (n,) or (n, size). k, m: averaged over the steps k .. m of X; None is the 90 % quantile of tau - L,
-        and the larger of 5 k and L. pairs, seed: as many as here, and the next seed. ValueError where k is left open and
-        too few pairs have met to tell.
+        fn: (n, dim) -> (n,) or (n, size). k, m: averaged over the steps k .. m of X; None is the 90 % quantile of
+        tau - L, and the larger of 5 k and L. pairs, seed: None is as many as here, and the next seed. ValueError where
+        k is left open and too few pairs have met to tell.
         """
         from samplers.diagnostics.couplings.unbiased import unbiased
 
@@ -142,7 +142,9 @@ class MeetingTimes:
     def _late(self) -> int:
         late = float(self.times.quantile(0.9, interpolation="higher"))
         if math.isinf(late):
-            raise ValueError(f"k: left open, and {self.unmet} of {len(self.times)} pairs have not met; expected a number")
+            raise ValueError(
+                f"k: left open, and {self.unmet} of {len(self.times)} pairs have not met; expected a number"
+            )
         return int(late) - self.lag
 
     def __str__(self) -> str:
@@ -180,14 +182,14 @@ def meeting_times(
 ) -> MeetingTimes:
     """Run pairs of coupled chains until they meet, X being `lag` steps ahead of Y, and see when.
 
-        | law of X_t - invariant law |_TV  <=  E max(0, ceil((tau - L - t) / L)),     X_tau = Y_{tau - L} for the first time
+        | law of X_t - invariant law |_TV  <=  E max(0, ceil((tau - L - t) / L)),     tau = first t with X_t = Y_{t - L}
 
     Each chain alone has exactly the kernel's law. The bound holds for any lag L, is useless for one far below the
     mixing time, and gets no sharper above it. It is about chains that start from `init`, a law that must reach all of
     the target: chains that all start in one mode may meet there before one of them has seen another.
 
     kernel: RandomWalkMetropolis, MALA, ULA, HMC, Gibbs, SwendsenWang, WalkJump, JointMultimeasurement or
-        `couplings.WithRandomWalk`, as it is: no warmup; `draws.kernel` is one that a run has tuned. Others by `couples`.
+        `couplings.WithRandomWalk`, as it is: no warmup; `draws.kernel` is what a run has tuned. Others by `couples`.
     pairs: independent ones, all at once. max_steps: of X. Pairs that have not met by then stay in, with infinite time.
     init: (dim,), one point; a function (n, generator) -> (n, dim); None as of `Kernel.sample`, without Pathfinder.
 
@@ -201,10 +203,11 @@ def meeting_times(
     check_kernel(kernel)
     kernel.check_target(target)
     began = time.perf_counter()
-    kernel, spent = kernel.prepare(target, seed)
+    ready, spent = kernel.prepare(target, seed)
     counted = Counted(target)
     with torch.no_grad():
-        placed = kernel.placed(counted)
+        placed = ready.placed(counted)
+        assert isinstance(placed, Kernel)
         coupling = coupling_of(placed)
         generator = Generator(target.device).manual_seed(seed)
         found = Pairs(coupling, counted, lag, pairs, init, generator)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers.diagnostics.couplings.base import Coupling, couples, taken_together, tested_together
+from samplers.diagnostics.couplings.base import Coupling, accepted_together, couples, taken_together
 from samplers.diagnostics.couplings.gaussians import reflection_maximal
 from samplers.diagnostics.couplings.states import both
 from samplers.kernels import MALA, ULA, RandomWalkMetropolis, State
@@ -30,7 +30,7 @@ class CoupledRandomWalk(Coupling[RandomWalkMetropolis]):
         """One step of pairs that have not met."""
         xi, eta, same = reflection_maximal(self.kernel.whiten(x.x - y.x) / self.kernel.h, generator)
         proposal, log_ratio = self.kernel.propose(target, both(x, y), torch.cat([xi, eta]))
-        return tested_together(x, y, proposal, log_ratio, same, generator)
+        return accepted_together(x, y, proposal, log_ratio, same, generator)
 
 
 @couples(MALA)
@@ -42,7 +42,7 @@ class CoupledMALA(Coupling[MALA]):
         """One step of pairs that have not met."""
         xi, eta, same = reflection_maximal(langevin_gap(self.kernel, x, y), generator)
         proposal, log_ratio = self.kernel.propose(target, both(x, y), torch.cat([xi, eta]))
-        return tested_together(x, y, proposal, log_ratio, same, generator)
+        return accepted_together(x, y, proposal, log_ratio, same, generator)
 
 
 @couples(ULA)

@@ -30,8 +30,11 @@ def halves(state: S) -> tuple[S, S]:
 
 def rows(state: S, index: Tensor | slice) -> S:
     """Some of the rows."""
-    found = {name: getattr(state, name) for name in _names(state)}
-    return type(state)(**{name: None if value is None else value[index] for name, value in found.items()})
+    found: dict[str, Any] = {}
+    for name in _names(state):
+        value = getattr(state, name)
+        found[name] = None if value is None else value[index]
+    return type(state)(**found)
 
 
 def with_rows(state: S, index: Tensor, part: S) -> S:

@@ -30,12 +30,11 @@ class CoupledSwendsenWang(Coupling[SwendsenWang]):
         """One step of pairs that have not met."""
         kernel, values = self.kernel, as_graph(target).values
         coins = _choices.coin(kernel.graph(target).probability.expand(len(x.x), -1), generator)
-        labels = [kernel.joined(target, state.x, coins) for state in (x, y)]
-        logits = (self._site_logits(target, state.x, of) for state, of in zip((x, y), labels, strict=True))
-        drawn = [values[chosen] for chosen in maximal(*logits, generator)]
-        a, b = (
-            self._spread(target, state.x, of, value) for state, of, value in zip((x, y), labels, drawn, strict=True)
-        )
+        labels_x, labels_y = (kernel.joined(target, state.x, coins) for state in (x, y))
+        of_x, of_y = self._site_logits(target, x.x, labels_x), self._site_logits(target, y.x, labels_y)
+        chosen_x, chosen_y = maximal(of_x, of_y, generator)
+        a = self._spread(target, x.x, labels_x, values[chosen_x])
+        b = self._spread(target, y.x, labels_y, values[chosen_y])
         proposal = both(evaluate(target, a, score=False), evaluate(target, b, score=False))
         return taken_together(x, y, proposal, (a == b).all(-1))
 

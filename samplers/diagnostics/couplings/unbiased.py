@@ -86,9 +86,7 @@ class Unbiased:
         )
 
 
-def unbiased(
-    found: MeetingTimes, fn: Callable[[Tensor], Tensor], k: int, m: int, *, pairs: int, seed: int
-) -> Unbiased:
+def unbiased(found: MeetingTimes, fn: Callable[[Tensor], Tensor], k: int, m: int, *, pairs: int, seed: int) -> Unbiased:
     """See `MeetingTimes.unbiased`."""
     began, lag = time.perf_counter(), found.lag
     counted = Counted(found.target)
@@ -135,5 +133,7 @@ def _values(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     values = fn(x)
     if not isinstance(values, Tensor) or values.ndim not in (1, 2) or len(values) != len(x):
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"fn: returned {came} for x of shape {tuple(x.shape)}, expected ({len(x)},) or ({len(x)}, size)")
+        raise ValueError(
+            f"fn: returned {came} for x of shape {tuple(x.shape)}, expected ({len(x)},) or ({len(x)}, size)"
+        )
     return values.double()

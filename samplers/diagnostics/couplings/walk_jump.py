@@ -48,7 +48,7 @@ class CoupledWalkJump(Coupling[MeasurementWalk]):
         assert isinstance(state, WalkState)
         return state.y
 
-    def alone(self, target: Target, state: WalkState, generator: Generator) -> tuple[WalkState, Info]:
+    def alone(self, target: Target, state: Any, generator: Generator) -> tuple[WalkState, Info]:
         """One step of chains that are all independent."""
         law, walk = self.kernel.walking(target, state, generator)
         so_far = no_info(len(state.x), state.x)

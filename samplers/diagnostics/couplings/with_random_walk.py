@@ -103,7 +103,11 @@ class CoupledWithRandomWalk(Coupling[WithRandomWalk]):
     def _shared_out(self, x: Tensor, generator: Generator) -> list[tuple[Tensor, CoupledHMC | CoupledRandomWalk]]:
         """The rows of each part, where it has any."""
         walks = torch.rand(len(x), generator=generator, device=x.device) < self.kernel.share
-        found = [(mask.nonzero()[:, 0], part) for mask, part in zip((~walks, walks), self._parts, strict=True)]
+        hmc, walk = self._parts
+        found: list[tuple[Tensor, CoupledHMC | CoupledRandomWalk]] = [
+            ((~walks).nonzero()[:, 0], hmc),
+            (walks.nonzero()[:, 0], walk),
+        ]
         return [(index, part) for index, part in found if len(index)]
 
 

@@ -2,16 +2,9 @@
 
 import pytest
 import torch
-from coupling_cases import (
-    DOUBLE,
-    SMALL,
-    check_mean_of_bounds,
-    exact_bound,
-    pair_matrix,
-    survival,
-    total_variation,
-)
+from coupling_cases import DOUBLE
 from coupling_laws import CASES, RING, check_bounds, heat_bath
+from coupling_pairs import SMALL, check_mean_of_bounds, exact_bound, pair_matrix, survival, total_variation
 from every_outcome import matrix_of
 
 from samplers import Gibbs
@@ -27,7 +20,7 @@ def test_bounds_are_never_below_the_exact_distance_and_near_it(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_on_few_states_the_exact_bound_is_above_at_every_time(name):
     """No statistics: the law of the pair, by its matrix, to time 60."""
-    kernel, target = SMALL[name]
+    _, target = SMALL[name]
     pair, alone = pair_matrix(name)
     stationary = target.log_prob(target.enumerate()).double().softmax(0)
     start = torch.zeros(len(alone), dtype=DOUBLE)

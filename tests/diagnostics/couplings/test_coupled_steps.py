@@ -4,13 +4,12 @@ import pytest
 from coupling_cases import (
     ALL,
     EXACT,
-    SMALL,
     check_chain_is_invariant,
     check_coupling_of_noises,
     check_law_is_the_kernels,
-    check_marginals_are_exact,
     check_pairs_stay_together,
 )
+from coupling_pairs import SMALL, check_marginals_are_exact
 
 BOTH = pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
 

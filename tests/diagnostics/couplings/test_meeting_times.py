@@ -4,15 +4,16 @@ import math
 
 import pytest
 import torch
-from coupling_cases import DOUBLE, MODES, check_unmet_pairs_are_told, row
+from coupling_answers import check_unmet_pairs_are_told
+from coupling_cases import DOUBLE, MODES, row
 
 import samplers
 import targets
 from samplers import HMC, MALA, ULA, Gibbs, UnderdampedLangevin, WalkJump, diagnostics
-from samplers.diagnostics.couplings import Coupling, WithRandomWalk, coupling_of, couples
+from samplers.denoisers import Importance
+from samplers.diagnostics.couplings import Coupling, WithRandomWalk, couples, coupling_of
 from samplers.diagnostics.couplings.base import _known
 from samplers.diagnostics.couplings.meetings import MeetingTimes
-from samplers.denoisers import Importance
 from samplers.draws import Cost
 
 NORMAL = targets.Gaussian(row(0.0, 1.0))
@@ -112,7 +113,9 @@ def test_hmc_with_a_random_walk_is_a_kernel_like_any_other():
 
 
 def test_divergences_are_counted_and_told():
-    walls = targets.LogDensity(lambda x: torch.where(x[:, 0] < 1.5, -0.5 * x[:, 0] ** 2, torch.nan), dim=1, dtype=DOUBLE)
+    walls = targets.LogDensity(
+        lambda x: torch.where(x[:, 0] < 1.5, -0.5 * x[:, 0] ** 2, torch.nan), dim=1, dtype=DOUBLE
+    )
     found = diagnostics.meeting_times(ULA(0.5), walls, lag=10, pairs=50, init=row(0.0))
     assert found.divergences > 0
     assert f"{found.divergences} steps diverged" in str(found)
@@ -156,7 +159,9 @@ REFUSED = {
 @pytest.mark.parametrize("message", REFUSED)
 def test_bad_input_is_named(message):
     given = {"kernel": MALA(0.5), "target": NORMAL, "lag": 5, "pairs": 4} | REFUSED[message]
-    with pytest.raises((TypeError, ValueError), match=message.replace("(", r"\(").replace(")", r"\)").replace("^", r"\^")):
+    with pytest.raises(
+        (TypeError, ValueError), match=message.replace("(", r"\(").replace(")", r"\)").replace("^", r"\^")
+    ):
         diagnostics.meeting_times(given.pop("kernel"), given.pop("target"), **given)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from coupling_cases import check_no_bias, row
+from coupling_answers import check_no_bias
+from coupling_cases import row
 
 import targets
 from samplers import MALA, diagnostics
