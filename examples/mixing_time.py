@@ -35,7 +35,7 @@ def evaluations(name, d, epsilon, pairs):
     kernel = {
         "random walk": lambda: samplers.RandomWalkMetropolis(2.38 / d**0.5),
         "MALA": lambda: samplers.MALA(1.36 * d ** (-1 / 3)),
-        "HMC": lambda: WithRandomWalk(samplers.HMC(1.5 / n, steps=n), scale=0.5 / d**0.5),  # by a tenth of its steps
+        "HMC": lambda: WithRandomWalk(samplers.HMC(1.5 / n, steps=n), scale=0.5 / d**0.5),  # a tenth of the steps walk
         "ULA": lambda: samplers.ULA(brentq(lambda h: ula_bias(h, d) - epsilon, 1e-9, 1.9)),
     }[name]()
     target = targets.Gaussian(torch.zeros(d).double())
@@ -54,13 +54,14 @@ def main(largest=108, pairs=400):
         rows = [" ".join(f"{k:6.0f}" for k in some) for some in (n, by_e)]
         print(f"{name:12} {rows[0]}   grows as d^{slope:.2f} log d, theory d^{power:.2f} log d;  {rows[1]}")
         (line,) = left.loglog(dims, n, style, label=name)
-        guide = [d**power * k for d, k in zip(dims, decay, strict=True)]
-        left.loglog(dims, [n[-1] * k / guide[-1] for k in guide], ":", c=line.get_color())
+        guide = [n[-1] * (d / dims[-1]) ** power * k / decay[-1] for d, k in zip(dims, decay, strict=True)]
+        left.loglog(dims, guide, ":", c=line.get_color())
         right.loglog(tenth, by_e, style, label=name)
     right.loglog(tenth, [by_e[0] * (k * EPSILONS[0]) ** 2 for k in tenth], "k:", label="1 / epsilon$^2$")
-    left.set(xlabel="dimension (dotted: theory, times log d)", ylabel="evaluations to a total variation of 0.25")
-    right.set(xlabel="1 / epsilon, in 8 dimensions", ylabel="evaluations to a total variation of epsilon")
-    right.legend(frameon=False)
+    for ax, ticks in ((left, dims), (right, tenth)):
+        ax.set_xticks(ticks, [f"{k:g}" for k in ticks]), ax.minorticks_off()
+    left.set(xlabel="dimension d (dotted: theory, times log d)", ylabel="evaluations to 0.25")
+    right.set(xlabel="1 / epsilon, in 8 dimensions", ylabel="evaluations to epsilon"), right.legend(frameon=False)
     sheet.savefig("mixing_time.png", dpi=100)
 
 

@@ -13,6 +13,7 @@ from coupling_cases import (
     check_law_is_the_kernels,
     check_pairs_stay_together,
 )
+from coupling_laws import check_bounds
 from coupling_pairs import check_marginals_are_exact, check_mean_of_bounds
 
 from samplers.diagnostics.couplings import gaussians, gibbs, hmc, meetings, proposals, unbiased, walk_jump
@@ -174,6 +175,15 @@ def without_ceil(patch):
 
     patch.setattr(MeetingTimes, "_each", each)
     return check_mean_of_bounds
+
+
+@bug("one lag subtracted too many")
+def one_lag_too_many(patch):
+    def each(self, t):
+        return ((self.times - 2 * self.lag - t[..., None]) / self.lag).ceil().clamp_min(0.0)
+
+    patch.setattr(MeetingTimes, "_each", each)
+    return partial(check_bounds, "ULA on a Gaussian")
 
 
 @bug("pairs that have not met left out")

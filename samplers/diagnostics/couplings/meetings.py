@@ -6,24 +6,22 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.diagnostics.couplings.base import coupling_of
-from samplers.diagnostics.couplings.pairs import Pairs
+from samplers.diagnostics.couplings.pairs import Pairs, unmet_in_words
+from samplers.diagnostics.couplings.unbiased import Unbiased, unbiased
 from samplers.draws import Cost
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
+from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.starts import Init
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
-
-if TYPE_CHECKING:
-    from samplers.diagnostics.couplings.unbiased import Unbiased
 
 SHARP = 1.1  # mean number of lags until a meeting, beside one for a lag beyond all meetings
 
@@ -126,15 +124,17 @@ class MeetingTimes:
         tau - L, and the larger of 5 k and L. pairs, seed: None is as many as here, and the next seed. ValueError where
         k is left open and too few pairs have met to tell.
         """
-        from samplers.diagnostics.couplings.unbiased import unbiased
-
         if k is None:
             k = self._late()
         return unbiased(
-            self,
+            self.kernel,
+            self.target,
             fn,
             check_integer(k, "k", 0),
             max(5 * k, self.lag) if m is None else check_integer(m, "m", k),
+            lag=self.lag,
+            init=self.init,
+            max_steps=self.max_steps,
             pairs=len(self.times) if pairs is None else check_integer(pairs, "pairs", 2),
             seed=self.seed + 1 if seed is None else seed,
         )
@@ -161,15 +161,6 @@ class MeetingTimes:
         )
 
 
-def unmet_in_words(unmet: int, pairs: int, max_steps: int) -> str:
-    """What pairs that have not met say."""
-    return (
-        f"{unmet} of {pairs} pairs of chains have not met within {max_steps} steps: nothing below 1 bounds the total "
-        "variation to the invariant law. The kernel mixes more slowly than that, or chains are stuck apart from one "
-        "another, such as in different modes"
-    )
-
-
 def meeting_times(
     kernel: Kernel,
     target: Target,
@@ -193,8 +184,8 @@ def meeting_times(
     pairs: independent ones, all at once. max_steps: of X. Pairs that have not met by then stay in, with infinite time.
     init: (dim,), one point; a function (n, generator) -> (n, dim); None as of `Kernel.sample`, without Pathfinder.
 
-    Warns (SamplingWarning) of pairs that have not met. Raises TypeError for a kernel without a coupling and ValueError,
-    naming the argument, for bad ones. Biswas, Jacob and Vanetti 2019, https://arxiv.org/abs/1905.09971; Jacob, O'Leary
+    Ctrl-C ends the run as max_steps does. Warns (SamplingWarning) of pairs that have not met. Raises TypeError for a
+    kernel without a coupling and ValueError, naming the argument, for bad ones. Biswas, Jacob and Vanetti 2019, https://arxiv.org/abs/1905.09971; Jacob, O'Leary
     and Atchade 2020, https://arxiv.org/abs/1708.03625.
     """
     lag, pairs = check_integer(lag, "lag"), check_integer(pairs, "pairs", 2)
@@ -211,10 +202,15 @@ def meeting_times(
         coupling = coupling_of(placed)
         generator = Generator(target.device).manual_seed(seed)
         found = Pairs(coupling, counted, lag, pairs, init, generator)
-        while found.t < lag or (found.t < max_steps and len(found.apart)):
-            found.step(everyone=False)
+        with deferred_interrupt() as pressed:
+            while not pressed.is_set() and (found.t < lag or (found.t < max_steps and len(found.apart))):
+                found.step(everyone=False)
+        if pressed.is_set():
+            if found.t <= lag:
+                raise KeyboardInterrupt  # nothing is known yet
+            max_steps = found.t
     cost = spent + Cost(counted.log_probs, counted.scores, time.perf_counter() - began)
-    result = MeetingTimes(found.times, lag, max_steps, seed, cost, found.divergences, placed, target, init)
+    result = MeetingTimes(found.times.cpu(), lag, max_steps, seed, cost, found.divergences, placed, target, init)
     if not result.all_met:
         warn(str(result))
     return result

@@ -87,3 +87,12 @@ class Pairs:
         """Who has met at this t."""
         now = self.times.isinf() & self.coupling.met(self.x, self.y)
         self.times = torch.where(now, float(self.t), self.times)
+
+
+def unmet_in_words(unmet: int, pairs: int, max_steps: int) -> str:
+    """What pairs that have not met say."""
+    return (
+        f"{unmet} of {pairs} pairs of chains have not met within {max_steps} steps: nothing below 1 bounds the total "
+        "variation to the invariant law. The kernel mixes more slowly than that, or chains are stuck apart from one "
+        "another, such as in different modes"
+    )

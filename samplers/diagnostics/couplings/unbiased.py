@@ -11,10 +11,12 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.diagnostics.couplings.base import coupling_of
-from samplers.diagnostics.couplings.meetings import MeetingTimes, unmet_in_words
-from samplers.diagnostics.couplings.pairs import Pairs
+from samplers.diagnostics.couplings.pairs import Pairs, unmet_in_words
 from samplers.diagnostics.couplings.states import rows
 from samplers.draws import Cost
+from samplers.kernels import Kernel
+from samplers.runs.starts import Init
+from targets import Target
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
@@ -86,13 +88,25 @@ class Unbiased:
         )
 
 
-def unbiased(found: MeetingTimes, fn: Callable[[Tensor], Tensor], k: int, m: int, *, pairs: int, seed: int) -> Unbiased:
+def unbiased(
+    kernel: Kernel,
+    target: Target,
+    fn: Callable[[Tensor], Tensor],
+    k: int,
+    m: int,
+    *,
+    lag: int,
+    init: Init,
+    max_steps: int,
+    pairs: int,
+    seed: int,
+) -> Unbiased:
     """See `MeetingTimes.unbiased`."""
-    began, lag = time.perf_counter(), found.lag
-    counted = Counted(found.target)
+    began = time.perf_counter()
+    counted = Counted(target)
     with torch.no_grad():
-        coupling = coupling_of(found.kernel)
-        run = Pairs(coupling, counted, lag, pairs, found.init, Generator(counted.device).manual_seed(seed))
+        coupling = coupling_of(kernel)
+        run = Pairs(coupling, counted, lag, pairs, init, Generator(counted.device).manual_seed(seed))
         sums: Tensor | None = None
         while True:
             t = run.t
@@ -106,14 +120,14 @@ def unbiased(found: MeetingTimes, fn: Callable[[Tensor], Tensor], k: int, m: int
                 assert sums is not None  # a correction begins after k
                 gap = _values(fn, rows(run.x, apart).x) - _values(fn, rows(run.y, apart).x)
                 sums = sums.index_add(0, apart, gap, alpha=weight)
-            if t >= max(m, lag) and (not len(apart) or t >= max(found.max_steps, m)):
+            if t >= max(m, lag) and (not len(apart) or t >= max(max_steps, m)):
                 break
             run.step(everyone=t < m)
         assert sums is not None
-    unmet = run.times.isinf()
+    unmet, sums = run.times.isinf().cpu(), sums.cpu()
     missing = unmet if sums.ndim == 1 else unmet[:, None]
     estimates = torch.where(missing, torch.nan, sums)
-    made = torch.where(unmet, float(run.t), run.times)
+    made = torch.where(unmet, float(run.t), run.times.cpu())
     steps = made.clamp_min(m) + made - lag
     cost = Cost(counted.log_probs, counted.scores, time.perf_counter() - began)
     if bool(unmet.any()):

@@ -1,6 +1,7 @@
 """Meeting times as a user asks for them: words, warnings, errors, reproducibility."""
 
 import math
+import signal
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from samplers.denoisers import Importance
 from samplers.diagnostics.couplings import Coupling, WithRandomWalk, couples, coupling_of
 from samplers.diagnostics.couplings.base import _known
 from samplers.diagnostics.couplings.meetings import MeetingTimes
+from samplers.diagnostics.couplings.pairs import Pairs
 from samplers.draws import Cost
 
 NORMAL = targets.Gaussian(row(0.0, 1.0))
@@ -73,6 +75,26 @@ def test_no_unbiased_estimate_of_pairs_that_have_not_met():
     assert "have not met" in str(none)
     with pytest.raises(ValueError, match="k: left open, and .* of 40 pairs have not met"):
         found.unbiased(lambda x: x[:, 0])
+
+
+@pytest.mark.parametrize("at", [5, 12])
+@pytest.mark.filterwarnings("ignore:.*have not met:samplers.SamplingWarning")
+def test_ctrl_c_gives_what_there_is(at, monkeypatch):
+    step = Pairs.step
+
+    def stopped(self, *, everyone):
+        step(self, everyone=everyone)
+        if self.t == at:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Pairs, "step", stopped)
+    if at < 10:
+        with pytest.raises(KeyboardInterrupt):
+            diagnostics.meeting_times(MALA(0.5), NORMAL, lag=10, pairs=50)
+        return
+    found = diagnostics.meeting_times(MALA(0.5), NORMAL, lag=10, pairs=50)
+    assert found.max_steps == at
+    assert 0 < found.unmet < 50
 
 
 def test_words_of_pairs_that_have_met():
