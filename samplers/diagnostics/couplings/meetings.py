@@ -185,8 +185,8 @@ def meeting_times(
     init: (dim,), one point; a function (n, generator) -> (n, dim); None as of `Kernel.sample`, without Pathfinder.
 
     Ctrl-C ends the run as max_steps does. Warns (SamplingWarning) of pairs that have not met. Raises TypeError for a
-    kernel without a coupling and ValueError, naming the argument, for bad ones. Biswas, Jacob and Vanetti 2019, https://arxiv.org/abs/1905.09971; Jacob, O'Leary
-    and Atchade 2020, https://arxiv.org/abs/1708.03625.
+    kernel without a coupling and ValueError, naming the argument, for bad ones. Biswas, Jacob and Vanetti 2019,
+    https://arxiv.org/abs/1905.09971; Jacob, O'Leary and Atchade 2020, https://arxiv.org/abs/1708.03625.
     """
     lag, pairs = check_integer(lag, "lag"), check_integer(pairs, "pairs", 2)
     if check_integer(max_steps, "max_steps") <= lag:
