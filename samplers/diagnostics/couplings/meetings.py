@@ -19,7 +19,7 @@ from samplers.kernels.base import check_kernel
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.starts import Init
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_integer, positive
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
@@ -96,7 +96,7 @@ class MeetingTimes:
 
     def mixing_time(self, epsilon: float = 0.25) -> float:
         """The first t after which the bound is at most epsilon, infinite where pairs have not met."""
-        if not 0 < epsilon < 1:
+        if not 0 < positive(epsilon, "epsilon") < 1:
             raise ValueError(f"epsilon: got {epsilon!r}, expected a total variation between 0 and 1")
         if not self.all_met:
             return math.inf
