@@ -79,7 +79,7 @@ class WolffHalfFields(Wolff):
 class GibbsSynchronous(Gibbs):
     """All sites drawn at once, given the old values of all."""
 
-    def _schedule(self, target):
+    def schedule(self, target):
         return (torch.arange(target.dim),)
 
 

@@ -25,6 +25,7 @@ PACKAGES = (
     "samplers.denoisers",
     "samplers.denoisers.spins",
     "samplers.diagnostics",
+    "samplers.diagnostics.couplings",
     "samplers.diffusion",
     "samplers.generative",
     "samplers.generative.guidance",

@@ -39,6 +39,11 @@ PRINTED = {
         "of the model's draws are effective",
         "Log Z -108.",
     ],
+    "mixing_time.py": [
+        "evaluations to a total variation of 0.25 in [4, 12] dimensions; to (0.5, 0.25, 0.1, 0.05) in 8",
+        "random walk ",
+        "theory d^0.33 log d",
+    ],
     "multimodal_traps.py": [
         "default starts: largest R-hat 1.0",
         "R-hat warns of nothing; mass is missed\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
@@ -64,6 +69,7 @@ ARGUMENTS = {
     "evidence.py": ["60"],
     "ising.py": ["8", "8", "20"],
     "mcmc_to_model.py": ["100"],
+    "mixing_time.py": ["12", "40"],
     "score_diffusion.py": ["30"],
     "train_dds.py": ["20"],
 }  # smaller than by default
@@ -73,6 +79,7 @@ WRITTEN = {
     "digits.py": {"digits.png"},
     "ising.py": {"ising.png"},
     "mcmc_to_model.py": {"mcmc_to_model.png"},
+    "mixing_time.py": {"mixing_time.png"},
     "score_diffusion.py": {"score_diffusion.png"},
     "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},

@@ -59,11 +59,12 @@ class Gibbs(Kernel):
         if self.scan == "random":
             self._visit_at_random(law, x, generator)
         else:
-            for sites in self._schedule(law):
+            for sites in self.schedule(law):
                 x.index_copy_(1, sites, _drawn(law, law.conditional_logits(x, sites), generator))
         return always(state, evaluate(law, x, score=False))
 
-    def _schedule(self, target: DiscreteTarget) -> tuple[Tensor, ...]:
+    def schedule(self, target: DiscreteTarget) -> tuple[Tensor, ...]:
+        """The sets of sites that a sweep draws at once, one after another."""
         if self.scan == "colours":
             return target.colours
         return torch.arange(target.dim, device=target.device).split(1)

@@ -8,7 +8,6 @@ p is the momentum in z = L^-1 x, so that C = L L' is the inverse mass matrix.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -78,9 +77,14 @@ class HMC(PreconditionedKernel):
     def _leapfrogs(self, generator: Generator) -> int:
         if self.steps is not None:
             return self.steps
+        return int(self.leapfrogs_for(torch.rand((), generator=generator, device=generator.device)))
+
+    def leapfrogs_for(self, jitter: Tensor) -> Tensor:
+        """How many leapfrogs a step makes whose u is `jitter`, of the same shape."""
+        if self.steps is not None:
+            return torch.full_like(jitter, self.steps, dtype=torch.int64)
         length = self.default_trajectory_length if self.trajectory_length is None else self.trajectory_length
-        jitter = float(torch.rand((), generator=generator, device=generator.device))
-        return max(1, min(self.max_steps, math.ceil(jitter * length / self.h)))
+        return (jitter.double() * length / self.h).ceil().clamp(1, self.max_steps).long()
 
     def frozen(self, generator: Generator) -> HMC:
         """HMC with one number of leapfrogs, drawn as a step draws it."""
@@ -90,9 +94,7 @@ class HMC(PreconditionedKernel):
         n = self._leapfrogs(generator)
         start = noise_like(state.x, generator)
         proposal, momentum = self.leapfrog(target, state, start, n)
-        # |p|^2 - |p'|^2 as a product, exact to rounding where the two are close
-        kinetic = 0.5 * ((start - momentum) * (start + momentum)).sum(-1)
-        log_ratio = proposal.log_prob.double() - state.log_prob.double() + kinetic.double()
+        log_ratio = self.energy_lost(state, start, proposal, momentum)
         log_ratio, by_energy = self.weighed(log_ratio, proposal)
         diverging = ~(log_ratio.abs() < self.most_energy_error)
         new, info = metropolis(state, proposal, log_ratio, generator, diverging)
@@ -110,6 +112,13 @@ class HMC(PreconditionedKernel):
             momentum=momentum,
             length=n * self.h,
         )
+
+    @staticmethod
+    def energy_lost(state: State, start: Tensor, end: State, momentum: Tensor) -> Tensor:
+        """H(x, p) - H(x', p') of a trajectory from momentum `start` to `momentum`, (chains,) in float64."""
+        # |p|^2 - |p'|^2 as a product, exact to rounding where the two are close
+        kinetic = 0.5 * ((start - momentum) * (start + momentum)).sum(-1)
+        return end.log_prob.double() - state.log_prob.double() + kinetic.double()
 
     def weighed(self, log_ratio: Tensor, proposal: State) -> tuple[Tensor, Tensor]:
         """The log acceptance ratio with what a form of HMC adds to it, and that part of it that is an energy error."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
@@ -42,12 +42,14 @@ class MALA(PreconditionedKernel):
     target_acceptance: ClassVar[float] = 0.574
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        noise = noise_like(state.x, generator)
+        return metropolis(state, *self.propose(target, state, noise_like(state.x, generator)), generator)
+
+    def propose(self, target: Target, state: State, noise: Tensor) -> tuple[State, Tensor]:
+        """The proposal made with that noise xi, and its log acceptance ratio."""
         pull = self.pull(state)
         move = torch.add(self.h * pull, noise, alpha=math.sqrt(2 * self.h))
         proposal = evaluate(target, state.x + self.to_x(move))
         back = torch.add(noise, pull + self.pull(proposal), alpha=math.sqrt(self.h / 2))
         # |xi|^2 - |xi'|^2 as a product, exact to rounding where the two are close
         log_q = 0.5 * ((noise - back) * (noise + back)).sum(-1)
-        log_ratio = proposal.log_prob.double() - state.log_prob.double() + log_q.double()
-        return metropolis(state, proposal, log_ratio, generator)
+        return proposal, proposal.log_prob.double() - state.log_prob.double() + log_q.double()

@@ -23,16 +23,20 @@ def metropolis(
     diverging; a log-density of -infinity is a point of no mass, rejected by its ratio. Every field of the state
     moves together.
     """
-    probability = log_ratio.clamp_max(0.0).exp_()
-    if diverging is None and _surely_finite(proposal, log_ratio):
-        bad = torch.zeros_like(log_ratio, dtype=torch.bool)
-    else:
-        bad = ~finite(proposal) & (proposal.log_prob != -torch.inf)
-        if diverging is not None:
-            bad = bad | diverging
-        probability = torch.where(bad | log_ratio.isnan(), 0.0, probability)
+    probability, bad = acceptance(proposal, log_ratio, diverging)
     uniform = torch.rand(probability.shape, generator=generator, dtype=probability.dtype, device=probability.device)
     return select(uniform < probability, proposal, state), Info(probability, bad)
+
+
+def acceptance(proposal: State, log_ratio: Tensor, diverging: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """With what probability each proposal is accepted, and which are diverging, (chains,) both; see `metropolis`."""
+    probability = log_ratio.clamp_max(0.0).exp_()
+    if diverging is None and _surely_finite(proposal, log_ratio):
+        return probability, torch.zeros_like(log_ratio, dtype=torch.bool)
+    bad = ~finite(proposal) & (proposal.log_prob != -torch.inf)
+    if diverging is not None:
+        bad = bad | diverging
+    return torch.where(bad | log_ratio.isnan(), 0.0, probability), bad
 
 
 def lazy(log_ratio: Tensor, stays: float) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
@@ -39,5 +39,9 @@ class RandomWalkMetropolis(PreconditionedKernel):
     default_step_size: ClassVar[float] = 0.5
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        proposal = evaluate(target, state.x + self.h * self.to_x(noise_like(state.x, generator)), score=False)
-        return metropolis(state, proposal, proposal.log_prob.double() - state.log_prob.double(), generator)
+        return metropolis(state, *self.propose(target, state, noise_like(state.x, generator)), generator)
+
+    def propose(self, target: Target, state: State, noise: Tensor) -> tuple[State, Tensor]:
+        """The proposal made with that noise xi, with a score where the state has one, and its log acceptance ratio."""
+        proposal = evaluate(target, state.x + self.h * self.to_x(noise), score=state.score is not None)
+        return proposal, proposal.log_prob.double() - state.log_prob.double()

@@ -79,11 +79,14 @@ class ClusterKernel(Kernel):
 
     def clusters(self, target: Target, x: Tensor, generator: Generator) -> Tensor:
         """The cluster of every site once bonds are drawn: numbers in 0 .. n - 1 for each chain, (chains, n)."""
+        return self.joined(target, x, _choices.coin(self.graph(target).probability.expand(len(x), -1), generator))
+
+    def joined(self, target: Target, x: Tensor, coins: Tensor) -> Tensor:
+        """The same where coins (chains, m) say which edges open if their sites agree."""
         graph = self.graph(target)
         edges = graph.edges
         agree = (x.index_select(1, edges.first) == x.index_select(1, edges.second)) == graph.equal
-        bonds = _choices.coin(graph.probability.expand(len(x), -1), generator).logical_and_(agree)
-        return clusters(bonds, edges)
+        return clusters(coins & agree, edges)
 
 
 @dataclass(frozen=True, eq=False)

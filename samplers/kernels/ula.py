@@ -50,11 +50,14 @@ class ULA(PreconditionedKernel):
     order: ClassVar[int | None] = 1
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
-        drift = torch.add(state.x, self.to_x(self.pull(state)), alpha=self.h)
-        noise = self.to_x(noise_like(state.x, generator))
-        proposal = evaluate(target, drift.add_(noise, alpha=math.sqrt(2 * self.h)))
-        del drift, noise  # a million chains in a hundred dimensions are 400 MB each
-        return always(state, proposal)
+        return always(state, self.propose(target, state, noise_like(state.x, generator)))
+
+    def propose(self, target: Target, state: State, noise: Tensor) -> State:
+        """Where a step with that noise xi leads."""
+        x = torch.add(state.x, self.to_x(self.pull(state)), alpha=self.h)
+        x.add_(self.to_x(noise), alpha=math.sqrt(2 * self.h))
+        del noise  # a million chains in a hundred dimensions are 400 MB
+        return evaluate(target, x)
 
     def log_ratio(self, old: State, new: State) -> Tensor:
         # a chain that was held back has moved with probability one in both directions

@@ -142,17 +142,25 @@ class MeasurementWalk(Kernel):
         placed = self._ready(target)
         assert isinstance(state, WalkState)
         assert placed.kernel is not None
-        law = placed._law(target, state.memory, generator)
-        walk = continued(placed.kernel, law, state.y, state.y_log_prob, state.y_score, generator)
+        law, walk = placed.walking(target, state, generator)
         rate, diverging = torch.zeros_like(state.log_prob, dtype=torch.float64), torch.zeros_like(state.points).bool()
         for _ in range(self.steps):
             walk, info = placed.kernel.step(law, walk, generator)
             rate += info.acceptance_rate / self.steps
             diverging |= info.diverging
+        return self.read(target, state, law, walk), Info(rate, diverging)
+
+    def walking(self, target: Target, state: WalkState, generator: Generator) -> tuple[JointMeasurements, State]:
+        """The law on which the measurements of a state walk, and the walk where it stands; of a kernel once placed."""
+        assert self.kernel is not None
+        law = self._law(target, state.memory, generator)
+        return law, continued(self.kernel, law, state.y, state.y_log_prob, state.y_score, generator)
+
+    def read(self, target: Target, state: WalkState, law: JointMeasurements, walk: State) -> WalkState:
+        """The state at the end of a walk that `state` began: x as it is read from the measurements."""
         x = jumped(self.jump, law, law.split(walk.x).mean(1))
         counts = _counted(law.asked, state.points, state.fallbacks)
-        new = WalkState(x, _log_prob(target, x), None, walk.x, walk.log_prob, walk.score, **counts)
-        return new, Info(rate, diverging)
+        return WalkState(x, _log_prob(target, x), None, walk.x, walk.log_prob, walk.score, **counts)
 
     def frozen(self, generator: Generator) -> Kernel:
         return self if self.kernel is None else replace(self, kernel=self.kernel.frozen(generator))
