@@ -33,7 +33,9 @@ class MovedComponents:
     def __init__(self, weights: Tensor, means: Tensor, factors: Tensor) -> None:
         self.means, self.factors = means, factors
         self.diagonal = factors.ndim == means.ndim
-        self.parameters = [weights.log(), torch.zeros_like(means), torch.zeros_like(means), torch.zeros_like(factors)]
+        still = torch.zeros_like(means)
+        shears = means.new_zeros(factors.shape)  # in rows, whatever the layout of the factors
+        self.parameters = [weights.log(), still, still.clone(), shears]
 
     def now(self) -> tuple[Tensor, Tensor, Tensor]:
         """log weights (..., K), means, and factors or deviations."""
