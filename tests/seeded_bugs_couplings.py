@@ -76,8 +76,8 @@ def meeting_claimed(patch):
 
 @bug("the gap of the proposals without the drift")
 def gap_without_drift(patch):
-    def gap(kernel, x, y):
-        return kernel.whiten(x.x - y.x) / (2 * kernel.h) ** 0.5
+    def gap(kernel, x, y, h):
+        return kernel.whiten(x.x - y.x) / (2 * h) ** 0.5
 
     patch.setattr(proposals, "langevin_gap", gap)
     return partial(check_law_is_the_kernels, "ULA", False, chains=30_000)

@@ -8,7 +8,6 @@ Where u = v this is CMCD, whose path of densities is then prescribed; two fields
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -47,8 +46,6 @@ class GBS(CMCD):
 
 class TwoFields(LangevinMeasure):
     """Langevin steps with u forward and v backward; a state's field is (s, 3, n, dim): g, u and v."""
-
-    uses_field_backward: ClassVar[bool] = True
 
     def __init__(self, prior: Prior, steps: int, network: NetworkSpec, generator: Generator) -> None:
         super().__init__(prior, steps, network, generator)

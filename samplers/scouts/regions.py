@@ -63,6 +63,8 @@ class Regions:
 
     def total(self) -> tuple[float, float]:
         """log of the mass in any of them, and its relative standard error; (-infinity, infinity) of none."""
+        if not len(self):
+            return -math.inf, math.inf
         first = self.only(self.log_mass.argsort(descending=True))
         scale = float(first.log_mass[0])
         values = torch.where(first.alone(), (first.log_weights - scale).exp(), 0.0)

@@ -1,6 +1,7 @@
 """SMC: unbiased Z on every case, its standard error, the weights it returns, and what it refuses."""
 
 import math
+import time
 import warnings
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from annealing_cases import CASES, F64, HEAVY_BASE, PLAIN, SAMPLERS, STUDENT, Ha
 
 import targets
 from samplers import HMC, MALA, ULA, Draws, Gibbs, RandomWalkMetropolis, SamplingWarning, UnderdampedLangevin
-from samplers.annealing import AIS, SMC, FunctionPath, GeometricPath, evidence
+from samplers.annealing import AIS, SMC, FunctionPath, GeometricPath, driver, evidence
 from samplers.testing import check_unbiased_z
 
 PAIRS = [
@@ -240,6 +241,20 @@ def test_cost_of_a_pilot_and_of_a_second_run_is_counted():
     target = Counting()
     draws = SMC(HMC(0.5, PLAIN, steps=2), conditional_ess=0.5, unbiased=True).sample(target, draws=100)
     assert draws.cost.log_prob == target.points
+
+
+def test_seconds_are_those_of_the_whole_run(monkeypatch):
+    """By a clock that the backward run moves on by an hour."""
+    hours, real, backwards = [0.0], time.perf_counter, driver.upper_bound
+
+    def slow(*arguments):
+        hours[0] += 1.0
+        return backwards(*arguments)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: real() + 3600 * hours[0])
+    monkeypatch.setattr(driver, "upper_bound", slow)
+    sampler = AIS(MALA(0.3), gaussian(2, 2.0), betas=2, bidirectional=True)
+    assert 3600 < sampler.sample(gaussian(2, 1.0), draws=20, seed=0).cost.seconds < 7200
 
 
 @pytest.mark.parametrize("options", [{}, {"unbiased": True}, {"bidirectional": True}])

@@ -35,6 +35,7 @@ import targets
 from samplers import SamplingWarning
 from samplers.diffusion import CMCD, MCD, Evaluation, SubTrajectoryBalance, Training
 from samplers.path_measures.base import Points
+from samplers.path_measures.control import Control
 from samplers.path_measures.evaluation import evaluate_weights, weigh
 from samplers.path_measures.simulation import evaluate, increments, simulate, simulate_backward
 from samplers.path_measures.subtrajectories import Resampling, simulate_subtrajectories
@@ -83,9 +84,11 @@ def test_z_is_unbiased_from_the_score(name):
 def test_z_is_unbiased_in_low_precision():
     """Networks in bfloat16, states in float32: each state's control is computed once, and serves both kernels."""
     target = LINE.to(dtype=torch.float32)
-    for name in ("DDS", "CMCD"):
+    for name in ("DDS", "CMCD", "GBS"):
         fitted = untrained(method(name, training=Training(mixed_precision=True)), target)
-        fitted.measure.control.speed_up(True, False)
+        controls = [module for module in fitted.measure.modules() if isinstance(module, Control)]
+        assert len(controls) == 1 + (name == "GBS")
+        assert all(control.mixed_precision for control in controls)
         check_unbiased_z(Weights(fitted), target, seed=1, draws=32)
 
 

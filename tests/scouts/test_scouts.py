@@ -318,3 +318,11 @@ def test_bridge_sampling_gives_nothing_where_draws_are_few_or_gaussians_far():
     assert bridge(Draws(target.sample(80, generator=g).reshape(4, 20, 3)), target, g) is None
     funnel = targets.Funnel(50)
     assert bridge(Draws(funnel.sample(4000, generator=g).reshape(8, 500, -1)), funnel, g) is None
+
+
+def test_the_mass_of_all_regions_counts_what_they_share_once():
+    target, generator = targets.Gaussian(torch.zeros(3, dtype=torch.float64), 1.0), torch.Generator().manual_seed(0)
+    means, factors = torch.zeros(2, 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    found = measured(target, means, factors, torch.ones(2), 64, generator)
+    assert found.total()[0] == pytest.approx(math.log(INSIDE))
+    assert found.only(torch.tensor([], dtype=torch.int64)).total() == (-math.inf, math.inf)

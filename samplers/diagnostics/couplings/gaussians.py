@@ -1,9 +1,14 @@
-"""Standard normal noise for two proposals, which are one point as often as possible."""
+"""Gaussian proposals of two chains: how far apart they are, and noise that makes them one point as often as can be."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
+
+from samplers.kernels import State
+from samplers.kernels.preconditioned import PreconditionedKernel
 
 
 def reflection_maximal(gap: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,3 +28,11 @@ def reflection_maximal(gap: Tensor, generator: Generator) -> tuple[Tensor, Tenso
     e = torch.where(length > 0, gap / length, 0.0)
     reflected = xi - 2 * torch.linalg.vecdot(e, xi)[:, None] * e
     return xi, torch.where(same[:, None], xi + gap, reflected), same
+
+
+def langevin_gap(kernel: PreconditionedKernel, x: State, y: State, h: float) -> Tensor:
+    """(m(x) - m(y)) / sqrt(2h) in z = L^-1 x, of the means x + h C s(x) of Langevin steps, (pairs, dim)."""
+    assert x.score is not None
+    assert y.score is not None
+    drift = kernel.to_z(x.score - y.score)
+    return torch.add(kernel.whiten(x.x - y.x), drift, alpha=h) / math.sqrt(2 * h)

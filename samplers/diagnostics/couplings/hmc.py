@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.diagnostics.couplings.base import Coupling, accepted_together, couples
-from samplers.diagnostics.couplings.gaussians import reflection_maximal
+from samplers.diagnostics.couplings.gaussians import langevin_gap, reflection_maximal
 from samplers.diagnostics.couplings.states import both, rows, with_rows
 from samplers.kernels import HMC, State
 from samplers.kernels.metropolis import metropolis
@@ -72,8 +72,5 @@ class CoupledHMC(Coupling[HMC]):
         return log_ratio, ~(log_ratio.abs() < self.kernel.most_energy_error)
 
     def _gap(self, x: State, y: State) -> Tensor:
-        """(m(x) - m(y)) / e in z of one leapfrog, m(x) = x + (e^2 / 2) C s(x)."""
-        assert x.score is not None
-        assert y.score is not None
-        e = self.kernel.h
-        return self.kernel.whiten(x.x - y.x) / e + 0.5 * e * self.kernel.to_z(x.score - y.score)
+        """Of one leapfrog, whose mean is x + (e^2 / 2) C s(x), in units of e."""
+        return langevin_gap(self.kernel, x, y, 0.5 * self.kernel.h**2)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from samplers.diagnostics.couplings.base import Coupling
 from samplers.diagnostics.couplings.states import halves, rows, with_rows
-from samplers.runs.starts import START_ATTEMPTS, Init, check_starts, finite_starts, positions
+from samplers.runs.starts import Init, check_starts, first_state, positions
 from samplers.runs.state import State
 from targets import Target
 
@@ -29,19 +29,11 @@ class Pairs:
         self.coupling, self.target, self.lag, self.generator = coupling, target, lag, generator
         self.t = self.divergences = 0
         self.times = torch.full((pairs,), torch.inf, dtype=torch.float64, device=target.device)
-        self.x, self.y = halves(self._starts(init, 2 * pairs))
-
-    def _starts(self, init: Init, n: int) -> State:
-        kernel, target = self.coupling.kernel, self.target
-        state: State = kernel.init(target, self._points(init, n), self.generator)
-        for _ in range(START_ATTEMPTS if init is None else 0):
-            bad = ~finite_starts(state)
-            if not bool(bad.any()):
-                break
-            fresh = self._points(None, n)
-            state = kernel.init(target, torch.where(bad[:, None], fresh, state.x), self.generator)
-        check_starts(state, "chain", target)
-        return state
+        start: State = first_state(
+            lambda init: self._points(init, 2 * pairs), lambda x: coupling.kernel.init(target, x, generator), init
+        )
+        check_starts(start, "chain", target)
+        self.x, self.y = halves(start)
 
     def _points(self, init: Init, n: int) -> Tensor:
         """Draws from the law that both chains start from: one point is the law of that point."""

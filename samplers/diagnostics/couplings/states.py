@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from samplers.runs.state import State
+from samplers.runs.state import State, each, values
 
 S = TypeVar("S", bound=State)
 
 
 def both(x: S, y: S) -> S:
     """Two batches as one, the rows of x first."""
-    joined: dict[str, Any] = {}
-    for name in _names(x):
-        a, b = getattr(x, name), getattr(y, name)
-        joined[name] = None if a is None else torch.cat([a, b])
-    return type(x)(**joined)
+    return _merged(x, y, lambda a, b: torch.cat([a, b]))
 
 
 def halves(state: S) -> tuple[S, S]:
@@ -30,21 +27,16 @@ def halves(state: S) -> tuple[S, S]:
 
 def rows(state: S, index: Tensor | slice) -> S:
     """Some of the rows."""
-    found: dict[str, Any] = {}
-    for name in _names(state):
-        value = getattr(state, name)
-        found[name] = None if value is None else value[index]
-    return type(state)(**found)
+    return each(state, lambda value: value[index])
 
 
 def with_rows(state: S, index: Tensor, part: S) -> S:
     """The state with `part` in the rows `index`."""
-    changed: dict[str, Any] = {}
-    for name in _names(state):
-        old, new = getattr(state, name), getattr(part, name)
-        changed[name] = None if old is None else old.index_copy(0, index, new)
-    return type(state)(**changed)
+    return _merged(state, part, lambda old, new: old.index_copy(0, index, new))
 
 
-def _names(state: State) -> list[str]:
-    return [field.name for field in fields(state)]
+def _merged(a: S, b: S, merge: Callable[[Tensor, Tensor], Tensor]) -> S:
+    """A state of two, field by field; those that are None stay so."""
+    others = values(b)
+    merged: dict[str, Any] = {n: None if v is None else merge(v, others[n]) for n, v in values(a).items()}  # type: ignore[arg-type]
+    return replace(a, **merged)
