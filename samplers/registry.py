@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import inspect
 import re
@@ -20,6 +19,7 @@ from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.trained import FORMAT
 from samplers.learning.files import read
 from targets import Target, benchmark, benchmarks
+from targets.arguments import did_you_mean
 
 SHORT = {
     "BlackjaxTemperedSMC": "blackjax-smc",
@@ -47,9 +47,7 @@ SAMPLERS = _by_name()
 def sampler(name: str, settings: list[str] | None = None) -> Sampler:
     """The sampler of that name, with hyper-parameters from "key=value" texts; ValueError for unknown ones."""
     if name not in SAMPLERS:
-        near = difflib.get_close_matches(name, SAMPLERS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise ValueError(f"sampler: no sampler {name!r}{hint} Known: {', '.join(SAMPLERS)}")
+        raise ValueError(f"sampler: no sampler {name!r}{did_you_mean(name, SAMPLERS)} Known: {', '.join(SAMPLERS)}")
     values: dict[str, Any] = {}
     for setting in settings or []:
         key, equals, text = setting.partition("=")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,14 @@ def not_negative(value: object, argument: str) -> float:
     return number
 
 
+def check_choice(value: object, argument: str, choices: Iterable[object]) -> None:
+    """ValueError where the value is none of the choices, which it lists."""
+    words = list(choices)
+    if value not in words:
+        *others, last = map(repr, words)
+        raise ValueError(f"{argument}: got {value!r}, expected {', '.join(others)} or {last}")
+
+
 def _number(value: Any) -> float:
     """The value of a number, which a tensor without axes is too; NaN for anything else, bools and strings included."""
     is_scalar = isinstance(value, (Tensor, np.ndarray)) and value.ndim == 0
@@ -85,6 +95,12 @@ def cholesky(covariance: Tensor, argument: str) -> Tensor:
     if bool((info != 0).any()):
         raise ValueError(f"{argument}: got a matrix that is not positive definite, expected a covariance")
     return factor
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What follows an unknown name in a message: the nearest ones of those that are known, if any is near."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6) or difflib.get_close_matches(name, known, 1, 0.4)
+    return f"; did you mean {', '.join(near)}?" if near else "."
 
 
 def brief(values: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from targets import _threefry, datasets
 from targets._benchmark import Benchmark
+from targets.arguments import did_you_mean
 from targets.base import Target
 from targets.benchmarks_physics import PHYSICS
 from targets.eight_schools import EightSchools
@@ -33,9 +33,8 @@ def benchmark(name: str, *, dtype: torch.dtype | None = None, device: torch.devi
     """
     registry = benchmarks()
     if name not in registry:
-        near = difflib.get_close_matches(name, registry, n=3, cutoff=0.4)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
-        raise KeyError(f"name: no benchmark {name!r}{hint}. targets.benchmarks() lists all {len(registry)}")
+        hint = did_you_mean(name, registry)
+        raise KeyError(f"name: no benchmark {name!r}{hint} targets.benchmarks() lists all {len(registry)}")
     target = registry[name].build()
     target.name = name
     return target.to(device, dtype)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from targets._self_coupled import CoupledSpins, Shift, self_coupled
+from targets.arguments import check_choice
 from targets.base import Target
 
 
@@ -49,8 +50,7 @@ class RelaxedMRF(Target):
         coordinates: Literal["x", "w"] = "x",
         name: str | None = None,
     ) -> None:
-        if coordinates not in ("x", "w"):
-            raise ValueError(f"coordinates: got {coordinates!r}, expected 'x' or 'w'")
+        check_choice(coordinates, "coordinates", ("x", "w"))
         super().__init__(mrf.dim, dtype=mrf.dtype, device=mrf.device, name=name or f"relaxed {mrf.name}")
         self.mrf = mrf
         self.coordinates = coordinates

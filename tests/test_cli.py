@@ -193,7 +193,7 @@ def test_compare_keeps_to_a_budget(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "gmm99", "--out", "x.nc"], "no benchmark 'gmm99'; nearest: gmm9"),
+        (["sample", "gmm99", "--out", "x.nc"], "no benchmark 'gmm99'; did you mean gmm9"),
         (["sample", "gmm9", "--sampler", "hcm", "--out", "x.nc"], "no sampler 'hcm'; did you mean hmc?"),
         (["sample", "gmm9", "--set", "step_size", "--out", "x.nc"], "--set: got 'step_size', expected key=value"),
         (["sample", "gmm9", "--set", "speed=1", "--out", "x.nc"], "--set: hmc does not take these settings"),

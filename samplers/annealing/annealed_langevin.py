@@ -29,7 +29,7 @@ from samplers.runs.starts import Init, check_starts, positions
 from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Gaussian, IsotropicNoise, Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_choice, check_integer, positive
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
 WIDE = 2.0  # sigma_max against the target's largest standard deviation where it is not given
@@ -86,8 +86,7 @@ class AnnealedLangevin:
         for name in ("sigma_max", "sigma_min", "step_size"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, positive(getattr(self, name), name))
-        if self.kind not in ("noise", "temperature"):
-            raise ValueError(f"kind: got {self.kind!r}, expected 'noise' or 'temperature'")
+        check_choice(self.kind, "kind", ("noise", "temperature"))
         if self.denoiser is not None:
             if not isinstance(self.denoiser, Denoising):
                 raise TypeError(

@@ -83,11 +83,6 @@ class Bridge(StatefulTarget):
     def log_prob(self, x: Tensor) -> Tensor:
         return self.mix(self.base.log_prob(x), self.target.log_prob(x))
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        state = self.evaluate_state(x)
-        assert state.score is not None
-        return state.log_prob, state.score
-
     def evaluate_state(self, x: Tensor, score: bool = True) -> BridgeState:
         """The state at x, with what both ends say there."""
         if not score:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from samplers.annealing.driver import AnnealedSampler
 from samplers.annealing.resampling import SCHEMES, Scheme
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,7 @@ class SMC(AnnealedSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.resampling not in SCHEMES:
-            raise ValueError(f"resampling: got {self.resampling!r}, expected one of {', '.join(SCHEMES)}")
+        check_choice(self.resampling, "resampling", SCHEMES)
         if not 0 <= self.ess_threshold <= 1:
             raise ValueError(f"ess_threshold: got {self.ess_threshold!r}, expected a share between 0 and 1")
         if self.waste_free is not None:

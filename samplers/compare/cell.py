@@ -16,6 +16,7 @@ from samplers.compare.apart import JOB, ROW
 from samplers.compare.budget import ENOUGH, Budget, spend
 from samplers.compare.shape import with_log_density
 from samplers.draws import Draws, Sampler, SamplingWarning
+from samplers.draws.places import whole
 from samplers.draws.signature import taken_by
 from targets import Target
 
@@ -100,6 +101,5 @@ def run_job(folder: Path) -> None:
             draws.save(folder / DRAWS)
         except Exception as error:
             row["error"] = row["error"] or f"{type(error).__name__}: {error}"
-    text = json.dumps(row)
-    (folder / (ROW + ".partial")).write_text(text)
-    (folder / (ROW + ".partial")).replace(folder / ROW)
+    with whole(folder / ROW) as partial:
+        partial.write_text(json.dumps(row))

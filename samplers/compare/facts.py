@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Generator
 
-from samplers.compare.names import as_file, scalars
 from samplers.compare.truth import Truth
 from samplers.draws import Draws
+from samplers.draws.names import scalars
+from samplers.draws.places import as_file
 from targets import Target
 
 EXACT, GRID, SCALARS, SEED = 2000, 140, 64, 12_345

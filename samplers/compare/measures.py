@@ -12,12 +12,12 @@ from torch import Tensor
 
 from samplers.compare.budget import evaluations
 from samplers.compare.distances import distances as distances_of
-from samplers.compare.names import label
 from samplers.compare.shape import in_standard_errors, misfit, shares, weights_of
 from samplers.compare.truth import Truth, mean_and_sd
 from samplers.diagnostics import mode_mixing
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, LogZ, estimates
 from samplers.draws.moments import ROWS
+from samplers.draws.names import label
 from samplers.draws.still import Still, still
 from samplers.draws.weighted import families_of, mean_and_error
 from targets import Target

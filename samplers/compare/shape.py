@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplers.compare.names import label
 from samplers.draws import Draws, estimates
 from samplers.draws.moments import ROWS
+from samplers.draws.names import label
 from samplers.draws.ties import ULPS, precision, slack, tied
 from samplers.draws.weighted import families_of, mean_and_error
 

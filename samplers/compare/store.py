@@ -19,8 +19,7 @@ import torch
 from samplers.compare import identity
 from samplers.compare.apart import Outcome
 from samplers.compare.cell import DRAWS, Cell
-from samplers.compare.names import as_file
-from samplers.draws.places import folder_place
+from samplers.draws.places import as_file, folder_place, whole
 
 Key = tuple[str, str, int]
 
@@ -104,9 +103,7 @@ class Store:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
+    with whole(path) as partial, open(partial, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)

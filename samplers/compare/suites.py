@@ -5,7 +5,6 @@ A suite is made of blocks, each a grid of targets and samplers, because not ever
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -29,6 +28,7 @@ from samplers.kernels import HMC, MALA, ULA, Gibbs, GibbsWithGradients, Swendsen
 from samplers.peers import BlackjaxNUTS, BlackjaxTemperedSMC, Emcee, NumpyroNUTS
 from samplers.smoothing import DiffusiveGibbs, WalkJump
 from targets import Ising, Target, benchmark
+from targets.arguments import did_you_mean
 
 Start = Callable[[int, Generator], Tensor]
 
@@ -63,9 +63,7 @@ class Suite:
 def suite(name: str) -> Suite:
     """The suite of that name; ValueError with the nearest name for an unknown one."""
     if name not in SUITES:
-        near = difflib.get_close_matches(name, SUITES, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"suite: no suite {name!r}{hint} Known: {', '.join(SUITES)}")
+        raise ValueError(f"suite: no suite {name!r}{did_you_mean(name, SUITES)} Known: {', '.join(SUITES)}")
     return SUITES[name]()
 
 

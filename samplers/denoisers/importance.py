@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from samplers.annealing.resampling import multinomial
 from samplers.denoisers.base import Denoiser, Estimate, Memory, blend
 from targets import Noise, Target
-from targets.arguments import check_integer, not_negative
+from targets.arguments import check_choice, check_integer, not_negative
 
 Form = Literal["blend", "stein", "gradient"]
 ROWS = 1 << 23  # coordinates held at once: 64 MB in float64
@@ -61,8 +61,7 @@ class Importance(Denoiser):
         groups = (2 if self.antithetic else 1) * (2 if self.richardson else 1)
         if self.draws % groups:
             raise ValueError(f"draws: got {self.draws}, expected a multiple of {groups} for pairs and halves")
-        if self.form not in get_args(Form):
-            raise ValueError(f"form: got {self.form!r}, expected 'blend', 'stein' or 'gradient'")
+        check_choice(self.form, "form", get_args(Form))
         not_negative(self.floor, "floor")
 
     def check(self, target: Target, noise: Noise) -> None:

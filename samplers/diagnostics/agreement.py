@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Draws, estimates
+from samplers.draws.names import label
 from samplers.draws.summary import HIGHEST_R_HAT
 from samplers.draws.ties import joined, slack
 
@@ -108,6 +109,5 @@ def _columns(draws: Draws) -> dict[str, Tensor]:
             value = value[0, : PARTS * length].unflatten(0, (length, PARTS)).transpose(0, 1)  # copies are neighbours
         shape = value.shape[2:]
         for index in np.ndindex(*shape):
-            label = f"{name}[{', '.join(map(str, index))}]" if index else name
-            found[label] = value[(..., *index)]
+            found[label(name, index)] = value[(..., *index)]
     return found

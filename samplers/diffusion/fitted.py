@@ -31,7 +31,7 @@ from samplers.scouts.regions import Regions
 from samplers.scouts.search import search
 from samplers.version import versions
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
@@ -92,8 +92,7 @@ class Fitted:
         """
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
-        if correct not in (None, "smc", "resample"):
-            raise ValueError(f"correct: got {correct!r}, expected 'smc', 'resample' or None")
+        check_choice(correct, "correct", ("smc", "resample", None))
         if target is not None and target is not self.target:
             self._check(target)
         began = time.perf_counter()

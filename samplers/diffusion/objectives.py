@@ -19,7 +19,7 @@ from samplers.diffusion.adjoint import adjoint
 from samplers.diffusion.gradient import Objective, through_paths
 from samplers.path_measures.base import PathMeasure
 from targets import Target
-from targets.arguments import positive
+from targets.arguments import check_choice, positive
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class KL(Objective):
     through_paths: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.memory not in ("full", "recompute", "adjoint"):
-            raise ValueError(f"memory: got {self.memory!r}, expected 'full', 'recompute' or 'adjoint'")
+        check_choice(self.memory, "memory", ("full", "recompute", "adjoint"))
         if self.memory == "adjoint" and self.sticking_the_landing:
             object.__setattr__(self, "sticking_the_landing", False)
 

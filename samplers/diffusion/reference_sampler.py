@@ -19,6 +19,7 @@ from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior
 from samplers.path_measures.simulation import simulate
 from samplers.processes.base import Process
 from targets import GaussianMixture, Target
+from targets.arguments import check_choice
 from targets.mixture_product import MixtureProduct
 
 TRIED = 128  # paths
@@ -39,8 +40,7 @@ class ReferenceSampler(LearnedSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.start not in ("auto", "reference", "score"):
-            raise ValueError(f"start: got {self.start!r}, expected 'auto', 'reference' or 'score'")
+        check_choice(self.start, "start", ("auto", "reference", "score"))
 
     def assemble(
         self,

@@ -1,9 +1,12 @@
-"""Where files go: made and tried before a run, so that none is done for nothing."""
+"""Where files go: made and tried before a run, so that none is done for nothing; and how they are written whole."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 
 def file_place(path: str | Path, argument: str) -> Path:
@@ -32,3 +35,21 @@ def folder_place(path: str | Path, argument: str) -> Path:
             error.errno, f"{argument}: nothing can be written in {path} ({error.strerror}); expected another place"
         ) from error
     return path
+
+
+def as_file(name: str) -> str:
+    """A name as that of a file: nothing that leaves its folder or is hidden."""
+    quoted = quote(name, safe=" ()+=,")
+    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside the path to write into, which takes its place at the end: a crash leaves the last whole file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from samplers.draws.moments import RunningMoments
-from samplers.draws.places import file_place
+from samplers.draws.places import file_place, whole
 from targets import Variable
 
 if TYPE_CHECKING:
@@ -163,14 +163,9 @@ def to_arviz(groups: Mapping[str, xr.Dataset]) -> Any:
 def write(path: Path, groups: Mapping[str, xr.Dataset]) -> Path:
     """One netCDF file, a group each; written beside the path, whose folder is made, and moved there when complete."""
     path = file_place(path, "path")
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    try:
+    with whole(path) as partial:
         for name, data in groups.items():
             data.to_netcdf(partial, mode="a" if partial.exists() else "w", group=name, engine="h5netcdf")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

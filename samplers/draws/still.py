@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samplers.draws.names import label
 from samplers.draws.points import PointSet
 from samplers.draws.ties import ULPS, precision, tied
 from targets import DiscreteTarget
@@ -42,10 +43,10 @@ def still(draws: PointSet) -> Still:
         stuck[unmoved] = ~_pinned(as_discrete(draws.target), x, unmoved.nonzero()[:, 0])
     held = {(name, index) for name, value in draws.constrained.items() for index in _places(_alike(value))}
     if not bool(stuck.any()):
-        return Still([_label(*one) for one in sorted(held)])
+        return Still([label(*one) for one in sorted(held)])
     moved = sorted(held & _depending(draws, x[0], stuck))
-    names = [_label(*one) for one in moved] or [f"x[{int(i)}]" for i in stuck.nonzero()[:, 0]]
-    return Still([_label(*one) for one in sorted(held - set(moved))], names)
+    names = [label(*one) for one in moved] or [f"x[{int(i)}]" for i in stuck.nonzero()[:, 0]]
+    return Still([label(*one) for one in sorted(held - set(moved))], names)
 
 
 def _places(mask: Tensor) -> list[tuple[int, ...]]:
@@ -56,10 +57,6 @@ def _alike(value: Tensor) -> Tensor:
     """Which scalars of (chains, draws, *shape) all draws agree on but for rounding, of its shape."""
     first = value[:1, :1].double()  # truth values too
     return tied(value.double(), first, ULPS * precision(value) * first.abs()).all(1).all(0)
-
-
-def _label(name: str, index: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
 def _depending(draws: PointSet, point: Tensor, stuck: Tensor) -> set[tuple[str, tuple[int, ...]]]:

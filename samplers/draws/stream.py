@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Cost, Draws, records
+from samplers.draws.places import whole
 from targets import Target
 
 BLOCK_BYTES = 64 * 2**20
@@ -21,8 +21,8 @@ ZARR = "draws.zarr"  # beside complete.json and run.json, which are not Zarr's
 class Stream:
     """Writes draws in blocks of about 64 MB. A block counts once it is whole: `complete.json` holds the number."""
 
-    def __init__(self, path: Path, draws: int, chains: int, dim: int) -> None:
-        self.path, self._draws, self._chains, self._dim = path, draws, chains, dim
+    def __init__(self, path: Path, draws: int) -> None:
+        self.path, self._draws = path, draws
         self._group: Any = None
         self.complete = 0
 
@@ -78,10 +78,8 @@ class Stream:
         self._put("run.json", record)
 
     def _put(self, name: str, content: Any) -> None:
-        """A file that is whole or not there."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(json.dumps(content))
-        os.replace(partial, self.path / name)
+        with whole(self.path / name) as partial:
+            partial.write_text(json.dumps(content))
 
 
 class StreamedDraws(Draws):

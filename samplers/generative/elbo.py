@@ -32,7 +32,7 @@ from samplers.generative.likelihood import log_z_of, recorded
 from samplers.generative.score import Score, check_points, check_score, noise_of
 from samplers.processes.base import Process
 from targets import Noise, Target
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 
 Estimator = Literal["denoising", "implicit", "sliced"]
 ESTIMATORS = ("denoising", "implicit", "sliced")
@@ -228,8 +228,7 @@ def _strata(process: Process, t_min: float, times: int, generator: Generator) ->
 
 def estimated(score: Score, noise: Noise, estimator: Estimator, generator: Generator) -> Integrand:
     """h of the module."""
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator: got {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
+    check_choice(estimator, "estimator", ESTIMATORS)
 
     @torch.no_grad()
     def denoising(x_t: Tensor, e: Tensor, deviation: float, t: float) -> Tensor:

@@ -31,7 +31,7 @@ from samplers.generative.transformations import Columns
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
 from targets import Gaussian, Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_choice, check_integer, positive
 from targets.sampling_warning import warn
 
 NETWORK = 13_000_027  # offset of the seed
@@ -82,8 +82,7 @@ class ScoreDiffusion:
     def __post_init__(self) -> None:
         check_kinds(self, process=(Process,), network=(ScoreMLP, nn.Module), parametrisation=(Parametrisation,))
         check_kinds(self, loss=(Loss,), training=(Training,))
-        if self.standardise not in ("scale", "whiten", "none"):
-            raise ValueError(f"standardise: got {self.standardise!r}, expected 'scale', 'whiten' or 'none'")
+        check_choice(self.standardise, "standardise", ("scale", "whiten", "none"))
         check_teacher(self.teacher)
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(self.columns))

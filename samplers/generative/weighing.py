@@ -24,7 +24,7 @@ from samplers.path_measures.evaluation import evaluate_weights
 from samplers.path_measures.sampling import resampled_paths, whole_paths
 from samplers.path_measures.subtrajectories import Resampling
 from targets import Affine, GaussianMixture, Target
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
@@ -37,8 +37,7 @@ def weigh(
     """`FittedDiffusion.weigh`."""
     check_integer(draws, "draws")
     check_integer(seed, "seed", 0)
-    if correct not in (None, "smc"):
-        raise ValueError(f"correct: got {correct!r}, expected 'smc' or None")
+    check_choice(correct, "correct", ("smc", None))
     affine = fitted.affine("weights")
     check_dim(target, fitted.dim)
     start = fitted.start

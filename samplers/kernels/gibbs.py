@@ -16,6 +16,7 @@ from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import always
 from samplers.runs.state import Info, State, evaluate
 from targets import DiscreteTarget, Target
+from targets.arguments import check_choice
 from targets.discrete import as_discrete
 from targets.graph import GraphTarget
 
@@ -46,8 +47,7 @@ class Gibbs(Kernel):
     discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.scan not in SCANS:
-            raise ValueError(f"scan: got {self.scan!r}, expected one of {SCANS}")
+        check_choice(self.scan, "scan", SCANS)
 
     @property
     def reversible(self) -> bool:

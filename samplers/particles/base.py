@@ -14,7 +14,7 @@ from samplers.particles.pair_kernels import PairKernel, median_squared_bandwidth
 from samplers.runs.checks import check_continuous
 from samplers.runs.state import State, evaluate
 from targets import Target
-from targets.arguments import positive
+from targets.arguments import check_choice, positive
 
 Optimiser = Literal["adagrad", "sgd", "adam"]
 
@@ -54,8 +54,7 @@ class ParticleFlow(ABC):
 
     def __post_init__(self) -> None:
         for name, known in (("kernel", get_args(PairKernel)), ("optimiser", get_args(Optimiser))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected one of {', '.join(map(repr, known))}")
+            check_choice(getattr(self, name), name, known)
         if self.kernel == "imq" and self.smooths_density:
             raise ValueError(
                 f"kernel: got 'imq', which has no finite integral, and {type(self).__name__} smooths the particles' "

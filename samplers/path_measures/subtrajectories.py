@@ -147,12 +147,6 @@ class Between(StatefulTarget):
         """The log-density, (*batch,)."""
         return self.log_prob_and_score(x)[0]
 
-    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Both ends at once."""
-        state = self.evaluate_state(x)
-        assert state.score is not None
-        return state.log_prob, state.score
-
     def evaluate_state(self, x: Tensor, score: bool = True) -> BridgeState:
         """The state at x, with what the target says there."""
         del score

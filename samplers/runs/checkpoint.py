@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import time
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from samplers.draws.places import whole
 from samplers.identity import POINTS, Known, known
 from samplers.runs.header import agree, of_target
 from samplers.runs.job import Job
@@ -98,13 +98,9 @@ class Checkpoint:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write beside the path, then move there, so that a crash leaves the last whole file."""
-    partial = path.with_name(path.name + ".partial")
-    try:
+    """The content as a file that torch reads."""
+    with whole(path) as partial:
         torch.save(content, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_begun(path: Path | None, name: str, settings: dict[str, Any], target: Target) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Plan:
     def __post_init__(self) -> None:
         for name, least in (("chains", 1), ("draws", 1), ("warmup", 0), ("thin", 1), ("seed", 0)):
             check_integer(getattr(self, name), name, least)
-        if self.keep not in ("draws", "moments"):
-            raise ValueError(f"keep: got {self.keep!r}, expected 'draws' or 'moments'")
+        check_choice(self.keep, "keep", ("draws", "moments"))
 
     @property
     def steps(self) -> int:

@@ -31,7 +31,7 @@ class Recorder:
         self._block = plan.draws
         if stream is not None:
             self._block = Stream.block(plan.chains, target.dim, itemsize, plan.draws)
-            self._stream = Stream(stream, plan.draws, plan.chains, target.dim)
+            self._stream = Stream(stream, plan.draws)
         running = plan.keep == "moments" or stream is not None
         self.moments = RunningMoments(target.dim, target.device) if running else None
         self._x: Tensor | None = None

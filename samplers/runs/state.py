@@ -85,6 +85,12 @@ class StatefulTarget(Target):
         """The state at x, (chains, dim), with a score unless it is not wanted."""
         raise NotImplementedError(f"{type(self).__name__} does not define evaluate_state")
 
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from one state."""
+        state = self.evaluate_state(x)
+        assert state.score is not None
+        return state.log_prob, state.score
+
 
 def values(state: State) -> dict[str, Tensor | None]:
     """The fields by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Generator, Tensor
@@ -10,7 +11,7 @@ from torch import Generator, Tensor
 from samplers.annealing.pilot import PILOT
 from samplers.denoisers import Auto, Denoiser, InnerSMC, as_denoiser
 from samplers.draws import INDEPENDENT, Cost, Draws
-from samplers.runs.job import Job
+from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init
 from samplers.smoothing.chain import Chain
 from samplers.smoothing.measurements import Asked, Noisy, record
@@ -22,7 +23,7 @@ from targets import Target
 from targets.counting import Tally
 
 
-class ChainRun(Job):
+class ChainRun(Sampling):
     """All that a run depends on: running means (n, dim), their carrier, the denoiser, generator and counters."""
 
     unit, whole = "levels", False
@@ -110,3 +111,9 @@ class ChainRun(Job):
             attrs["pilot"] = PILOT  # of the starts, or of the base
         draws = Draws(x[None], stats=stats, cost=self.cost, target=self.target, attrs=attrs)
         return self.carrier.finished(draws)
+
+    def complaints(self, draws: Draws) -> Iterator[str]:
+        """What the carrier has met, and where a pilot found the base what a certificate says."""
+        yield from self.carrier.complaints()
+        if draws.log_z is not None and "pilot" in draws.attrs:
+            yield from draws.certified(by_annealing=self.denoiser.pilot_log_z)

@@ -12,14 +12,14 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from samplers.smoothing.measurements import Measured
+from targets.arguments import check_choice
 
 Jump = Literal["posterior", "mean"]
 
 
 def check_jump(jump: str, argument: str = "jump") -> None:
     """ValueError for a jump that there is not."""
-    if jump not in get_args(Jump):
-        raise ValueError(f"{argument}: got {jump!r}, expected 'posterior' or 'mean'")
+    check_choice(jump, argument, get_args(Jump))
 
 
 def jumped(jump: Jump, law: Measured, y: Tensor) -> Tensor:

@@ -10,13 +10,11 @@ from samplers.draws import Draws
 from samplers.draws.places import file_place
 from samplers.runs.checkpoint import check_begun
 from samplers.runs.checks import check_target
-from samplers.runs.loop import carry_out
 from samplers.runs.starts import Init
 from samplers.smoothing.chain import Chain
 from samplers.smoothing.chain_run import ChainRun
 from targets import Target
 from targets.arguments import check_integer
-from targets.sampling_warning import warn
 
 
 class MeasurementChain(Chain):
@@ -53,10 +51,4 @@ class MeasurementChain(Chain):
         check_begun(path, type(self).__name__, {"draws": draws, "seed": seed}, target)
         with torch.no_grad():
             run = ChainRun(self, target, draws, init, seed)
-            carry_out(run, path, progress)
-            result = run.result()
-        piloted = result.log_z is not None and "pilot" in result.attrs
-        doubts = result.certified(by_annealing=run.denoiser.pilot_log_z) if piloted else ()
-        for message in (*run.carrier.complaints(), *doubts):
-            warn(message)
-        return result
+        return run.draws(path, progress)

@@ -17,7 +17,7 @@ from samplers.smoothing.jump import Jump, check_jump
 from samplers.smoothing.measurement_chain import MeasurementChain
 from samplers.smoothing.measurements import Noisy
 from targets import Noise
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 
 Schedule = Literal["standard", "geometric"]
 
@@ -52,8 +52,7 @@ class SLIPS(MeasurementChain):
         super().__post_init__()
         check_integer(self.count, "count")
         check_jump(self.update, "update")
-        if self.schedule not in get_args(Schedule):
-            raise ValueError(f"schedule: got {self.schedule!r}, expected 'standard' or 'geometric'")
+        check_choice(self.schedule, "schedule", get_args(Schedule))
 
     def ratios(self) -> list[float]:
         """The signal to noise ratios lambda_k, from 1 to m."""

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from samplers.kernels import Info, Kernel, State
 from samplers.kernels.base import check_kernel
 from targets import Target
+from targets.arguments import check_choice
 
 Backend = Literal["torch", "numpy", "jax"]
 
@@ -159,8 +160,7 @@ def as_kernel(kernel: Any, backend: Backend | None = None) -> Kernel:
 
     Raises TypeError for what is neither, and for a function that cannot be called with (x, source of randomness).
     """
-    if backend is not None and backend not in SOURCES:
-        raise ValueError(f"backend: got {backend!r}, expected one of {sorted(SOURCES)}, or None")
+    check_choice(backend, "backend", (*SOURCES, None))
     if isinstance(kernel, type) or not (isinstance(kernel, Kernel) or callable(kernel)):
         if hasattr(kernel, "step") and not isinstance(kernel, type):
             raise TypeError(

@@ -207,7 +207,7 @@ def test_asking_for_float64_gives_the_mixture_in_double_precision(name):
 
 
 def test_an_unknown_name_gets_the_nearest_ones():
-    with pytest.raises(KeyError, match=r"no benchmark 'funel10-std3'; nearest: funnel10-std3"):
+    with pytest.raises(KeyError, match=r"no benchmark 'funel10-std3'; did you mean funnel10-std3"):
         targets.benchmark("funel10-std3")
 
 

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from urllib.parse import quote
 
-from samplers.compare.names import as_file
 from samplers.compare.report.figures import pictures
 from samplers.compare.report.figures.picture import Picture
 from samplers.compare.report.html import page
@@ -15,6 +14,7 @@ from samplers.compare.report.style import looks
 from samplers.compare.results import Results
 from samplers.compare.rows import by
 from samplers.compare.store import Key, Store
+from samplers.draws.places import as_file
 
 __all__ = ["write_report"]
 

@@ -11,13 +11,13 @@ import torch
 
 from samplers.compare.budget import evaluations
 from samplers.compare.facts import SCALARS, Facts
-from samplers.compare.names import scalars
 from samplers.compare.report.convergence import Curve, curve
 from samplers.compare.report.style import Look
 from samplers.compare.results import Results
 from samplers.compare.rows import Row, answers, by
 from samplers.compare.shape import weights_of
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, estimates
+from samplers.draws.names import scalars
 
 Values = Mapping[str, np.ndarray]
 MOST_CHAINS, LONGEST, PICKED, A_BIT = 16, 500, 1000, 0.03

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from samplers.generative.score import Score, check_score, noise_of
 from samplers.processes.base import Process
-from targets.arguments import not_negative
+from targets.arguments import check_choice, not_negative
 
 Energy = Callable[[Tensor], Tensor]  # x (n, dim) -> E (n,), whose row depends on that row alone
 
@@ -42,8 +42,7 @@ def energy_guided(
         >>> guided(torch.ones(1, 2), 0.5)
         tensor([[-3., -3.]])
     """
-    if at not in ("clean", "noisy"):
-        raise ValueError(f"at: got {at!r}, expected 'clean' or 'noisy'")
+    check_choice(at, "at", ("clean", "noisy"))
     weight = not_negative(weight, "weight")
     if at == "noisy":
         return guided(score, lambda u, _: -weight * energy(u))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samplers.generative.solvers.base import Reversal, Solver
 from samplers.processes.base import Process
-from targets.arguments import positive
+from targets.arguments import check_choice, positive
 
 ORDERS = {"RK23": 3, "RK45": 5, "DOP853": 8}
 
@@ -46,8 +46,7 @@ class AdaptiveFlow(Solver):
     last: ClassVar[str] = "Euler's"
 
     def __post_init__(self) -> None:
-        if self.method not in ORDERS:
-            raise ValueError(f"method: got {self.method!r}, expected one of {', '.join(map(repr, ORDERS))}")
+        check_choice(self.method, "method", ORDERS)
         for name in ("rtol", "atol", "least"):
             object.__setattr__(self, name, positive(getattr(self, name), name))
         if self.least >= 1:

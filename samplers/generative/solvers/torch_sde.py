@@ -11,6 +11,7 @@ from torch import Tensor
 from samplers.generative.score import noise_of
 from samplers.generative.solvers.base import GridSolver, Reversal
 from samplers.generative.solvers.reverse_sde import EulerMaruyama
+from targets.arguments import check_choice
 
 # name: weak order, evaluations a step, interpretation; the noise is additive, for which both are one
 METHODS = {
@@ -47,8 +48,7 @@ class TorchSDE(GridSolver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.method not in METHODS:
-            raise ValueError(f"method: got {self.method!r}, expected one of {', '.join(map(repr, METHODS))}")
+        check_choice(self.method, "method", METHODS)
         order, a_step, _ = METHODS[self.method]
         self.says(order=order, a_step=a_step)
 

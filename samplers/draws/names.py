@@ -1,7 +1,6 @@
-"""What scalars of a variable are called, and what files of a name."""
+"""What scalars of a variable are called."""
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote
 
 import numpy as np
 from torch import Tensor
@@ -18,9 +17,3 @@ def scalars(variables: Mapping[str, Tensor], axes: int = 2) -> Iterator[tuple[st
         array = value.detach().double().cpu().numpy()
         for index in np.ndindex(*array.shape[axes:]):
             yield label(name, index), array[(..., *index)]
-
-
-def as_file(name: str) -> str:
-    """A name as that of a file: nothing that leaves its folder or is hidden."""
-    quoted = quote(name, safe=" ()+=,")
-    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
