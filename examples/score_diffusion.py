@@ -54,7 +54,7 @@ def main(iterations=2000):
         axes.set_title(title)
     panels[2].imshow(density.numpy(), origin="lower", extent=[-REACH, REACH] * 2, cmap="Greys", interpolation="bicubic")
     panels[2].set_title("density of the model")
-    paths = torch.stack([fitted.transformation.inverse(state) for state in states])
+    paths = torch.stack([fitted.transformation.inverse(state) for state in states]).numpy()
     panels[3].plot(paths[..., 0], paths[..., 1], linewidth=0.8)
     panels[3].plot(*paths[-1].T, "k.", markersize=4)
     panels[3].set_title("from noise to data")
