@@ -380,7 +380,7 @@ def test_kernels_of_the_other_kind_are_refused():
         ({"kernel": [HMC(0.1), "HMC"], "betas": 2}, TypeError, "kernel: got str, expected a kernel such as"),
         ({"kernel": [HMC(0.1)], "betas": 2}, ValueError, "kernel: a sequence of kernels needs betas= with one"),
         ({"kernel": [HMC(0.1)]}, ValueError, "kernel: a sequence of kernels needs betas="),
-        ({"resampling": "residual"}, ValueError, "resampling: got 'residual', expected one of systematic"),
+        ({"resampling": "residual"}, ValueError, "resampling: got 'residual', expected 'systematic'"),
         ({"ess_threshold": 1.5}, ValueError, "ess_threshold: got 1.5, expected a share between 0 and 1"),
         ({"waste_free": 1}, ValueError, "waste_free: got 1, expected an integer of at least 2"),
     ],

@@ -302,7 +302,7 @@ def test_bad_points_and_scores(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("elbo", {"estimator": "explicit"}, "estimator: got 'explicit', expected one of denoising, implicit, sliced"),
+        ("elbo", {"estimator": "explicit"}, "estimator: got 'explicit', expected 'denoising', 'implicit' or 'sliced'"),
         ("elbo", {"t_min": 1.0}, r"t_min: got 1.0, expected a time in \[0, 1\)"),
         ("elbo", {"times": 0}, "times: got 0, expected an integer of at least 1"),
         ("discrete", {"data_variance": -1.0}, "data_variance: got -1.0, expected at least 0"),

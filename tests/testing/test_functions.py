@@ -213,7 +213,7 @@ def test_a_library_that_does_not_fit_is_named():
     assert (
         "was called with a torch.Tensor and a torch.Generator; another library is told by" in caught.value.__notes__[0]
     )
-    with pytest.raises(ValueError, match="backend: got 'jx', expected one of"):
+    with pytest.raises(ValueError, match="backend: got 'jx', expected 'torch'"):
         check_invariance(metropolis, skewed(), backend="jx")
     with pytest.raises(ValueError, match="backend: got 'torch' for the kernel MALA, expected None"):
         check_invariance(MALA(0.3), skewed(), backend="torch")
