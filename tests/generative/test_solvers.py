@@ -258,7 +258,7 @@ def test_own_grids():
         (lambda: solvers.PredictorCorrector(solvers.AdaptiveFlow()), "predictor: got AdaptiveFlow"),
         (lambda: solvers.PredictorCorrector(solvers.Euler(4), corrections=0), "corrections: got 0"),
         (lambda: solvers.PredictorCorrector(solvers.Euler(4), ratio=2.0), "ratio: got 2.0, expected less than 2"),
-        (lambda: solvers.TorchSDE(4, method="rk4"), "method: got 'rk4', expected 'euler', 'milstein' or 'srk'"),
+        (lambda: solvers.TorchSDE(4, method="rk4"), "method: got 'rk4', expected 'euler', 'milstein', 'srk'"),
         (lambda: solvers.AdaptiveFlow(method="LSODA"), "method: got 'LSODA', expected 'RK23', 'RK45' or 'DOP853'"),
         (lambda: solvers.AdaptiveFlow(rtol=0.0), "rtol: got 0.0, expected a positive finite number"),
         (lambda: solvers.AdaptiveFlow(least=1.0), "least: got 1, expected a part of the horizon"),

@@ -7,8 +7,10 @@ import torch
 import targets
 from targets.arguments import (
     as_double,
+    check_choice,
     check_integer,
     cholesky,
+    did_you_mean,
     floating_dtype,
     normalised_weights,
     not_negative,
@@ -31,6 +33,19 @@ def test_non_finite_values_are_refused_by_name(bad):
 def test_weights_are_normalised_and_equal_by_default():
     assert normalised_weights([1, 3], 2).tolist() == [0.25, 0.75]
     assert normalised_weights(None, 4).tolist() == [0.25] * 4
+
+
+def test_a_word_that_is_no_choice_is_refused_with_the_choices():
+    check_choice("b", "letter", ("a", "b", None))
+    check_choice(None, "letter", ("a", "b", None))
+    with pytest.raises(ValueError, match=r"^letter: got 'c', expected 'a', 'b' or None$"):
+        check_choice("c", "letter", ("a", "b", None))
+
+
+def test_an_unknown_name_is_told_the_nearest_ones():
+    assert did_you_mean("hcm", ["hmc", "mala"]) == "; did you mean hmc?"
+    assert did_you_mean("funnel", ["funnel2", "funnel10", "ising"]) == "; did you mean funnel2, funnel10?"
+    assert did_you_mean("xyz", ["hmc", "mala"]) == "."
 
 
 NO_NUMBERS = [True, np.bool_(True), "1", None, [1.0], torch.ones(2), 1j, math.inf, math.nan, -1.0]
