@@ -6,10 +6,15 @@ from samplers.draws.places import as_file, whole
 def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path):
     place = tmp_path / "run.pt"
     place.write_text("before")
-    with pytest.raises(OSError, match="full"), whole(place) as partial:
-        partial.write_text("half of what")
-        assert place.read_text() == "before"
-        raise OSError("the disk is full")
+
+    def fail():
+        with whole(place) as partial:
+            partial.write_text("half of what")
+            assert place.read_text() == "before"
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
     assert place.read_text() == "before"
     with whole(place) as partial:
         partial.write_text("after")
