@@ -189,7 +189,7 @@ def check_d2_of_gaussians_is_half_the_difference():
 
 
 def check_transport_bounds_from_above():
-    """Of four corners, independent coins: the distance is known, 2 (1 - 2 / pi), and what is found is near and above."""
+    """Of four corners, independent coins: the distance is 2 (1 - 2 / pi), and what is found is near and above."""
     corners = torch.cartesian_prod(COIN[:, 0], COIN[:, 0])
     least = 2 * (1 - 2 / math.pi)
     found = transported_gaussian(corners, points=128, seed=1)

@@ -160,8 +160,8 @@ def _in_w2(law: Target) -> Gaussian:
         scale = _scale_of_mixture(weights.cpu(), means.cpu(), law._exact_covariances[:, 0, 0].sqrt().cpu())
         return Gaussian((weights @ means)[None].to(law.dtype), scale, name="closest in W2")
     raise ValueError(
-        f"law: got {law.name} in {law.dim} dimensions, expected a Gaussian, a GaussianMixture on the line, a Product of "
-        "such, or points: in W2 no other target is known; see quantile_gaussian and transported_gaussian"
+        f"law: got {law.name} in {law.dim} dimensions, expected a Gaussian, a GaussianMixture on the line, a Product "
+        "of such, or points: in W2 no other target is known; see quantile_gaussian and transported_gaussian"
     )
 
 
