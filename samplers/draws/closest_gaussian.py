@@ -102,7 +102,7 @@ def weighted_points(law: Tensor | PointSet, log_weights: Tensor | None = None) -
     if isinstance(law, PointSet):
         if log_weights is not None:
             raise ValueError("log_weights: got some beside draws, which have their own; expected a tensor of points")
-        law, log_weights = law.x.flatten(0, 1), law.log_weights
+        return weighted_points(law.x.flatten(0, 1), law.log_weights)
     if not isinstance(law, Tensor):
         raise TypeError(f"law: got {type(law).__name__}, expected a Target, points (n, dim) or samplers.Draws")
     if law.ndim != 2 or not law.numel() or not bool(law.isfinite().all()):
