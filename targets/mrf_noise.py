@@ -9,8 +9,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from targets._self_coupled import Shift, self_coupled
+from targets._self_coupled import Shift, Spectral, self_coupled
 from targets.arguments import as_double, positive
+from targets.ising import Ising
 from targets.noise import Noise
 from targets.pairwise_mrf import PairwiseMRF
 
@@ -104,6 +105,39 @@ class MRFNoise(Noise):
             return False
         (pairs, ours), (others, theirs) = (_ordered(model) for model in (self.mrf, mrf))
         return torch.equal(pairs, others) and torch.equal(ours, theirs)
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values from which `of_state` makes the same noise, whose draws have the same bits."""
+        shift = self.shift.cpu()
+        state: dict[str, Any] = {"shift": float(shift[0]) if isinstance(self._a, Spectral) else shift}
+        if isinstance(self.mrf, Ising):
+            lattice = {name: getattr(self.mrf, name) for name in ("shape", "coupling", "periodic")}
+            return state | {"lattice": lattice, "scale": self.scale}
+        pairs, couplings = _ordered(self.mrf)
+        return state | {"dim": self.dim, "pairs": pairs.cpu(), "couplings": couplings.cpu(), "scale": self.scale}
+
+    @classmethod
+    def of_state(
+        cls,
+        shift: Any,
+        scale: float,
+        lattice: dict[str, Any] | None = None,
+        dim: int = 0,
+        pairs: Tensor | None = None,
+        couplings: Tensor | None = None,
+    ) -> Self:
+        """The noise of which that was the state; the fields of its model, of which it knows nothing, are zero."""
+        if lattice is not None:
+            mrf: PairwiseMRF = Ising(**lattice)
+        else:
+            assert pairs is not None
+            assert couplings is not None
+            matrix = torch.zeros(dim * dim, dtype=torch.float64)
+            matrix[pairs] = couplings
+            above = matrix.reshape(dim, dim)
+            mrf = PairwiseMRF(above + above.mT)
+        found = cls(mrf, shift)
+        return found if scale == 1 else found.scaled(scale)
 
     def __repr__(self) -> str:
         scale = "" if self.scale == 1 else f", scale={self.scale:.6g}"

@@ -1,5 +1,5 @@
-"""Are these draws right, and do two samplers agree: distances with their floors, mixing between modes,
-and mixing in time."""
+"""Are these draws right, and do two samplers agree: distances with their floors, the closest Gaussian,
+mixing between modes, and mixing in time."""
 
 from samplers.diagnostics import couplings
 from samplers.diagnostics.agreement import Agreement, agreement
@@ -12,23 +12,32 @@ from samplers.diagnostics.distances import (
     wasserstein,
 )
 from samplers.diagnostics.floor import Floored, floored
+from samplers.diagnostics.fourier_distance import FourierBounds, fourier_bounds
+from samplers.diagnostics.gaussian_transport import Transported, transported_gaussian
 from samplers.diagnostics.modes import ModeMixing, mode_mixing
 from samplers.diagnostics.stein import ksd_squared
+from samplers.draws.closest_gaussian import closest_gaussian, quantile_gaussian
 
 __all__ = [
     "Agreement",
     "Floored",
+    "FourierBounds",
     "MeetingTimes",
     "ModeMixing",
+    "Transported",
     "agreement",
+    "closest_gaussian",
     "couplings",
     "floored",
+    "fourier_bounds",
     "ksd_squared",
     "meeting_times",
     "mmd_squared",
     "mode_mixing",
+    "quantile_gaussian",
     "sinkhorn_divergence",
     "sliced_kolmogorov",
     "sliced_wasserstein",
+    "transported_gaussian",
     "wasserstein",
 ]

@@ -19,7 +19,8 @@ class LearnedSampler(LearnedMethod):
     """A pair of path measures to be learned; see DDS, PIS, DIS, MCD, CMCD and SCLD.
 
     steps: K, of a path. network: a `NetworkSpec`, by default `ResidualMLP()`. prior: where paths start, or how it is
-    found (`samplers.diffusion.space`): None is a pilot run. objective: one of `samplers.diffusion.objectives`; None is
+    found (`samplers.diffusion.space`): None is a pilot run, "moments" the Gaussian of the target's mean and covariance
+    where it states them, else of the pilot's particles. objective: one of `samplers.diffusion.objectives`; None is
     `LogVariance(huber=3)` where paths start from a mixture and in few dimensions, where its noise is small, else
     `KL()`. training: the optimiser's settings.
 

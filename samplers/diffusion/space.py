@@ -24,6 +24,7 @@ from samplers.annealing.pilot import find_base
 from samplers.diffusion.laplace import laplace
 from samplers.diffusion.mixture_refinement import refine
 from samplers.diffusion.product_refinement import refine_product
+from samplers.draws.closest_gaussian import closest_gaussian, moments_known
 from samplers.kernels import HMC
 from samplers.networks.base import Coordinates
 from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior, mixture_of_factors
@@ -34,7 +35,7 @@ from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
 from targets.sampling_warning import warn
 
-PriorChoice = Gaussian | GaussianMixture | MixtureProduct | Literal["gaussian", "mixture", "laplace"] | None
+PriorChoice = Gaussian | GaussianMixture | MixtureProduct | Literal["gaussian", "moments", "mixture", "laplace"] | None
 
 MOST_PILOT_DIM = 500
 PROBES = 4
@@ -122,8 +123,10 @@ def find_space(
 ) -> Space:
     """The space for a target; `mixture`: whether the sampler can start from a mixture.
 
-    choice: a Gaussian or mixture is taken as it is. "gaussian": the moments of the pilot's particles. "mixture": one
-    fitted to them and refined, or a product of mixtures where the pilot took one and it came near. "laplace": the
+    choice: a Gaussian or mixture is taken as it is. "gaussian": the moments of the pilot's particles, with narrower
+    coordinates where tails are heavy and a diagonal where nothing is correlated. "moments": the closest Gaussian in KL,
+    with the mean and covariance that the target states, which need no pilot, else those of the particles. "mixture":
+    one fitted to them and refined, or a product of mixtures where the pilot took one and it came near. "laplace": the
     Gaussian at a mode. None: the mixture where the sampler takes one and it came near the target, else the Gaussian.
     """
     if isinstance(choice, (Gaussian, GaussianMixture, MixtureProduct)):
@@ -132,14 +135,17 @@ def find_space(
         if not isinstance(choice, Gaussian) and not mixture:
             raise TypeError("prior: got a mixture, expected a Gaussian: the noise of this sampler ends in one")
         return _around(choice.to(target.device, target.dtype), coordinates, "the prior that was given", target)
-    if choice not in (None, "gaussian", "mixture", "laplace"):
+    if choice not in (None, "gaussian", "moments", "mixture", "laplace"):
         raise ValueError(
-            f"prior: got {choice!r}, expected a Gaussian, a GaussianMixture, 'gaussian', 'mixture', 'laplace' or None"
+            f"prior: got {choice!r}, expected a Gaussian, a GaussianMixture, 'gaussian', 'moments', 'mixture', "
+            "'laplace' or None"
         )
     if choice == "mixture" and not mixture:
         raise ValueError("prior: got 'mixture', expected a Gaussian: the noise of this sampler ends in one")
     if choice == "laplace" or (choice is None and target.dim > MOST_PILOT_DIM):
         return _around(laplace(target, generator), coordinates, "the Gaussian at a mode", target)
+    if choice == "moments" and moments_known(target):
+        return _around(closest_gaussian(target), coordinates, "the target's moments", target)
     with torch.no_grad():
         base = find_base(SMC(), target, None, generator)
     if not base.agreed:
@@ -149,6 +155,9 @@ def find_space(
         )
     assert base.points is not None
     assert base.fit is not None
+    if choice == "moments":
+        space = _around(_moments(base.points), coordinates, "the moments of the pilot's particles", target)
+        return replace(space, witnesses=base.points, log_z=base.log_z)
     if mixture and choice != "gaussian":
         if base.product is not None:
             refined = refine_product(base.product, base.points, target, generator)
@@ -161,6 +170,12 @@ def find_space(
             return replace(space, witnesses=refined.points, log_z=base.log_z)
     space = _around(_gaussian(base.points, target), coordinates, "the pilot's particles", target)
     return replace(space, witnesses=base.points, log_z=base.log_z)
+
+
+def _moments(points: Tensor) -> Gaussian:
+    """The closest Gaussian in KL of points (n, dim), a diagonal one where these are few."""
+    fit = fit_gaussian(points.double())
+    return Gaussian(fit.means[0], fit.covariances[0].sqrt()) if fit.diagonal else closest_gaussian(points.double())
 
 
 def _gaussian(points: Tensor, target: Target) -> Gaussian:

@@ -12,26 +12,35 @@ from samplers.generative.columns import Column
 from samplers.generative.data import Samples
 from samplers.generative.regression import Regression
 from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
-from targets import Gaussian
+from targets import Gaussian, Noise
+
+Standardise = Literal["scale", "whiten", "common", "none"]
 
 
 def coordinates(
     train: Samples,
     generator: Generator,
     columns: Sequence[Column] | None,
-    standardise: Literal["scale", "whiten", "none"],
+    standardise: Standardise,
+    noise: Noise,
 ) -> tuple[Transformation, Gaussian, Regression | None]:
     """The coordinates of the training rows, the Gaussian of their moments there, and their regression on what they are
-    given, None where they are given nothing."""
+    given, None where they are given nothing. noise: N(0, C) of the process, which "common" measures the rows by: the
+    number k that it divides by has k^2 = tr(C^-1 S) / dim, S the covariance of the rows."""
     parts: list[Transformation] = []
     seen = train
     if columns is not None:
         parts.append(Columns(columns).learned(train.x, train.shares))
         seen = seen.seen(parts[0], generator)
     mean, covariance = seen.moments
+    noise.check(len(mean), "process")
     whitened = Standardisation.of(mean, covariance)  # which says so where no density exists
-    factor = {"whiten": whitened.factor, "scale": covariance.diagonal().sqrt(), "none": torch.ones_like(mean)}
-    parts.append(Standardisation(mean, factor[standardise]))
+    if standardise == "common":
+        factor = (noise.solve(covariance).diagonal().mean().sqrt()).expand_as(mean).clone()
+    else:
+        factors = {"whiten": whitened.factor, "scale": covariance.diagonal().sqrt(), "none": torch.ones_like(mean)}
+        factor = factors[standardise]
+    parts.append(Standardisation(mean, factor))
     seen = seen.seen(parts[-1], generator)
     mean, covariance = seen.moments
     start = Gaussian(mean.to(train.x), covariance=covariance.to(train.x), name="samples")

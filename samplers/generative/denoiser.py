@@ -54,7 +54,7 @@ class DiffusionDenoiser(Denoiser):
         if not torch.allclose(covariance, ratio * shape, rtol=1e-6, atol=1e-9 * ratio * float(shape.trace())):
             raise ValueError(
                 f"noise: got {noise}, expected a multiple of the covariance that the model's noise has in x; isotropic "
-                'noise fits ScoreDiffusion(standardise="none")'
+                'noise fits ScoreDiffusion(standardise="none"), noise of a shape that and "common"'
             )
         return math.sqrt(ratio)
 

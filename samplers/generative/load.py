@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,10 +22,14 @@ from samplers.generative.transformations import Transformation
 from samplers.learning.files import read
 from samplers.learning.packing import members, unpacked
 from samplers.processes.base import Process
-from targets import CorrelatedNoise, Gaussian, IsotropicNoise
+from targets import CorrelatedNoise, Gaussian, IsotropicNoise, MRFNoise, Noise
 
 FAMILIES = (Process, Parametrisation, Transformation, Column, ScoreMLP, Conditions)
-NOISE = {kind.__name__: kind for kind in (CorrelatedNoise, IsotropicNoise)}
+NOISE: dict[str, Callable[..., Noise]] = {
+    "CorrelatedNoise": CorrelatedNoise,
+    "IsotropicNoise": IsotropicNoise,
+    "MRFNoise": MRFNoise.of_state,
+}
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion | ConditionalDiffusion:

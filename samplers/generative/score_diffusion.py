@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Unpack, overload
+from typing import Any, Literal, Unpack, get_args, overload
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,18 +16,21 @@ from samplers.draws.signature import Choice
 from samplers.generative.columns import Column
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.conditions import Conditions
-from samplers.generative.coordinates import coordinates
+from samplers.generative.coordinates import Standardise, coordinates
 from samplers.generative.data import Samples
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.losses import Denoising, Loss
 from samplers.generative.network import ScoreMLP
 from samplers.generative.parametrisation import Karras, Parametrisation
 from samplers.generative.regression import Regression
+from samplers.generative.score import noise_of
 from samplers.generative.score_learning import SPLIT, ScoreLearning
 from samplers.generative.score_model import ScoreModel, check_kinds
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
 from samplers.generative.training import FitOptions, Training
 from samplers.generative.transformations import Columns
+from samplers.identity.contents import digest
+from samplers.learning.packing import packed
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
 from targets import Gaussian, Target
@@ -51,13 +54,16 @@ class ScoreDiffusion:
     of it where an energy is given.
 
     process: the noising, in coordinates in which the data have mean 0 and variances of one; by default
-    `VP(beta_max=10)`, whose noise ends at 12 deviations. network: a `ScoreMLP`, or a module called with x (n, dim) and
-    t (n,), and the context (n, c + 1) of `ConditionalDiffusion` where there are conditions, of which a copy is trained.
+    `VP(beta_max=10)`, whose noise ends at 12 deviations. Its `noise` is the shape of e, such as a `CorrelatedNoise`, or
+    the `MRFNoise` of a field: the same in x where `standardise` is "common" or "none".
+    network: a `ScoreMLP`, or a module called with x (n, dim) and t (n,), and the context (n, c + 1) of
+    `ConditionalDiffusion` where there are conditions, of which a copy is trained.
     parametrisation: what its output means. loss: a `samplers.generative.Loss`.
     training: of the optimiser. columns: the kinds of the data's columns, where some are not real numbers (`Positive`,
     `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the deviations, "whiten" by the covariance
     as well, which suits posteriors that are nearly Gaussian and hides from the network what images and the like are
-    made of, "none" only moves the mean to 0. teacher: the sampler whose draws are learned from where a target is given
+    made of, "common" by one number for all columns, the deviation in units of the noise, which keeps the shape of that;
+    "none" only moves the mean to 0. teacher: the sampler whose draws are learned from where a target is given
     that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
     TypeError for arguments of another kind, ValueError for another word. Song, Sohl-Dickstein, Kingma, Kumar, Ermon and
     Poole 2021, https://arxiv.org/abs/2011.13456; Karras, Aittala, Aila and Laine 2022,
@@ -76,13 +82,13 @@ class ScoreDiffusion:
     loss: Loss = field(default_factory=lambda: Denoising(weighting="output"))
     training: Training = field(default_factory=Training)
     columns: Sequence[Column] | None = None
-    standardise: Literal["scale", "whiten", "none"] = "scale"
+    standardise: Standardise = "scale"
     teacher: Choice | None = None
 
     def __post_init__(self) -> None:
         check_kinds(self, process=(Process,), network=(ScoreMLP, nn.Module), parametrisation=(Parametrisation,))
         check_kinds(self, loss=(Loss,), training=(Training,))
-        check_choice(self.standardise, "standardise", ("scale", "whiten", "none"))
+        check_choice(self.standardise, "standardise", get_args(Standardise))
         check_teacher(self.teacher)
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(self.columns))
@@ -153,7 +159,9 @@ class ScoreDiffusion:
         train, held = data, None
         if self.training.validation:
             train, held = data.split(self.training.validation, generator)
-        transformation, start, regression = coordinates(train, generator, self.columns, self.standardise)
+        transformation, start, regression = coordinates(
+            train, generator, self.columns, self.standardise, noise_of(self.process)
+        )
         model = self._model(start, regression, Generator(data.x.device).manual_seed(seed + NETWORK))
         learning = ScoreLearning(
             model,
@@ -223,8 +231,10 @@ class ScoreDiffusion:
         return drawn
 
     def describe(self) -> dict[str, Any]:
-        """The settings, as words and numbers."""
-        return {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        """The settings, as words and numbers; of noise of a shape the first digits of a digest of it as well."""
+        settings: dict[str, Any] = {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        noise = self.process.noise
+        return settings if noise is None else settings | {"noise": digest([packed(noise)])[:8]}
 
     def _model(self, start: Gaussian, regression: Regression | None, generator: Generator) -> ScoreModel:
         network = self.network

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from targets import Target
+from targets import MRFNoise, Target
 from targets.noise import CorrelatedNoise, IsotropicNoise
 
 
 def packed(value: Any) -> Any:
-    """A dataclass of this package by name and fields, noise by its covariance; a target is kept elsewhere."""
+    """A dataclass of this package by name and fields, noise by its covariance or the couplings that it is made of; a
+    target is kept elsewhere."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
             "class": type(value).__name__,
@@ -27,6 +28,8 @@ def packed(value: Any) -> Any:
         variances = value.variances(value.dim)
         covariance = value.covariance(value.dim) if variances is None else variances
         return {"class": "CorrelatedNoise", "fields": {"covariance": covariance}}
+    if isinstance(value, MRFNoise):
+        return {"class": "MRFNoise", "fields": value.state()}
     if isinstance(value, Target):
         return None
     return value
@@ -42,7 +45,7 @@ def members(*families: type) -> dict[str, type]:
     return found
 
 
-def unpacked(value: Any, kinds: Mapping[str, type], package: str) -> Any:
+def unpacked(value: Any, kinds: Mapping[str, Callable[..., Any]], package: str) -> Any:
     """What `packed` was given, of these classes by name, which the package has; ValueError for another one."""
     if isinstance(value, list):
         return [unpacked(item, kinds, package) for item in value]

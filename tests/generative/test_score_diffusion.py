@@ -351,5 +351,5 @@ def test_samples_that_no_density_can_be_learned_from(x, message):
 
 
 def test_a_word_for_standardise():
-    with pytest.raises(ValueError, match="standardise: got 'sphere', expected 'scale', 'whiten' or 'none'"):
+    with pytest.raises(ValueError, match="standardise: got 'sphere', expected 'scale', 'whiten', 'common' or 'none'"):
         ScoreDiffusion(standardise="sphere")
