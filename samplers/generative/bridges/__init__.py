@@ -6,8 +6,10 @@ from samplers.generative.bridges.gaussian import GaussianBridge
 from samplers.generative.bridges.method import BridgeMethod, End, Found, Run
 from samplers.generative.bridges.mixture_potential import MixturePotential
 from samplers.generative.bridges.mixture_potentials import MixturePotentials
+from samplers.generative.bridges.point_potential import PointPotential
 from samplers.generative.bridges.potential import Potential
 from samplers.generative.bridges.schroedinger_bridge import SchroedingerBridge
+from samplers.generative.bridges.sinkhorn import Sinkhorn
 
 __all__ = [
     "Bridge",
@@ -18,9 +20,11 @@ __all__ = [
     "GaussianBridge",
     "MixturePotential",
     "MixturePotentials",
+    "PointPotential",
     "Potential",
     "Run",
     "SchroedingerBridge",
+    "Sinkhorn",
     "StaticBridge",
     "pinned",
 ]
