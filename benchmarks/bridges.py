@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, BridgeMethod]] = {  # a method, by its name and the
         "planted": MixturePotentials(components=20),
         "margins": MixturePotentials(),
     },
-    "sinkhorn": {"margins": Sinkhorn(rows=2000)},
+    "Sinkhorn": {"margins": Sinkhorn(rows=2000)},
 }
 PUBLISHED = {5: 0.007, 20: 0.029, 50: 0.124}  # KL at the end, the best that is published
 
@@ -53,7 +53,9 @@ def seeded(seed: int) -> Generator:
     return Generator().manual_seed(seed)
 
 
-def fit(method: BridgeMethod, noise: float, start: Tensor, end: Tensor, iterations: int | None) -> tuple[FittedBridge, Row]:
+def fit(
+    method: BridgeMethod, noise: float, start: Tensor, end: Tensor, iterations: int | None
+) -> tuple[FittedBridge, Row]:
     began, used = time.perf_counter(), time.process_time()
     fitted = SchroedingerBridge(noise=noise, method=method).fit(start, end, iterations=iterations, progress=False)
     minutes, seconds = (time.perf_counter() - began) / 60, time.process_time() - used
@@ -165,9 +167,13 @@ MARGINS: list[tuple[str, Target, Target, float]] = [
 ]
 
 
-def margins_row(method: BridgeMethod, case: tuple[str, Target, Target, float], rows: int, iterations: int | None) -> Row:
+def margins_row(
+    method: BridgeMethod, case: tuple[str, Target, Target, float], rows: int, iterations: int | None
+) -> Row:
     title, start, end, noise = case
-    fitted, cost = fit(method, noise, *(law.sample(rows, generator=seeded(k)) for k, law in enumerate((start, end))), iterations)
+    fitted, cost = fit(
+        method, noise, *(law.sample(rows, generator=seeded(k)) for k, law in enumerate((start, end))), iterations
+    )
     y = fitted.forward(start.sample(5000, generator=seeded(2)), seed=3)
     x = fitted.backward(end.sample(5000, generator=seeded(4)), seed=5)
     found = {"end": floored(sliced_wasserstein, y, end), "start": floored(sliced_wasserstein, x, start)}
@@ -182,13 +188,14 @@ def main() -> None:
     command.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     command.add_argument("--methods", nargs="*", default=list(METHODS), help=", ".join(METHODS))
     command.add_argument("--threads", type=int, default=1)
+    command.add_argument("--iterations", type=int, help="of training, in place of those of the method")
     options = command.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", SamplingWarning)
     quick = options.quick
     settings = {"torch threads": options.threads, "rows": "200000, 20000 planted and margins"}
     tables = {} if quick else recorded(Path(__file__).stem)
-    iterations = 5 if quick else None
+    iterations = 5 if quick else options.iterations
 
     def add(title: str, name: str, found: Row) -> None:
         row = {"method": name, **found}
