@@ -36,7 +36,10 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
         SamplingWarning as SamplingWarning,
     )
     from samplers.draws.certificate import Certificate as Certificate
-    from samplers.generative import ScoreDiffusion as ScoreDiffusion
+    from samplers.generative import (
+        SchroedingerBridge as SchroedingerBridge,
+        ScoreDiffusion as ScoreDiffusion,
+    )
     from samplers.kernels import (
         HMC as HMC,
         MALA as MALA,
@@ -76,7 +79,7 @@ PLACES = {
     "samplers.diffusion": "CMCD DDS DIS GBS MCD PIS SCLD load",
     "samplers.draws": "Cost Draws LogZ SamplingWarning",
     "samplers.draws.certificate": "Certificate",
-    "samplers.generative": "ScoreDiffusion",
+    "samplers.generative": "SchroedingerBridge ScoreDiffusion",
     "samplers.kernels": "Barker DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA RandomWalkMetropolis "
     "RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",
     "samplers.particles": "Blob GFSD GFSF SVGD",

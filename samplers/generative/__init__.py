@@ -1,5 +1,6 @@
 """Diffusion models learned from samples: data, what a network's output means, losses, reverse solvers, likelihoods."""
 
+from samplers.generative.bridges import FittedBridge, SchroedingerBridge
 from samplers.generative.columns import Bounded, Categorical, Column, Positive, Real
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.data import Samples
@@ -49,6 +50,7 @@ __all__ = [
     "Denoising",
     "Example",
     "Explicit",
+    "FittedBridge",
     "FittedDiffusion",
     "HessianMatching",
     "Implicit",
@@ -65,6 +67,7 @@ __all__ = [
     "Real",
     "Samples",
     "Score",
+    "SchroedingerBridge",
     "ScoreDiffusion",
     "ScoreMLP",
     "ScoreModel",

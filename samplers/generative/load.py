@@ -9,6 +9,7 @@ import torch
 from torch import Generator
 
 from samplers.draws import Cost
+from samplers.generative.bridges.fitted import FORMAT as BRIDGE, FittedBridge
 from samplers.generative.columns import Column
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.conditions import Conditions
@@ -32,12 +33,17 @@ NOISE: dict[str, Callable[..., Noise]] = {
 }
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion | ConditionalDiffusion:
-    """The model that `FittedDiffusion.save` or `ConditionalDiffusion.save` wrote, on a device.
+def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion | ConditionalDiffusion | FittedBridge:
+    """The model that `save` of `FittedDiffusion`, `ConditionalDiffusion` or `FittedBridge` wrote, on a device.
 
-    FileNotFoundError, and ValueError for another file and for a process or parametrisation that this package lacks.
+    FileNotFoundError, and ValueError for another file and for a process, parametrisation or bridge that this package
+    lacks.
     """
-    content = read(path, FORMAT, "FittedDiffusion.save", device)
+    content = read(path, None, "FittedDiffusion.save", device)
+    if content["format"] == BRIDGE:
+        return FittedBridge.of_content(content)
+    if content["format"] != FORMAT:
+        raise ValueError(f"path: {path} has the format {content['format']!r}, expected {FORMAT!r} or {BRIDGE!r}")
     kinds = members(*FAMILIES) | NOISE
     spec, process, meaning, transformation, conditions = (
         unpacked(content[name], kinds, "samplers.generative")
