@@ -3,10 +3,14 @@
 from samplers.generative.bridges.bridge import Bridge, StaticBridge, pinned
 from samplers.generative.bridges.fitted import FittedBridge
 from samplers.generative.bridges.gaussian import GaussianBridge
+from samplers.generative.bridges.iterative import IterativeMethod
+from samplers.generative.bridges.markovian import MarkovianFitting
 from samplers.generative.bridges.method import BridgeMethod, End, Found, Run
 from samplers.generative.bridges.mixture_potential import MixturePotential
 from samplers.generative.bridges.mixture_potentials import MixturePotentials
+from samplers.generative.bridges.path_bridge import PathBridge
 from samplers.generative.bridges.potential import Potential
+from samplers.generative.bridges.proportional import ProportionalFitting
 from samplers.generative.bridges.schroedinger_bridge import SchroedingerBridge
 
 __all__ = [
@@ -16,9 +20,13 @@ __all__ = [
     "FittedBridge",
     "Found",
     "GaussianBridge",
+    "IterativeMethod",
+    "MarkovianFitting",
     "MixturePotential",
     "MixturePotentials",
+    "PathBridge",
     "Potential",
+    "ProportionalFitting",
     "Run",
     "SchroedingerBridge",
     "StaticBridge",
