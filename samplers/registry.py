@@ -16,6 +16,7 @@ from samplers import generative, peers
 from samplers.diffusion import LearnedSampler
 from samplers.draws import Draws, Sampler
 from samplers.generative import ScoreDiffusion
+from samplers.generative.bridges.fitted import FORMAT as BRIDGE
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.trained import FORMAT
 from samplers.learning.files import read
@@ -78,8 +79,8 @@ def learned_sampler(name: str, settings: list[str] | None = None) -> LearnedSamp
 
 
 def draw_from_file(path: Path, target: Target, **options: Any) -> Draws:
-    """Weighted draws for the target by a sampler that was trained and written to a file."""
-    if read(path, None, "`unnorm fit`")["format"] == FORMAT:
+    """Weighted draws for the target by a sampler that was trained, or a bridge, that was written to a file."""
+    if read(path, None, "`unnorm fit`")["format"] in (FORMAT, BRIDGE):
         model = generative.load(path, target.device)
         if isinstance(model, ConditionalDiffusion):
             raise ValueError(f"path: {path} holds a conditional model, whose law of x is known given a condition alone")

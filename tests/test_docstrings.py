@@ -28,6 +28,7 @@ PACKAGES = (
     "samplers.diagnostics.couplings",
     "samplers.diffusion",
     "samplers.generative",
+    "samplers.generative.bridges",
     "samplers.generative.guidance",
     "samplers.generative.solvers",
     "samplers.draws",

@@ -121,7 +121,7 @@ def expectation_maximisation(
     """
     scale = x.std(0).clamp_min(1e-300)
     z = (x - x.mean(0)) / scale  # the same fit in any units of the coordinates
-    several = [_nearest(z, _spread_centres(z, size, generator)) for _ in range(STARTS if size > 1 else 1)]
+    several = [_nearest(z, spread_centres(z, size, generator)) for _ in range(STARTS if size > 1 else 1)]
     value = -math.inf
     if len(several) > 1:
         tried = [_iterated(z, shares, form, TRIED) for shares in several]
@@ -157,7 +157,7 @@ def _iterated(
     return shares, value, found
 
 
-def _spread_centres(z: Tensor, size: int, generator: Generator) -> Tensor:
+def spread_centres(z: Tensor, size: int, generator: Generator) -> Tensor:
     """Points drawn one after the other in proportion to their squared distance from those before (k-means++)."""
     first = int(torch.randint(len(z), (), generator=generator, device=z.device))
     centres = [z[first]]

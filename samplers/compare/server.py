@@ -51,7 +51,7 @@ def _import_what_cells_need() -> None:
     import samplers.diffusion
     import samplers.particles
     import samplers.smoothing  # noqa: F401
-    from samplers.diagnostics.distances import import_pot
+    from samplers.draws.pot import import_pot
     from samplers.draws import records
 
     records.import_arviz()

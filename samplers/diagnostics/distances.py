@@ -7,14 +7,13 @@ set and itself is, in any order of its points and on any machine: what rounding 
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from samplers.draws.pot import import_pot
 from samplers.draws.ties import ULPS, kolmogorov, precision
 from targets.arguments import check_integer, positive
 
@@ -173,14 +172,3 @@ def _not_too_many(x: Tensor, y: Tensor) -> None:
     for name, value in (("x", x), ("y", y)):
         if len(value) > MOST_POINTS:
             raise ValueError(f"{name}: got {len(value)} points, expected at most {MOST_POINTS}; take a part of them")
-
-
-def import_pot() -> Any:
-    """The package POT, which would import every array library that is installed."""
-    for library in ("JAX", "TENSORFLOW", "CUPY", "PYTORCH"):
-        os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
-    try:
-        import ot
-    except ImportError as error:
-        raise ModuleNotFoundError("distances by transport need the package POT: pip install POT") from error
-    return ot

@@ -10,7 +10,6 @@ one costs effective draws.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Literal
 
@@ -18,15 +17,14 @@ import torch
 from torch import Generator
 
 from samplers.annealing.mixture_fit import fit_mixture, mixture_of
-from samplers.draws import Cost, Draws
+from samplers.draws import Draws
 from samplers.generative.reverse_sampler import SOLVER, ReverseSampler, check_dim
-from samplers.path_measures.evaluation import evaluate_weights
+from samplers.generative.weighted import weighted_draws
 from samplers.path_measures.sampling import resampled_paths, whole_paths
 from samplers.path_measures.subtrajectories import Resampling
 from targets import Affine, GaussianMixture, Target
 from targets.arguments import check_integer
 from targets.counting import Counted
-from targets.sampling_warning import warn
 
 FITTED, SEED = 4000, 15_000_013  # draws of the model that the mixture is fitted to, and the offset of their seed
 
@@ -53,26 +51,19 @@ def weigh(
             ends = resampled_paths(measure, energy, draws, generator, Resampling.within(steps))
         else:
             ends = whole_paths(measure, energy, draws, generator)
-    if not math.isfinite(ends.log_z.value):
-        raise RuntimeError(f"all {draws} weights are zero: no path ends where {target.name} has mass")
-    evaluation = evaluate_weights(ends.log_w)
-    for text in evaluation.complaints(advice="take more steps=, or learn from more samples"):
-        warn(text)
-    x = fitted.transformation.inverse(measure.to_x(ends.u))
-    attrs = {"steps": steps, "correct": correct or "weights", "ess": evaluation.ess, "target": target.name}
-    made = Draws(
-        x[None],
-        stats={"lp": (ends.log_prob - energy.log_det - seen.log_det)[None], **ends.stats},
-        log_weights=ends.log_w[None],
-        log_z=ends.log_z,
-        cost=Cost(counted.log_probs, counted.scores, time.perf_counter() - began),
+    return weighted_draws(
+        fitted.transformation.inverse(measure.to_x(ends.u)),
+        ends.log_prob - energy.log_det - seen.log_det,
+        ends.log_w,
+        ends.log_z,
         target=target,
         kernel=fitted,
-        attrs=fitted.attrs(draws, seed) | attrs,
+        attrs=fitted.attrs(draws, seed) | {"steps": steps, "correct": correct or "weights"},
+        counted=counted,
+        began=began,
+        advice="take more steps=, or learn from more samples",
+        stats=ends.stats,
     )
-    for text in made.certified():
-        warn(text)
-    return made
 
 
 def mixture_of_draws(fitted: ReverseSampler, seed: int) -> GaussianMixture:

@@ -9,9 +9,11 @@ from samplers.generative.bridges.method import BridgeMethod, End, Found, Run
 from samplers.generative.bridges.mixture_potential import MixturePotential
 from samplers.generative.bridges.mixture_potentials import MixturePotentials
 from samplers.generative.bridges.path_bridge import PathBridge
+from samplers.generative.bridges.point_potential import PointPotential
 from samplers.generative.bridges.potential import Potential
 from samplers.generative.bridges.proportional import ProportionalFitting
 from samplers.generative.bridges.schroedinger_bridge import SchroedingerBridge
+from samplers.generative.bridges.sinkhorn import Sinkhorn
 
 __all__ = [
     "Bridge",
@@ -25,10 +27,12 @@ __all__ = [
     "MixturePotential",
     "MixturePotentials",
     "PathBridge",
+    "PointPotential",
     "Potential",
     "ProportionalFitting",
     "Run",
     "SchroedingerBridge",
+    "Sinkhorn",
     "StaticBridge",
     "pinned",
 ]

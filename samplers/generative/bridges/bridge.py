@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.generative.bridges.potential import Potential, by_rows
+from samplers.generative.bridges.potential import Potential
 from samplers.processes.base import Time
 
 Direction = Literal["forward", "backward"]
 
 
 class Bridge(ABC):
-    """The process X_t, t in [0, 1], as its method knows it. noise: eps of the reference sqrt(eps) dB. dim: of X_t.
+    """The process X_t, t in [0, 1], as its method knows it. the reference is sqrt(eps) dB.
 
-    Times are those of the bridge, 0 at the start and 1 at the end, whichever way it is run. exact_weights: whether
-    `walk` has the ratio that exact weights are made of. A subclass writes what follows, and registers with files by its
-    name: `load` finds every subclass.
+    Times are those of the bridge, 0 at the start and 1 at the end, whichever way it is run. A subclass writes what
+    follows; files find it by its name.
     """
 
-    noise: float
-    exact_weights: ClassVar[bool] = False
+    @property
+    @abstractmethod
+    def noise(self) -> float:
+        """eps."""
 
     @property
     @abstractmethod
@@ -57,11 +58,17 @@ class Bridge(ABC):
         that end, by the other direction, to its law given x.
 
         With weights gamma(y) / p(x) times that ratio, over draws x of p, E[w] is the mass of gamma exactly.
+        NotImplementedError where there is none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no exact weights")
 
+    def log_marginal(self, y: Tensor, x: Tensor, direction: Direction) -> Tensor:
+        """The log-density at y (n, dim) of where processes end that start at one of the rows of x (m, dim), taken at
+        random, (n,) in float64; NotImplementedError where it is not known."""
+        raise NotImplementedError(f"{type(self).__name__} has no density of its ends; take by='path'")
+
     def mean(self, x: Tensor, direction: Direction) -> Tensor:
-        """E[the other end | x], (n, dim)."""
+        """E[the other end | x], (n, dim); NotImplementedError where there is none."""
         raise NotImplementedError(f"{type(self).__name__} has no barycentric map")
 
     @abstractmethod
@@ -85,11 +92,8 @@ class StaticBridge(Bridge):
     forward: Potential
     backward: Potential
 
-    exact_weights = True
-
     @property
-    def noise(self) -> float:  # type: ignore[override]
-        """eps."""
+    def noise(self) -> float:
         return self.forward.noise
 
     @property
@@ -123,6 +127,9 @@ class StaticBridge(Bridge):
         y = ahead.draw(x, generator)
         return y, behind.log_prob(x, y) - ahead.log_prob(y, x)
 
+    def log_marginal(self, y: Tensor, x: Tensor, direction: Direction) -> Tensor:
+        return self.of(direction).log_marginal(y, x)
+
     def content(self) -> dict[str, Any]:
         ways = {"forward": self.forward, "backward": self.backward}
         return {
@@ -133,8 +140,8 @@ class StaticBridge(Bridge):
     @classmethod
     def of_content(cls, content: dict[str, Any]) -> StaticBridge:
         kinds = {kind.__name__: kind for kind in Potential.__subclasses__()}
-        return cls(*(kinds[one["class"]](noise=one["noise"], **one["tensors"]) for one in
-                     (content["forward"], content["backward"])))  # fmt: skip
+        ways = (content["forward"], content["backward"])
+        return cls(*(kinds[one["class"]](noise=one["noise"], **one["tensors"]) for one in ways))
 
 
 def pinned(start: Tensor, end: Tensor, times: Tensor, noise: float, generator: Generator) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +15,7 @@ from samplers.draws.places import file_place
 from samplers.generative.bridges.bridge import Bridge, Direction
 from samplers.generative.bridges.method import End
 from samplers.generative.bridges.potential import check_points
+from samplers.generative.bridges.weighing import weigh
 from samplers.generative.data import Samples
 from samplers.processes.base import Time
 from samplers.runs.checkpoint import write
@@ -60,6 +61,12 @@ class FittedBridge:
     def noise(self) -> float:
         """eps, the variance of the reference per unit of time."""
         return self.bridge.noise
+
+    @property
+    def normalised_start(self) -> Target | None:
+        """The target that it was fitted from, where that has exact draws and a known log Z; None for samples."""
+        law = self.start.target
+        return law if law is not None and {"sample", "log_z"} <= set(law.known) else None
 
     # The plan
 
@@ -126,6 +133,32 @@ class FittedBridge:
         with torch.no_grad():
             x = check_points(x, self.dim, "x")
             return self.bridge.path(x, found, checked(direction), self._generator(seed))
+
+    # With an energy
+
+    def weigh(
+        self,
+        target: Target,
+        *,
+        draws: int = 4096,
+        seed: int = 1,
+        by: Literal["ends", "path"] = "ends",
+        start: Target | None = None,
+    ) -> Draws:
+        """Draws of the end with exact weights for a target there, and log Z: E[Z-hat] = Z for any bridge.
+
+            ends   w_i = gamma(y_i) / mean_j pi(y_i | x_j)     over blocks of BLOCK starts x_j, each of which led to a y
+            path   w = gamma(y) pi'(x | y) / (p(x) pi(y | x))  pi' the other direction; for every method
+
+        By ends the starts may be any points, drawn or given, as their law does not enter; by path it is `start`, a
+        normalised target with exact draws, by default the one of the fit. By path log w varies with the disagreement of
+        the two directions as well. By ends draws of a block share starts: Z-hat is unbiased all the same and its
+        standard error not too small. Warns (SamplingWarning) where weights or certificate say that the bridge does not
+        cover the target. ValueError for a target of another dimension, another word, and a start that will not do;
+        NotImplementedError for a method without such weights, as `Sinkhorn`. Owen and Zhou 2000, for the weights by
+        ends (the balance heuristic): https://doi.org/10.1080/01621459.2000.10473909.
+        """
+        return weigh(self, target, draws=draws, seed=seed, by=by, start=start)
 
     # Files
 

@@ -189,6 +189,12 @@ class MixturePotential(Potential):
         product = ((y.double() - self.end_origin) * (x.double() - self.origin)).sum(-1)
         return product / self.noise + self.log_v(y) - self.log_c(x)
 
+    def log_marginal(self, y: Tensor, x: Tensor) -> Tensor:
+        begun = (x.double() - self.origin) / self.noise
+        log_c = self.log_c(x)
+        found = by_rows(lambda y: ((y.double() - self.end_origin) @ begun.mT - log_c).logsumexp(1), len(x), y)
+        return self.log_v(y) + found - math.log(len(x))
+
     @property
     def _width(self) -> int:
         return self.shifts.numel()

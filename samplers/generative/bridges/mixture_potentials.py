@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.draws import Cost
 from samplers.generative.bridges.bridge import StaticBridge
 from samplers.generative.bridges.method import BridgeMethod, End, Found, Run
-from samplers.generative.bridges.mixture_start import Pieces, paired
-from samplers.generative.bridges.potential_learning import PieceParameters, PotentialLearning
+from samplers.generative.bridges.mixture_start import first_pieces
+from samplers.generative.bridges.pieces import PieceParameters
+from samplers.generative.bridges.potential_learning import PotentialLearning
 from samplers.generative.data import Samples
 from targets.arguments import check_integer, positive
 
 START = 19_000_021  # offset of the seed
 ITERATIONS = 2000
+STANDARD_ERRORS = 2.0  # by which potentials must be better than those of the moments
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,13 @@ class MixturePotentials(BridgeMethod):
         min over a, r, S of E_start[log c(x)] - E_end[log v(y)] = KL(pi* | pi) + const
 
     Conditional laws are mixtures of Gaussians, drifts are in closed form, nothing is simulated to learn or to draw.
-    Training starts from Gaussian mixtures of both ends and the closed-form bridges of their pairs; with one component
-    it is the bridge between the Gaussians of the moments, and nothing is left to learn. Any potential is the bridge to
+    Training starts from mixtures fitted to both ends and the closed-form bridges between their components. With one
+    component it is the bridge between the Gaussians of the moments, which is taken too where rows held out do not say
+    clearly that more is better. Any potential is the bridge to
     some end: what is biased is that end's law, by too few components, by finitely many rows and by the optimiser.
     Parameters and evaluation are in float64.
 
-    components: the most pairs. covariances: of S, "full" or "diagonal". learning_rate: of Adam, in units of what is
+    components: the most that a potential has. covariances: of S, "full" or "diagonal". learning_rate: of Adam, in units of what is
     started from, on a cosine. batch: rows of either end an iteration. validation: the share of rows held out, of whose
     loss the least of twenty looks is kept; 0: the last. The default number of iterations is 2000.
     ValueError for numbers out of range and another word. Korotin, Gushchin and Burnaev 2024,
@@ -65,36 +68,44 @@ class MixturePotentials(BridgeMethod):
         assert start.samples is not None
         assert end.samples is not None
         generator = Generator(start.samples.x.device).manual_seed(run.seed + START)
-        origins = [law.samples.moments[0] for law in (start, end)]  # type: ignore[union-attr]
+        origins = start.samples.moments[0], end.samples.moments[0]
         laws = [_centred(law, origin) for law, origin in zip((start.samples, end.samples), origins, strict=True)]
         train, held = laws, None
         if self.validation and self.components > 1:
             parts = [law.split(self.validation, generator) for law in laws]
             train, held = [part[0] for part in parts], (parts[0][1], parts[1][1])
-        pieces = paired(*train, noise, self.components, self.covariances == "diagonal", generator)
-        variances = [law.moments[1].diagonal() for law in laws]
-        ways = tuple(
-            PieceParameters(piece, noise, _image(piece, noise, variance))
-            for piece, variance in zip(pieces, variances, strict=True)
+        diagonal = self.covariances == "diagonal"
+        pieces = first_pieces(*train, noise, self.components, diagonal, generator)
+        ahead, behind = (
+            PieceParameters(piece, noise, law.moments[1].diagonal()) for piece, law in zip(pieces, train, strict=True)
         )
         total = ITERATIONS if run.iterations is None else run.iterations
-        if len(pieces[0].heights) == 1:
-            total = 0
-        settings = {"method": repr(self), "noise": noise, "seed": run.seed}
         learning = PotentialLearning(
-            (ways[0], ways[1]),
+            (ahead, behind),
             (train[0], train[1]),
             held,
-            settings,
+            {"method": repr(self), "noise": noise, "seed": run.seed},
             run,
-            total=total,
+            total=total if max(len(piece.heights) for piece in pieces) > 1 else 0,
             batch=self.batch,
             learning_rate=self.learning_rate,
         )
         learning.carry_out(run.checkpoint, run.progress)
         ahead, behind = learning.learned()
+        if learning.rows is not None:
+            plain = (PieceParameters(piece, noise) for piece in first_pieces(*laws, noise, 1, diagonal, generator))
+            x, y = learning.rows
+            ahead, behind = (
+                way if _better(way, one, *rows) else one
+                for way, one, rows in zip((ahead, behind), plain, ((x, y), (y, x)), strict=True)
+            )
         bridge = StaticBridge(ahead.potential(*origins), behind.potential(*reversed(origins)))
-        figures = {"untrained": learning.untrained, "validation": learning.least, "components": float(len(pieces[0].heights))}
+        figures = {
+            "untrained": learning.untrained,
+            "validation": learning.least,
+            "components": float(len(ahead.heights)),
+            "components backward": float(len(behind.heights)),
+        }
         notes = [*learning.notes, *learning.complaints()]
         return Found(bridge, learning.done, learning.history, figures, notes, learning.cost)
 
@@ -103,9 +114,9 @@ def _centred(law: Samples, origin: Tensor) -> Samples:
     return replace(law, x=law.x.double() - origin)
 
 
-def _image(piece: Pieces, noise: float, variance: Tensor) -> Tensor:
-    """The scale (K, dim) in which the ends of pieces move: variances of S x + sqrt(eps S) e, x as all of the start."""
-    matrices = piece.matrices
-    if matrices.ndim == 2:
-        return matrices.square() * variance + noise * matrices
-    return (matrices.square() * variance).sum(-1) + noise * matrices.diagonal(dim1=1, dim2=2)
+def _better(learned: PieceParameters, plain: PieceParameters, x: Tensor, y: Tensor) -> bool:
+    """Whether the loss of held-out rows is lower by more than twice the standard error of the difference."""
+    with torch.no_grad():
+        gains = plain.log_c(x) - learned.log_c(x), learned.log_v(y) - plain.log_v(y)
+    gain = sum(float(one.mean()) for one in gains)
+    return gain > STANDARD_ERRORS * math.sqrt(sum(float(one.var()) / len(one) for one in gains))

@@ -1,91 +1,155 @@
-"""Where mixture potentials start: a Gaussian mixture for either end, and the bridge between each pair of components.
+"""Where mixture potentials start: pairs of the components of either end, or cells of the end that is led to.
 
-    T = argmin sum_ij T_ij C_ij + eps KL(T | p q)         shares of the pairs; C_ij the entropic cost of N_i and N_j
-    S_ij, n_j + S_ij (x - m_i)                            the Gaussian bridge of a pair
-    log c(x) = (|x|^2 / 2 - F_i) / eps near m_i           F, G the duals of T, which say what a pair weighs
+    pairs   Gaussian mixtures for both ends, and the Gaussian bridge between each pair of components (i, j), in shares
+            T = argmin sum_ij T_ij C_ij + eps KL(T | p q),   C_ij the entropic cost between them
+    cells   the end cut into cells (k-means), the plan between the start and the cells' middles by the same iteration,
+            and the Gaussian bridge from what comes to a cell to the cell
 
-For components that lie far apart, in units of their own size, the mixture of these bridges is the bridge.
+Pairs are right for components far apart, in units of their size, whose slopes are gentle; cells for all else, as there
+are more of them. The duals of either plan say what a piece weighs: log c(x) = (|x|^2 / 2 - F(x)) / eps. Each is tried
+with slopes of several shares, since the sum of steep pieces is dominated by those far away, and the least loss is taken.
 Delon and Desolneux 2020, https://arxiv.org/abs/1907.05254, for transport between mixtures.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.annealing.mixture_fit import Fit, fit_gaussian, fit_mixture
+from samplers.annealing.mixture_fit import Fit, fit_mixture, spread_centres
 from samplers.generative.bridges.gaussian import slope
+from samplers.generative.bridges.pieces import Pieces
 from samplers.generative.data import Samples
 
-FITTED = 4000  # rows that mixtures are fitted to
-SWEEPS = 500  # of the iterations for T
-LEAST_SHARE = 1e-5  # of a pair
+FITTED = 2000  # rows of either end, and as many to judge by
+SWEEPS = 100  # of the iteration for a plan
+LLOYD = 15  # iterations for the cells
+LEAST_SHARE = 1e-4  # of a pair or cell
+SLOPES = (1.0, 0.5, 0.2, 0.05)
+RIDGE = 1e-3  # of an end's variance, that every covariance is widened by
 
 
 @dataclass(frozen=True, eq=False)
-class Pieces:
-    """A mixture potential by pieces: from x near m_k (K, dim) to n_k + S_k (x - m_k), S_k (K, dim, dim), or diagonals
-    (K, dim), with log shares there, (K,). All in float64, from the origins of both ends.
+class Start:
+    """Pieces, and the covariances (K, dim, dim) of the points that each begins with."""
 
-        log a_k exp((x' S_k x + 2 r_k' x) / (2 eps)) = height_k + ((x - m_k)' S_k (x - m_k) + 2 n_k' (x - m_k)) / (2 eps)
-    """
-
-    here: Tensor
-    there: Tensor
-    matrices: Tensor
-    heights: Tensor
+    pieces: Pieces
+    spread: Tensor
 
 
-def paired(start: Samples, end: Samples, noise: float, most: int, diagonal: bool, generator: Generator) -> tuple[Pieces, Pieces]:
-    """The pieces forward and backward, at most `most` of them, for centred rows of both ends."""
-    fits = [_fit(law, most, diagonal, generator) for law in (start, end)]
-    (p, m, a), (q, n, b) = ((fit.weights, fit.means, _full(fit.covariances)) for fit in fits)
-    i, j = (index.flatten() for index in torch.meshgrid(*(torch.arange(len(w), device=w.device) for w in (p, q)), indexing="ij"))
-    ahead, behind = slope(a[i], b[j], noise), slope(b[j], a[i], noise)
-    cost = 0.5 * ((m[i] - n[j]).square().sum(1) + _trace(a[i]) + _trace(b[j])) - _trace(a[i] @ ahead)
-    cost = cost + 0.5 * noise * (_log_det(b[j]) - _log_det(noise * ahead))
-    shares, f, g = _coupling(p, q, cost.reshape(len(p), len(q)), noise)
-    kept = shares.flatten().argsort(descending=True)[:most]
-    kept = kept[shares.flatten()[kept] > LEAST_SHARE]
-    i, j, log_share = i[kept], j[kept], shares.flatten()[kept].log()
-
-    def pieces(x: Tensor, cov: Tensor, y: Tensor, matrices: Tensor, given: Tensor, dual: Tensor) -> Pieces:
-        squares = x.square().sum(1) + _trace(cov)
-        heights = log_share - given.log() + (0.5 * (squares - _trace(matrices @ cov)) - dual) / noise
-        return Pieces(x, y, matrices.diagonal(dim1=1, dim2=2) if diagonal else matrices, heights)
-
-    return (
-        pieces(m[i], a[i], n[j], ahead[kept], p[i], f[i]),
-        pieces(n[j], b[j], m[i], behind[kept], q[j], g[j]),
-    )
-
-
-def _fit(law: Samples, most: int, diagonal: bool, generator: Generator) -> Fit:
-    x = law.batch(FITTED, generator).double() if law.shares is not None else _some(law.x.double(), generator)
+def first_pieces(
+    start: Samples, end: Samples, noise: float, most: int, diagonal: bool, generator: Generator
+) -> tuple[Pieces, Pieces]:
+    """At most `most` pieces forward, and backward, for centred rows of both ends in float64."""
     if most == 1:
-        mean, covariance = law.moments
-        return Fit(mean.new_ones(1), mean[None], covariance.diagonal()[None] if diagonal else covariance[None])
-    side = torch.rand(len(x), generator=generator, device=x.device) < 0.5
-    fit = fit_mixture(x, side, generator)[0] if len(x) > 40 else fit_gaussian(x)
-    if diagonal and not fit.diagonal:
-        fit = Fit(fit.weights, fit.means, fit.covariances.diagonal(dim1=1, dim2=2))
-    return fit
+        return _of_moments(start, end, noise, diagonal), _of_moments(end, start, noise, diagonal)
+    (x, more_x), (y, more_y) = (_two_parts(law, generator) for law in (start, end))
+    sides = (torch.rand(len(rows), generator=generator, device=rows.device) < 0.5 for rows in (x, y))
+    fits = [fit_mixture(rows, side, generator)[0] for rows, side in zip((x, y), sides, strict=True)]
+    if all(len(fit.weights) == 1 for fit in fits):
+        return _of_moments(start, end, noise, diagonal), _of_moments(end, start, noise, diagonal)
+    ahead = [_pairs(*fits, noise, most), _cells(x, y, noise, most, generator)]
+    behind = [_pairs(*reversed(fits), noise, most), _cells(y, x, noise, most, generator)]
+    return _best(ahead, noise, (x, y), (more_x, more_y), diagonal), _best(behind, noise, (y, x), (more_y, more_x), diagonal)
 
 
-def _some(x: Tensor, generator: Generator) -> Tensor:
-    return x[torch.randperm(len(x), generator=generator, device=x.device)[:FITTED]]
+def _best(
+    starts: list[Start], noise: float, rows: tuple[Tensor, Tensor], judges: tuple[Tensor, Tensor], diagonal: bool
+) -> Pieces:
+    """The start with the least loss on rows that it has not seen, once its weights have settled on those it has."""
+    found = []
+    for start, share in product(starts, SLOPES):
+        pieces = _diagonal(start.pieces) if diagonal else start.pieces
+        found.append(pieces.flatter(share, start.spread, noise).settled(noise, *rows))
+    return min(found, key=lambda pieces: pieces.loss(noise, *judges))
 
 
-def _coupling(p: Tensor, q: Tensor, cost: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
-    """T = p q exp((F + G - C) / eps) with margins p and q, and F, G."""
-    f, g = torch.zeros_like(p), torch.zeros_like(q)
+def _of_moments(start: Samples, end: Samples, noise: float, diagonal: bool) -> Pieces:
+    """One piece, the bridge between the Gaussians of the moments."""
+    (m, a), (n, b) = start.moments, end.moments
+    if diagonal:
+        a, b = (torch.diag(matrix.diagonal()) for matrix in (a, b))
+    pieces = Pieces(m[None], n[None], slope(a, b, noise)[None], m.new_zeros(1))
+    return _diagonal(pieces) if diagonal else pieces
+
+
+def _diagonal(pieces: Pieces) -> Pieces:
+    return Pieces(pieces.here, pieces.there, pieces.slopes.diagonal(dim1=1, dim2=2), pieces.heights)
+
+
+def _pairs(start: Fit, end: Fit, noise: float, most: int) -> Start:
+    (p, m, a), (q, n, b) = ((fit.weights, fit.means, _full(fit.covariances)) for fit in (start, end))
+    i = torch.arange(len(p), device=p.device).repeat_interleave(len(q))
+    j = torch.arange(len(q), device=p.device).repeat(len(p))
+    slopes = slope(a[i], b[j], noise)
+    # E|x - y|^2 / 2 and the mutual information of the bridge of each pair
+    cost = 0.5 * ((m[i] - n[j]).square().sum(1) + _trace(a[i]) + _trace(b[j])) - _trace(a[i] @ slopes)
+    cost = cost + 0.5 * noise * (_log_det(b[j]) - _log_det(noise * slopes))
+    log_plan, f, _ = _coupling(p.log(), q.log(), cost.reshape(len(p), len(q)), noise)
+    log_shares = log_plan.flatten()
+    kept = log_shares.argsort(descending=True)[:most]
+    kept = kept[log_shares[kept].exp() > LEAST_SHARE]
+    i, j = i[kept], j[kept]
+    squares = m[i].square().sum(1) + _trace(a[i])
+    heights = log_shares[kept] - p[i].log() + (0.5 * (squares - _trace(slopes[kept] @ a[i])) - f[i]) / noise
+    return Start(Pieces(m[i], n[j], slopes[kept], heights), a[i])
+
+
+def _cells(x: Tensor, y: Tensor, noise: float, most: int, generator: Generator) -> Start:
+    q, n, b = _moments_of_parts(_k_means(y, min(most, len(y) // 4), generator), y)
+    cost = 0.5 * torch.cdist(x, n, compute_mode="donot_use_mm_for_euclid_dist").square()
+    log_plan, _, g = _coupling(-x.new_full((len(x),), len(x)).log(), q.log(), cost, noise)
+    shares, m, a = _moments_of_parts(log_plan.exp(), x)
+    slopes = slope(a, b, noise)
+    # q exp((G + <x, n> - |n|^2 / 2) / eps) at x = m, the plan's share of the cell times c(x)
+    heights = q.log() + (g + (m * n).sum(1) - 0.5 * n.square().sum(1) - 0.5 * _trace(slopes @ a)) / noise
+    kept = shares > LEAST_SHARE
+    return Start(Pieces(m[kept], n[kept], slopes[kept], heights[kept]), a[kept])
+
+
+def _coupling(log_p: Tensor, log_q: Tensor, cost: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
+    """log T, F and G of T = p q exp((F + G - C) / eps), whose second margin is q and whose first tends to p."""
+    f, g = torch.zeros_like(log_p), torch.zeros_like(log_q)
     for _ in range(SWEEPS):
-        f = -noise * (q.log() + (g - cost) / noise).logsumexp(1)
-        g = -noise * (p.log()[:, None] + (f[:, None] - cost) / noise).logsumexp(0)
-    return p[:, None] * q * ((f[:, None] + g - cost) / noise).exp(), f, g
+        f = -noise * (log_q + (g - cost) / noise).logsumexp(1)
+        g = -noise * (log_p[:, None] + (f[:, None] - cost) / noise).logsumexp(0)
+    return log_p[:, None] + log_q + (f[:, None] + g - cost) / noise, f, g
+
+
+def _k_means(y: Tensor, cells: int, generator: Generator) -> Tensor:
+    """Shares (n, K) that are one in the cell of each row."""
+    scale = y.std(0).mean()
+    middles = spread_centres(y / scale, cells, generator) * scale
+    for _ in range(LLOYD):
+        inside = torch.nn.functional.one_hot(torch.cdist(y, middles).argmin(1), cells).to(y)
+        inside = inside[:, inside.sum(0) > 0]
+        middles, cells = inside.mT @ y / inside.sum(0)[:, None], inside.shape[1]
+    return inside
+
+
+def _moments_of_parts(shares: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Shares (K,), means and covariances of parts of rows x, in shares (n, K). Few rows lean on what all parts have."""
+    n, dim = x.shape
+    total = shares / shares.sum()
+    p = total.sum(0)
+    means = total.mT @ x / p[:, None]
+    centred = x[:, None] - means
+    within = torch.einsum("nk,nki,nkj->kij", total, centred, centred)
+    pooled = within.sum(0) + RIDGE * torch.diag(x.var(0))
+    rows = p[:, None, None] * n
+    return p, means, (within * n + (dim + 2) * pooled) / (rows + dim + 2)
+
+
+def _two_parts(law: Samples, generator: Generator) -> tuple[Tensor, Tensor]:
+    """FITTED rows and as many others, or two halves of fewer."""
+    if law.shares is not None:
+        return law.batch(FITTED, generator), law.batch(FITTED, generator)
+    size = min(FITTED, len(law.x) // 2)
+    order = torch.randperm(len(law.x), generator=generator, device=law.x.device)[: 2 * size]
+    return law.x[order[:size]], law.x[order[size:]]
 
 
 def _full(covariances: Tensor) -> Tensor:

@@ -39,8 +39,6 @@ class PathBridge(Bridge):
     behind: BridgeSteps
     network: NetworkSpec
 
-    exact_weights = True
-
     @classmethod
     def make(
         cls, gaussian: GaussianBridge, grid: Tensor, network: NetworkSpec, generator: Generator, dtype: torch.dtype
@@ -53,7 +51,7 @@ class PathBridge(Bridge):
         return cls(ahead, BridgeSteps(back, 1 - grid.flip(0), network, generator, dtype), network)
 
     @property
-    def noise(self) -> float:  # type: ignore[override]
+    def noise(self) -> float:
         """eps."""
         return self.ahead.gaussian.noise
 

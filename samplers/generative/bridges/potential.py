@@ -58,6 +58,11 @@ class Potential(ABC):
         """log pi(y | x), (n,) in float64; NotImplementedError where it has no density."""
 
     @abstractmethod
+    def log_marginal(self, y: Tensor, x: Tensor) -> Tensor:
+        """The log-density at y (n, dim) of the end of a process that starts at one of the rows of x (m, dim), taken at
+        random: log of the mean of pi(y | x_j), (n,) in float64; NotImplementedError where it has none."""
+
+    @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that it is made of, by the names of its arguments."""
 

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from samplers.generative.bridges.method import Run
-from samplers.generative.bridges.mixture_potential import LOG_2_PI, MixturePotential
-from samplers.generative.bridges.mixture_start import Pieces
+from samplers.generative.bridges.pieces import PieceParameters
 from samplers.generative.data import Samples
 from samplers.learning import distributed
 from samplers.learning.descent import Descent, Group, Stepped
@@ -29,77 +28,6 @@ LOOKS = 20
 VALIDATED = 8192  # rows that are held out, at most, for the looks
 BATCHES = 18_000_041  # offset of the seed
 WARMUP = 50
-
-
-class PieceParameters(nn.Module):
-    """`Pieces` as parameters, in units of what they start from: n_k + b_k u_k, S_k = L_k E_k E_k' L_k', and heights.
-
-    u = 0 and E = I at the start; b_k is the deviation of the piece's image, L_k a root of its first S. m_k stay.
-    """
-
-    here: Tensor
-    there: Tensor
-    roots: Tensor
-    size: Tensor
-
-    def __init__(self, pieces: Pieces, noise: float, variance: Tensor) -> None:
-        super().__init__()
-        self.noise, self.diagonal = noise, pieces.matrices.ndim == 2
-        roots = pieces.matrices.sqrt() if self.diagonal else torch.linalg.cholesky(pieces.matrices)
-        for name, value in {"here": pieces.here, "there": pieces.there, "roots": roots, "size": variance.sqrt()}.items():
-            self.register_buffer(name, value)
-        self.heights = nn.Parameter(pieces.heights.clone())
-        self.moved = nn.Parameter(torch.zeros_like(pieces.there))
-        self.stretched = nn.Parameter(torch.zeros_like(roots))
-
-    @property
-    def ends(self) -> Tensor:
-        """n, (K, dim)."""
-        return self.there + self.size * self.moved
-
-    @property
-    def factors(self) -> Tensor:
-        """L E: square roots of S, (K, dim) or lower triangular."""
-        if self.diagonal:
-            return self.roots * self.stretched.exp()
-        diagonal = torch.diag_embed(self.stretched.diagonal(dim1=1, dim2=2).exp())
-        return self.roots @ (self.stretched.tril(-1) + diagonal)
-
-    def log_c(self, x: Tensor) -> Tensor:
-        """(n,)."""
-        gap = x[:, None] - self.here
-        along = gap * self.factors if self.diagonal else torch.einsum("kij,nki->nkj", self.factors, gap)
-        return (self.heights + (0.5 * along.square() + self.ends * gap).sum(-1) / self.noise).logsumexp(1)
-
-    def log_v(self, y: Tensor) -> Tensor:
-        """(n,)."""
-        factors, ends = self.factors, self.ends
-        at_here, diagonals = (
-            (factors * self.here, factors) if self.diagonal
-            else (torch.einsum("kij,ki->kj", factors, self.here), factors.diagonal(dim1=1, dim2=2))
-        )  # fmt: skip
-        # log a, and (y - r) by the inverse root: r = n - S m
-        constant = self.heights + (0.5 * at_here.square().sum(1) - (ends * self.here).sum(1)) / self.noise
-        gap = y[:, None] - ends
-        if self.diagonal:
-            white = gap / factors
-        else:
-            unit = torch.eye(y.shape[1]).to(factors)
-            white = torch.einsum("kij,nkj->nki", torch.linalg.solve_triangular(factors, unit, upper=False), gap)
-        squares = (white + at_here).square().sum(-1) / self.noise
-        log_det = diagonals.log().sum(1) + 0.5 * y.shape[1] * (math.log(self.noise) + LOG_2_PI)
-        return (constant - log_det - 0.5 * squares).logsumexp(1)
-
-    def potential(self, origin: Tensor, end_origin: Tensor) -> MixturePotential:
-        """As what it is for."""
-        with torch.no_grad():
-            factors = self.factors
-            matrices = factors.square() if self.diagonal else factors @ factors.mT
-            pulled = matrices * self.here if self.diagonal else torch.einsum("kij,kj->ki", matrices, self.here)
-            weights = self.heights + (0.5 * pulled - self.ends).mul(self.here).sum(1) / self.noise
-            return MixturePotential.of_matrices(
-                self.noise, weights, self.ends - pulled, matrices, origin, end_origin
-            )
 
 
 class PotentialLearning(Learning):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Draws
+from samplers.draws.signature import Choice
 from samplers.generative.bridges.fitted import FittedBridge
 from samplers.generative.bridges.method import BridgeMethod, End, Run
 from samplers.generative.bridges.mixture_potentials import MixturePotentials
+from samplers.generative.data import Samples
 from samplers.generative.score_model import check_kinds
-from targets import Target
+from samplers.generative.teacher import SAMPLES, check_teacher, teach
+from targets import Gaussian, Target
 from targets.arguments import check_integer, positive
 from targets.sampling_warning import warn
 
@@ -34,7 +37,8 @@ class SchroedingerBridge:
     noise: eps, the variance of the reference per unit of time, in the square of the units of x: plans are near
     optimal transport where it is small, near independence where it is large. method: a
     `samplers.generative.bridges.BridgeMethod`, by default `MixturePotentials()`, closed forms that suit low dimensions.
-    ValueError for a noise that is not positive, TypeError for another method. Leonard 2014,
+    teacher: of `sample`, as of `ScoreDiffusion`. ValueError for a noise that is not positive, TypeError for another
+    method or teacher. Leonard 2014,
     https://arxiv.org/abs/1308.0215.
 
         >>> start, end = targets.Gaussian([0.0]), targets.GaussianMixture([[-2.0], [2.0]], scales=0.3)
@@ -45,10 +49,12 @@ class SchroedingerBridge:
 
     noise: float = 1.0
     method: BridgeMethod = field(default_factory=MixturePotentials)
+    teacher: Choice | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", positive(self.noise, "noise"))
         check_kinds(self, method=(BridgeMethod,))
+        check_teacher(self.teacher)
 
     def fit(
         self,
@@ -109,6 +115,46 @@ class SchroedingerBridge:
             found.notes,
             found.cost,
         )
+
+    def sample(
+        self,
+        target: Target,
+        *,
+        draws: int = 4096,
+        seed: int = 0,
+        samples: int = SAMPLES,
+        iterations: int | None = None,
+        max_minutes: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Draws:
+        """Weighted draws and log Z of an energy, by the bridge from a Gaussian to `samples` draws of the teacher.
+
+        The Gaussian has the moments of these draws, and the noise counts in units of their mean variance there, so that
+        1 suits any scale. Weights are those of `FittedBridge.weigh`, by ends: they correct what was not learned and
+        what the teacher has weighted wrongly, not a mode that it has missed. Exact draws of the target are not used.
+        The cost counts teacher, fit and weights. checkpoint: a file; the teacher's stands beside it.
+        """
+        learned = teach(
+            self.teacher, target.to(device, dtype), samples=samples, seed=seed, progress=progress, checkpoint=checkpoint
+        )
+        mean, covariance = Samples.of(learned).moments
+        start = Gaussian(mean.to(learned.x), covariance=covariance.to(learned.x), name="moments of the teacher's draws")
+        scaled = replace(self, noise=self.noise * float(covariance.trace()) / len(mean))
+        fitted = scaled.fit(
+            start,
+            learned,
+            seed=seed,
+            iterations=iterations,
+            max_minutes=max_minutes,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+        drawn = fitted.weigh(target, draws=draws, seed=seed + 1)
+        drawn.cost += fitted.cost + learned.cost
+        return drawn
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers."""
