@@ -33,11 +33,21 @@ from torch import Generator, Tensor
 from samplers import SamplingWarning, SchroedingerBridge
 from samplers.diagnostics import floored, sliced_wasserstein
 from samplers.generative import FittedBridge
-from samplers.generative.bridges import BridgeMethod, GaussianBridge, MixturePotential, MixturePotentials, Sinkhorn
+from samplers.generative.bridges import (
+    BridgeMethod,
+    GaussianBridge,
+    MarkovianFitting,
+    MixturePotential,
+    MixturePotentials,
+    ProportionalFitting,
+    Sinkhorn,
+)
 from samplers.generative.bridges.gaussian import slope
+from samplers.networks import ResidualMLP
 from targets import Gaussian, GaussianMixture, Target
 
 PARTS = ["gaussians", "planted", "margins"]
+PLAIN = ResidualMLP(local=0)
 METHODS: dict[str, dict[str, BridgeMethod]] = {  # a method, by its name and the part
     "mixture potentials": {
         "gaussians": MixturePotentials(components=1),
@@ -45,6 +55,14 @@ METHODS: dict[str, dict[str, BridgeMethod]] = {  # a method, by its name and the
         "margins": MixturePotentials(),
     },
     "sinkhorn": {"margins": Sinkhorn(rows=2000)},
+    "Markovian fitting": {
+        "gaussians": MarkovianFitting(halves=4, network=PLAIN),
+        "margins": MarkovianFitting(),
+    },
+    "proportional fitting": {
+        "gaussians": ProportionalFitting(halves=4, network=PLAIN),
+        "margins": ProportionalFitting(),
+    },
 }
 PUBLISHED = {5: 0.007, 20: 0.029, 50: 0.124}  # KL at the end, the best that is published
 
@@ -53,7 +71,9 @@ def seeded(seed: int) -> Generator:
     return Generator().manual_seed(seed)
 
 
-def fit(method: BridgeMethod, noise: float, start: Tensor, end: Tensor, iterations: int | None) -> tuple[FittedBridge, Row]:
+def fit(
+    method: BridgeMethod, noise: float, start: Tensor, end: Tensor, iterations: int | None
+) -> tuple[FittedBridge, Row]:
     began, used = time.perf_counter(), time.process_time()
     fitted = SchroedingerBridge(noise=noise, method=method).fit(start, end, iterations=iterations, progress=False)
     minutes, seconds = (time.perf_counter() - began) / 60, time.process_time() - used
@@ -165,9 +185,13 @@ MARGINS: list[tuple[str, Target, Target, float]] = [
 ]
 
 
-def margins_row(method: BridgeMethod, case: tuple[str, Target, Target, float], rows: int, iterations: int | None) -> Row:
+def margins_row(
+    method: BridgeMethod, case: tuple[str, Target, Target, float], rows: int, iterations: int | None
+) -> Row:
     title, start, end, noise = case
-    fitted, cost = fit(method, noise, *(law.sample(rows, generator=seeded(k)) for k, law in enumerate((start, end))), iterations)
+    fitted, cost = fit(
+        method, noise, *(law.sample(rows, generator=seeded(k)) for k, law in enumerate((start, end))), iterations
+    )
     y = fitted.forward(start.sample(5000, generator=seeded(2)), seed=3)
     x = fitted.backward(end.sample(5000, generator=seeded(4)), seed=5)
     found = {"end": floored(sliced_wasserstein, y, end), "start": floored(sliced_wasserstein, x, start)}

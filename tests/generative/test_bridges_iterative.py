@@ -344,6 +344,17 @@ def test_the_path_measures_have_the_weights_of_the_walks():
     assert float(ends.log_w.mean()) < TARGET.log_z < float(upper.mean())
 
 
+def test_a_fitted_bridge_weighs_an_energy_by_its_paths():
+    start, target = START.to(dtype=F64), TARGET
+    fitted = fit(small("Markovian"), start, target)
+    found = fitted.weigh(target, draws=500, seed=2, by="path")
+    x = start.sample(500, generator=(g := generator(2)))
+    y, ratio = fitted.bridge.walk(x, "forward", g)
+    assert torch.equal(found.x[0], y)
+    torch.testing.assert_close(found.log_weights[0], target.log_prob(y) - start.log_prob(x) + ratio)
+    assert abs(found.log_z.value - TARGET.log_z) < 5 * found.log_z.standard_error
+
+
 def test_a_step_of_correlated_noise_by_its_definition():
     bridge = random_bridge(4)
     x = torch.randn(1, 7, 2, dtype=F64, generator=generator())
@@ -360,6 +371,17 @@ def test_a_step_of_correlated_noise_by_its_definition():
 # An energy at one end
 
 
+class Energy(targets.Target):
+    """Of a density times exp(shift), without draws and moments."""
+
+    def __init__(self, target, shift=0.0):
+        super().__init__(target.dim, dtype=target.dtype)
+        self.target, self.shift = target, shift
+
+    def log_prob(self, x):
+        return self.target.log_prob(x) + self.shift
+
+
 @pytest.mark.parametrize("half", [0, 1])
 def test_the_variance_is_zero_at_the_half_bridge_to_an_energy(half):
     """In one dimension, where the reversal of linear steps from the energy's law is known exactly; the energy is not
@@ -370,35 +392,25 @@ def test_the_variance_is_zero_at_the_half_bridge_to_an_energy(half):
     half_of_proportional(bridge, half, law)
     trained, other = (bridge.behind, bridge.ahead) if half % 2 == 0 else (bridge.ahead, bridge.behind)
     # paths of `other` from the law have been reversed: seen from the other end, `trained` is led to the law
-    energy = Gaussian(law.mean, covariance=law.covariance, log_z=1.3)
+    energy = Energy(law, 1.3)
     x = torch.linspace(-2, 2, 5, dtype=F64)[:, None]
     assert float(log_variance(trained, other, energy, x, generator()).detach()) < 1e-18
     far = Gaussian(law.mean + 1.0, covariance=law.covariance)
     assert float(log_variance(trained, other, far, x, generator()).detach()) > 0.01
 
 
-class Energy(targets.Target):
-    """Without draws and moments."""
-
-    def __init__(self, target):
-        super().__init__(target.dim, dtype=target.dtype)
-        self.target = target
-
-    def log_prob(self, x):
-        return self.target.log_prob(x)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_an_energy_at_either_end_is_learned(direction):
     """From the Gaussian of its moments: more of the walks that lead there are effective."""
-    mixture = GaussianMixture(torch.tensor([[-1.5], [1.5]]), scales=0.5, log_z=0.4)
+    mixture = GaussianMixture(torch.tensor([[-2.0], [2.0]]), scales=0.4, log_z=0.4)
     start, energy = Gaussian(torch.zeros(1)), Energy(mixture)
     method = ProportionalFitting(
         steps=8, halves=4, network=ResidualMLP(width=16, layers=1), batch=256, paths=512, refresh=30, learning_rate=1e-2
     )
     laws = (start, energy) if direction == "forward" else (energy, start)
     found = []
-    for iterations in (0, 160):
+    for iterations in (0, 240):
         fitted = fit(method, *laws, iterations=iterations)
         x = start.sample(2000, generator=generator(3))
         y, ratio = fitted.bridge.walk(x, direction, generator(4))
@@ -406,8 +418,8 @@ def test_an_energy_at_either_end_is_learned(direction):
         log_z = weigh(log_w)
         assert abs(log_z.value - 0.4) < 5 * log_z.standard_error
         found.append(float(torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))) / 2000)
-    assert found[1] > 1.3 * found[0]
-    assert fitted.cost.log_prob > 80 * 128
+    assert found[1] > 1.2 * found[0]
+    assert fitted.cost.log_prob > 120 * 128
 
 
 def test_an_energy_is_continued_to_the_same_bits(tmp_path, monkeypatch):
@@ -566,7 +578,11 @@ def test_rows_and_weights_are_what_is_learned_from():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("proportional", {}), ("proportional", {"matching": "mean"}), ("Markovian", {"plan": "independent"})],
+    [
+        pytest.param("proportional", {}, marks=pytest.mark.slow),
+        pytest.param("proportional", {"matching": "mean"}, marks=pytest.mark.slow),
+        ("Markovian", {"plan": "independent"}),
+    ],
 )
 def test_training_raises_the_share_of_effective_walks(name, options):
     """To two modes from between them."""

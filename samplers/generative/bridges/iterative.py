@@ -37,6 +37,11 @@ class IterativeMethod(BridgeMethod):
     trained. network: of each direction, a `NetworkSpec`. batch: states an iteration, spread over all steps, each with a
     path of its own or more. paths: that are simulated at a time to learn from; refresh: iterations for which they are.
     learning_rate: of Adam, at the beginning of each half. The default number of iterations, of all halves, is 3000.
+    TypeError for what is no network, ValueError for numbers out of range. A subclass writes `rule`.
+
+        >>> from samplers.generative.bridges import IterativeMethod, MarkovianFitting
+        >>> issubclass(MarkovianFitting, IterativeMethod), MarkovianFitting(steps=20).halves
+        (True, 10)
     """
 
     steps: int = 40
@@ -58,8 +63,7 @@ class IterativeMethod(BridgeMethod):
         """What the halves learn; energy: counts its evaluations, of the end that is one."""
 
     def learn(self, start: End, end: End, noise: float, run: Run) -> Found:
-        like, energy = start.like, start.target if start.samples is None else end.target
-        energy = energy if start.samples is None or end.samples is None else None
+        like, energy = start.like, next((law.target for law in (start, end) if law.samples is None), None)
         first, spent = law_of_moments(start, run)
         last, more = law_of_moments(end, run)
         grid = 0.5 - 0.5 * torch.cos(math.pi * torch.linspace(0, 1, self.steps + 1, dtype=torch.float64))
