@@ -29,12 +29,11 @@ import samplers
 import targets
 from samplers import SamplingWarning, SchroedingerBridge
 from samplers.draws import Draws
-from samplers.generative.bridges import GaussianBridge, MarkovianFitting, PathBridge, ProportionalFitting
+from samplers.generative.bridges import BridgeMeasure, GaussianBridge, MarkovianFitting, PathBridge, ProportionalFitting
 from samplers.generative.bridges.energy import log_variance
 from samplers.generative.bridges.iterative import law_of_moments
 from samplers.generative.bridges.markovian import BridgeMatching
 from samplers.generative.bridges.method import End
-from samplers.generative.bridges.path import BridgeMeasure, KnownStart
 from samplers.generative.bridges.proportional import StepRegression
 from samplers.generative.bridges.simulation import filled, paths
 from samplers.learning.descent import Descent
@@ -333,7 +332,7 @@ def test_the_path_measures_have_the_weights_of_the_walks():
     """And those that run backwards from draws of the target bound log Z from above."""
     bridge = random_bridge(2)
     start = ends_of(COVERING)[0]
-    measure = BridgeMeasure(KnownStart(start), bridge)
+    measure = BridgeMeasure(start, bridge)
     ends = whole_paths(measure, TARGET, 300, generator(3))
     g = generator(3)
     x = start.sample(300, generator=g)
@@ -631,6 +630,12 @@ def test_values_out_of_range(kind, options, message):
 def test_what_is_no_network():
     with pytest.raises(TypeError, match="network: got 'mlp', expected a NetworkSpec"):
         MarkovianFitting(network="mlp")
+
+
+@pytest.mark.parametrize("start", [Gaussian(torch.zeros(3)), Energy(RING)])
+def test_starts_that_no_path_measure_has(start):
+    with pytest.raises(ValueError, match="start: got .* expected a target in 2 with exact draws and known log_z"):
+        BridgeMeasure(start, random_bridge(1))
 
 
 def test_samples_that_depend_on_one_another():

@@ -8,6 +8,7 @@ from samplers.generative.bridges.markovian import MarkovianFitting
 from samplers.generative.bridges.method import BridgeMethod, End, Found, Run
 from samplers.generative.bridges.mixture_potential import MixturePotential
 from samplers.generative.bridges.mixture_potentials import MixturePotentials
+from samplers.generative.bridges.path import BridgeMeasure
 from samplers.generative.bridges.path_bridge import PathBridge
 from samplers.generative.bridges.point_potential import PointPotential
 from samplers.generative.bridges.potential import Potential
@@ -17,6 +18,7 @@ from samplers.generative.bridges.sinkhorn import Sinkhorn
 
 __all__ = [
     "Bridge",
+    "BridgeMeasure",
     "BridgeMethod",
     "End",
     "FittedBridge",

@@ -98,7 +98,8 @@ class BridgeMatching:
         self, half: int, cache: tuple[Tensor, ...], trained: BridgeSteps, other: BridgeSteps, generator: Generator
     ) -> None:
         """By whole Brownian bridges between the pairs."""
-        trained.calibrate(pinned(*cache, trained.grid, self.noise, generator))
+        begun, led_to = cache
+        trained.calibrate(pinned(begun, led_to, trained.grid, self.noise, generator))
 
     def learned(self, half: int, trained: BridgeSteps) -> list[Tensor]:
         """The network."""

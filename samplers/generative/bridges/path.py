@@ -20,8 +20,8 @@ from samplers.path_measures.prior import Prior
 from targets import Target
 
 
-class KnownStart(Prior):
-    """A normalised target with exact draws as the law that paths start from; a file does not hold it."""
+class _KnownStart(Prior):
+    """A target with exact draws and known log Z as the law that paths start from."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target.dim)
@@ -46,13 +46,18 @@ class BridgeMeasure(PathMeasure):
     >>> from samplers.path_measures.simulation import simulate
     >>> start, end = targets.Gaussian([0.0]), targets.Gaussian([1.0], scale=0.5)
     >>> fitted = samplers.SchroedingerBridge(0.5, MarkovianFitting(steps=8)).fit(start, end, iterations=0)
-    >>> paths = simulate(BridgeMeasure(KnownStart(start), fitted.bridge), end, 100, torch.Generator())
+    >>> paths = simulate(BridgeMeasure(start, fitted.bridge), end, 100, torch.Generator())
     >>> float(paths.log_weights.abs().max()) < 1e-4  # nothing is left to learn, Z = 1
     True
     """
 
-    def __init__(self, prior: Prior, bridge: PathBridge, direction: Direction = "forward") -> None:
-        super().__init__(prior, bridge.ahead.steps)
+    def __init__(self, start: Target, bridge: PathBridge, direction: Direction = "forward") -> None:
+        if start.dim != bridge.dim or not {"sample", "log_z"} <= set(start.known):
+            raise ValueError(
+                f"start: got {start.name} in {start.dim} dimensions, expected a target in {bridge.dim} with exact "
+                "draws and known log_z"
+            )
+        super().__init__(_KnownStart(start), bridge.ahead.steps)
         ways = (bridge.ahead, bridge.behind)
         self.ahead, self.behind = ways if direction == "forward" else ways[::-1]
 
