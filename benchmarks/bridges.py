@@ -54,7 +54,7 @@ METHODS: dict[str, dict[str, BridgeMethod]] = {  # a method, by its name and the
         "planted": MixturePotentials(components=20),
         "margins": MixturePotentials(),
     },
-    "sinkhorn": {"margins": Sinkhorn(rows=2000)},
+    "Sinkhorn": {"margins": Sinkhorn(rows=2000)},
     "Markovian fitting": {
         "gaussians": MarkovianFitting(halves=4, network=PLAIN),
         "margins": MarkovianFitting(),
@@ -206,13 +206,14 @@ def main() -> None:
     command.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     command.add_argument("--methods", nargs="*", default=list(METHODS), help=", ".join(METHODS))
     command.add_argument("--threads", type=int, default=1)
+    command.add_argument("--iterations", type=int, help="of training, in place of those of the method")
     options = command.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", SamplingWarning)
     quick = options.quick
     settings = {"torch threads": options.threads, "rows": "200000, 20000 planted and margins"}
     tables = {} if quick else recorded(Path(__file__).stem)
-    iterations = 5 if quick else None
+    iterations = 5 if quick else options.iterations
 
     def add(title: str, name: str, found: Row) -> None:
         row = {"method": name, **found}

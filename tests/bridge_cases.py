@@ -248,9 +248,9 @@ def check_pieces(diagonal=False):
 
 
 def check_loss():
-    """At the potential that a plan was made with the gradient of the loss is zero on average, parameter by parameter."""
+    """The gradient of the loss is zero on average, parameter by parameter, at the potential that made the plan."""
     made, zero = moved(pieces(), 0.6), torch.zeros(2, dtype=DOUBLE)
-    x = normal(3000, 2, seed=7)
+    x = normal(1500, 2, seed=7)
     y = made.potential(zero, zero).draw(x, seeded(8))
     parameters = {name: value.detach() for name, value in made.named_parameters()}
 
@@ -366,7 +366,7 @@ def check_weights_by_ends():
     """Mean weights of blocks of four starts, which a law of their own gave."""
     from samplers.generative.bridges import weighing
 
-    x, bridge, generator = 2 * normal(12_000, 1, seed=1), wrong_bridge(), seeded(2)
+    x, bridge, generator = 2 * normal(4000, 1, seed=1), wrong_bridge(), seeded(2)
     w = []
     for block in x.split(4):
         y, log_ratio = weighing._by_ends(bridge, block, generator)

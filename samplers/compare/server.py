@@ -51,8 +51,8 @@ def _import_what_cells_need() -> None:
     import samplers.diffusion
     import samplers.particles
     import samplers.smoothing  # noqa: F401
-    from samplers.draws.pot import import_pot
     from samplers.draws import records
+    from samplers.draws.pot import import_pot
 
     records.import_arviz()
     import_pot()

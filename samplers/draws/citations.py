@@ -19,7 +19,17 @@ from typing import Any, Protocol
 from targets import Target
 
 # attributes of draws whose words name classes: kernels, denoisers, networks, objectives, resampling schemes
-MADE_OF = ("kernel", "hyperparameters", "tuned", "smoothing", "network", "objective", "training", "resampling", "method")
+MADE_OF = (
+    "kernel",
+    "hyperparameters",
+    "tuned",
+    "smoothing",
+    "network",
+    "objective",
+    "training",
+    "resampling",
+    "method",
+)
 FLAGS = ("waste_free", "weighted")
 NEEDED = ("author", "title", "year")
 START = re.compile(r"^@(\w+)\{([^,\s{}]+),", re.MULTILINE)

@@ -8,8 +8,7 @@ import torch
 from torch import Generator
 
 from samplers.draws import Cost
-from samplers.generative.bridges.fitted import FORMAT as BRIDGE
-from samplers.generative.bridges.fitted import FittedBridge
+from samplers.generative.bridges.fitted import FORMAT as BRIDGE, FittedBridge
 from samplers.generative.columns import Column
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.conditions import Conditions
@@ -29,9 +28,7 @@ FAMILIES = (Process, Parametrisation, Transformation, Column, ScoreMLP, Conditio
 NOISE = {kind.__name__: kind for kind in (CorrelatedNoise, IsotropicNoise)}
 
 
-def load(
-    path: str | Path, device: torch.device | str = "cpu"
-) -> FittedDiffusion | ConditionalDiffusion | FittedBridge:
+def load(path: str | Path, device: torch.device | str = "cpu") -> FittedDiffusion | ConditionalDiffusion | FittedBridge:
     """The model that `save` of `FittedDiffusion`, `ConditionalDiffusion` or `FittedBridge` wrote, on a device.
 
     FileNotFoundError, and ValueError for another file and for a process, parametrisation or bridge that this package

@@ -32,7 +32,8 @@ def weighted_draws(
     """Draws x (n, dim) of weights log w (n,), with the certificate.
 
     log_prob: of the target, (n,). counted: what counted its evaluations since `began`. RuntimeError where all weights
-    are zero; warns (SamplingWarning) where weights, with this advice, or certificate say that the target is not covered.
+    are zero; warns (SamplingWarning) where weights, with this advice, or certificate say that the target is not
+    covered.
     """
     if not math.isfinite(log_z.value):
         raise RuntimeError(f"all {len(x)} weights are zero: no path ends where {target.name} has mass")

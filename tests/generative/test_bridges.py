@@ -69,7 +69,10 @@ def test_weighted_draws_are_taken_by_their_weights():
     assert float(fitted.bridge.forward.origin) == pytest.approx(float(weights @ x), abs=1e-12)
 
 
-@pytest.mark.parametrize("method", [MixturePotentials(components=1), MixturePotentials(components=1, covariances="diagonal"), Sinkhorn(rows=50)])
+@pytest.mark.parametrize(
+    "method",
+    [MixturePotentials(components=1), MixturePotentials(components=1, covariances="diagonal"), Sinkhorn(rows=50)],
+)
 def test_files(method, tmp_path):
     fitted = SchroedingerBridge(noise=0.7, method=method).fit(rows(START, 100), rows(END, 90), progress=False)
     again = load(fitted.save(tmp_path / "bridge.pt"))
@@ -161,7 +164,13 @@ def test_bad_input(fitted):
         fitted.weigh(END, by="best")
     with pytest.raises(ValueError, match="target: got dimension 1"):
         fitted.weigh(targets.Gaussian([0.0]))
-    for name, value in (("components", 0), ("batch", 0), ("learning_rate", 0.0), ("covariances", "round"), ("validation", 1)):
+    for name, value in (
+        ("components", 0),
+        ("batch", 0),
+        ("learning_rate", 0.0),
+        ("covariances", "round"),
+        ("validation", 1),
+    ):
         with pytest.raises(ValueError, match=f"{name}: got"):
             MixturePotentials(**{name: value})
     for name, value in (("rows", 1), ("tolerance", 0)):

@@ -346,7 +346,7 @@ def test_the_path_measures_have_the_weights_of_the_walks():
 def test_a_fitted_bridge_weighs_an_energy_by_its_paths():
     start, target = START.to(dtype=F64), TARGET
     fitted = fit(small("Markovian"), start, target)
-    found = fitted.weigh(target, draws=500, seed=2, by="path")
+    found = fitted.weigh(target, draws=500, seed=2)
     x = start.sample(500, generator=(g := generator(2)))
     y, ratio = fitted.bridge.walk(x, "forward", g)
     assert torch.equal(found.x[0], y)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -19,8 +19,18 @@ class Bridge(ABC):
     """The process X_t, t in [0, 1], as its method knows it. the reference is sqrt(eps) dB.
 
     Times are those of the bridge, 0 at the start and 1 at the end, whichever way it is run. A subclass writes what
-    follows; files find it by its name.
+    follows; files find it by its name. weighed_by: how `FittedBridge.weigh` goes unless told. advice: what helps
+    against bad weights, besides training longer.
+
+        >>> from samplers.generative.bridges import Bridge, Sinkhorn
+        >>> ends = targets.Gaussian([0.0]), targets.Gaussian([2.0])
+        >>> fitted = samplers.SchroedingerBridge(method=Sinkhorn(rows=100)).fit(*ends)
+        >>> isinstance(fitted.bridge, Bridge), fitted.bridge.dim, fitted.bridge.noise
+        (True, 1, 1.0)
     """
+
+    weighed_by: ClassVar[Literal["ends", "path"]] = "path"
+    advice: ClassVar[str] = "take more steps"
 
     @property
     @abstractmethod
@@ -87,10 +97,19 @@ class StaticBridge(Bridge):
 
     Between its ends the process is a Brownian bridge, exactly; the two ways agree as far as the potentials do. Each is
     the Schroedinger bridge from its own start to whatever law it ends with.
+
+        >>> from samplers.generative.bridges import GaussianBridge, StaticBridge
+        >>> exact = GaussianBridge.between(targets.Gaussian([0.0]), targets.Gaussian([2.0]), noise=1.5)
+        >>> static, x = StaticBridge(exact.forward, exact.backward), torch.zeros(1, 1)
+        >>> static.drift(x, 0.0, "forward"), static.mean(x, "backward")
+        (tensor([[2.]]), tensor([[-1.]]))
     """
 
     forward: Potential
     backward: Potential
+
+    weighed_by = "ends"
+    advice = "take more components=, or another noise="
 
     @property
     def noise(self) -> float:
@@ -139,7 +158,7 @@ class StaticBridge(Bridge):
 
     @classmethod
     def of_content(cls, content: dict[str, Any]) -> StaticBridge:
-        kinds = {kind.__name__: kind for kind in Potential.__subclasses__()}
+        kinds: dict[str, Any] = {kind.__name__: kind for kind in Potential.__subclasses__()}
         ways = (content["forward"], content["backward"])
         return cls(*(kinds[one["class"]](noise=one["noise"], **one["tensors"]) for one in ways))
 

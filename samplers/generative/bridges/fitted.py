@@ -94,13 +94,8 @@ class FittedBridge:
     def origins(self, n: int, generator: Generator, direction: Direction = "forward") -> Tensor:
         """n draws of the law that a direction begins with: exact ones of a target that has them, else rows by their
         weights, with replacement."""
-        check_integer(n, "n")
         law = self.start if checked(direction) == "forward" else self.end
-        if law.target is not None and "sample" in law.target.known:
-            return law.target.sample(n, generator=generator)
-        if law.samples is None:
-            raise ValueError(f"direction: {direction} begins with an energy without exact draws, expected the other")
-        return law.samples.batch(n, generator)
+        return law.draw(check_integer(n, "n"), generator)
 
     def sample(self, *, draws: int = 4096, seed: int = 1, direction: Direction = "forward") -> Draws:
         """Independent draws of the end (backward: of the start), (1, draws, dim), from the law of the other."""
@@ -121,14 +116,12 @@ class FittedBridge:
         """
         return self.bridge.drift(check_points(x, self.dim, "x"), t, checked(direction))
 
-    def path(
-        self, x: Tensor, times: Any, *, seed: int = 1, direction: Direction = "forward"
-    ) -> Tensor:
+    def path(self, x: Tensor, times: Any, *, seed: int = 1, direction: Direction = "forward") -> Tensor:
         """States (len(times), n, dim) of processes from x (n, dim) at increasing times in [0, 1] of the bridge, in this
         order: backward x is the state at 1. ValueError for other times."""
         found = torch.as_tensor(times, dtype=torch.float64)
         in_order = found.ndim == 1 and len(found) > 0 and bool((found.diff() > 0).all())
-        if not (in_order and 0 <= float(found[0]) and float(found[-1]) <= 1):
+        if not (in_order and float(found[0]) >= 0 and float(found[-1]) <= 1):
             raise ValueError(f"times: got {times!r}, expected increasing times in [0, 1]")
         with torch.no_grad():
             x = check_points(x, self.dim, "x")
@@ -142,18 +135,19 @@ class FittedBridge:
         *,
         draws: int = 4096,
         seed: int = 1,
-        by: Literal["ends", "path"] = "ends",
+        by: Literal["ends", "path"] | None = None,
         start: Target | None = None,
     ) -> Draws:
         """Draws of the end with exact weights for a target there, and log Z: E[Z-hat] = Z for any bridge.
 
-            ends   w_i = gamma(y_i) / mean_j pi(y_i | x_j)     over blocks of BLOCK starts x_j, each of which led to a y
+            ends   w_i = gamma(y_i) / mean_j pi(y_i | x_j)     over blocks of 1,024 starts x_j, each of which led to a y
             path   w = gamma(y) pi'(x | y) / (p(x) pi(y | x))  pi' the other direction; for every method
 
         By ends the starts may be any points, drawn or given, as their law does not enter; by path it is `start`, a
-        normalised target with exact draws, by default the one of the fit. By path log w varies with the disagreement of
-        the two directions as well. By ends draws of a block share starts: Z-hat is unbiased all the same and its
-        standard error not too small. Warns (SamplingWarning) where weights or certificate say that the bridge does not
+        normalised target with exact draws, by default the one of the fit. None takes ends for bridges of potentials,
+        whose conditional laws are known, and path for those that go by steps. By path log w varies with the
+        disagreement of the two directions as well. By ends draws of a block share starts: Z-hat is unbiased all the
+        same and its standard error not too small. Warns (SamplingWarning) where weights or certificate say that the bridge does not
         cover the target. ValueError for a target of another dimension, another word, and a start that will not do;
         NotImplementedError for a method without such weights, as `Sinkhorn`. Owen and Zhou 2000, for the weights by
         ends (the balance heuristic): https://doi.org/10.1080/01621459.2000.10473909.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from samplers.annealing import SMC
 from samplers.draws import Cost
@@ -25,8 +24,6 @@ from targets.arguments import check_integer, positive
 
 NETWORK, MOMENTS = 22_000_019, 23_000_009  # offsets of the seeds
 ITERATIONS, PILOT = 3000, 2000
-
-Source = Callable[[int, Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -83,15 +80,6 @@ class IterativeMethod(BridgeMethod):
         learning.carry_out(run.checkpoint, run.progress)
         notes = [*learning.notes, *learning.complaints()]
         return Found(learning.learned(), learning.done, learning.history, {}, notes, learning.cost + spent + more)
-
-
-def source(law: End) -> Source | None:
-    """Draws of an end, (n, dim): exact ones of a target that has them, else its rows by their weights; None of an
-    energy."""
-    if law.target is not None and "sample" in law.target.known:
-        target = law.target
-        return lambda n, generator: target.sample(n, generator=generator)
-    return None if law.samples is None else law.samples.batch
 
 
 def law_of_moments(law: End, run: Run) -> tuple[Gaussian, Cost]:

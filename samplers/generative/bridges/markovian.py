@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.generative.bridges.bridge import pinned
-from samplers.generative.bridges.iterative import IterativeMethod, Source, source
+from samplers.generative.bridges.iterative import IterativeMethod
 from samplers.generative.bridges.method import End
 from samplers.generative.bridges.simulation import run
 from samplers.generative.bridges.steps import BridgeSteps
@@ -51,15 +51,15 @@ class MarkovianFitting(IterativeMethod):
             raise ValueError(f"plan: got {self.plan!r}, expected 'gaussian' or 'independent'")
 
     def rule(self, start: End, end: End, noise: float, energy: Target) -> BridgeMatching:
-        return BridgeMatching(source(start), source(end), self.paths, self.batch, noise, self.plan)
+        return BridgeMatching(start, end, self.paths, self.batch, noise, self.plan)
 
 
 @dataclass(frozen=True)
 class BridgeMatching:
-    """The other end of a pair is regressed on a state between them. first, last: draws of the start and of the end."""
+    """The other end of a pair is regressed on a state between them."""
 
-    first: Source | None
-    last: Source | None
+    start: End
+    end: End
     paths: int
     batch: int
     noise: float
@@ -67,12 +67,9 @@ class BridgeMatching:
 
     def cache(self, half: int, trained: BridgeSteps, other: BridgeSteps, generator: Generator) -> tuple[Tensor, ...]:
         """Pairs, (n, dim) each: where the steps that are trained begin, and where they lead."""
-        origin, opposite = (self.first, self.last) if half % 2 == 0 else (self.last, self.first)
-        assert origin is not None
-        assert opposite is not None
-        led_to = origin(self.paths, generator)
+        led_to = (self.end if half % 2 else self.start).draw(self.paths, generator)
         if half == 0 and self.plan == "independent":
-            return opposite(self.paths, generator), led_to
+            return self.end.draw(self.paths, generator), led_to
         return run(other, led_to, generator), led_to
 
     def loss(

@@ -21,7 +21,13 @@ ROWS = 50_000  # exact draws of a target, where that is an end
 @dataclass(frozen=True, eq=False)
 class End:
     """One of the two laws: rows, a density, or both. samples: None of an energy without exact draws. target: None of
-    samples. At least one of the two is there."""
+    samples. At least one of the two is there.
+
+        >>> from samplers.generative.bridges import End
+        >>> end = End.of(targets.Gaussian([0.0, 1.0]), "start", torch.Generator(), energies=False)
+        >>> end.dim, len(end.samples.x), end.target is not None
+        (2, 50000, True)
+    """
 
     samples: Samples | None
     target: Target | None
@@ -54,6 +60,15 @@ class End:
         assert self.target is not None
         return self.target.dim
 
+    def draw(self, n: int, generator: Generator) -> Tensor:
+        """n draws, (n, dim): exact ones of a target that has them, else rows by their weights, with replacement.
+        ValueError for an energy without either."""
+        if self.target is not None and "sample" in self.target.known:
+            return self.target.sample(n, generator=generator)
+        if self.samples is None:
+            raise ValueError("direction: begins with an energy without exact draws, expected the other direction")
+        return self.samples.batch(n, generator)
+
     @property
     def like(self) -> Tensor:
         """A tensor of its dtype, on its device."""
@@ -72,7 +87,14 @@ class End:
 
 @dataclass(frozen=True)
 class Run:
-    """How a fit goes: the arguments of `SchroedingerBridge.fit`, as it says. iterations: None is the method's own."""
+    """How a fit goes: seed, iterations, max_minutes, progress, checkpoint and log_dir of `SchroedingerBridge.fit`.
+
+    iterations: None is the method's own number.
+
+        >>> from samplers.generative.bridges import Run
+        >>> Run(seed=3).iterations is None
+        True
+    """
 
     seed: int = 0
     iterations: int | None = None
@@ -85,7 +107,13 @@ class Run:
 @dataclass(frozen=True, eq=False)
 class Found:
     """What a method gives: the bridge, and how it came about. iterations: that were made. history: curves by name.
-    figures: numbers worth telling. notes: what was said."""
+    figures: numbers worth telling. notes: what is to be said. cost: of finding it.
+
+        >>> from samplers.generative.bridges import Found, GaussianBridge, StaticBridge
+        >>> exact = GaussianBridge.between(targets.Gaussian([0.0]), targets.Gaussian([2.0]), noise=1.0)
+        >>> Found(StaticBridge(exact.forward, exact.backward)).notes
+        []
+    """
 
     bridge: Bridge
     iterations: int = 0
@@ -100,6 +128,14 @@ class BridgeMethod(ABC):
 
     `learn` gets ends of one dimension, dtype and device, warns of nothing (notes are warned of by the caller), and
     draws from generators made from `run.seed` alone.
+
+        >>> from samplers.generative.bridges import BridgeMethod, Found, GaussianBridge, StaticBridge
+        >>> class Moments(BridgeMethod):
+        ...     def learn(self, start, end, noise, run):
+        ...         found = GaussianBridge(*start.samples.moments, *end.samples.moments, noise)
+        ...         return Found(StaticBridge(found.forward, found.backward))
+        >>> samplers.SchroedingerBridge(method=Moments()).fit(torch.randn(9, 1), torch.randn(9, 1)).dim
+        1
     """
 
     energies: ClassVar[bool] = False

@@ -32,7 +32,8 @@ class MixturePotential(Potential):
 
     noise: eps. log_weights: log a, (K,). shifts: r from the origins, (K, dim). spreads: the eigenvalues of S, positive,
     (K, dim). origin, end_origin: (dim,), the points that x and y are counted from. axes: the eigenvectors of S as
-    columns, (K, dim, dim), or None where it is diagonal. ValueError for shapes that do not agree and spreads that are not positive.
+    columns, (K, dim, dim), or None where it is diagonal. ValueError for shapes that do not agree and spreads that are
+    not positive.
 
         >>> from samplers.generative.bridges import MixturePotential
         >>> zero, one = torch.zeros(1).double(), torch.ones(1, 1).double()
@@ -127,7 +128,10 @@ class MixturePotential(Potential):
         """log h(x, t) but for a constant, of points from the moving origin, (n,) in float64: it solves the backward
         heat equation, d_t h + eps Laplace h / 2 = 0."""
         return by_rows(
-            lambda x, t: self._exponents(self._along(self._moving(x, t)), t)[0].logsumexp(1), self._width, x, times(t, x)
+            lambda x, t: self._exponents(self._along(self._moving(x, t)), t)[0].logsumexp(1),
+            self._width,
+            x,
+            times(t, x),
         )
 
     def drift(self, x: Tensor, t: Time) -> Tensor:

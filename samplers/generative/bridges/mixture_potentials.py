@@ -36,9 +36,9 @@ class MixturePotentials(BridgeMethod):
     some end: what is biased is that end's law, by too few components, by finitely many rows and by the optimiser.
     Parameters and evaluation are in float64.
 
-    components: the most that a potential has. covariances: of S, "full" or "diagonal". learning_rate: of Adam, in units of what is
-    started from, on a cosine. batch: rows of either end an iteration. validation: the share of rows held out, of whose
-    loss the least of twenty looks is kept; 0: the last. The default number of iterations is 2000.
+    components: the most that a potential has. covariances: of S, "full" or "diagonal". learning_rate: of Adam, in
+    units of what is started from, on a cosine. batch: rows of either end an iteration. validation: the share of rows
+    held out, of whose loss the least of twenty looks is kept; 0: the last. The default number of iterations is 2000.
     ValueError for numbers out of range and another word. Korotin, Gushchin and Burnaev 2024,
     https://arxiv.org/abs/2310.01174.
 
@@ -75,7 +75,7 @@ class MixturePotentials(BridgeMethod):
             parts = [law.split(self.validation, generator) for law in laws]
             train, held = [part[0] for part in parts], (parts[0][1], parts[1][1])
         diagonal = self.covariances == "diagonal"
-        pieces = first_pieces(*train, noise, self.components, diagonal, generator)
+        pieces = first_pieces(train[0], train[1], noise, self.components, diagonal, generator)
         ahead, behind = (
             PieceParameters(piece, noise, law.moments[1].diagonal()) for piece, law in zip(pieces, train, strict=True)
         )
@@ -93,7 +93,9 @@ class MixturePotentials(BridgeMethod):
         learning.carry_out(run.checkpoint, run.progress)
         ahead, behind = learning.learned()
         if learning.rows is not None:
-            plain = (PieceParameters(piece, noise) for piece in first_pieces(*laws, noise, 1, diagonal, generator))
+            plain = (
+                PieceParameters(piece, noise) for piece in first_pieces(laws[0], laws[1], noise, 1, diagonal, generator)
+            )
             x, y = learning.rows
             ahead, behind = (
                 way if _better(way, one, *rows) else one

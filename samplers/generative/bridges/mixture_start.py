@@ -7,7 +7,7 @@
 
 Pairs are right for components far apart, in units of their size, whose slopes are gentle; cells for all else, as there
 are more of them. The duals of either plan say what a piece weighs: log c(x) = (|x|^2 / 2 - F(x)) / eps. Each is tried
-with slopes of several shares, since the sum of steep pieces is dominated by those far away, and the least loss is taken.
+with slopes of several shares, since steep pieces win far away, where they are not meant; the least loss is taken.
 Delon and Desolneux 2020, https://arxiv.org/abs/1907.05254, for transport between mixtures.
 """
 
@@ -48,12 +48,16 @@ def first_pieces(
         return _of_moments(start, end, noise, diagonal), _of_moments(end, start, noise, diagonal)
     (x, more_x), (y, more_y) = (_two_parts(law, generator) for law in (start, end))
     sides = (torch.rand(len(rows), generator=generator, device=rows.device) < 0.5 for rows in (x, y))
-    fits = [fit_mixture(rows, side, generator)[0] for rows, side in zip((x, y), sides, strict=True)]
-    if all(len(fit.weights) == 1 for fit in fits):
+    first, last = (fit_mixture(rows, side, generator)[0] for rows, side in zip((x, y), sides, strict=True))
+    if len(first.weights) == len(last.weights) == 1:
         return _of_moments(start, end, noise, diagonal), _of_moments(end, start, noise, diagonal)
-    ahead = [_pairs(*fits, noise, most), _cells(x, y, noise, most, generator)]
-    behind = [_pairs(*reversed(fits), noise, most), _cells(y, x, noise, most, generator)]
-    return _best(ahead, noise, (x, y), (more_x, more_y), diagonal), _best(behind, noise, (y, x), (more_y, more_x), diagonal)
+    ahead = [_pairs(first, last, noise, most), _cells(x, y, noise, most, generator)]
+    behind = [_pairs(last, first, noise, most), _cells(y, x, noise, most, generator)]
+    rows, judges = (x, y), (more_x, more_y)
+    return (
+        _best(ahead, noise, rows, judges, diagonal),
+        _best(behind, noise, rows[::-1], judges[::-1], diagonal),
+    )
 
 
 def _best(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from samplers.generative.bridges.mixture_potential import LOG_2_PI, MixturePotential
+from samplers.generative.bridges.potential import by_rows
 
 SETTLING, DAMPING, MOST = 30, 0.5, 20.0  # sweeps over the heights of pieces, and nats of a step
 
@@ -103,42 +104,58 @@ class PieceParameters(nn.Module):
         diagonal = torch.diag_embed(self.stretched.diagonal(dim1=1, dim2=2).exp())
         return self.roots @ (self.stretched.tril(-1) + diagonal)
 
+    @property
+    def slopes(self) -> Tensor:
+        """S, (K, dim) or (K, dim, dim)."""
+        factors = self.factors
+        return factors.square() if self.diagonal else factors @ factors.mT
+
     def terms_c(self, x: Tensor) -> Tensor:
         """Logarithms of the terms of c(x), (n, K)."""
-        gap = x[:, None] - self.here
-        along = gap * self.factors if self.diagonal else torch.einsum("kij,nki->nkj", self.factors, gap)
-        return self.heights + (0.5 * along.square() + self.ends * gap).sum(-1) / self.noise
+        slopes, ends, here = self.slopes, self.ends, self.here
+        pulled = _times(slopes, here)
+        constant = self.heights + ((0.5 * pulled - ends) * here).sum(1) / self.noise
+        return _quadratics(x, constant, (ends - pulled) / self.noise, slopes / self.noise)
 
     def terms_v(self, y: Tensor) -> Tensor:
-        """Logarithms of the terms of v(y), (n, K)."""
+        """Logarithms of the terms of v(y), (n, K): height_k - (y - n)' S^-1 (y - n) / (2 eps) - m' y / eps - log det
+        (2 pi eps S) / 2, as what is said of x = m is left out."""
         factors, ends = self.factors, self.ends
-        gap = y[:, None] - ends
         if self.diagonal:
-            at_here, white, diagonals = factors * self.here, gap / factors, factors
+            inverse, diagonals = factors.pow(-2), factors
         else:
-            at_here = torch.einsum("kij,ki->kj", factors, self.here)
-            unit = torch.eye(y.shape[1]).to(factors)
-            white = torch.einsum("kij,nkj->nki", torch.linalg.solve_triangular(factors, unit, upper=False), gap)
+            inverse = torch.cholesky_inverse(factors)
             diagonals = factors.diagonal(dim1=1, dim2=2)
-        # y - r = y - n + S m, by the inverse of the root; and log a
-        squares = (white + at_here).square().sum(-1)
-        weights = 0.5 * at_here.square().sum(1) - (ends * self.here).sum(1)
+        pulled = _times(inverse, ends)
         log_det = diagonals.log().sum(1) + 0.5 * y.shape[1] * (math.log(self.noise) + LOG_2_PI)
-        return self.heights - log_det + (weights - 0.5 * squares) / self.noise
+        constant = self.heights - log_det - 0.5 * (pulled * ends).sum(1) / self.noise
+        return _quadratics(y, constant, (pulled - self.here) / self.noise, -inverse / self.noise)
 
     def log_c(self, x: Tensor) -> Tensor:
         """(n,)."""
-        return self.terms_c(x).logsumexp(1)
+        return by_rows(lambda x: self.terms_c(x).logsumexp(1), self.roots[0].numel(), x)
 
     def log_v(self, y: Tensor) -> Tensor:
         """(n,)."""
-        return self.terms_v(y).logsumexp(1)
+        return by_rows(lambda y: self.terms_v(y).logsumexp(1), self.roots[0].numel(), y)
 
     def potential(self, origin: Tensor, end_origin: Tensor) -> MixturePotential:
         """What they are, in the coordinates that the origins are points of."""
         with torch.no_grad():
-            factors, ends = self.factors, self.ends
-            slopes = factors.square() if self.diagonal else factors @ factors.mT
-            pulled = slopes * self.here if self.diagonal else torch.einsum("kij,kj->ki", slopes, self.here)
+            slopes, ends = self.slopes, self.ends
+            pulled = _times(slopes, self.here)
             log_weights = self.heights + ((0.5 * pulled - ends) * self.here).sum(1) / self.noise
             return MixturePotential.of_matrices(self.noise, log_weights, ends - pulled, slopes, origin, end_origin)
+
+
+def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Products (K, dim) of vectors (K, dim) with matrices (K, dim, dim), or with diagonals (K, dim)."""
+    return matrices * vectors if matrices.ndim == 2 else torch.einsum("kij,kj->ki", matrices, vectors)
+
+
+def _quadratics(x: Tensor, constant: Tensor, linear: Tensor, matrices: Tensor) -> Tensor:
+    """constant_k + linear_k x + x' A_k x / 2 of rows x, (n, K), in one product: points are counted from origins in the
+    middle of either end, so that float64 has digits to spare."""
+    squares = x.square() if matrices.ndim == 2 else (x[:, :, None] * x[:, None]).flatten(1)
+    weights = torch.cat([linear, 0.5 * matrices.flatten(1)], 1)
+    return torch.addmm(constant, torch.cat([x, squares], 1), weights.mT)

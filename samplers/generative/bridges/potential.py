@@ -27,7 +27,12 @@ class Potential(ABC):
     """psi, with what follows from it in closed form. noise: eps. density: whether pi(y | x) has one.
 
     Times count from the start of this direction, 0, to the end that is led to, 1. Points are (n, dim), results in their
-    dtype; what is evaluated is in float64.
+    dtype; what is evaluated is in float64. ValueError for a noise that is not positive.
+
+        >>> from samplers.generative.bridges import GaussianBridge, Potential
+        >>> ahead = GaussianBridge.between(targets.Gaussian([0.0]), targets.Gaussian([2.0]), noise=1.5).forward
+        >>> isinstance(ahead, Potential), ahead.mean(torch.zeros(1, 1))
+        (True, tensor([[2.]]))
     """
 
     density: ClassVar[bool] = True
@@ -65,10 +70,6 @@ class Potential(ABC):
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that it is made of, by the names of its arguments."""
-
-    def to(self, device: torch.device | str) -> Potential:
-        """On another device."""
-        return type(self)(noise=self.noise, **{name: value.to(device) for name, value in self.tensors().items()})  # type: ignore[call-arg]
 
 
 def times(t: Time, x: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class PotentialLearning(Learning):
         self.descent.clear()
         x, y = (law.batch(self.batch, self.generator).double() for law in self.train)
         loss = self.loss(x, y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         value = float(loss.detach())
         distributed.average_gradients(self.descent.every)
         self.last = self.descent.step(math.nan if distributed.anywhere(not math.isfinite(value)) else value)

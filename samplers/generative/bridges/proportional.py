@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.generative.bridges.energy import GROUP, log_variance
-from samplers.generative.bridges.iterative import IterativeMethod, Source, source
+from samplers.generative.bridges.iterative import IterativeMethod
 from samplers.generative.bridges.method import End
 from samplers.generative.bridges.simulation import paths
 from samplers.generative.bridges.steps import BridgeSteps
@@ -62,36 +62,34 @@ class ProportionalFitting(IterativeMethod):
             raise ValueError(f"matching: got {self.matching!r}, expected 'state' or 'mean'")
 
     def rule(self, start: End, end: End, noise: float, energy: Target) -> StepRegression:
-        return StepRegression(
-            source(start), source(end), self.paths, self.batch, self.matching, energy, self.energy_paths
-        )
+        return StepRegression(start, end, self.paths, self.batch, self.matching, energy, self.energy_paths)
 
 
 @dataclass(frozen=True)
 class StepRegression:
     """The next state of a path is regressed on the present one.
 
-    first, last: draws of the start and of the end, None for the end that is `energy`.
+    start, end: of which one may be an energy, counted in `energy`.
     """
 
-    first: Source | None
-    last: Source | None
+    start: End
+    end: End
     paths: int
     batch: int
     matching: str = "state"
     energy: Target | None = None
     energy_paths: int = GROUP
 
-    def origin(self, half: int) -> Source | None:
-        """Draws of where the steps that are trained lead."""
-        return self.last if half % 2 else self.first
+    def led_to(self, half: int) -> End:
+        """Where the steps that are trained lead."""
+        return self.end if half % 2 else self.start
 
     def cache(self, half: int, trained: BridgeSteps, other: BridgeSteps, generator: Generator) -> tuple[Tensor, ...]:
         """Paths in the order of the steps that are trained, (K + 1, n, dim); with "mean" what is regressed, too."""
-        origin = self.origin(half)
-        if origin is None:
+        led_to = self.led_to(half)
+        if led_to.samples is None:
             return ()
-        states = paths(other, origin(self.paths, generator), generator).flip(0)
+        states = paths(other, led_to.draw(self.paths, generator), generator).flip(0)
         return (states,) if self.matching == "state" else (states, self.wanted(states, other))
 
     @torch.no_grad()
@@ -109,10 +107,8 @@ class StepRegression:
     ) -> Tensor:
         """That of random paths, others for each step; or the variance against the energy."""
         if not cache:
-            begin = self.origin(half + 1)
-            assert begin is not None
             assert self.energy is not None
-            x = begin(self.energy_paths // GROUP, generator)
+            x = self.led_to(half + 1).draw(self.energy_paths // GROUP, generator)
             return log_variance(trained, other, self.energy, x, generator)
         states, *wanted = cache
         k = torch.arange(trained.steps, device=states.device)[:, None]
@@ -139,4 +135,4 @@ class StepRegression:
 
     def learned(self, half: int, trained: BridgeSteps) -> list[Tensor]:
         """Those of the network; all, against an energy."""
-        return list((trained.network if self.origin(half) else trained).parameters())
+        return list((trained if self.led_to(half).samples is None else trained.network).parameters())

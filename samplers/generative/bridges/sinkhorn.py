@@ -39,7 +39,7 @@ class Sinkhorn(BridgeMethod):
     rows: the most of either end that are taken, without replacement; a plan costs their product an iteration.
     tolerance: of the margins, the sum of absolute errors, at which the iteration ends. The default number of iterations
     is 1000. ValueError for numbers out of range; a note where the iteration has not converged. Cuturi 2013,
-    https://arxiv.org/abs/1306.0895; Flamary et al. 2021, https://jmlr.org/papers/v22/20-451.html.
+    https://arxiv.org/abs/1306.0895; Flamary et al. 2021, for POT.
 
         >>> from samplers.generative.bridges import Sinkhorn
         >>> bridge = samplers.SchroedingerBridge(noise=0.5, method=Sinkhorn(rows=200))
@@ -80,10 +80,14 @@ def _some(law: Samples, rows: int, generator: Generator) -> Samples:
         return law
     if law.shares is not None:
         return Samples(law.batch(rows, generator))
-    return replace(law, x=law.x[torch.randperm(len(law.x), generator=generator, device=law.x.device)[:rows]], groups=None)
+    return replace(
+        law, x=law.x[torch.randperm(len(law.x), generator=generator, device=law.x.device)[:rows]], groups=None
+    )
 
 
-def _potentials(start: Samples, end: Samples, noise: float, total: int, tolerance: float) -> tuple[Tensor, Tensor, float]:
+def _potentials(
+    start: Samples, end: Samples, noise: float, total: int, tolerance: float
+) -> tuple[Tensor, Tensor, float]:
     """f (n,) and g (m,), and how far the margins are off, in the sum of absolute values of both."""
     pot, like = import_pot(), start.x
     x, y = (law.x.double().cpu() for law in (start, end))

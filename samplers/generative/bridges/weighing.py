@@ -48,14 +48,21 @@ class Weighable(Protocol):
 
 
 def weigh(
-    fitted: Weighable, target: Target, *, draws: int, seed: int, by: Literal["ends", "path"], start: Target | None
+    fitted: Weighable,
+    target: Target,
+    *,
+    draws: int,
+    seed: int,
+    by: Literal["ends", "path"] | None,
+    start: Target | None,
 ) -> Draws:
     """`FittedBridge.weigh`."""
     check_integer(draws, "draws")
     check_integer(seed, "seed", 0)
-    if by not in ("ends", "path"):
-        raise ValueError(f"by: got {by!r}, expected 'ends' or 'path'")
     bridge = fitted.bridge
+    by = bridge.weighed_by if by is None else by
+    if by not in ("ends", "path"):
+        raise ValueError(f"by: got {by!r}, expected 'ends', 'path' or None")
     check_dim(target, bridge.dim)
     if start is not None:
         check_dim(start, bridge.dim)
@@ -91,7 +98,7 @@ def weigh(
         attrs=fitted.attrs(draws, seed) | {"by": by},
         counted=counted,
         began=began,
-        advice="take more components=, or another noise=",
+        advice=bridge.advice,
     )
 
 
