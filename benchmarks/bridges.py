@@ -16,7 +16,7 @@
 Rows are made for each method of METHODS and written after each, beside those that are there already. Minutes are of the
 fit, by wall time of one thread; seconds of processor time stand beside them.
 
-    python benchmarks/bridges.py [--only gaussians planted margins] [--methods mixture potentials]
+    python benchmarks/bridges.py [--only gaussians planted margins] [--methods "mixture potentials"]
 """
 
 from __future__ import annotations
@@ -205,6 +205,8 @@ def main() -> None:
     command = parser(__doc__)
     command.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     command.add_argument("--methods", nargs="*", default=list(METHODS), help=", ".join(METHODS))
+    command.add_argument("--cases", nargs="*", type=int, default=range(len(MARGINS)), help="of the margins, from 0")
+    command.add_argument("--iterations", type=int, help="of the fit, in place of the method's own number")
     command.add_argument("--threads", type=int, default=1)
     command.add_argument("--iterations", type=int, help="of training, in place of those of the method")
     options = command.parse_args()
@@ -233,7 +235,7 @@ def main() -> None:
                 if "planted" in options.only and "planted" in method:
                     found = planted_row(method["planted"], dim, noise, 2000 if quick else 20_000, iterations)
                     add("Planted plans", name, found)
-        for case in MARGINS[:1] if quick else MARGINS:
+        for case in MARGINS[:1] if quick else [MARGINS[k] for k in options.cases]:
             if "margins" in options.only and "margins" in method:
                 add("Margins", name, margins_row(method["margins"], case, 2000 if quick else 20_000, iterations))
 
