@@ -37,8 +37,8 @@ class ProportionalFitting(IterativeMethod):
     Brownian motion R: what follows are the iterates of the exact algorithm, from there. They are biased by what is not
     learned, which adds up over the halves; the laws at the ends are those of the last halves.
 
-    matching: "state" or "mean". energy_paths: an iteration, of halves that lead to an energy. The other fields: as of
-    `samplers.generative.bridges.IterativeMethod`.
+    matching: "state" or "mean". energy_paths: an iteration, of halves that lead to an energy.
+    steps, halves, network, batch, paths, refresh, learning_rate: as of `samplers.generative.bridges.IterativeMethod`.
     ValueError for numbers out of range and another word. De Bortoli, Thornton, Heng and Doucet 2021,
     https://arxiv.org/abs/2106.01357; Vargas, Thodoroff, Lamacraft and Lawrence 2021, https://arxiv.org/abs/2106.02081.
 
