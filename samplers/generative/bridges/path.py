@@ -39,16 +39,22 @@ class _KnownStart(Prior):
 
 
 class BridgeMeasure(PathMeasure):
-    """See the module. prior: p_0, the law that paths of `direction` start from. bridge: whose steps they take.
+    """A bridge in steps as a pair of path measures, with exact weights for an energy where it leads.
 
-    >>> from samplers.generative.bridges import MarkovianFitting
-    >>> from samplers.generative.bridges.path import BridgeMeasure, KnownStart
-    >>> from samplers.path_measures.simulation import simulate
-    >>> start, end = targets.Gaussian([0.0]), targets.Gaussian([1.0], scale=0.5)
-    >>> fitted = samplers.SchroedingerBridge(0.5, MarkovianFitting(steps=8)).fit(start, end, iterations=0)
-    >>> paths = simulate(BridgeMeasure(start, fitted.bridge), end, 100, torch.Generator())
-    >>> float(paths.log_weights.abs().max()) < 1e-4  # nothing is left to learn, Z = 1
-    True
+        log w = log gamma(x_K) - log p_0(x_0) + sum_k [ log N(x_k; step behind) - log N(x_{k+1}; step ahead) ]
+
+    E[exp(log w)] = Z whatever the networks say. start: p_0, a normalised target with exact draws, which a file does not
+    hold. bridge: the `PathBridge` whose steps paths take, in `direction`, "forward" or "backward". Draws, resampling on
+    the way and bounds are those of every pair: `simulate`, `simulate_subtrajectories`, `evaluate_weights`. ValueError
+    for a start of another dimension, or without exact draws and log Z.
+
+        >>> from samplers.generative.bridges import BridgeMeasure, MarkovianFitting
+        >>> from samplers.path_measures.simulation import simulate
+        >>> start, end = targets.Gaussian([0.0]), targets.Gaussian([1.0], scale=0.5)
+        >>> fitted = samplers.SchroedingerBridge(0.5, MarkovianFitting(steps=8)).fit(start, end, iterations=0)
+        >>> paths = simulate(BridgeMeasure(start, fitted.bridge), end, 100, torch.Generator())
+        >>> float(paths.log_weights.abs().max()) < 1e-4  # nothing is left to learn, Z = 1
+        True
     """
 
     def __init__(self, start: Target, bridge: PathBridge, direction: Direction = "forward") -> None:
