@@ -54,7 +54,6 @@ PRINTED = {
         "KL of the model ",
         "bound of the log-density -",
     ],
-    "schroedinger_bridge.py": ["noise  E|x - y|^2 / 2", "\n  0.1 ", "\n  8.0 ", "log Z of the eight "],
     "train_dds.py": ["trained in", "log Z ", "weights of the modes from 0.0"],
     "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
     "own_kernel.py": [
@@ -72,7 +71,6 @@ ARGUMENTS = {
     "mcmc_to_model.py": ["100"],
     "mixing_time.py": ["12", "40"],
     "score_diffusion.py": ["30"],
-    "schroedinger_bridge.py": ["20"],
     "train_dds.py": ["20"],
 }  # smaller than by default
 OF_ITS_OWN = "own_kernel.py"
@@ -83,7 +81,6 @@ WRITTEN = {
     "mcmc_to_model.py": {"mcmc_to_model.png"},
     "mixing_time.py": {"mixing_time.png"},
     "score_diffusion.py": {"score_diffusion.png"},
-    "schroedinger_bridge.py": {"schroedinger_bridge.png"},
     "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},
 }

@@ -19,7 +19,6 @@ NAMES = (
     "ising",
     "train_dds",
     "score_diffusion",
-    "schroedinger_bridge",
     "digits",
     "mixing_time",
 )

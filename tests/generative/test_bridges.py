@@ -115,6 +115,19 @@ def test_weights_of_a_target():
         of_rows.weigh(target, by="path")
 
 
+def test_an_energy_by_a_teacher():
+    """Draws of HMC, a bridge to them from the Gaussian of their moments, and weights; at any scale."""
+    target = targets.GaussianMixture([[-10.0], [10.0]], scales=8.0, log_z=-2.0)
+    bridge = SchroedingerBridge(method=MixturePotentials(components=4, batch=64))
+    draws = bridge.sample(target, draws=1000, samples=600, iterations=3, seed=1, progress=False)
+    assert draws.x.shape == (1, 1000, 1)
+    assert draws.log_z.value == pytest.approx(-2.0, abs=5 * draws.log_z.standard_error)
+    assert draws.cost.score > 600
+    assert "korotin2024" in draws.cite()
+    with pytest.raises(TypeError, match="teacher: got 3"):
+        SchroedingerBridge(teacher=3)
+
+
 def test_a_plan_between_rows_has_no_weights():
     fitted = SchroedingerBridge(method=Sinkhorn(rows=50)).fit(START, END)
     for by in ("ends", "path"):

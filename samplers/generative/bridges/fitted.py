@@ -35,7 +35,8 @@ class FittedBridge:
     recorded of it. notes: what was said. cost: of the fit.
 
         >>> ends = targets.Gaussian([0.0, 0.0]), targets.Gaussian([3.0, 0.0], scale=0.5)
-        >>> fitted = samplers.SchroedingerBridge(noise=0.5).fit(*ends, progress=False)
+        >>> method = samplers.generative.bridges.MixturePotentials(components=1)
+        >>> fitted = samplers.SchroedingerBridge(noise=0.5, method=method).fit(*ends, progress=False)
         >>> x, y = fitted.plan(1000, seed=1)
         >>> x.shape, fitted.forward(x, seed=2).shape, fitted.path(x, times=[0.0, 0.5, 1.0]).shape
         (torch.Size([1000, 2]), torch.Size([1000, 2]), torch.Size([3, 1000, 2]))
@@ -147,10 +148,10 @@ class FittedBridge:
         normalised target with exact draws, by default the one of the fit. None takes ends for bridges of potentials,
         whose conditional laws are known, and path for those that go by steps. By path log w varies with the
         disagreement of the two directions as well. By ends draws of a block share starts: Z-hat is unbiased all the
-        same and its standard error not too small. Warns (SamplingWarning) where weights or certificate say that the bridge does not
-        cover the target. ValueError for a target of another dimension, another word, and a start that will not do;
-        NotImplementedError for a method without such weights, as `Sinkhorn`. Owen and Zhou 2000, for the weights by
-        ends (the balance heuristic): https://doi.org/10.1080/01621459.2000.10473909.
+        same and its standard error not too small. Warns (SamplingWarning) where weights or certificate say that the
+        bridge does not cover the target. ValueError for a target of another dimension, another word, and a start that
+        will not do; NotImplementedError for a method without such weights, as `Sinkhorn`. Owen and Zhou 2000, for the
+        weights by ends (the balance heuristic): https://doi.org/10.1080/01621459.2000.10473909.
         """
         return weigh(self, target, draws=draws, seed=seed, by=by, start=start)
 

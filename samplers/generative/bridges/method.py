@@ -134,8 +134,8 @@ class BridgeMethod(ABC):
         ...     def learn(self, start, end, noise, run):
         ...         found = GaussianBridge(*start.samples.moments, *end.samples.moments, noise)
         ...         return Found(StaticBridge(found.forward, found.backward))
-        >>> samplers.SchroedingerBridge(method=Moments()).fit(torch.randn(9, 1), torch.randn(9, 1)).dim
-        1
+        >>> samplers.SchroedingerBridge(method=Moments()).fit(torch.eye(3)[:, :2], torch.eye(3)[:, 1:]).dim
+        2
     """
 
     energies: ClassVar[bool] = False

@@ -157,18 +157,18 @@ class MixturePotential(Potential):
     def draw(self, x: Tensor, generator: Generator) -> Tensor:
         which = torch.multinomial(self.shares(x), 1, generator=generator)[:, 0]
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float64, device=x.device)
-        return by_rows(self._drawn, self.dim**2, x, which, noise).to(x.dtype)
+        return self._drawn(x.double() - self.origin, which, noise).to(x.dtype)
 
     def _drawn(self, x: Tensor, which: Tensor, noise: Tensor) -> Tensor:
-        """r + S x + sqrt(eps S) noise of chosen components."""
-        spreads, x = self.spreads[which], x.double() - self.origin
-        if self.axes is None:
-            moved = spreads * x + (self.noise * spreads).sqrt() * noise
-        else:
-            axes = self.axes[which]
-            along = spreads * torch.einsum("nij,ni->nj", axes, x) + (self.noise * spreads).sqrt() * noise
-            moved = torch.einsum("nij,nj->ni", axes, along)
-        return self.end_origin + self.shifts[which] + moved
+        """r + S x + sqrt(eps S) noise of chosen components, x from the origin."""
+        moved = torch.empty_like(x)
+        for k in which.unique().tolist():
+            rows, spreads = which == k, self.spreads[k]
+            axes = None if self.axes is None else self.axes[k]
+            along = spreads * (x[rows] if axes is None else x[rows] @ axes)
+            along = along + (self.noise * spreads).sqrt() * noise[rows]
+            moved[rows] = self.shifts[k] + (along if axes is None else along @ axes.mT)
+        return self.end_origin + moved
 
     def log_v(self, y: Tensor) -> Tensor:
         """log v(y), (n,) in float64."""

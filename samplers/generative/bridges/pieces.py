@@ -61,7 +61,7 @@ class Pieces:
         """E[log c(x)] - E[log v(y)]."""
         with torch.no_grad():
             learned = PieceParameters(self, noise)
-            return float((learned.log_c(x) - learned.log_v(y)).mean())
+            return float(learned.log_c(x).mean() - learned.log_v(y).mean())
 
 
 class PieceParameters(nn.Module):

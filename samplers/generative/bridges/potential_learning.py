@@ -84,7 +84,8 @@ class PotentialLearning(Learning):
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """L of both directions, added up."""
         ahead, behind = self.ways
-        return (ahead.log_c(x) - ahead.log_v(y)).mean() + (behind.log_c(y) - behind.log_v(x)).mean()
+        forward = ahead.log_c(x).mean() - ahead.log_v(y).mean()
+        return forward + behind.log_c(y).mean() - behind.log_v(x).mean()
 
     def stepped(self, pressed: bool) -> bool:
         if self.rows is not None and (self.done % max(1, self.total // LOOKS) == 0 or self.done == self.total):
