@@ -32,8 +32,8 @@ class MarkovianFitting(IterativeMethod):
     plan: the pairs of the first half. "gaussian": the start, and what the bridge between the Gaussians of the moments
     leads to: the halves are then those of proportional fitting. "independent": both ends for themselves.
     steps, halves, network, batch, paths, refresh, learning_rate: as of `samplers.generative.bridges.IterativeMethod`.
-    ValueError for numbers out of range and another word. Shi, De Bortoli, Campbell and Doucet 2023, https://arxiv.org/abs/2303.16852; Peluchetti 2023,
-    https://arxiv.org/abs/2304.00917.
+    ValueError for numbers out of range and another word. Shi, De Bortoli, Campbell and Doucet 2023,
+    https://arxiv.org/abs/2303.16852; Peluchetti 2023, https://arxiv.org/abs/2304.00917.
 
         >>> from samplers.generative.bridges import MarkovianFitting
         >>> method = MarkovianFitting(steps=8, halves=2, batch=64, paths=64)
