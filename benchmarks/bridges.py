@@ -16,7 +16,7 @@
 Rows are made for each method of METHODS and written after each, beside those that are there already. Minutes are of the
 fit, by wall time of one thread; seconds of processor time stand beside them.
 
-    python benchmarks/bridges.py [--only gaussians planted margins] [--methods mixture potentials]
+    python benchmarks/bridges.py [--only gaussians planted margins] [--methods "mixture potentials"]
 """
 
 from __future__ import annotations
@@ -33,11 +33,21 @@ from torch import Generator, Tensor
 from samplers import SamplingWarning, SchroedingerBridge
 from samplers.diagnostics import floored, sliced_wasserstein
 from samplers.generative import FittedBridge
-from samplers.generative.bridges import BridgeMethod, GaussianBridge, MixturePotential, MixturePotentials, Sinkhorn
+from samplers.generative.bridges import (
+    BridgeMethod,
+    GaussianBridge,
+    MarkovianFitting,
+    MixturePotential,
+    MixturePotentials,
+    ProportionalFitting,
+    Sinkhorn,
+)
 from samplers.generative.bridges.gaussian import slope
+from samplers.networks import ResidualMLP
 from targets import Gaussian, GaussianMixture, Target
 
 PARTS = ["gaussians", "planted", "margins"]
+PLAIN = ResidualMLP(local=0)
 METHODS: dict[str, dict[str, BridgeMethod]] = {  # a method, by its name and the part
     "mixture potentials": {
         "gaussians": MixturePotentials(components=1),
@@ -45,6 +55,14 @@ METHODS: dict[str, dict[str, BridgeMethod]] = {  # a method, by its name and the
         "margins": MixturePotentials(),
     },
     "Sinkhorn": {"margins": Sinkhorn(rows=2000)},
+    "Markovian fitting": {
+        "gaussians": MarkovianFitting(halves=4, network=PLAIN),
+        "margins": MarkovianFitting(),
+    },
+    "proportional fitting": {
+        "gaussians": ProportionalFitting(halves=4, network=PLAIN),
+        "margins": ProportionalFitting(),
+    },
 }
 PUBLISHED = {5: 0.007, 20: 0.029, 50: 0.124}  # KL at the end, the best that is published
 
@@ -198,6 +216,8 @@ def main() -> None:
     command = parser(__doc__)
     command.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     command.add_argument("--methods", nargs="*", default=list(METHODS), help=", ".join(METHODS))
+    command.add_argument("--cases", nargs="*", type=int, default=range(len(MARGINS)), help="of the margins, from 0")
+    command.add_argument("--iterations", type=int, help="of the fit, in place of the method's own number")
     command.add_argument("--threads", type=int, default=1)
     command.add_argument("--iterations", type=int, help="of training, in place of those of the method")
     options = command.parse_args()
@@ -226,7 +246,7 @@ def main() -> None:
                 if "planted" in options.only and "planted" in method:
                     found = planted_row(method["planted"], dim, noise, 2000 if quick else 20_000, iterations)
                     add("Planted plans", name, found)
-        for case in MARGINS[:1] if quick else MARGINS:
+        for case in MARGINS[:1] if quick else [MARGINS[k] for k in options.cases]:
             if "margins" in options.only and "margins" in method:
                 add("Margins", name, margins_row(method["margins"], case, 2000 if quick else 20_000, iterations))
 

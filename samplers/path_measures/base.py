@@ -57,12 +57,27 @@ class Table:
 class Step:
     """A Gaussian transition: mean (s, n, dim), scale a standard deviation that broadcasts to it.
 
-    log_det: the sum over coordinates of log scale, (s, 1) in float64.
+    log_det: the sum over coordinates of log scale, (s, 1) in float64. factor: L (s, dim, dim), lower triangular, of
+    steps whose noise is correlated, L (scale * e); the sum of log diag L is then in log_det too.
     """
 
     mean: Tensor
     scale: Tensor
     log_det: Tensor
+    factor: Tensor | None = None
+
+    def at(self, noise: Tensor, noise_scale: float = 1.0) -> Tensor:
+        """The state that standard normal noise (s, n, dim) leads to; `noise_scale` widens it."""
+        if self.factor is not None:
+            return torch.add(self.mean, (self.scale * noise) @ self.factor.mT, alpha=noise_scale)
+        return torch.addcmul(self.mean, self.scale.expand_as(noise), noise, value=noise_scale)
+
+    def noise_of(self, state: Tensor) -> Tensor:
+        """The noise that leads to a state, (s, n, dim)."""
+        moved = state - self.mean
+        if self.factor is not None:
+            moved = torch.linalg.solve_triangular(self.factor.mT, moved, upper=True, left=False)
+        return moved / self.scale
 
 
 def log_det(scale: Tensor, dim: int) -> Tensor:
@@ -137,16 +152,21 @@ class PathMeasure(nn.Module, ABC):
         return value
 
     def log_ratio(self, forward: Step, new: Tensor, backward: Step, old: Tensor) -> Tensor:
-        """log N(old; backward) - log N(new; forward), (s, n) in float64.
+        """As the function of this name."""
+        return log_ratio(forward, new, backward, old)
 
-        The difference of the squares is taken as a product, coordinate by coordinate, before anything is added up.
-        """
-        ahead, behind = (new - forward.mean) / forward.scale, (old - backward.mean) / backward.scale
-        squares = torch.linalg.vecdot(ahead - behind, ahead + behind).double()
-        return torch.add(forward.log_det - backward.log_det, squares, alpha=0.5)
+
+def log_ratio(forward: Step, new: Tensor, backward: Step, old: Tensor) -> Tensor:
+    """log N(old; backward) - log N(new; forward), (s, n) in float64.
+
+    The difference of the squares is taken as a product, coordinate by coordinate, before anything is added up.
+    """
+    ahead, behind = forward.noise_of(new), backward.noise_of(old)
+    squares = torch.linalg.vecdot(ahead - behind, ahead + behind).double()
+    return torch.add(forward.log_det - backward.log_det, squares, alpha=0.5)
 
 
 def draw(step: Step, generator: Generator, noise_scale: float = 1.0) -> Tensor:
     """A draw of every transition; `noise_scale` widens it, for exploration."""
     noise = torch.randn(step.mean.shape, generator=generator, dtype=step.mean.dtype, device=step.mean.device)
-    return torch.addcmul(step.mean, step.scale.expand_as(noise), noise, value=noise_scale)
+    return step.at(noise, noise_scale)
