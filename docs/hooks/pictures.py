@@ -13,7 +13,16 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("walk_jump", "chain_of_measurements", "ising", "train_dds", "score_diffusion", "digits", "mixing_time")
+NAMES = (
+    "walk_jump",
+    "chain_of_measurements",
+    "ising",
+    "train_dds",
+    "score_diffusion",
+    "digits",
+    "mixing_time",
+    "mrf_scores",
+)
 COLOURS = 256
 
 
