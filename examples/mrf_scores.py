@@ -1,8 +1,8 @@
 """Scores of a Markov random field by networks that look at neighbours alone, beside the exact ones.
 
 An Ising model on a 4 x 4 torus, measured with noise: mean field, TAP and belief propagation in a few rounds, which need
-no training, and TAP with learned weights, a few hundred. The error is that of the score, over that of the noise that is
-in a draw's own score. Argument: iterations of training. Draws `mrf_scores.png`.
+no training, and belief propagation with a few hundred learned weights. The error is that of the score, over that of the
+noise in a draw's own score. Argument: iterations of training. Draws `mrf_scores.png`.
 """
 
 import sys
@@ -48,9 +48,9 @@ def main(iterations=200):
         left.semilogy(ROUNDS, by_rounds, style, label=scheme)
         right.loglog(SIGMAS, by_noise, style, label=scheme)
     by_noise = [error(learned, field, at[sigma]) for sigma in SIGMAS]
-    print(f"{'TAP, learned':20}  6 rounds, noise 0.5, 2, 8: " + " ".join(f"{by_noise[k]:.3f}" for k in (0, 4, 8)))
-    left.semilogy([6], [by_noise[4]], "kD", label="TAP, learned")
-    right.loglog(SIGMAS, by_noise, "kD-", label="TAP, learned")
+    print(f"{'learned':20}  6 rounds, noise 0.5, 2, 8: " + " ".join(f"{by_noise[k]:.3f}" for k in (0, 4, 8)))
+    left.semilogy([6], [by_noise[4]], "kD", label="learned")
+    right.loglog(SIGMAS, by_noise, "kD-", label="learned")
     left.set(xlabel="rounds: how many edges far a site sees", ylabel="error of the score", title="noise 2")
     right.set(xlabel="standard deviation of the noise", title="16 rounds (learned: 6)"), right.legend(frameon=False)
     right.set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"]), right.minorticks_off()

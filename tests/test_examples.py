@@ -47,7 +47,7 @@ PRINTED = {
     "mrf_scores.py": [
         "weights ",
         "belief propagation   16 rounds, noise 0.5, 2, 8: 0.0",
-        "TAP, learned          6 rounds, noise 0.5, 2, 8: 0.",
+        "learned               6 rounds, noise 0.5, 2, 8: 0.",
     ],
     "multimodal_traps.py": [
         "default starts: largest R-hat 1.0",
