@@ -44,6 +44,11 @@ PRINTED = {
         "random walk ",
         "theory d^0.33 log d",
     ],
+    "mrf_scores.py": [
+        "weights ",
+        "belief propagation   16 rounds, noise 0.5, 2, 8: 0.0",
+        "learned               6 rounds, noise 0.5, 2, 8: 0.",
+    ],
     "multimodal_traps.py": [
         "default starts: largest R-hat 1.0",
         "R-hat warns of nothing; mass is missed\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
@@ -70,6 +75,7 @@ ARGUMENTS = {
     "ising.py": ["8", "8", "20"],
     "mcmc_to_model.py": ["100"],
     "mixing_time.py": ["12", "40"],
+    "mrf_scores.py": ["3"],
     "score_diffusion.py": ["30"],
     "train_dds.py": ["20"],
 }  # smaller than by default
@@ -80,6 +86,7 @@ WRITTEN = {
     "ising.py": {"ising.png"},
     "mcmc_to_model.py": {"mcmc_to_model.png"},
     "mixing_time.py": {"mixing_time.png"},
+    "mrf_scores.py": {"mrf_scores.png"},
     "score_diffusion.py": {"score_diffusion.png"},
     "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},

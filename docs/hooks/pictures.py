@@ -21,6 +21,7 @@ NAMES = (
     "score_diffusion",
     "digits",
     "mixing_time",
+    "mrf_scores",
 )
 COLOURS = 256
 

@@ -9,6 +9,7 @@ from samplers.denoisers.inner_smc import InnerSMC
 from samplers.denoisers.learned import Learned
 from samplers.denoisers.names import as_denoiser, default_denoiser
 from samplers.denoisers.quadrature import Quadrature
+from samplers.denoisers.unrolled import Unrolled
 
 __all__ = [
     "Auto",
@@ -20,6 +21,7 @@ __all__ = [
     "InnerSMC",
     "Learned",
     "Quadrature",
+    "Unrolled",
     "as_denoiser",
     "default_denoiser",
 ]

@@ -85,8 +85,10 @@ class Learned(Denoiser):
                             ("rounds", rounds), ("pool", pool), ("levels", levels)):  # fmt: skip
             check_integer(value, name)
         lr = positive(lr, "lr")
-        if target.discrete:
-            raise TypeError(f"target: {target.name} is discrete; expected a density on R^{target.dim}")
+        if target.discrete and draws is None:
+            raise TypeError(
+                f"target: {target.name} is discrete, and training starts from points in R^{target.dim}; expected draws"
+            )
         if draws is not None and (draws.shape[1:] != (target.dim,) or len(draws) < 10):
             raise ValueError(f"draws: got shape {tuple(draws.shape)}, expected (n, {target.dim}) with n of at least 10")
         begun = time.perf_counter()

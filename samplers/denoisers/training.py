@@ -12,15 +12,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from samplers.denoisers.base import Estimate
+from samplers.denoisers.fitting import Fitting
 from samplers.denoisers.network import DenoisingNetwork
-from samplers.learning.descent import Descent, Group
-from samplers.learning.rate import cosine
 
 HELD_OUT = 10  # one example in ten is for validation
-AVERAGE = 0.999
 SAMPLING_STEPS = 32
 
 
@@ -46,33 +44,13 @@ Source = Callable[[int], Examples]
 Ask = Callable[[Tensor, float], Estimate]
 
 
-class Training:
-    """A network in training, with the moving average of its parameters, which is what is used in the end."""
-
-    def __init__(self, network: DenoisingNetwork, iterations: int, batch: int, lr: float, generator: Generator) -> None:
-        self.network, self.iterations, self.batch, self.generator = network, iterations, batch, generator
-        self.descent = Descent([Group(list(network.parameters()))], lr, average=AVERAGE, betas=(0.9, 0.99))
-
-    def run(self, source: Source, iterations: int) -> None:
-        """More iterations, on batches from the source."""
-        for _ in range(iterations):
-            self.descent.set_rate(cosine(self.descent.taken / self.iterations))
-            loss = self.loss(source(self.batch))
-            self.descent.clear()
-            loss.backward()
-            self.descent.step(float(loss.detach()))
+class Training(Fitting[DenoisingNetwork, Examples]):
+    """A denoising network in training."""
 
     def loss(self, batch: Examples) -> Tensor:
         """The mean square of the residual's error."""
         wanted = self.network.wanted(batch.y, batch.sigma, batch.x)
         return (self.network.residual(batch.y, batch.sigma) - wanted).square().mean()
-
-    def averaged(self) -> DenoisingNetwork:
-        """The network, with averaged parameters from now on."""
-        with torch.no_grad():
-            for parameter, value in zip(self.network.parameters(), self.descent.averages, strict=True):
-                parameter.copy_(value)
-        return self.network.requires_grad_(False)
 
     def noisy(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x + sigma xi."""
@@ -84,10 +62,6 @@ class Training:
         uniform = torch.rand(n, generator=self.generator, dtype=mean.dtype, device=mean.device)
         place = (torch.arange(n, device=mean.device) + uniform) / n
         return low * (high / low) ** place
-
-    def some(self, n: int, count: int) -> Tensor:
-        """`count` of n rows, with replacement."""
-        return torch.randint(n, (count,), generator=self.generator, device=self.network.mean.device)
 
     @torch.no_grad()
     def sample(self, x: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ Ehab 2023; Gottwald, Li, Marzouk and Reich 2025; Mei and Wu 2023.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -22,39 +21,12 @@ from torch import Generator, Tensor, nn
 from samplers.networks.base import ControlNetwork, NetworkSpec
 from samplers.networks.features import FourierFeatures
 from samplers.networks.linear import Linear
+from samplers.networks.slots import AtNeighbours, Slots
 from targets import PairwiseMRF, RelaxedMRF
-from targets._lattice import check_edges, degrees, incidence
+from targets._lattice import check_edges
 from targets.arguments import as_double, check_integer
 
 FREQUENCIES = 8
-
-
-class AtNeighbours(torch.autograd.Function):
-    """h (*batch, n, width) at the neighbours of each site, (*batch, n, degree, width).
-
-    A graph is symmetric: the gradient is gathered as well, at the same edges seen from their other ends. It is added
-    up in a fixed order, so that a run on a GPU can be repeated bit by bit; a sum by index has no order there. Slots
-    without a neighbour hold the site itself; what is made of them must be discarded, and they have no gradient.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(h: Tensor, neighbours: Tensor, ends: Tensor, present: Tensor) -> Tensor:
-        """neighbours (n, degree): sites. ends (n, degree): slots of the same edges. present (n, degree, 1): 1 or 0."""
-        return h.index_select(-2, neighbours.flatten()).unflatten(-2, neighbours.shape)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Keep the other ends for the gradient."""
-        ctx.save_for_backward(*inputs[2:])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The sum of what arrives at the other ends."""
-        ends, present = ctx.saved_tensors
-        arrived = gradients[0].flatten(-3, -2).index_select(-2, ends.flatten()).unflatten(-2, ends.shape)
-        return (arrived * present).sum(-2), None, None, None
 
 
 class Round(nn.Module):
@@ -183,18 +155,6 @@ class CliqueNetwork(NetworkSpec):
 
 def _graph(n: int, edges: Tensor, couplings: Tensor) -> dict[str, Tensor]:
     """The tables of `AtNeighbours` and the couplings (n, degree, 1), zero where there is no neighbour."""
-    m = len(edges)
-    width = int(degrees(n, edges).max()) if m else 0
-    neighbours, numbers = incidence(n, edges, width)
-    present = numbers < m
-    slots = torch.arange(n * width)
-    pairs = slots[present.flatten()][numbers[present].argsort()].reshape(m, 2)  # the two slots of each edge
-    ends = slots.clone()
-    ends[pairs] = pairs.flip(-1)
-    padded = torch.cat([couplings, couplings.new_zeros(1)]).float()
-    return {
-        "neighbours": neighbours,
-        "ends": ends.reshape(n, width),
-        "present": present[..., None].float(),
-        "couplings": padded[numbers][..., None],
-    }
+    slots = Slots.of(n, edges)
+    tables = {name: getattr(slots, name) for name in ("neighbours", "ends", "present")}
+    return tables | {"couplings": slots.on_edges(couplings).float()[..., None]}

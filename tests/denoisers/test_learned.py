@@ -194,3 +194,13 @@ def test_the_denoiser_of_two_modes_is_learned(dim, source):
     learned = Learned.fit(target, (0.3, highest), draws=draws, iterations=2000)
     for sigma in (0.3, 1.0, highest / 4, highest / 2, highest):
         assert relative_error(learned, target, IsotropicNoise(sigma)) < 0.1
+
+
+def test_spins_are_learned_from_draws_alone():
+    """Their density is no function on R^n, and draws are enough."""
+    target = targets.Ising((2, 3), 0.3, periodic=False)
+    draws = target.sample(200, generator=torch.Generator().manual_seed(6))
+    learned = Learned.fit(target, (0.5, 2.0), draws=draws, iterations=2, width=8, blocks=1)
+    assert learned.estimate(target, torch.ones(3, 6), IsotropicNoise(1.0)).mean.shape == (3, 6)
+    with pytest.raises(TypeError, match="is discrete, and training starts from points in R\\^6; expected draws"):
+        Learned.fit(target, (0.5, 2.0))
