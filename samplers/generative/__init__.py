@@ -13,6 +13,7 @@ from samplers.generative.high_order import HessianMatching, TraceGradientMatchin
 from samplers.generative.levels import Levels
 from samplers.generative.likelihood import ContinuousFlow, noise_law, probability_flow
 from samplers.generative.load import load
+from samplers.generative.local_network import LocalScore
 from samplers.generative.losses import Denoising, Example, Explicit, Implicit, Loss, Sliced, Sum
 from samplers.generative.network import KarrasInputs, ScoreMLP
 from samplers.generative.noisy_state import NoisyState
@@ -30,6 +31,7 @@ from samplers.generative.path import ReverseProcess
 from samplers.generative.score import Score, as_score
 from samplers.generative.score_diffusion import ScoreDiffusion
 from samplers.generative.score_model import ScoreModel
+from samplers.generative.score_spec import ScoreSpec
 from samplers.generative.times import DebiasedTimes, LogSNRTimes, Times, UniformTimes
 from samplers.generative.training import Training
 from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
@@ -55,6 +57,7 @@ __all__ = [
     "Karras",
     "KarrasInputs",
     "Levels",
+    "LocalScore",
     "LogSNRTimes",
     "Loss",
     "NoiseOf",
@@ -69,6 +72,7 @@ __all__ = [
     "ScoreMLP",
     "ScoreModel",
     "ScoreOf",
+    "ScoreSpec",
     "Sliced",
     "Standardisation",
     "Sum",

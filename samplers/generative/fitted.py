@@ -28,7 +28,7 @@ LEAST = 1e-5  # of the horizon: what densities are given for is the state at thi
 class FittedDiffusion(ReverseSampler):
     """What `ScoreDiffusion.fit` gives.
 
-    settings: of the method, in words. spec: its `ScoreMLP`, None for a network of one's own. model: the `ScoreModel`,
+    settings: of the method, in words. spec: its `ScoreSpec`, None for a network of one's own. model: the `ScoreModel`,
     in the coordinates u of `transformation`. start: the Gaussian of the samples' moments there. seed, iterations: of
     the fit. history: every ten iterations loss, validation and more, as lists. validation: the held-out loss of the
     model, NaN where nothing was held out; untrained: that of `start`. notes: what was said. cost: of the fit.

@@ -25,6 +25,7 @@ from samplers.generative.parametrisation import Karras, Parametrisation
 from samplers.generative.regression import Regression
 from samplers.generative.score_learning import SPLIT, ScoreLearning
 from samplers.generative.score_model import ScoreModel, check_kinds
+from samplers.generative.score_spec import ScoreSpec
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
 from samplers.generative.training import FitOptions, Training
 from samplers.generative.transformations import Columns
@@ -51,8 +52,9 @@ class ScoreDiffusion:
     of it where an energy is given.
 
     process: the noising, in coordinates in which the data have mean 0 and variances of one; by default
-    `VP(beta_max=10)`, whose noise ends at 12 deviations. network: a `ScoreMLP`, or a module called with x (n, dim) and
-    t (n,), and the context (n, c + 1) of `ConditionalDiffusion` where there are conditions, of which a copy is trained.
+    `VP(beta_max=10)`, whose noise ends at 12 deviations. network: a `ScoreSpec`, such as `ScoreMLP`, or `LocalScore` of
+    images and fields; or a module called with x (n, dim) and t (n,), and the context (n, c + 1) of
+    `ConditionalDiffusion` where there are conditions, of which a copy is trained.
     parametrisation: what its output means. loss: a `samplers.generative.Loss`.
     training: of the optimiser. columns: the kinds of the data's columns, where some are not real numbers (`Positive`,
     `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the deviations, "whiten" by the covariance
@@ -71,7 +73,7 @@ class ScoreDiffusion:
     """
 
     process: Process = field(default_factory=lambda: VP(beta_max=BETA))
-    network: ScoreMLP | nn.Module = field(default_factory=ScoreMLP)
+    network: ScoreSpec | nn.Module = field(default_factory=ScoreMLP)
     parametrisation: Parametrisation = field(default_factory=Karras)
     loss: Loss = field(default_factory=lambda: Denoising(weighting="output"))
     training: Training = field(default_factory=Training)
@@ -80,7 +82,7 @@ class ScoreDiffusion:
     teacher: Choice | None = None
 
     def __post_init__(self) -> None:
-        check_kinds(self, process=(Process,), network=(ScoreMLP, nn.Module), parametrisation=(Parametrisation,))
+        check_kinds(self, process=(Process,), network=(ScoreSpec, nn.Module), parametrisation=(Parametrisation,))
         check_kinds(self, loss=(Loss,), training=(Training,))
         if self.standardise not in ("scale", "whiten", "none"):
             raise ValueError(f"standardise: got {self.standardise!r}, expected 'scale', 'whiten' or 'none'")
@@ -177,7 +179,7 @@ class ScoreDiffusion:
             warn(text)
         found: dict[str, Any] = {
             "settings": self.describe(),
-            "spec": self.network if isinstance(self.network, ScoreMLP) else None,
+            "spec": self.network if isinstance(self.network, ScoreSpec) else None,
             "model": learning.learned(),
             "transformation": transformation,
             "start": start,
@@ -229,7 +231,7 @@ class ScoreDiffusion:
 
     def _model(self, start: Gaussian, regression: Regression | None, generator: Generator) -> ScoreModel:
         network = self.network
-        if isinstance(network, ScoreMLP):
+        if isinstance(network, ScoreSpec):
             made = network.make(self.process, self.parametrisation, start.mean, start.covariance, generator, regression)
         else:
             if not any(p.requires_grad for p in network.parameters()):
