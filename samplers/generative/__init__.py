@@ -1,5 +1,7 @@
 """Diffusion models learned from samples: data, what a network's output means, losses, reverse solvers, likelihoods."""
 
+from samplers.generative.autoencoder import Autoencoder
+from samplers.generative.code import Code
 from samplers.generative.columns import Bounded, Categorical, Column, Positive, Real
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.data import Samples
@@ -10,6 +12,7 @@ from samplers.generative.elbo import elbo, family_elbo, variational_gap
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.fitted import FittedDiffusion
 from samplers.generative.high_order import HessianMatching, TraceGradientMatching, TraceMatching
+from samplers.generative.latent import LatentDiffusion
 from samplers.generative.levels import Levels
 from samplers.generative.likelihood import ContinuousFlow, noise_law, probability_flow
 from samplers.generative.load import load
@@ -32,15 +35,18 @@ from samplers.generative.score import Score, as_score
 from samplers.generative.score_diffusion import ScoreDiffusion
 from samplers.generative.score_model import ScoreModel
 from samplers.generative.score_spec import ScoreSpec
+from samplers.generative.standardisation import Standardisation
 from samplers.generative.times import DebiasedTimes, LogSNRTimes, Times, UniformTimes
 from samplers.generative.training import Training
-from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
+from samplers.generative.transformations import Chain, Columns, Transformation
 
 __all__ = [
+    "Autoencoder",
     "Bounded",
     "Categorical",
     "Chain",
     "CleanOf",
+    "Code",
     "Column",
     "Columns",
     "ConditionalDiffusion",
@@ -56,6 +62,7 @@ __all__ = [
     "Implicit",
     "Karras",
     "KarrasInputs",
+    "LatentDiffusion",
     "Levels",
     "LocalScore",
     "LogSNRTimes",

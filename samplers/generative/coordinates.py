@@ -11,14 +11,15 @@ from torch import Generator
 from samplers.generative.columns import Column
 from samplers.generative.data import Samples
 from samplers.generative.regression import Regression
-from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
+from samplers.generative.standardisation import Standardisation
+from samplers.generative.transformations import Chain, Columns, Transformation
 from targets import Gaussian
 
 
 def coordinates(
     train: Samples,
     generator: Generator,
-    columns: Sequence[Column] | None,
+    columns: Sequence[Column] | Transformation | None,
     standardise: Literal["scale", "whiten", "none"],
 ) -> tuple[Transformation, Gaussian, Regression | None]:
     """The coordinates of the training rows, the Gaussian of their moments there, and their regression on what they are
@@ -26,7 +27,8 @@ def coordinates(
     parts: list[Transformation] = []
     seen = train
     if columns is not None:
-        parts.append(Columns(columns).learned(train.x, train.shares))
+        known = isinstance(columns, Transformation)
+        parts.append(columns if known else Columns(columns).learned(train.x, train.shares))
         seen = seen.seen(parts[0], generator)
     mean, covariance = seen.moments
     whitened = Standardisation.of(mean, covariance)  # which says so where no density exists

@@ -28,7 +28,7 @@ from samplers.generative.score_model import ScoreModel, check_kinds
 from samplers.generative.score_spec import ScoreSpec
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
 from samplers.generative.training import FitOptions, Training
-from samplers.generative.transformations import Columns
+from samplers.generative.transformations import Columns, Transformation
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
 from targets import Gaussian, Target
@@ -55,12 +55,12 @@ class ScoreDiffusion:
     `VP(beta_max=10)`, whose noise ends at 12 deviations. network: a `ScoreSpec`, such as `ScoreMLP`, or `LocalScore` of
     images and fields; or a module called with x (n, dim) and t (n,), and the context (n, c + 1) of
     `ConditionalDiffusion` where there are conditions, of which a copy is trained.
-    parametrisation: what its output means. loss: a `samplers.generative.Loss`.
-    training: of the optimiser. columns: the kinds of the data's columns, where some are not real numbers (`Positive`,
-    `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the deviations, "whiten" by the covariance
-    as well, which suits posteriors that are nearly Gaussian and hides from the network what images and the like are
-    made of, "none" only moves the mean to 0. teacher: the sampler whose draws are learned from where a target is given
-    that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
+    parametrisation: what its output means. loss: a `samplers.generative.Loss`. training: of the optimiser. columns: the
+    kinds of the data's columns, where some are not real numbers (`Positive`, `Bounded`, `Ordinal`, `Levels`,
+    `Categorical`), or a `Transformation` of them all, such as a `Code`. standardise: "scale" by the deviations,
+    "whiten" by the covariance as well, which suits posteriors that are nearly Gaussian and hides from the network what
+    images and the like are made of, "none" only moves the mean to 0. teacher: the sampler whose draws are learned from
+    where a target is given that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
     TypeError for arguments of another kind, ValueError for another word. Song, Sohl-Dickstein, Kingma, Kumar, Ermon and
     Poole 2021, https://arxiv.org/abs/2011.13456; Karras, Aittala, Aila and Laine 2022,
     https://arxiv.org/abs/2206.00364.
@@ -77,7 +77,7 @@ class ScoreDiffusion:
     parametrisation: Parametrisation = field(default_factory=Karras)
     loss: Loss = field(default_factory=lambda: Denoising(weighting="output"))
     training: Training = field(default_factory=Training)
-    columns: Sequence[Column] | None = None
+    columns: Sequence[Column] | Transformation | None = None
     standardise: Literal["scale", "whiten", "none"] = "scale"
     teacher: Choice | None = None
 
@@ -87,7 +87,7 @@ class ScoreDiffusion:
         if self.standardise not in ("scale", "whiten", "none"):
             raise ValueError(f"standardise: got {self.standardise!r}, expected 'scale', 'whiten' or 'none'")
         check_teacher(self.teacher)
-        if self.columns is not None:
+        if self.columns is not None and not isinstance(self.columns, Transformation):
             object.__setattr__(self, "columns", tuple(self.columns))
             Columns(self.columns)
 
