@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -41,7 +42,7 @@ class ColumnLikelihood(nn.Module):
         super().__init__()
         check_columns(kinds)
         dim, most = len(kinds), max([2, *(kind.count for kind in kinds if isinstance(kind, Integers))])
-        wide = {"dtype": torch.float64, "device": like.device}
+        wide: dict[str, Any] = {"dtype": torch.float64, "device": like.device}
         middles, edges = torch.zeros(dim, most, **wide), torch.full((dim, most - 1), math.inf, **wide)
         low = torch.zeros(dim, **wide)
         for number, kind in enumerate(kinds):

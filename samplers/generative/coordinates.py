@@ -26,9 +26,11 @@ def coordinates(
     given, None where they are given nothing."""
     parts: list[Transformation] = []
     seen = train
-    if columns is not None:
-        known = isinstance(columns, Transformation)
-        parts.append(columns if known else Columns(columns).learned(train.x, train.shares))
+    if isinstance(columns, Transformation):
+        parts.append(columns)
+    elif columns is not None:
+        parts.append(Columns(columns).learned(train.x, train.shares))
+    if parts:
         seen = seen.seen(parts[0], generator)
     mean, covariance = seen.moments
     whitened = Standardisation.of(mean, covariance)  # which says so where no density exists
