@@ -13,7 +13,17 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("walk_jump", "chain_of_measurements", "ising", "train_dds", "score_diffusion", "digits", "mixing_time")
+NAMES = (
+    "walk_jump",
+    "chain_of_measurements",
+    "ising",
+    "train_dds",
+    "score_diffusion",
+    "digits",
+    "super_resolution",
+    "latent",
+    "mixing_time",
+)
 COLOURS = 256
 
 
