@@ -17,7 +17,8 @@ from samplers.generative.data import Samples
 from samplers.generative.losses import Denoising, Example
 from samplers.generative.noisy_state import NoisyState
 from samplers.generative.parametrisation import CleanOf, Control, Karras, NoiseOf, ScoreOf, Velocity
-from samplers.generative.transformations import Chain, Standardisation
+from samplers.generative.standardisation import Standardisation
+from samplers.generative.transformations import Chain
 
 BUGS = Bugs()
 bug = BUGS.add

@@ -33,6 +33,12 @@ PRINTED = {
         "loaded (64, 150, 2)",
         "moments of 9600 draws",
     ],
+    "latent.py": [
+        "latent, untrained                  2.",
+        "pixels, untrained                  2.1",
+        "latent diffusion                   2.",
+        "diffusion of the pixels            2.",
+    ],
     "mcmc_to_model.py": [
         "log Z by model  -108.",
         "log Z by SMC    -108.3",
@@ -59,6 +65,7 @@ PRINTED = {
         "KL of the model ",
         "bound of the log-density -",
     ],
+    "super_resolution.py": ["loss at a noise of", "nine pixels, as reported ", "49 pixels, cured  "],
     "train_dds.py": ["trained in", "log Z ", "weights of the modes from 0.0"],
     "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
     "own_kernel.py": [
@@ -73,10 +80,12 @@ ARGUMENTS = {
     "digits.py": ["10"],
     "evidence.py": ["60"],
     "ising.py": ["8", "8", "20"],
+    "latent.py": ["5"],
     "mcmc_to_model.py": ["100"],
     "mixing_time.py": ["12", "40"],
     "mrf_scores.py": ["3"],
     "score_diffusion.py": ["30"],
+    "super_resolution.py": ["5"],
     "train_dds.py": ["20"],
 }  # smaller than by default
 OF_ITS_OWN = "own_kernel.py"
@@ -84,16 +93,18 @@ WRITTEN = {
     "chain_of_measurements.py": {"chain_of_measurements.png"},
     "digits.py": {"digits.png"},
     "ising.py": {"ising.png"},
+    "latent.py": {"latent.png"},
     "mcmc_to_model.py": {"mcmc_to_model.png"},
     "mixing_time.py": {"mixing_time.png"},
     "mrf_scores.py": {"mrf_scores.png"},
     "score_diffusion.py": {"score_diffusion.png"},
+    "super_resolution.py": {"super_resolution.png"},
     "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},
 }
 
 
-LONG = {"custom_energy.py", "digits.py", "mcmc_to_model.py"}
+LONG = {"custom_energy.py", "digits.py", "latent.py", "mcmc_to_model.py", "super_resolution.py"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in LONG else one for one in SCRIPTS])

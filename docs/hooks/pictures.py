@@ -20,6 +20,8 @@ NAMES = (
     "train_dds",
     "score_diffusion",
     "digits",
+    "super_resolution",
+    "latent",
     "mixing_time",
     "mrf_scores",
 )

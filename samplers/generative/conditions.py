@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from samplers.generative.columns import shares_of
 from samplers.generative.score_model import ScoreModel
-from samplers.generative.transformations import Standardisation
+from samplers.generative.standardisation import Standardisation
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from torch import Generator
 from samplers.generative.columns import Column
 from samplers.generative.data import Samples
 from samplers.generative.regression import Regression
-from samplers.generative.transformations import Chain, Columns, Standardisation, Transformation
+from samplers.generative.standardisation import Standardisation
+from samplers.generative.transformations import Chain, Columns, Transformation
 from targets import Gaussian, Noise
 
 Standardise = Literal["scale", "whiten", "common", "none"]
@@ -20,7 +21,7 @@ Standardise = Literal["scale", "whiten", "common", "none"]
 def coordinates(
     train: Samples,
     generator: Generator,
-    columns: Sequence[Column] | None,
+    columns: Sequence[Column] | Transformation | None,
     standardise: Standardise,
     noise: Noise,
 ) -> tuple[Transformation, Gaussian, Regression | None]:
@@ -29,8 +30,11 @@ def coordinates(
     number k that it divides by has k^2 = tr(C^-1 S) / dim, S the covariance of the rows."""
     parts: list[Transformation] = []
     seen = train
-    if columns is not None:
+    if isinstance(columns, Transformation):
+        parts.append(columns)
+    elif columns is not None:
         parts.append(Columns(columns).learned(train.x, train.shares))
+    if parts:
         seen = seen.seen(parts[0], generator)
     mean, covariance = seen.moments
     noise.check(len(mean), "process")

@@ -108,7 +108,7 @@ class Samples:
 
     def seen(self, transformation: Transformation, generator: Generator) -> Self:
         """The rows in other coordinates, with noise where the transformation draws some."""
-        return replace(self, x=transformation.forward(self.x, generator)[0])
+        return replace(self, x=transformation.seen(self.x, generator))
 
     @property
     def effective(self) -> float:

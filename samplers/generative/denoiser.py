@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from samplers.denoisers.base import Denoiser, Estimate
 from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
-from samplers.generative.transformations import Standardisation
+from samplers.generative.standardisation import Standardisation
 from samplers.identity.contents import digest
 from targets import Noise, Target
 

@@ -17,7 +17,7 @@ from samplers.generative.elbo import elbo
 from samplers.generative.estimates import PointEstimates
 from samplers.generative.likelihood import ContinuousFlow, probability_flow
 from samplers.generative.reverse_sampler import ReverseSampler
-from samplers.generative.transformations import Standardisation
+from samplers.generative.standardisation import Standardisation
 from samplers.generative.weighing import weigh
 from targets import Target
 
@@ -28,7 +28,7 @@ LEAST = 1e-5  # of the horizon: what densities are given for is the state at thi
 class FittedDiffusion(ReverseSampler):
     """What `ScoreDiffusion.fit` gives.
 
-    settings: of the method, in words. spec: its `ScoreMLP`, None for a network of one's own. model: the `ScoreModel`,
+    settings: of the method, in words. spec: its `ScoreSpec`, None for a network of one's own. model: the `ScoreModel`,
     in the coordinates u of `transformation`. start: the Gaussian of the samples' moments there. seed, iterations: of
     the fit. history: every ten iterations loss, validation and more, as lists. validation: the held-out loss of the
     model, NaN where nothing was held out; untrained: that of `start`. notes: what was said. cost: of the fit.
@@ -91,7 +91,7 @@ class FittedDiffusion(ReverseSampler):
     def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.transformation.random:
             raise ValueError(
-                "x: has ordinal or categorical columns, which have a probability and no density; expected real ones, "
+                "x: has columns that noise spreads, such as ordinal ones or those of a code; expected real ones, "
                 "or take elbo(x), a bound of the log-probability"
             )
         return self.transformation.forward(x)
@@ -109,7 +109,7 @@ class FittedDiffusion(ReverseSampler):
         `AnnealedLangevin` with this model's `denoiser()`, which record log-densities where there are some.
         """
         if self.transformation.random:
-            raise ValueError("a model of ordinal or categorical columns has probabilities and no density")
+            raise ValueError("a model of ordinal or categorical columns, or of codes, has bounds and no density")
         return DiffusionDensity(self.flow(rtol=rtol, atol=atol), self.model, self.transformation, density)
 
     # With an energy

@@ -84,11 +84,19 @@ class Levels(Integers):
         u = _quantile(below + p * share, above + p * (1 - share))
         return u[:, None], p.log() + 0.5 * (u.square() + math.log(2 * math.pi))
 
+    def edges(self, like: Tensor) -> Tensor:
+        """The normal quantiles of the sums of probabilities."""
+        p, below, above = self._cells(like)
+        return _quantile(below[1:], above[1:] + p[1:])
+
+    def middle(self, x: Tensor) -> Tensor:
+        """The median of the normal law on the cell."""
+        p, below, above = (table[x.long() - self.low] for table in self._cells(x))
+        return _quantile(below + 0.5 * p, above + 0.5 * p)
+
     def decode(self, u: Tensor) -> Tensor:
         """The level of the cell."""
-        p, below, above = self._cells(u)
-        edges = _quantile(below[1:], above[1:] + p[1:])
-        return (self.low + torch.searchsorted(edges, u[:, 0].double().contiguous(), right=True)).to(u.dtype)
+        return (self.low + torch.searchsorted(self.edges(u), u[:, 0].double().contiguous(), right=True)).to(u.dtype)
 
 
 def _quantile(below: Tensor, above: Tensor) -> Tensor:

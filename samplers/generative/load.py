@@ -14,10 +14,10 @@ from samplers.generative.columns import Column
 from samplers.generative.conditional import ConditionalDiffusion
 from samplers.generative.conditions import Conditions
 from samplers.generative.fitted import FittedDiffusion
-from samplers.generative.network import ScoreMLP
 from samplers.generative.parametrisation import Parametrisation
 from samplers.generative.regression import Regression
 from samplers.generative.score_model import ScoreModel
+from samplers.generative.score_spec import ScoreSpec
 from samplers.generative.trained import FORMAT
 from samplers.generative.transformations import Transformation
 from samplers.learning.files import read
@@ -25,7 +25,7 @@ from samplers.learning.packing import members, unpacked
 from samplers.processes.base import Process
 from targets import CorrelatedNoise, Gaussian, IsotropicNoise, MRFNoise, Noise
 
-FAMILIES = (Process, Parametrisation, Transformation, Column, ScoreMLP, Conditions)
+FAMILIES = (Process, Parametrisation, Transformation, Column, ScoreSpec, Conditions)
 NOISE: dict[str, Callable[..., Noise]] = {
     "CorrelatedNoise": CorrelatedNoise,
     "IsotropicNoise": IsotropicNoise,

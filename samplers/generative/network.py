@@ -22,13 +22,14 @@ from samplers.denoisers.network import DenoisingNetwork
 from samplers.generative.noisy_state import NoisyState, whitened
 from samplers.generative.parametrisation import Parametrisation
 from samplers.generative.regression import Regression
+from samplers.generative.score_spec import ScoreSpec, check_least_time, check_moments, levels
 from samplers.processes.base import Process
 from targets.arguments import check_integer, positive
 from targets.noise import Noise
 
 
 @dataclass(frozen=True)
-class ScoreMLP:
+class ScoreMLP(ScoreSpec):
     """What the network of a score model shall be: `blocks` residual blocks of `width` units.
 
     least_time: the time below which the network itself is given no other time; the Gaussian part goes on to 0.
@@ -65,13 +66,10 @@ class ScoreMLP:
         regression: of a conditional one, that of the data on its context.
         ValueError for shapes that do not agree, and for a least_time that is not below the horizon.
         """
-        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-            shapes = f"{tuple(mean.shape)} and {tuple(covariance.shape)}"
-            raise ValueError(f"mean, covariance: got shapes {shapes}, expected (dim,) and (dim, dim)")
-        if self.least_time >= process.horizon:
-            raise ValueError(f"least_time: got {self.least_time:.6g}, expected less than the horizon")
+        check_moments(mean, covariance)
+        check_least_time(self.least_time, process)
         noise, context = process.noise, 0 if regression is None else len(regression.slope)
-        low, high = (float((-0.5 * process.log_snr(t)).exp()) for t in (self.least_time, process.horizon))
+        low, high = levels(process, self.least_time)
         white = whitened(whitened(covariance.double(), noise).mT, noise).to(mean)
         body = _Body(whitened(mean, noise), white, low, high, generator, self.width, self.blocks, context)
         given = None if regression is None else _Given(regression, noise, low, mean)

@@ -5,6 +5,7 @@ Ordinal    x + U, U ~ U(0, 1), as Bounded(low, high + 1)         c as there: q =
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,6 +41,14 @@ class Integers(Column):
         """An integer between the ends."""
         return f"an integer from {self.low} to {self.high}"
 
+    @abstractmethod
+    def edges(self, like: Tensor) -> Tensor:
+        """Where one cell ends in u and the next begins, (count - 1,) in float64 on the device of `like`."""
+
+    @abstractmethod
+    def middle(self, x: Tensor) -> Tensor:
+        """The u in the middle, by the law of the noise, of the cell of each x (n,); in float64."""
+
     def takes(self, x: Tensor) -> Tensor:
         """The integers."""
         return (x >= self.low) & (x <= self.high) & (x == x.round())
@@ -64,6 +73,15 @@ class Ordinal(Integers):
     @property
     def _bounded(self) -> Bounded:
         return Bounded(float(self.low), float(self.high + 1))
+
+    def edges(self, like: Tensor) -> Tensor:
+        """The logits of the integers between the ends."""
+        inner = torch.arange(self.low + 1, self.high + 1, dtype=torch.float64, device=like.device)
+        return self._bounded.encode(inner, None)[0][:, 0]
+
+    def middle(self, x: Tensor) -> Tensor:
+        """The logit of x + 1/2."""
+        return self._bounded.encode(x.double() + 0.5, None)[0][:, 0]
 
     def encode(self, x: Tensor, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """The logit of x + U."""

@@ -26,9 +26,10 @@ from samplers.generative.regression import Regression
 from samplers.generative.score import noise_of
 from samplers.generative.score_learning import SPLIT, ScoreLearning
 from samplers.generative.score_model import ScoreModel, check_kinds
+from samplers.generative.score_spec import ScoreSpec
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
 from samplers.generative.training import FitOptions, Training
-from samplers.generative.transformations import Columns
+from samplers.generative.transformations import Columns, Transformation
 from samplers.identity.contents import digest
 from samplers.learning.packing import packed
 from samplers.processes.base import Process
@@ -56,15 +57,15 @@ class ScoreDiffusion:
     process: the noising, in coordinates in which the data have mean 0 and variances of one; by default
     `VP(beta_max=10)`, whose noise ends at 12 deviations. Its `noise` is the shape of e, such as a `CorrelatedNoise`, or
     the `MRFNoise` of a field: the same in x where `standardise` is "common" or "none".
-    network: a `ScoreMLP`, or a module called with x (n, dim) and t (n,), and the context (n, c + 1) of
-    `ConditionalDiffusion` where there are conditions, of which a copy is trained.
-    parametrisation: what its output means. loss: a `samplers.generative.Loss`.
-    training: of the optimiser. columns: the kinds of the data's columns, where some are not real numbers (`Positive`,
-    `Bounded`, `Ordinal`, `Levels`, `Categorical`). standardise: "scale" by the deviations, "whiten" by the covariance
-    as well, which suits posteriors that are nearly Gaussian and hides from the network what images and the like are
-    made of, "common" by one number for all columns, the deviation in units of the noise, which keeps the shape of that;
-    "none" only moves the mean to 0. teacher: the sampler whose draws are learned from where a target is given
-    that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
+    network: a `ScoreSpec`, such as `ScoreMLP`, or `LocalScore` of images and fields; or a module called with x (n, dim)
+    and t (n,), and the context (n, c + 1) of `ConditionalDiffusion` where there are conditions, of which a copy is
+    trained. parametrisation: what its output means. loss: a `samplers.generative.Loss`. training: of the optimiser.
+    columns: the kinds of the data's columns, where some are not real numbers (`Positive`, `Bounded`, `Ordinal`,
+    `Levels`, `Categorical`), or a `Transformation` of them all, such as a `Code`. standardise: "scale" by the
+    deviations, "whiten" by the covariance as well, which suits posteriors that are nearly Gaussian and hides from the
+    network what images and the like are made of, "common" by one number for all columns, the deviation in units of the
+    noise, which keeps the shape of that; "none" only moves the mean to 0. teacher: the sampler whose draws are learned
+    from where a target is given that has no exact ones, or a pair (sampler, options of its `sample`); None is `HMC()`.
     TypeError for arguments of another kind, ValueError for another word. Song, Sohl-Dickstein, Kingma, Kumar, Ermon and
     Poole 2021, https://arxiv.org/abs/2011.13456; Karras, Aittala, Aila and Laine 2022,
     https://arxiv.org/abs/2206.00364.
@@ -77,20 +78,20 @@ class ScoreDiffusion:
     """
 
     process: Process = field(default_factory=lambda: VP(beta_max=BETA))
-    network: ScoreMLP | nn.Module = field(default_factory=ScoreMLP)
+    network: ScoreSpec | nn.Module = field(default_factory=ScoreMLP)
     parametrisation: Parametrisation = field(default_factory=Karras)
     loss: Loss = field(default_factory=lambda: Denoising(weighting="output"))
     training: Training = field(default_factory=Training)
-    columns: Sequence[Column] | None = None
+    columns: Sequence[Column] | Transformation | None = None
     standardise: Standardise = "scale"
     teacher: Choice | None = None
 
     def __post_init__(self) -> None:
-        check_kinds(self, process=(Process,), network=(ScoreMLP, nn.Module), parametrisation=(Parametrisation,))
+        check_kinds(self, process=(Process,), network=(ScoreSpec, nn.Module), parametrisation=(Parametrisation,))
         check_kinds(self, loss=(Loss,), training=(Training,))
         check_choice(self.standardise, "standardise", get_args(Standardise))
         check_teacher(self.teacher)
-        if self.columns is not None:
+        if self.columns is not None and not isinstance(self.columns, Transformation):
             object.__setattr__(self, "columns", tuple(self.columns))
             Columns(self.columns)
 
@@ -184,7 +185,7 @@ class ScoreDiffusion:
             warn(text)
         found: dict[str, Any] = {
             "settings": self.describe(),
-            "spec": self.network if isinstance(self.network, ScoreMLP) else None,
+            "spec": self.network if isinstance(self.network, ScoreSpec) else None,
             "model": learning.learned(),
             "transformation": transformation,
             "start": start,
@@ -238,7 +239,7 @@ class ScoreDiffusion:
 
     def _model(self, start: Gaussian, regression: Regression | None, generator: Generator) -> ScoreModel:
         network = self.network
-        if isinstance(network, ScoreMLP):
+        if isinstance(network, ScoreSpec):
             made = network.make(self.process, self.parametrisation, start.mean, start.covariance, generator, regression)
         else:
             if not any(p.requires_grad for p in network.parameters()):

@@ -7,10 +7,10 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from samplers.generative.conditions import conditioned_model, dropped
 from samplers.generative.data import Samples
@@ -28,10 +28,11 @@ LOST = 0.1  # of what training had won, which is told where it is lost again
 TOLD = 0.01  # of the loss itself: less is not worth a word
 VALIDATED = 8192  # rows, with noise and times of their own, that are the same at every look
 PART = 1024  # of them at a time
+M = TypeVar("M", bound=nn.Module)
 SPLIT, NOISE, BATCHES = 11_000_027, 12_000_017, 14_000_029  # offsets of the seeds
 
 
-class ScoreLearning(Learning):
+class ScoreLearning(Learning, Generic[M]):
     """Training between two iterations: `model`, the rows it learns from, and the best that looks have found.
 
     transformation: of the rows to the coordinates of the model. loss: of the model at rows, one value for each. train,
@@ -43,7 +44,7 @@ class ScoreLearning(Learning):
 
     def __init__(
         self,
-        model: ScoreModel,
+        model: M,
         loss: Any,
         training: Training,
         settings: dict[str, Any],
@@ -93,7 +94,7 @@ class ScoreLearning(Learning):
         self.descent.set_rate(cosine(self.done / self.total) * warm)
         self.descent.clear()
         x, context = self.train.pairs(self.training.batch, self.generator)
-        u = self.transformation.forward(x, self.generator)[0]
+        u = self.transformation.seen(x, self.generator)
         if context is not None:
             context = dropped(context, self.training.drop_condition, self.generator)
         loss = self._loss(self.model, u, context, self.generator).mean()
@@ -122,7 +123,7 @@ class ScoreLearning(Learning):
         else:
             self.stale += 1
 
-    def _look(self, model: ScoreModel) -> Tensor:
+    def _look(self, model: M) -> Tensor:
         """The loss of held-out rows, (VALIDATED,): the same rows, noises and times at every look.
 
         Where conditions are dropped, its mean over both cases, of which training draws one.
@@ -130,7 +131,7 @@ class ScoreLearning(Learning):
         assert self.held is not None
         generator = Generator(self.target.device).manual_seed(self.seed + NOISE)
         x, context = self.held.pairs(VALIDATED, generator)
-        u = self.transformation.forward(x, generator)[0].split(PART)
+        u = self.transformation.seen(x, generator).split(PART)
         contexts = [None] * len(u) if context is None else context.split(PART)
         with torch.no_grad():
             rows = torch.cat([self._loss(model, *part, generator) for part in zip(u, contexts, strict=True)])
@@ -139,22 +140,26 @@ class ScoreLearning(Learning):
             nothing = torch.zeros_like(context[0])
             return rows.lerp(torch.cat([self._loss(model, part, nothing, generator) for part in u]), share)
 
-    def _loss(self, model: ScoreModel, u: Tensor, context: Tensor | None, generator: Generator) -> Tensor:
-        return self.loss(model if context is None else conditioned_model(model, context), u, generator)
+    def _loss(self, model: M, u: Tensor, context: Tensor | None, generator: Generator) -> Tensor:
+        if context is None:
+            found: Tensor = self.loss(model, u, generator)
+            return found
+        assert isinstance(model, ScoreModel)
+        return self.loss(conditioned_model(model, context), u, generator)
 
     def held_out(self, look: str) -> float:
         """The mean of the held-out loss at a look, NaN where nothing is held out."""
         return float(self.looks[look].mean()) if self.looks else math.nan
 
-    def averaged(self) -> ScoreModel:
+    def averaged(self) -> M:
         """A copy of the model with the averaged parameters."""
         return self._with(self.descent.averages)
 
-    def learned(self) -> ScoreModel:
+    def learned(self) -> M:
         """A copy of the model with the parameters of the least validation loss, or the last ones without looks."""
         return self._with(self.descent.averages if self.kept is None else self.kept).requires_grad_(False).eval()
 
-    def _with(self, values: list[Tensor]) -> ScoreModel:
+    def _with(self, values: list[Tensor]) -> M:
         model = copy.deepcopy(self.model)
         trained = [p for p in model.parameters() if p.requires_grad]
         with torch.no_grad():

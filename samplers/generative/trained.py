@@ -11,9 +11,9 @@ from torch import Tensor
 
 from samplers.draws import Cost
 from samplers.draws.places import file_place
-from samplers.generative.network import ScoreMLP
 from samplers.generative.score import noise_of
 from samplers.generative.score_model import ScoreModel
+from samplers.generative.score_spec import ScoreSpec
 from samplers.generative.transformations import Transformation
 from samplers.learning.packing import packed
 from samplers.processes.base import Process
@@ -29,7 +29,7 @@ class Trained:
     """The fields of `FittedDiffusion` and `ConditionalDiffusion`, as the former says."""
 
     settings: dict[str, Any]
-    spec: ScoreMLP | None
+    spec: ScoreSpec | None
     model: ScoreModel
     transformation: Transformation
     start: Gaussian

@@ -11,7 +11,6 @@ of its mean over K draws rises to log P(x) with K. One draw alone is neither. Th
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.generative.columns import Column
-from targets.arguments import as_double
 
 
 class Transformation(ABC):
@@ -42,6 +40,15 @@ class Transformation(ABC):
     def inverse(self, u: Tensor) -> Tensor:
         """x, (n, dim), in the dtype of u."""
 
+    def seen(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """u alone, for training, where c costs something."""
+        return self.forward(x, generator)[0]
+
+    def draw(self, u: Tensor, generator: Generator) -> Tensor:
+        """x given u, drawn where u does not tell all of it; else `inverse`."""
+        del generator
+        return self.inverse(u)
+
     @property
     def random(self) -> bool:
         """Whether c is a bound only, by noise that is drawn for columns that have a probability and no density."""
@@ -51,85 +58,6 @@ class Transformation(ABC):
     def affine(self) -> tuple[Tensor, Tensor] | None:
         """(shift, L) where x = shift + L u, else None."""
         return None
-
-
-@dataclass(frozen=True, eq=False)
-class Standardisation(Transformation):
-    """u = L^-1 (x - shift), c = -log det L.
-
-    shift: (dim,). factor: L, positive numbers (dim,) or lower triangular (dim, dim) with a positive diagonal.
-    ValueError for other shapes and values.
-
-        >>> from samplers.generative import Standardisation
-        >>> found = Standardisation.of(torch.tensor([0.0, 1.0]), torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
-        >>> found.inverse(torch.ones(1, 2))
-        tensor([[2., 2.]])
-    """
-
-    shift: Tensor
-    factor: Tensor
-
-    def __post_init__(self) -> None:
-        for name in ("shift", "factor"):
-            object.__setattr__(self, name, as_double(getattr(self, name), name))
-        dim, shape = len(self.shift), tuple(self.factor.shape)
-        if self.shift.ndim != 1 or shape not in ((dim,), (dim, dim)):
-            raise ValueError(
-                f"shift, factor: got shapes {tuple(self.shift.shape)} and {shape}, expected (dim,) and (dim,) or "
-                "(dim, dim)"
-            )
-        if not bool((self._diagonal > 0).all()) or (
-            len(shape) == 2 and not torch.equal(self.factor, self.factor.tril())
-        ):
-            raise ValueError("factor: expected positive numbers, or a lower triangular matrix with a positive diagonal")
-
-    @classmethod
-    def of(cls, mean: Tensor, covariance: Tensor, whiten: bool = True) -> Standardisation:
-        """By which u has mean zero and unit covariance, or without `whiten` unit variances.
-
-        ValueError for a covariance that is not positive definite: columns of the samples that depend on one another.
-        """
-        covariance = covariance.double()
-        deviation = covariance.diagonal().sqrt()
-        if not whiten:
-            return cls(mean, deviation)
-        factor, info = torch.linalg.cholesky_ex(covariance / deviation / deviation[:, None])
-        least = float(factor.diagonal().min()) if int(info) == 0 else 0.0  # of a column, what the others do not explain
-        if least < len(mean) * math.sqrt(torch.finfo(torch.float64).eps):
-            raise ValueError(
-                "samples: got columns that depend linearly on one another, expected none that is a sum of multiples of "
-                "others: no density exists; leave them out"
-            )
-        return cls(mean, deviation[:, None] * factor)
-
-    @property
-    def affine(self) -> tuple[Tensor, Tensor]:
-        """The fields."""
-        return self.shift, self.factor
-
-    @property
-    def _diagonal(self) -> Tensor:
-        return self.factor.diagonal() if self.factor.ndim == 2 else self.factor
-
-    @property
-    def log_det(self) -> float:
-        """log det L."""
-        return float(self._diagonal.log().sum())
-
-    def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
-        """L^-1 (x - shift), reckoned in float64, and -log det L."""
-        _check_dim(x, len(self.shift), "x")
-        centred, factor = x.double() - self.shift.to(x.device), self.factor.to(x.device)
-        matrix = factor.ndim == 2
-        u = torch.linalg.solve_triangular(factor, centred.mT, upper=False).mT if matrix else centred / factor
-        return u.to(x.dtype), u.new_full((len(x),), -self.log_det)
-
-    def inverse(self, u: Tensor) -> Tensor:
-        """shift + L u."""
-        _check_dim(u, len(self.shift), "u")
-        factor, wide = self.factor.to(u.device), u.double()
-        x = self.shift.to(u.device) + (wide @ factor.mT if factor.ndim == 2 else wide * factor)
-        return x.to(u.dtype)
 
 
 @dataclass(frozen=True)
@@ -164,12 +92,12 @@ class Columns(Transformation):
 
     def learned(self, x: Tensor, shares: Tensor | None = None) -> Self:
         """With what the kinds take from the training rows x (n, dim) of these weights, (n,) or None for equal ones."""
-        self._check(x)
+        self.check(x)
         return type(self)([kind.learned(column, shares) for kind, column in zip(self.kinds, x.mT, strict=True)])
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Column by column."""
-        self._check(x)
+        self.check(x)
         parts, total = [], torch.zeros(len(x), dtype=torch.float64, device=x.device)
         for kind, column in zip(self.kinds, x.mT, strict=True):
             u, c = kind.encode(column.double(), generator)
@@ -177,8 +105,9 @@ class Columns(Transformation):
             total = total + c
         return torch.cat(parts, -1), total
 
-    def _check(self, x: Tensor) -> None:
-        _check_dim(x, len(self.kinds), "x")
+    def check(self, x: Tensor) -> None:
+        """ValueError for values that a kind does not take."""
+        check_dim(x, len(self.kinds), "x")
         for number, (kind, column) in enumerate(zip(self.kinds, x.mT, strict=True)):
             bad = ~kind.takes(column)
             if not bad.is_meta and bool(bad.any()):
@@ -188,7 +117,7 @@ class Columns(Transformation):
 
     def inverse(self, u: Tensor) -> Tensor:
         """Column by column."""
-        _check_dim(u, self.size, "u")
+        check_dim(u, self.size, "u")
         parts = u.split([kind.size for kind in self.kinds], -1)
         return torch.stack([kind.decode(part) for kind, part in zip(self.kinds, parts, strict=True)], -1)
 
@@ -218,6 +147,18 @@ class Chain(Transformation):
             total = total + c
         return x, total
 
+    def seen(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """Likewise."""
+        for part in self.parts:
+            x = part.seen(x, generator)
+        return x
+
+    def draw(self, u: Tensor, generator: Generator) -> Tensor:
+        """From the last to the first."""
+        for part in reversed(self.parts):
+            u = part.draw(u, generator)
+        return u
+
     @property
     def random(self) -> bool:
         """Of one part at least."""
@@ -235,6 +176,7 @@ class Chain(Transformation):
         return u
 
 
-def _check_dim(x: Tensor, dim: int, argument: str) -> None:
+def check_dim(x: Tensor, dim: int, argument: str) -> None:
+    """ValueError unless x is (n, dim)."""
     if x.ndim != 2 or x.shape[1] != dim:
         raise ValueError(f"{argument}: got shape {tuple(x.shape)}, expected (n, {dim})")

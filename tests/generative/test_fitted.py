@@ -76,7 +76,7 @@ def test_a_bound_of_probabilities():
     entropy = float((law * law.log()).sum())
     assert float(rows.mean()) < entropy + 5 * float(rows.std() / len(rows) ** 0.5)
     assert float(rows.mean()) > entropy - 3
-    with pytest.raises(ValueError, match="x: has ordinal or categorical columns"):
+    with pytest.raises(ValueError, match="x: has columns that noise spreads"):
         fitted.log_prob(states)
     with pytest.raises(ValueError, match="columns: expected real numbers alone for weights"):
         fitted.weigh(PLANE)
