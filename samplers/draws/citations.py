@@ -141,7 +141,7 @@ def _warmup(attrs: Mapping[str, Any]) -> set[str]:
 
 def _learned(attrs: Mapping[str, Any]) -> set[str]:
     """What paths of a learned sampler start from, and the adjoint equation of their gradient."""
-    if "fit_seed" not in attrs:
+    if "fit_seed" not in attrs or "objective" not in attrs:  # what is learned from samples has none
         return set()
     found = {"adjoint"} if "'adjoint'" in str(attrs["objective"]) else set()
     if "ixture" in f"{attrs['space']} {attrs['prior']}":
