@@ -219,7 +219,6 @@ def main() -> None:
     command.add_argument("--cases", nargs="*", type=int, default=range(len(MARGINS)), help="of the margins, from 0")
     command.add_argument("--iterations", type=int, help="of the fit, in place of the method's own number")
     command.add_argument("--threads", type=int, default=1)
-    command.add_argument("--iterations", type=int, help="of training, in place of those of the method")
     options = command.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", SamplingWarning)
