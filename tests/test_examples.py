@@ -65,6 +65,7 @@ PRINTED = {
         "KL of the model ",
         "bound of the log-density -",
     ],
+    "schroedinger_bridge.py": ["noise  E|x - y|^2 / 2", "\n  0.1 ", "\n  8.0 ", "log Z of the eight "],
     "super_resolution.py": ["loss at a noise of", "nine pixels, as reported ", "49 pixels, cured  "],
     "train_dds.py": ["trained in", "log Z ", "weights of the modes from 0.0"],
     "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
@@ -85,6 +86,7 @@ ARGUMENTS = {
     "mixing_time.py": ["12", "40"],
     "mrf_scores.py": ["3"],
     "score_diffusion.py": ["30"],
+    "schroedinger_bridge.py": ["20"],
     "super_resolution.py": ["5"],
     "train_dds.py": ["20"],
 }  # smaller than by default
@@ -98,6 +100,7 @@ WRITTEN = {
     "mixing_time.py": {"mixing_time.png"},
     "mrf_scores.py": {"mrf_scores.png"},
     "score_diffusion.py": {"score_diffusion.png"},
+    "schroedinger_bridge.py": {"schroedinger_bridge.png"},
     "super_resolution.py": {"super_resolution.png"},
     "train_dds.py": {"train_dds.png"},
     "walk_jump.py": {"walk_jump.png"},

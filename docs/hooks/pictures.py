@@ -19,6 +19,7 @@ NAMES = (
     "ising",
     "train_dds",
     "score_diffusion",
+    "schroedinger_bridge",
     "digits",
     "super_resolution",
     "latent",
