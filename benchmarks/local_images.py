@@ -137,12 +137,24 @@ VARIANTS: dict[str, tuple[str, Made]] = {
         lambda seed, k: (KarrasInputs(Reported(Smooth(False), 4, 32, seed), PROCESS, k), Karras(k)),
     ),
     "and modulated": ("log sigma, 4 polynomials", lambda seed, k: (local((1, 0), 32), Karras(k))),
+    "and a bias of each site": (
+        "log sigma, 4 polynomials",
+        lambda seed, k: (local((1, 0), 32, place=True), Karras(k)),
+    ),
+    "weights of each site's own": (
+        "log sigma, 4 polynomials",
+        lambda seed, k: (local((1, 0), 32, shared=False), Karras(k)),
+    ),
     "fast features, scaled": (
         "t, random Fourier, 30",
         lambda seed, k: (ScaledFast(RandomFourier(32, 30.0, 1.0, seed), k, seed), Karras(k)),
     ),
     "radius 2": ("log sigma, 4 polynomials", lambda seed, k: (local((2, 0), 26), Karras(k))),
     "radius 3": ("log sigma, 4 polynomials", lambda seed, k: (local((3, 0), 19), Karras(k))),
+    "radius 3, weights of each site's own": (
+        "log sigma, 4 polynomials",
+        lambda seed, k: (local((3, 0), 19, shared=False), Karras(k)),
+    ),
     "CNN, 3 layers": ("log sigma, 4 polynomials", lambda seed, k: (local((1, 1, 1), 11), Karras(k))),
     "dense": ("log sigma, 8 periods", lambda seed, k: (ScoreMLP(128, 3, LEAST), Karras(k))),
 }

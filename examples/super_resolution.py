@@ -61,10 +61,11 @@ def loss(fitted, x, y, t, k):
 def main(iterations=500):
     x, y = data()
     k = float((x[HELD:] - x[HELD:].mean(0)).square().mean().sqrt())
+    known = {"given_channels": 1, "shared": False, "least_time": LEAST}  # a digit is not the same everywhere
     networks = {
         "nine pixels, as reported": (NinePixels(), NoiseOf()),
-        "nine pixels, cured": (LocalScore((SIDE, SIDE), (1, 0), 32, given_channels=1, least_time=LEAST), Karras(k)),
-        "49 pixels, cured": (LocalScore((SIDE, SIDE), (3, 0), 19, given_channels=1, least_time=LEAST), Karras(k)),
+        "nine pixels, cured": (LocalScore((SIDE, SIDE), (1, 0), 32, **known), Karras(k)),
+        "49 pixels, cured": (LocalScore((SIDE, SIDE), (3, 0), 19, **known), Karras(k)),
     }
     times = (0.02, 0.1, 0.3, 0.6, 1.0)
     sigmas = [float((-0.5 * PROCESS.log_snr(t)).exp()) for t in times]
