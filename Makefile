@@ -76,6 +76,11 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/score_diffusion.py
 	$(BIN)/python benchmarks/generative_data.py
 	$(BIN)/python benchmarks/generative_data.py --labels
+	$(BIN)/python benchmarks/bridges.py
+	$(BIN)/python benchmarks/local_scores.py
+	$(BIN)/python benchmarks/local_images.py
+	$(BIN)/python benchmarks/field_noise.py
+	$(BIN)/python benchmarks/moments_prior.py
 	$(BIN)/python benchmarks/suites.py quick standard bayes spins --peers
 
 .venv/docs: .venv/installed

@@ -66,7 +66,7 @@ PRINTED = {
         "bound of the log-density -",
     ],
     "schroedinger_bridge.py": ["noise  E|x - y|^2 / 2", "\n  0.1 ", "\n  8.0 ", "log Z of the eight "],
-    "super_resolution.py": ["loss at a noise of", "nine pixels, as reported ", "49 pixels, cured  "],
+    "super_resolution.py": ["mean squared difference", "nine pixels, as reported ", "49 pixels, cured  "],
     "train_dds.py": ["trained in", "log Z ", "weights of the modes from 0.0"],
     "walk_jump.py": ["exact      0.300  0.200  0.150", "walk-jump", "largest error of a weight 0.0"],
     "own_kernel.py": [

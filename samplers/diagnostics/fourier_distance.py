@@ -17,6 +17,7 @@ from torch import Tensor
 
 from samplers.draws.closest_gaussian import Law, closest_gaussian, moments_of, scale_of_points, weighted_points
 from targets import Gaussian, GaussianMixture, Target
+from targets.arguments import brief
 
 THIRD = 2 * math.sqrt(2 / math.pi)  # E|Z|^3
 ROUNDING = 1e-5  # of a deviation: means that differ by less are equal
@@ -73,8 +74,11 @@ def fourier_bounds(law: Law, gaussian: Gaussian, *, log_weights: Tensor | None =
     other = gaussian.to("cpu", torch.float64)
     if other.dim != len(mean):
         raise ValueError(f"gaussian: got dim {other.dim}, expected {len(mean)}, that of the law")
-    if float((mean - other.mean).norm()) > ROUNDING * float((own + other.covariance).trace().sqrt()):
-        raise ValueError("gaussian: got another mean than that of the law, expected the same: d_2 is infinite")
+    rounding = torch.finfo(gaussian.dtype).eps * float(mean.norm())
+    if float((mean - other.mean).norm()) > ROUNDING * float((own + other.covariance).trace().sqrt()) + rounding:
+        raise ValueError(
+            f"gaussian: got the mean {brief(other.mean)}, expected that of the law, {brief(mean)}: else d_2 is infinite"
+        )
     between = 0.5 * _size(own - other.covariance)
     return FourierBounds(between, min(_uppers(law, x, shares, own, other, between)))
 

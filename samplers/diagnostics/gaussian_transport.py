@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from samplers.draws.closest_gaussian import Law, moments_of, weighted_points
+from samplers.draws.closest_gaussian import SINGULAR, Law, moments_of, weighted_points
 from samplers.draws.points import PointSet
 from samplers.draws.weighted import in_proportion
 from targets import Gaussian, Target
@@ -68,6 +68,10 @@ def transported_gaussian(law: Law, *, points: int = 256, repetitions: int = 4, s
     x = draw(points, generator)
     mean, covariance = moments_of(x, x.new_full((points,), 1 / points))
     values, axes = torch.linalg.eigh(covariance)
+    if float(values[0]) <= SINGULAR * float(values.sum()):
+        raise ValueError(
+            f"law, points: got {points} points on a hyperplane of {x.shape[1]} dimensions, expected some off it"
+        )
     start = (axes * values.clamp_min(0).sqrt()) @ axes.mT
     factor = _fixed_point(x - mean, torch.randn(x.shape, generator=generator, dtype=x.dtype), start)
     found = Gaussian(mean.to(dtype), covariance=factor @ factor.mT, name="closest in W2, estimated")

@@ -11,6 +11,7 @@ the sum over the blocks, for every law on the other side. phi and Phi are those 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Literal
@@ -21,10 +22,12 @@ from torch import Tensor
 
 from samplers.draws.points import PointSet
 from targets import Gaussian, GaussianMixture, Product, Target
+from targets.arguments import brief
 
 Law = Target | Tensor | PointSet
 Quantile = Callable[[float], float]
 FAR = 12.0  # deviations of a component, beyond which it has no mass that counts
+FLAT = 1e-12  # of the mean: a smaller s is rounding of a constant
 SINGULAR = 1e-12  # of the trace: a covariance whose least eigenvalue is below has no density
 
 
@@ -72,7 +75,7 @@ def closest_gaussian(law: Law, distance: Literal["kl", "w2"] = "kl", *, log_weig
         )
     scale = scale_of_points(x[:, 0], shares)
     if not scale > 0:
-        raise ValueError("law: got one point, expected points that differ")
+        raise ValueError(f"law: got {len(x)} points that are all the same, expected points that differ")
     return Gaussian(mean.to(dtype), scale, name="closest in W2")
 
 
@@ -105,16 +108,20 @@ def weighted_points(law: Tensor | PointSet, log_weights: Tensor | None = None) -
         return weighted_points(law.x.flatten(0, 1), law.log_weights)
     if not isinstance(law, Tensor):
         raise TypeError(f"law: got {type(law).__name__}, expected a Target, points (n, dim) or samplers.Draws")
-    if law.ndim != 2 or not law.numel() or not bool(law.isfinite().all()):
-        raise ValueError(f"law: got points of shape {tuple(law.shape)}, expected finite ones of shape (n, dim)")
+    if law.ndim != 2 or not law.numel():
+        raise ValueError(f"law: got points of shape {tuple(law.shape)}, expected (n, dim)")
+    if not bool(law.isfinite().all()):
+        row, column = (~law.isfinite()).nonzero()[0].tolist()
+        raise ValueError(f"law: got {float(law[row, column])} in row {row}, column {column}, expected finite points")
     x = law.detach().double()
     if log_weights is None:
         return x, x.new_full((len(x),), 1 / len(x))
-    shares = log_weights.reshape(-1).double().softmax(0)
-    if shares.shape != (len(x),) or not bool(shares.isfinite().all()):
-        raise ValueError(
-            f"log_weights: got shape {tuple(log_weights.shape)}, expected ({len(x)},) with one above minus infinity"
-        )
+    log_weights = torch.as_tensor(log_weights, dtype=torch.float64, device=x.device).reshape(-1)
+    if log_weights.shape != (len(x),):
+        raise ValueError(f"log_weights: got {len(log_weights)} numbers, expected {len(x)}, one for each point")
+    shares = log_weights.softmax(0)
+    if not bool(shares.isfinite().all()):
+        raise ValueError(f"log_weights: got {brief(log_weights)}, expected no NaN and one above minus infinity")
     return x, shares
 
 
@@ -188,9 +195,20 @@ def _of_quantile(quantile: Quantile, number: int) -> tuple[float, float]:
         return float(quantile(float(special.ndtr(z)))) * z**power * math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
     knots = np.linspace(-8.25, 8.25, 12)
-    mean, scale = (
-        sum(integrate.quad(at, a, b, (power,), limit=200)[0] for a, b in pairwise(knots)) for power in (0, 1)
-    )
-    if not (math.isfinite(mean) and 0 < scale < math.inf):
-        raise ValueError(f"quantiles: got mean {mean:.6g} and s {scale:.6g} from number {number}, expected s > 0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", integrate.IntegrationWarning)
+        try:
+            mean, scale = (
+                sum(integrate.quad(at, a, b, (power,), limit=200)[0] for a, b in pairwise(knots)) for power in (0, 1)
+            )
+        except integrate.IntegrationWarning as error:
+            raise ValueError(
+                f"quantiles: number {number} cannot be integrated, expected a law with a variance and few jumps "
+                f"({str(error).splitlines()[0]})"
+            ) from None
+    if not (math.isfinite(mean) and FLAT * abs(mean) < scale < math.inf):
+        raise ValueError(
+            f"quantiles: got mean {mean:.6g} and s {scale:.6g} from number {number}, expected s > 0: a function that "
+            "rises, of a law with a variance"
+        )
     return mean, scale

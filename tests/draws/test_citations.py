@@ -121,6 +121,7 @@ def test_what_entries_belong_to_exists():
     places += [
         samplers.smoothing,
         samplers.generative,
+        __import__("samplers.generative.bridges").generative.bridges,
         __import__("samplers.generative.solvers").generative.solvers,
         __import__("targets.stan_model").stan_model,
         __import__("targets.pyro_model").pyro_model,

@@ -8,7 +8,14 @@ import targets
 from samplers import Draws, SchroedingerBridge
 from samplers.draws import SamplingWarning
 from samplers.generative import FittedBridge, load
-from samplers.generative.bridges import GaussianBridge, MixturePotential, MixturePotentials, PointPotential, Sinkhorn
+from samplers.generative.bridges import (
+    GaussianBridge,
+    MarkovianFitting,
+    MixturePotential,
+    MixturePotentials,
+    PointPotential,
+    Sinkhorn,
+)
 
 START, END = targets.Gaussian([0.0, 1.0]), targets.Gaussian([3.0, 0.0], scale=[0.5, 2.0])
 GAUSSIAN = SchroedingerBridge(noise=0.7, method=MixturePotentials(components=1))
@@ -201,3 +208,48 @@ def test_bad_input(fitted):
     with pytest.raises(ValueError, match="t: got 2"):
         GaussianBridge.between(START, END, 1.0).marginal(2)
     assert samplers.SchroedingerBridge is SchroedingerBridge
+
+
+DEGENERATE = (
+    torch.randn(40, 1, generator=torch.Generator().manual_seed(0)).double() @ torch.tensor([[1.0, 2.0]]).double()
+)
+
+
+@pytest.mark.parametrize(
+    "method", [MixturePotentials(components=3), MixturePotentials(components=1), MarkovianFitting()]
+)
+def test_rows_on_a_line_are_refused_by_the_name_of_their_end(method):
+    full = torch.randn(40, 2, generator=torch.Generator().manual_seed(1)).double()
+    for ends, name in (((DEGENERATE, full), "start"), ((full, DEGENERATE), "end")):
+        with pytest.raises(ValueError, match=f"^{name}: got columns that depend linearly on one another"):
+            samplers.SchroedingerBridge(1.0, method).fit(*ends, iterations=0, progress=False)
+
+
+def test_a_plan_between_rows_takes_rows_on_a_line():
+    fitted = samplers.SchroedingerBridge(1.0, Sinkhorn()).fit(DEGENERATE, DEGENERATE + 1, progress=False)
+    assert bool(fitted.mean(DEGENERATE).isfinite().all())
+
+
+@pytest.mark.parametrize("method", [MixturePotentials(components=1), MarkovianFitting(steps=4), Sinkhorn()])
+def test_times_that_are_none_are_refused(method):
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(2)).double()
+    fitted = samplers.SchroedingerBridge(1.0, method).fit(
+        x, x + 1, iterations=0 if method.spread else 50, progress=False
+    )
+    for bad, kind, message in (
+        ("a", TypeError, "t: got 'a', expected a number"),
+        (None, TypeError, "t: got None"),
+        (1.5, ValueError, "t: got 1.5 beyond"),
+        (float("nan"), ValueError, "t: got nan beyond"),
+        (torch.zeros(3), ValueError, r"t: got shape \(3,\)"),
+    ):
+        with pytest.raises(kind, match=message):
+            fitted.drift(x, bad)
+
+
+def test_few_rows_are_fitted_without_any_held_out():
+    x = torch.randn(8, 1, generator=torch.Generator().manual_seed(3)).double()
+    fitted = samplers.SchroedingerBridge(1.0, MixturePotentials(components=3)).fit(
+        x, x + 1, iterations=3, progress=False
+    )
+    assert bool(fitted.forward(x).isfinite().all())

@@ -309,7 +309,7 @@ def test_draws_say_what_they_are():
     ("options", "message"),
     [
         ({"process": 1}, "process: got 1, expected a Process"),
-        ({"network": "mlp"}, "network: got 'mlp', expected a ScoreMLP or a torch.nn.Module"),
+        ({"network": "mlp"}, "network: got 'mlp', expected a ScoreSpec or a torch.nn.Module"),
         ({"loss": "dsm"}, "loss: got 'dsm', expected a Loss"),
         ({"training": 3}, "training: got 3, expected a Training"),
         ({"columns": ["real"]}, "kinds: got 'real', expected a samplers.generative.Column"),

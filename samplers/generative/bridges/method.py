@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from samplers.draws import Cost, Draws
 from samplers.generative.bridges.bridge import Bridge
 from samplers.generative.data import Samples
+from samplers.generative.standardisation import Standardisation
 from targets import Target
 
 ROWS = 50_000  # exact draws of a target, where that is an end
@@ -33,10 +34,18 @@ class End:
     target: Target | None
 
     @classmethod
-    def of(cls, given: Tensor | Draws | Target, name: str, generator: Generator, energies: bool) -> End:
+    def of(
+        cls,
+        given: Tensor | Draws | Target,
+        name: str,
+        generator: Generator,
+        energies: bool = False,
+        spread: bool = True,
+    ) -> End:
         """From a tensor (n, dim), draws by their weights, or a target, of which ROWS exact draws are taken.
 
-        energies: whether a target without exact draws will do. As `Samples.of` raises, under this name.
+        energies: whether a target without exact draws will do. spread: whether rows in a hyperplane will not. As
+        `Samples.of` raises, under this name.
         """
         target = given if isinstance(given, Target) else None
         if target is not None and "sample" not in target.known:
@@ -47,7 +56,10 @@ class End:
                 "method that learns from energies"
             )
         try:
-            return cls(Samples.of(given, rows=ROWS, generator=generator), target)
+            samples = Samples.of(given, rows=ROWS, generator=generator)
+            if spread:
+                Standardisation.of(*samples.moments)  # which says so where no density exists
+            return cls(samples, target)
         except (TypeError, ValueError) as error:
             text = str(error)
             raise type(error)(name + text.removeprefix("samples") if text.startswith("samples:") else text) from None
@@ -125,6 +137,7 @@ class Found:
 
 class BridgeMethod(ABC):
     """A way to find the bridge, a frozen dataclass of its settings. energies: whether an end may be an energy alone.
+    spread: whether the rows of an end must not lie in a hyperplane.
 
     `learn` gets ends of one dimension, dtype and device, warns of nothing (notes are warned of by the caller), and
     draws from generators made from `run.seed` alone.
@@ -139,6 +152,7 @@ class BridgeMethod(ABC):
     """
 
     energies: ClassVar[bool] = False
+    spread: ClassVar[bool] = True
 
     @abstractmethod
     def learn(self, start: End, end: End, noise: float, run: Run) -> Found:

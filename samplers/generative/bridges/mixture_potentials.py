@@ -19,6 +19,7 @@ from targets.arguments import check_integer, positive
 
 START = 19_000_021  # offset of the seed
 ITERATIONS = 2000
+FEWEST = 2  # rows that are held out, if any
 STANDARD_ERRORS = 2.0  # by which potentials must be better than those of the moments
 
 
@@ -38,7 +39,8 @@ class MixturePotentials(BridgeMethod):
 
     components: the most that a potential has. covariances: of S, "full" or "diagonal". learning_rate: of Adam, in
     units of what is started from, on a cosine. batch: rows of either end an iteration. validation: the share of rows
-    held out, of whose loss the least of twenty looks is kept; 0: the last. The default number of iterations is 2000.
+    held out where they are at least two, of whose loss the least of twenty looks is kept; 0: the last. The default
+    number of iterations is 2000.
     ValueError for numbers out of range and another word. Korotin, Gushchin and Burnaev 2024,
     https://arxiv.org/abs/2310.01174.
 
@@ -71,7 +73,7 @@ class MixturePotentials(BridgeMethod):
         origins = start.samples.moments[0], end.samples.moments[0]
         laws = [_centred(law, origin) for law, origin in zip((start.samples, end.samples), origins, strict=True)]
         train, held = laws, None
-        if self.validation and self.components > 1:
+        if self.components > 1 and self.validation * min(len(law.x) for law in laws) >= FEWEST:
             parts = [law.split(self.validation, generator) for law in laws]
             train, held = [part[0] for part in parts], (parts[0][1], parts[1][1])
         diagonal = self.covariances == "diagonal"

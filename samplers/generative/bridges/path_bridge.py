@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from samplers.generative.bridges.bridge import Bridge, Direction
 from samplers.generative.bridges.gaussian import GaussianBridge
+from samplers.generative.bridges.potential import times as times_of
 from samplers.generative.bridges.simulation import filled, paths, run, walk
 from samplers.generative.bridges.steps import BridgeSteps
 from samplers.learning.packing import members, packed, unpacked
@@ -76,7 +77,7 @@ class PathBridge(Bridge):
 
     def drift(self, x: Tensor, t: Time, direction: Direction) -> Tensor:
         steps = self.of(direction)
-        t = torch.as_tensor(t, dtype=torch.float64, device=x.device).expand(len(x))
+        t = times_of(t, x)
         t = (t if direction == "forward" else 1 - t).clamp_max(steps.grid[-2])
         return ((steps.end(self._own(x), t) - x) / (1 - t)[:, None]).to(x.dtype)
 

@@ -74,7 +74,10 @@ class Potential(ABC):
 
 def times(t: Time, x: Tensor) -> Tensor:
     """Times (n,) in float64 for rows x, checked to lie in [0, 1]."""
-    found = torch.as_tensor(t, dtype=torch.float64).to(x.device)
+    try:
+        found = torch.as_tensor(t, dtype=torch.float64).to(x.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"t: got {t!r}, expected a number or a tensor of times") from None
     if found.shape not in ((), (len(x),)):
         raise ValueError(f"t: got shape {tuple(found.shape)}, expected () or ({len(x)},), a time for each row of x")
     if not bool(((found >= 0) & (found <= 1)).all()):

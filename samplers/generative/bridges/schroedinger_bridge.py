@@ -90,7 +90,7 @@ class SchroedingerBridge:
         for name, law, offset in (("start", start, STARTS), ("end", end, ENDS)):
             home = law.x if isinstance(law, Draws) else law
             generator = Generator(getattr(home, "device", "cpu")).manual_seed(seed + offset)
-            ends.append(End.of(law, name, generator, self.method.energies))
+            ends.append(End.of(law, name, generator, self.method.energies, self.method.spread))
         first, last = ends
         if first.dim != last.dim:
             raise ValueError(f"end: got dimension {last.dim}, expected {first.dim}, that of start")

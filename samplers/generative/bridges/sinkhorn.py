@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ class Sinkhorn(BridgeMethod):
 
     rows: int = 2000
     tolerance: float = 1e-6
+
+    spread: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_integer(self.rows, "rows", 2)
