@@ -1,5 +1,7 @@
 """The closest Gaussians in KL, in W2 and how far they are in the Fourier metric."""
 
+import math
+
 import closest_gaussian_cases as cases
 import pytest
 import torch
@@ -53,19 +55,23 @@ def test_the_same_seed_transports_alike():
 WRONG = {
     r"distance: got 'tv', expected 'kl' or 'w2'": lambda: closest_gaussian(COIN, "tv"),
     r"law: got list, expected a Target, points \(n, dim\) or samplers.Draws": lambda: closest_gaussian([1.0, 2.0]),
-    r"law: got points of shape \(2,\), expected finite ones of shape \(n, dim\)": lambda: closest_gaussian(COIN[:, 0]),
-    r"law: got points of shape \(2, 1\), expected finite": lambda: closest_gaussian(COIN / 0),
-    r"log_weights: got shape \(3,\), expected \(2,\)": lambda: closest_gaussian(COIN, log_weights=torch.zeros(3)),
+    r"law: got points of shape \(2,\), expected \(n, dim\)": lambda: closest_gaussian(COIN[:, 0]),
+    r"law: got (nan|inf|-inf) in row [01], column 0, expected finite points": lambda: closest_gaussian(COIN / 0),
+    r"log_weights: got 3 numbers, expected 2, one for each point": lambda: closest_gaussian(
+        COIN, log_weights=torch.zeros(3)
+    ),
     r"log_weights: got some beside a target": lambda: closest_gaussian(GAUSSIAN, log_weights=torch.zeros(3)),
     r"log_weights: got some beside draws": lambda: closest_gaussian(Draws(COIN[None]), log_weights=torch.zeros(2)),
     r"law: got 2 points on a hyperplane of 2 dim": lambda: closest_gaussian(torch.eye(2)),
     r"law: got points in 2 dimensions, expected 1: in W2": lambda: closest_gaussian(torch.eye(2), "w2"),
-    r"law: got one point, expected points that differ": lambda: closest_gaussian(COIN[:1], "w2"),
+    r"law: got [0-9]+ points that are all the same, expected points that differ": lambda: closest_gaussian(
+        COIN[:1], "w2"
+    ),
     r"law: got Banana, whose mean and covariance are not known": lambda: closest_gaussian(Unknown(2, name="Banana")),
     r"law: got Ising in 9 dimensions, expected a Gaussian": lambda: closest_gaussian(targets.Ising((3, 3)), "w2"),
     r"quantiles: got none, expected a function": lambda: quantile_gaussian(),
     r"quantiles: got mean .* from number 1, expected s > 0": lambda: quantile_gaussian(lambda u: u, lambda u: -u),
-    r"gaussian: got another mean": lambda: fourier_bounds(COIN, targets.Gaussian([0.5])),
+    r"gaussian: got the mean \[0.5\], expected that of the law": lambda: fourier_bounds(COIN, targets.Gaussian([0.5])),
     r"gaussian: got dim 2, expected 1": lambda: fourier_bounds(COIN, GAUSSIAN),
     r"gaussian: got Tensor, expected a targets.Gaussian": lambda: fourier_bounds(COIN, COIN),
     r"law: got Banana, which has no exact draws": lambda: transported_gaussian(Unknown(2, name="Banana")),
@@ -81,3 +87,21 @@ class Unknown(targets.Target):
 def test_wrong_input_is_told(message):
     with pytest.raises((TypeError, ValueError), match=message):
         WRONG[message]()
+
+
+def test_quantiles_that_are_none_of_a_law_with_a_variance():
+    for quantile in (lambda u: 3.0, lambda u: math.tan(math.pi * (u - 0.5)), lambda u: math.nan):
+        with pytest.raises(ValueError, match=r"^quantiles: "):
+            quantile_gaussian(quantile)
+
+
+def test_a_gaussian_of_single_precision_is_that_of_its_points():
+    x = torch.randn(100, 1, generator=torch.Generator().manual_seed(0)) + 1e4
+    assert fourier_bounds(x, closest_gaussian(x)).lower < 1e-2
+
+
+def test_weights_may_be_a_list_and_are_no_nan():
+    x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
+    assert float(closest_gaussian(x, log_weights=[0.0, 0.0, 0.0]).mean) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="log_weights: got .*nan.*, expected no NaN"):
+        closest_gaussian(x, log_weights=torch.tensor([0.0, math.nan, 0.0]))
