@@ -266,6 +266,10 @@ def linear(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], radius: in
     return found
 
 
+RATE = 4e-3
+RATES = {"dense": 5e-4}  # with the common one its loss in training does not fall
+
+
 def by_level(found: list[float]) -> Row:
     return {f"sigma {level:g}": value for level, value in zip(LEVELS, found, strict=True)}
 
@@ -280,7 +284,7 @@ def row(name: str, seed: int, iterations: int) -> Row:
         network=network,
         parametrisation=meaning,
         loss=Denoising(weighting="output", times=LogSNRTimes(least=LEAST)),
-        training=Training(batch=BATCH, learning_rate=4e-3, average=0.99, validation=0),
+        training=Training(batch=BATCH, learning_rate=RATES.get(name, RATE), average=0.99, validation=0),
         standardise="none",
     )
     began = time.process_time()

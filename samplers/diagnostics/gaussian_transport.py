@@ -74,6 +74,7 @@ def transported_gaussian(law: Law, *, points: int = 256, repetitions: int = 4, s
         )
     start = (axes * values.clamp_min(0).sqrt()) @ axes.mT
     factor = _fixed_point(x - mean, torch.randn(x.shape, generator=generator, dtype=x.dtype), start)
+    mean = _mean(law, mean)
     found = Gaussian(mean.to(dtype), covariance=factor @ factor.mT, name="closest in W2, estimated")
     squares = torch.empty(2, repetitions, dtype=torch.float64)
     for k in range(repetitions):
@@ -96,6 +97,13 @@ def _drawing(law: Law) -> tuple[Callable[[int, Generator], Tensor], torch.dtype]
     x, cumulative = x.cpu(), shares.cpu().cumsum(0)
     dtype = law.x.dtype if isinstance(law, PointSet) else law.dtype
     return lambda n, generator: x[in_proportion(cumulative, n, generator)], dtype
+
+
+def _mean(law: Law, drawn: Tensor) -> Tensor:
+    """That of the law where it is known, else that of what was drawn."""
+    if not isinstance(law, Target):
+        return moments_of(*weighted_points(law))[0].to(drawn)
+    return law.to("cpu", torch.float64).mean if "mean" in law.known else drawn
 
 
 def _fixed_point(x: Tensor, z: Tensor, factor: Tensor) -> Tensor:

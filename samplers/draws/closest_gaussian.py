@@ -22,7 +22,7 @@ from torch import Tensor
 
 from samplers.draws.points import PointSet
 from targets import Gaussian, GaussianMixture, Product, Target
-from targets.arguments import brief
+from targets.arguments import brief, check_choice
 
 Law = Target | Tensor | PointSet
 Quantile = Callable[[float], float]
@@ -53,8 +53,7 @@ def closest_gaussian(law: Law, distance: Literal["kl", "w2"] = "kl", *, log_weig
         >>> closest_gaussian(coin).covariance, closest_gaussian(coin, "w2").covariance
         (tensor([[1.]]), tensor([[0.6366]]))
     """
-    if distance not in ("kl", "w2"):
-        raise ValueError(f"distance: got {distance!r}, expected 'kl' or 'w2'")
+    check_choice(distance, "distance", ("kl", "w2"))
     if isinstance(law, Target):
         if log_weights is not None:
             raise ValueError("log_weights: got some beside a target, expected points (n, dim)")

@@ -10,6 +10,7 @@ Conditions, where there are some, go with their rows everywhere.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -109,6 +110,14 @@ class Samples:
     def seen(self, transformation: Transformation, generator: Generator) -> Self:
         """The rows in other coordinates, with noise where the transformation draws some."""
         return replace(self, x=transformation.seen(self.x, generator))
+
+    def digest(self) -> str:
+        """By which rows, weights and conditions are known again."""
+        rows = hashlib.sha256()
+        for values in (self.x, self.shares, self.given):
+            if values is not None:
+                rows.update(values.cpu().contiguous().numpy().tobytes())
+        return rows.hexdigest()[:16]
 
     @property
     def effective(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,8 @@ from samplers.generative.score_model import ScoreModel
 from samplers.generative.training import Training
 from samplers.generative.transformations import Transformation
 from samplers.learning import distributed
-from samplers.learning.descent import Descent, Group, Stepped
-from samplers.learning.job import EVERY, Learning
+from samplers.learning.descent import Descent, Group
+from samplers.learning.one_loss import OneLoss
 from samplers.learning.rate import cosine
 from targets import Gaussian
 
@@ -32,15 +31,13 @@ M = TypeVar("M", bound=nn.Module)
 SPLIT, NOISE, BATCHES = 11_000_027, 12_000_017, 14_000_029  # offsets of the seeds
 
 
-class ScoreLearning(Learning, Generic[M]):
+class ScoreLearning(OneLoss, Generic[M]):
     """Training between two iterations: `model`, the rows it learns from, and the best that looks have found.
 
     transformation: of the rows to the coordinates of the model. loss: of the model at rows, one value for each. train,
     held: what rows are given in them is the context that the network takes, None where it takes none.
     start: the Gaussian of the moments of the training rows in these coordinates.
     """
-
-    last: Stepped
 
     def __init__(
         self,
@@ -66,9 +63,7 @@ class ScoreLearning(Learning, Generic[M]):
         self.descent = Descent(
             groups, training.learning_rate, clip=training.gradient_clip, average=training.average, betas=(0.9, 0.99)
         )
-        self.history: dict[str, list[float]] = {}
-        self.recent: list[float] = []
-        self.skipped, self.stale = 0, 0
+        self.stale = 0
         self.looks: dict[str, Tensor] = {}  # the held-out loss of each row: untrained, at its least, and at last
         self.least_at = self.judged_at = 0  # the iterations of the least and of the last
         self.kept: list[Tensor] | None = None  # the parameters that it is of
@@ -97,14 +92,7 @@ class ScoreLearning(Learning, Generic[M]):
         u = self.transformation.seen(x, self.generator)
         if context is not None:
             context = dropped(context, self.training.drop_condition, self.generator)
-        loss = self._loss(self.model, u, context, self.generator).mean()
-        loss.backward()
-        value = float(loss.detach())
-        distributed.average_gradients(self.descent.every)
-        failed = distributed.anywhere(not math.isfinite(value))
-        self.last = self.descent.step(math.nan if failed else value)
-        self.skipped += self.last.skipped
-        self.recent = [*self.recent[1 - EVERY :], value]
+        self.descend(self._loss(self.model, u, context, self.generator).mean())
 
     def stepped(self, pressed: bool) -> bool:
         if self.done % max(1, self.total // LOOKS) == 0:
@@ -171,26 +159,14 @@ class ScoreLearning(Learning, Generic[M]):
 
     def figures(self) -> str:
         seen = "" if self.held is None else f", held out {self.held_out('last'):.5g}"
-        return f"loss {math.fsum(self.recent) / len(self.recent):.5g}{seen}"
+        return f"loss {self.mean_loss:.5g}{seen}"
 
-    def noted(self) -> dict[str, float]:
-        entry = {
-            "iteration": float(self.done),
-            "loss": math.fsum(self.recent) / len(self.recent),
-            "validation": self.held_out("last"),
-            "gradient": self.last.gradient,
-            "learning_rate": self.descent.rate,
-            "skipped": float(self.skipped),
-            "seconds": self.seconds,
-        }
-        for name, value in entry.items():
-            self.history.setdefault(name, []).append(value)
-        return entry
+    def more(self) -> dict[str, float]:
+        return {"validation": self.held_out("last")}
 
     def complaints(self) -> Iterator[str]:
         """What must be said of the model, at the end."""
-        if self.skipped:
-            yield f"{self.skipped} of {self.done} iterations were skipped: their loss or its gradient was not finite"
+        yield from super().complaints()
         if self.held is None or not self.done:
             return
         rise = self.looks["last"] - self.looks["least"]
@@ -213,11 +189,7 @@ class ScoreLearning(Learning, Generic[M]):
     # Checkpoints
 
     def settings(self) -> dict[str, Any]:
-        rows = hashlib.sha256(self.train.x.cpu().contiguous().numpy().tobytes())
-        for more in (self.train.shares, self.train.given):
-            if more is not None:
-                rows.update(more.cpu().contiguous().numpy().tobytes())
-        return {**self.about, "seed": self.seed, "iterations": self.total, "samples": rows.hexdigest()[:16]}
+        return {**self.about, "seed": self.seed, "iterations": self.total, "samples": self.train.digest()}
 
     def densities(self) -> dict[str, Any]:
         """None: what is learned from is in the settings."""
@@ -227,21 +199,16 @@ class ScoreLearning(Learning, Generic[M]):
         return {
             "model": self.model.state_dict(),
             "descent": self.descent.state_dict(),
-            "history": self.history,
-            "recent": self.recent,
-            "skipped": self.skipped,
+            **self.curves(),
             "looks": self.looks,
             "kept": self.kept,
             "judged": [self.least_at, self.judged_at, self.stale],
         }
 
-    def before_step(self) -> dict[str, Any]:
-        return {}
-
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
         self.descent.load_state_dict(saved["descent"])
-        self.history, self.recent, self.skipped = saved["history"], saved["recent"], saved["skipped"]
+        self.load_curves(saved)
         device = self.target.device
         self.looks = {name: rows.to(device) for name, rows in saved["looks"].items()}
         self.kept = None if saved["kept"] is None else [value.to(device) for value in saved["kept"]]

@@ -105,3 +105,12 @@ def test_weights_may_be_a_list_and_are_no_nan():
     assert float(closest_gaussian(x, log_weights=[0.0, 0.0, 0.0]).mean) == pytest.approx(1.0)
     with pytest.raises(ValueError, match="log_weights: got .*nan.*, expected no NaN"):
         closest_gaussian(x, log_weights=torch.tensor([0.0, math.nan, 0.0]))
+
+
+def test_what_is_transported_has_the_mean_of_the_law():
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = transported_gaussian(x, points=24, repetitions=2).gaussian
+    torch.testing.assert_close(found.mean, x.mean(0))
+    assert fourier_bounds(x, found).upper > 0
+    law = targets.Gaussian([1.0, -2.0], [1.0, 3.0])
+    torch.testing.assert_close(transported_gaussian(law, points=24, repetitions=2).gaussian.mean, law.mean)

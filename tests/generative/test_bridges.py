@@ -169,7 +169,7 @@ def test_bad_input(fitted):
         fitted.forward(torch.zeros(3))
     with pytest.raises(TypeError, match="x: got dtype torch.int64"):
         fitted.forward(torch.zeros(3, 2, dtype=torch.int64))
-    with pytest.raises(ValueError, match="x: holds non-finite values"):
+    with pytest.raises(ValueError, match="x: got nan in row 0, column 0, expected finite"):
         fitted.backward(torch.full((1, 2), torch.nan))
     with pytest.raises(ValueError, match="direction: got 'up'"):
         fitted.plan(3, direction="up")
@@ -253,3 +253,13 @@ def test_few_rows_are_fitted_without_any_held_out():
         x, x + 1, iterations=3, progress=False
     )
     assert bool(fitted.forward(x).isfinite().all())
+
+
+def test_iterations_of_sinkhorn_are_those_that_were_made():
+    x = torch.randn(40, 1, generator=torch.Generator().manual_seed(4)).double()
+    bridge = samplers.SchroedingerBridge(10.0, Sinkhorn())  # so much noise that a few are enough
+    assert 0 < bridge.fit(x, x + 1, progress=False).iterations < 100
+    with pytest.warns(SamplingWarning, match="margins are off by .* after 2 iterations"):
+        assert samplers.SchroedingerBridge(0.01, Sinkhorn()).fit(x, x + 1, iterations=2, progress=False).iterations == 2
+    with pytest.warns(SamplingWarning, match="after 0 iterations"):
+        assert bridge.fit(x, x + 1, iterations=0, progress=False).iterations == 0

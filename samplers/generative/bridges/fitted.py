@@ -21,7 +21,7 @@ from samplers.processes.base import Time
 from samplers.runs.checkpoint import write
 from samplers.version import versions
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 
 FORMAT = "unnorm Schroedinger bridge 1"
 
@@ -222,6 +222,5 @@ class FittedBridge:
 
 def checked(direction: Direction) -> Direction:
     """ValueError for another word."""
-    if direction not in ("forward", "backward"):
-        raise ValueError(f"direction: got {direction!r}, expected 'forward' or 'backward'")
+    check_choice(direction, "direction", ("forward", "backward"))
     return direction

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -19,8 +19,8 @@ from samplers.generative.bridges.method import Run
 from samplers.generative.bridges.path_bridge import PathBridge
 from samplers.generative.bridges.steps import BridgeSteps
 from samplers.learning import distributed
-from samplers.learning.descent import Descent, Group, Stepped
-from samplers.learning.job import EVERY, Learning
+from samplers.learning.descent import Descent, Group
+from samplers.learning.one_loss import OneLoss
 from samplers.learning.rate import cosine
 from targets import Gaussian, Target
 
@@ -48,15 +48,12 @@ class Rule(Protocol):
         """The parameters that a half learns."""
 
 
-class HalfBridges(Learning):
+class HalfBridges(OneLoss):
     """Training between two iterations: `bridge`, whose steps are trained in place, and the half that is under way.
 
     rule: what halves learn, from `energy` as it is counted where one end is that. halves: of `total` iterations in all.
     refresh: iterations for which a cache is used. about: what a checkpoint must agree in.
     """
-
-    last: Stepped
-    descent: Descent
 
     def __init__(
         self,
@@ -79,9 +76,6 @@ class HalfBridges(Learning):
         self.length, self.refresh, self.learning_rate = max(1, math.ceil(total / halves)), refresh, learning_rate
         self.half = -1  # none has begun
         self.cached: tuple[int, tuple[Tensor, ...]] | None = None
-        self.history: dict[str, list[float]] = {}
-        self.recent: list[float] = []
-        self.skipped = 0
 
     # Halves
 
@@ -131,14 +125,7 @@ class HalfBridges(Learning):
         length = min(self.length, self.total - half * self.length)
         self.descent.set_rate(cosine(taken / length) * min(1.0, (taken + 1) / (WARMUP + 1)))
         self.descent.clear()
-        loss = self.rule.loss(half, self._cache(half, taken), *self.pair(half, self.bridge), self.generator)
-        loss.backward()
-        value = float(loss.detach())
-        distributed.average_gradients(self.descent.every)
-        failed = distributed.anywhere(not math.isfinite(value))
-        self.last = self.descent.step(math.nan if failed else value)
-        self.skipped += self.last.skipped
-        self.recent = [*self.recent[1 - EVERY :], value]
+        self.descend(self.rule.loss(half, self._cache(half, taken), *self.pair(half, self.bridge), self.generator))
 
     def learned(self) -> PathBridge:
         """A copy of the bridge with what the half under way has learned so far."""
@@ -152,26 +139,10 @@ class HalfBridges(Learning):
     # What is said of it
 
     def figures(self) -> str:
-        return f"half {self.half + 1}, loss {math.fsum(self.recent) / len(self.recent):.5g}"
+        return f"half {self.half + 1}, loss {self.mean_loss:.5g}"
 
-    def noted(self) -> dict[str, float]:
-        entry = {
-            "iteration": float(self.done),
-            "half": float(self.half),
-            "loss": math.fsum(self.recent) / len(self.recent),
-            "gradient": self.last.gradient,
-            "learning_rate": self.descent.rate,
-            "skipped": float(self.skipped),
-            "seconds": self.seconds,
-        }
-        for name, value in entry.items():
-            self.history.setdefault(name, []).append(value)
-        return entry
-
-    def complaints(self) -> Iterator[str]:
-        """What must be said of the bridge, at the end."""
-        if self.skipped:
-            yield f"{self.skipped} of {self.done} iterations were skipped: their loss or its gradient was not finite"
+    def more(self) -> dict[str, float]:
+        return {"half": float(self.half)}
 
     # Checkpoints
 
@@ -188,13 +159,8 @@ class HalfBridges(Learning):
             "behind": self.bridge.behind.state_dict(),
             "half": self.half,
             "descent": None if self.half < 0 else self.descent.state_dict(),
-            "history": self.history,
-            "recent": self.recent,
-            "skipped": self.skipped,
+            **self.curves(),
         }
-
-    def before_step(self) -> dict[str, Any]:
-        return {}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.bridge.ahead.load_state_dict(saved["ahead"])
@@ -202,4 +168,4 @@ class HalfBridges(Learning):
         if saved["half"] >= 0:
             self._open(saved["half"])
             self.descent.load_state_dict(saved["descent"])
-        self.history, self.recent, self.skipped = saved["history"], saved["recent"], saved["skipped"]
+        self.load_curves(saved)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -70,7 +69,11 @@ class IterativeMethod(BridgeMethod):
             PathBridge.make(gaussian, grid, self.network, generator, like.dtype),
             lambda counted: self.rule(start, end, noise, counted),
             energy,
-            {"method": repr(self), "noise": noise, "samples": _digest(start, end)},
+            {
+                "method": repr(self),
+                "noise": noise,
+                "samples": [law.samples and law.samples.digest() for law in (start, end)],
+            },
             halves=self.halves,
             refresh=self.refresh,
             learning_rate=self.learning_rate,
@@ -98,12 +101,3 @@ def law_of_moments(law: End, run: Run) -> tuple[Gaussian, Cost]:
             samples, cost = Samples.of(draws), draws.cost
         mean, covariance = samples.moments
     return Gaussian(mean.double(), covariance=covariance.double(), name="bridge"), cost
-
-
-def _digest(*laws: End) -> str:
-    rows = hashlib.sha256()
-    for law in laws:
-        for values in (None, None) if law.samples is None else (law.samples.x, law.samples.shares):
-            if values is not None:
-                rows.update(values.cpu().contiguous().numpy().tobytes())
-    return rows.hexdigest()[:16]

@@ -14,6 +14,7 @@ from samplers.generative.bridges.method import End
 from samplers.generative.bridges.simulation import run
 from samplers.generative.bridges.steps import BridgeSteps
 from targets import Target
+from targets.arguments import check_choice
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ class MarkovianFitting(IterativeMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.plan not in ("gaussian", "independent"):
-            raise ValueError(f"plan: got {self.plan!r}, expected 'gaussian' or 'independent'")
+        check_choice(self.plan, "plan", ("gaussian", "independent"))
 
     def rule(self, start: End, end: End, noise: float, energy: Target) -> BridgeMatching:
         return BridgeMatching(start, end, self.paths, self.batch, noise, self.plan)

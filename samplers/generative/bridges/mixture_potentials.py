@@ -15,7 +15,7 @@ from samplers.generative.bridges.mixture_start import first_pieces
 from samplers.generative.bridges.pieces import PieceParameters
 from samplers.generative.bridges.potential_learning import PotentialLearning
 from samplers.generative.data import Samples
-from targets.arguments import check_integer, positive
+from targets.arguments import check_choice, check_integer, positive
 
 START = 19_000_021  # offset of the seed
 ITERATIONS = 2000
@@ -61,8 +61,7 @@ class MixturePotentials(BridgeMethod):
         check_integer(self.components, "components")
         check_integer(self.batch, "batch")
         positive(self.learning_rate, "learning_rate")
-        if self.covariances not in ("full", "diagonal"):
-            raise ValueError(f"covariances: got {self.covariances!r}, expected 'full' or 'diagonal'")
+        check_choice(self.covariances, "covariances", ("full", "diagonal"))
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation: got {self.validation!r}, expected a number in [0, 1)")
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
+from samplers.generative.conditions import check_finite
 from samplers.processes.base import Time
 from targets.arguments import positive
 
@@ -92,8 +93,7 @@ def check_points(x: Any, dim: int, argument: str) -> Tensor:
         raise ValueError(f"{argument}: got {got}, expected (n, {dim})")
     if not x.is_floating_point():
         raise TypeError(f"{argument}: got dtype {x.dtype}, expected a floating-point dtype")
-    if not bool(x.isfinite().all()):
-        raise ValueError(f"{argument}: holds non-finite values, expected finite numbers")
+    check_finite(x, argument)
     return x
 
 

@@ -7,9 +7,7 @@ by Adam on batches of rows of both ends. Korotin, Gushchin and Burnaev 2024, htt
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,8 +17,8 @@ from samplers.generative.bridges.method import Run
 from samplers.generative.bridges.pieces import PieceParameters
 from samplers.generative.data import Samples
 from samplers.learning import distributed
-from samplers.learning.descent import Descent, Group, Stepped
-from samplers.learning.job import EVERY, Learning
+from samplers.learning.descent import Descent, Group
+from samplers.learning.one_loss import OneLoss
 from samplers.learning.rate import cosine
 from targets import Gaussian
 
@@ -30,13 +28,11 @@ BATCHES = 18_000_041  # offset of the seed
 WARMUP = 50
 
 
-class PotentialLearning(Learning):
+class PotentialLearning(OneLoss):
     """Training between two iterations: `ways`, the potentials forward and backward, and the best that looks have found.
 
     train, held: rows of (start, end), centred, held out or not. settings: what a checkpoint must agree in.
     """
-
-    last: Stepped
 
     def __init__(
         self,
@@ -58,9 +54,7 @@ class PotentialLearning(Learning):
         self.rows = held and tuple(law.batch(VALIDATED, generator).double() for law in held)
         self.parameters = [p for way in ways for p in way.parameters()]
         self.descent = Descent([Group(self.parameters)], learning_rate, clip=math.inf, average=0.99, betas=(0.9, 0.99))
-        self.history: dict[str, list[float]] = {}
-        self.recent: list[float] = []
-        self.skipped, self.least, self.untrained, self.seen = 0, math.nan, math.nan, math.nan
+        self.least = self.untrained = self.seen = math.nan
         self.kept: list[Tensor] | None = None
 
     def begin(self) -> Tensor:
@@ -73,13 +67,7 @@ class PotentialLearning(Learning):
         self.descent.set_rate(cosine(self.done / self.total) * min(1.0, (self.done + 1) / (WARMUP + 1)))
         self.descent.clear()
         x, y = (law.batch(self.batch, self.generator).double() for law in self.train)
-        loss = self.loss(x, y)
-        loss.backward()
-        value = float(loss.detach())
-        distributed.average_gradients(self.descent.every)
-        self.last = self.descent.step(math.nan if distributed.anywhere(not math.isfinite(value)) else value)
-        self.skipped += self.last.skipped
-        self.recent = [*self.recent[1 - EVERY :], value]
+        self.descend(self.loss(x, y))
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """L of both directions, added up."""
@@ -115,34 +103,15 @@ class PotentialLearning(Learning):
         return self.ways
 
     def figures(self) -> str:
-        return f"loss {math.fsum(self.recent) / len(self.recent):.5g}"
+        return f"loss {self.mean_loss:.5g}"
 
-    def noted(self) -> dict[str, float]:
-        entry = {
-            "iteration": float(self.done),
-            "loss": math.fsum(self.recent) / len(self.recent),
-            "validation": self.seen,
-            "learning_rate": self.descent.rate,
-            "seconds": self.seconds,
-        }
-        for name, value in entry.items():
-            self.history.setdefault(name, []).append(value)
-        return entry
-
-    def complaints(self) -> Iterator[str]:
-        """What must be said of the potentials, at the end."""
-        if self.skipped:
-            yield f"{self.skipped} of {self.done} iterations were skipped: their loss or its gradient was not finite"
+    def more(self) -> dict[str, float]:
+        return {"validation": self.seen}
 
     # Checkpoints
 
     def settings(self) -> dict[str, Any]:
-        rows = hashlib.sha256()
-        for law in self.train:
-            for values in (law.x, law.shares):
-                if values is not None:
-                    rows.update(values.cpu().contiguous().numpy().tobytes())
-        return {**self.about, "iterations": self.total, "samples": rows.hexdigest()[:16]}
+        return {**self.about, "iterations": self.total, "samples": [law.digest() for law in self.train]}
 
     def densities(self) -> dict[str, Any]:
         return {}
@@ -151,19 +120,14 @@ class PotentialLearning(Learning):
         return {
             "parameters": [p.detach() for p in self.parameters],
             "descent": self.descent.state_dict(),
-            "history": self.history,
-            "recent": self.recent,
-            "skipped": self.skipped,
+            **self.curves(),
             "looks": [self.untrained, self.least, self.seen],
             "kept": self.kept,
         }
 
-    def before_step(self) -> dict[str, Any]:
-        return {}
-
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self._put([value.to(self.target.device) for value in saved["parameters"]])
         self.descent.load_state_dict(saved["descent"])
-        self.history, self.recent, self.skipped = saved["history"], saved["recent"], saved["skipped"]
+        self.load_curves(saved)
         self.untrained, self.least, self.seen = saved["looks"]
         self.kept = None if saved["kept"] is None else [value.to(self.target.device) for value in saved["kept"]]

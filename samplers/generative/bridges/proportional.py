@@ -14,7 +14,7 @@ from samplers.generative.bridges.method import End
 from samplers.generative.bridges.simulation import paths
 from samplers.generative.bridges.steps import BridgeSteps
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class ProportionalFitting(IterativeMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer(self.energy_paths, "energy_paths", GROUP)
-        if self.matching not in ("state", "mean"):
-            raise ValueError(f"matching: got {self.matching!r}, expected 'state' or 'mean'")
+        check_choice(self.matching, "matching", ("state", "mean"))
 
     def rule(self, start: End, end: End, noise: float, energy: Target) -> StepRegression:
         return StepRegression(start, end, self.paths, self.batch, self.matching, energy, self.energy_paths)

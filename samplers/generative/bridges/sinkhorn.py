@@ -64,16 +64,16 @@ class Sinkhorn(BridgeMethod):
         generator = Generator(start.samples.x.device).manual_seed(run.seed + ROWS_SEED)
         first, last = (_some(law, self.rows, generator) for law in (start.samples, end.samples))
         total = ITERATIONS if run.iterations is None else run.iterations
-        f, g, error = _potentials(first, last, noise, total, self.tolerance)
+        f, g, error, made = _potentials(first, last, noise, total, self.tolerance)
         notes = []
         if not error <= self.tolerance:
             notes.append(
-                f"the plan's margins are off by {error:.3g} after {total} iterations, expected at most "
+                f"the plan's margins are off by {error:.3g} after {made} iterations, expected at most "
                 f"{self.tolerance:.3g}: take more iterations=, a larger noise, or a larger tolerance="
             )
         bridge = StaticBridge(PointPotential(noise, g, last.x), PointPotential(noise, f, first.x))
         cost = Cost(seconds=time.perf_counter() - began)
-        return Found(bridge, total, {}, {"error of the margins": error}, notes, cost)
+        return Found(bridge, made, {}, {"error of the margins": error}, notes, cost)
 
 
 def _some(law: Samples, rows: int, generator: Generator) -> Samples:
@@ -89,8 +89,9 @@ def _some(law: Samples, rows: int, generator: Generator) -> Samples:
 
 def _potentials(
     start: Samples, end: Samples, noise: float, total: int, tolerance: float
-) -> tuple[Tensor, Tensor, float]:
-    """f (n,) and g (m,), and how far the margins are off, in the sum of absolute values of both."""
+) -> tuple[Tensor, Tensor, float, int]:
+    """f (n,) and g (m,), how far the margins are off, in the sum of absolute values of both, and the iterations that
+    were made at the noise itself."""
     pot, like = import_pot(), start.x
     x, y = (law.x.double().cpu() for law in (start, end))
     a, b = (_weights(law) for law in (start, end))
@@ -99,6 +100,7 @@ def _potentials(
     while widths[-1] < float(cost.mean()):
         widths.append(FACTOR * widths[-1])
     warm: Any = None
+    made = 0
     for width in reversed(widths):
         steps = total if width == noise else COARSE
         if steps == 0:
@@ -108,12 +110,13 @@ def _potentials(
                 a.numpy(), b.numpy(), cost.numpy(), width, "sinkhorn_log", numItermax=steps, stopThr=0.1 * tolerance,
                 log=True, warn=False, warmstart=warm,
             )  # fmt: skip
+        made = int(log["niter"]) + 1
         found = log["log_u"], log["log_v"]
         warm = tuple(FACTOR * part for part in found) if width != noise else found
     f, g = (torch.zeros_like(a), torch.zeros_like(b)) if warm is None else (torch.as_tensor(part) for part in warm)
     terms = f[:, None] + g - cost / noise
     error = float((terms.logsumexp(1).exp() - a).abs().sum() + (terms.logsumexp(0).exp() - b).abs().sum())
-    return f.to(like.device), g.to(like.device), error
+    return f.to(like.device), g.to(like.device), error, made if total else 0
 
 
 def _weights(law: Samples) -> Tensor:

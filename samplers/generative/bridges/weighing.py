@@ -23,7 +23,7 @@ from samplers.generative.reverse_sampler import check_dim
 from samplers.generative.weighted import weighted_draws
 from samplers.path_measures.evaluation import weigh as log_z_of
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_choice, check_integer
 from targets.counting import Counted
 
 BLOCK = 1024  # starts whose ends are weighted together
@@ -60,9 +60,8 @@ def weigh(
     check_integer(draws, "draws")
     check_integer(seed, "seed", 0)
     bridge = fitted.bridge
+    check_choice(by, "by", ("ends", "path", None))
     by = bridge.weighed_by if by is None else by
-    if by not in ("ends", "path"):
-        raise ValueError(f"by: got {by!r}, expected 'ends', 'path' or None")
     check_dim(target, bridge.dim)
     if start is not None:
         check_dim(start, bridge.dim)
