@@ -39,10 +39,7 @@ class ConditionalPrior:
         self.parents = taken_by(function, kinds, self.argument)
         if not self.parents:
             raise TypeError(f"{self.argument}: takes no other parameter; give the distribution that it returns")
-        self.ranks = {name: len(kinds[name].shape) for name in self.parents}
-        self.batched: int | None = (
-            None  # how many singleton axes more matrices get in the batched call, if there is one
-        )
+        self.axis: BatchAxis | None = None  # of a call for all points at once, if there is one that gives the same
         self.event: tuple[int, ...] = ()  # the last axes of its shape that are one event of the law
         self.place: tuple[torch.dtype, torch.device] | None = None  # where its numbers are put, if they are elsewhere
 
