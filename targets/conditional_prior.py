@@ -144,8 +144,8 @@ class ConditionalPrior:
 
     def _checked(self, u: Tensor, value: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
         """The log-density at one point, where all is looked at."""
-        try:
-            law = self.function(**copies(parents))
+        try:  # as it is called for a score
+            law = self.function(**copies({name: value.clone().requires_grad_() for name, value in parents.items()}))
         except Exception as error:
             better = None if is_failure(error) else explained(error, self.argument, u, advice=_ADVICE)
             said = error if better is None else better
@@ -159,7 +159,7 @@ class ConditionalPrior:
                 "Normal(mu, tau)"
             )
         check_numbers(law, self.argument)
-        law = without_validation(law)
+        law = without_validation(self.function(**copies(parents)))
         drawn, shape, event = tuple(law.batch_shape + law.event_shape), self.kind.shape, tuple(law.event_shape)
         self.event = event
         lined_up = (1,) * (len(shape) - len(drawn)) + drawn
@@ -177,7 +177,13 @@ class ConditionalPrior:
             law = moved_distribution(law, *self.place)
         self.kind.with_prior(self._on_shape(law)).check_prior(f"parameters[{self.key!r}]", Generator().manual_seed(0))
         with no_validation():
-            return self._log_prob_at_one(u, value, parents).to(u.dtype)
+            found, again = (self._log_prob_at_one(u, value, parents).to(u.dtype) for _ in range(2))
+        if not _same(found, again):
+            raise ValueError(
+                f"{self.argument}: is random: at the same point ({shapes_of(parents)}) its log-density is "
+                f"{found.item():.6g} and then {again.item():.6g}; expected one law for the same values"
+            )
+        return found
 
     def _choose_form(self, u: Tensor, value: Tensor, parents: Mapping[str, Tensor], apart: Tensor) -> None:
         """One call for all points where it gives what each point by itself does, else vmap.
@@ -200,7 +206,7 @@ class ConditionalPrior:
         if not _same(together, apart):
             raise ValueError(
                 f"{self.argument}: gives log-densities {together.tolist()} at points together and {apart.tolist()} at "
-                "the same points one by one; is it random?"
+                "the same points one by one; expected a function of torch operations on its arguments"
             )
 
     def _fits(self, axis: BatchAxis, u: Tensor, value: Tensor, parents: Mapping[str, Tensor], apart: Tensor) -> bool:
@@ -218,4 +224,4 @@ _ADVICE = "write it in torch operations"
 def _same(one: Tensor, other: Tensor) -> bool:
     """Whether two log-densities differ by rounding in another order alone."""
     limit = 1000 * torch.finfo(other.dtype).eps
-    return one.shape == other.shape and torch.allclose(one.to(other), other, rtol=limit, atol=limit)
+    return one.shape == other.shape and torch.allclose(one.to(other), other, rtol=limit, atol=limit, equal_nan=True)
