@@ -30,8 +30,8 @@ class Posterior(Parametrised):
     The function gets the constrained values as keyword arguments, the batch axis first, (batch,) for a scalar and
     (batch, 8) for `Real(8)`, and returns (batch,); with `batched=False` it is written for one point and vectorised.
     Chains move in unconstrained coordinates, log p(x) = log_joint(values) + log |d values / d x|; draws come out
-    constrained through `constrain`. With `log_likelihood=` every parameter needs a `prior=`, a distribution or a function
-    of other parameters (`targets.Prior`), and `prior` is then a normalised Target with exact draws.
+    constrained through `constrain`. With `log_likelihood=` every parameter needs a `prior=`, a distribution or a
+    function of other parameters (`targets.Prior`), and `prior` is then a normalised Target with exact draws.
 
     `derived` maps the values to a dict of further quantities that draws should carry; `dims` names their axes, as
     `dims={"effect": "school"}`. `coords` labels the dims. The functions take those parameters that they name.
@@ -41,9 +41,8 @@ class Posterior(Parametrised):
 
     Raises an error that names the argument for values of wrong shape, dtype or device, and when the function mixes
     up its batch axis (its result for three points differs from the three taken one by one), takes what is no parameter,
-    or leaves a parameter out that nothing else depends on. The checks of
-    torch.distributions are on for those three points and off afterwards, so that a chain that strays to a non-finite
-    point is counted and does not end the run.
+    or leaves a parameter out that nothing else depends on. The checks of torch.distributions are on for those three
+    points and off afterwards, so that a chain that strays to a non-finite point is counted and does not end the run.
 
     parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
     derived, dims, coords: None for no further quantities, numbered axes, and numbers as labels. name: as of `Target`.
