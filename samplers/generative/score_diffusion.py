@@ -95,6 +95,17 @@ class ScoreDiffusion:
             object.__setattr__(self, "columns", tuple(self.columns))
             Columns(self.columns)
 
+    def check_run(self, given: Tensor | None, **options: Unpack[FitOptions]) -> None:
+        """ValueError for arguments of `fit` out of range, whatever is learned from."""
+        check_integer(options.get("seed", 0), "seed", 0)
+        check_integer(options.get("iterations", 0), "iterations", 0)
+        if (minutes := options.get("max_minutes")) is not None:
+            positive(minutes, "max_minutes")
+        if given is None and self.training.drop_condition:
+            raise ValueError(
+                f"training: got drop_condition={self.training.drop_condition!r} without given=, expected conditions"
+            )
+
     @overload
     def fit(
         self, samples: Tensor | Draws | Target, *, given: None = None, **options: Unpack[FitOptions]
@@ -133,14 +144,7 @@ class ScoreDiffusion:
         for a checkpoint of another run, and for `Training(drop_condition=)` without conditions. Warns
         (SamplingWarning) where the held-out loss has risen again, or is above that of the Gaussian.
         """
-        check_integer(seed, "seed", 0)
-        check_integer(iterations, "iterations", 0)
-        if max_minutes is not None:
-            positive(max_minutes, "max_minutes")
-        if given is None and self.training.drop_condition:
-            raise ValueError(
-                f"training: got drop_condition={self.training.drop_condition!r} without given=, expected conditions"
-            )
+        self.check_run(given, seed=seed, iterations=iterations, max_minutes=max_minutes)
         taught = Cost()
         if isinstance(samples, Target) and "sample" not in samples.known and given is None:
             samples = teach(

@@ -44,8 +44,8 @@ class End:
     ) -> End:
         """From a tensor (n, dim), draws by their weights, or a target, of which ROWS exact draws are taken.
 
-        energies: whether a target without exact draws will do. spread: whether rows in a hyperplane will not. As
-        `Samples.of` raises, under this name.
+        energies: whether a target without exact draws will do. spread: whether rows in a hyperplane will not, such as
+        few ones. As `Samples.of` raises, under this name.
         """
         target = given if isinstance(given, Target) else None
         if target is not None and "sample" not in target.known:
@@ -56,7 +56,7 @@ class End:
                 "method that learns from energies"
             )
         try:
-            samples = Samples.of(given, rows=ROWS, generator=generator)
+            samples = Samples.of(given, rows=ROWS, generator=generator, constant=not spread, few=not spread)
             if spread:
                 Standardisation.of(*samples.moments)  # which says so where no density exists
             return cls(samples, target)
