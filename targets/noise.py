@@ -11,7 +11,6 @@ from torch import Generator, Tensor
 
 from targets.arguments import as_double, cholesky, positive
 
-
 LEAST = 1e-100  # a deviation whose square and its inverse are far from the ends of float64
 
 

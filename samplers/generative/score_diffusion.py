@@ -34,6 +34,7 @@ from samplers.identity.contents import digest
 from samplers.learning.packing import packed
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
+from samplers.runs.checks import check_continuous
 from targets import Gaussian, Target
 from targets.arguments import check_choice, check_integer, positive
 from targets.sampling_warning import warn
@@ -223,8 +224,15 @@ class ScoreDiffusion:
         Exact draws of the target are not used. The weights correct what the model has not learned and what the teacher
         has weighted wrongly, not a mode that it has missed; the certificate's scouts know nothing of either. The cost
         counts teacher, training and weights. max_minutes: of the training. checkpoint: a file; the teacher's stands
-        beside it. correct: as of `FittedDiffusion.weigh`.
+        beside it. correct: as of `FittedDiffusion.weigh`. ValueError for columns that are not real, and for arguments
+        out of range, before the teacher begins.
         """
+        check_continuous(target, self)
+        check_integer(draws, "draws")
+        check_choice(correct, "correct", ("smc", None))
+        self.check_run(None, seed=seed, iterations=iterations, max_minutes=max_minutes)
+        if self.columns is not None:
+            raise ValueError("columns: expected real numbers alone for weights")
         learned = teach(
             self.teacher, target.to(device, dtype), samples=samples, seed=seed, progress=progress, checkpoint=checkpoint
         )

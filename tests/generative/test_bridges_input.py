@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import targets
-from samplers import SchroedingerBridge
+from samplers import SchroedingerBridge, ScoreDiffusion
 from samplers.draws import SamplingWarning
+from samplers.generative import Positive
 from samplers.generative.bridges import GaussianBridge, MixturePotentials, PointPotential, ProportionalFitting, Sinkhorn
 
 F64 = torch.float64
@@ -144,3 +145,34 @@ def test_an_energy_has_no_draws_to_go_back_from():
     bridge = SchroedingerBridge(method=method).fit(START, energy, iterations=0, progress=False)
     with pytest.raises(ValueError, match="direction: begins with an energy without exact draws"):
         bridge.sample(draws=3, direction="backward")
+
+
+class NoTeacher:
+    """Fails where it is asked for draws."""
+
+    def sample(self, target, **options):
+        pytest.fail("the teacher began")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options", "kind", "message"),
+    [
+        (SchroedingerBridge, {"draws": 0}, ValueError, "draws: got 0"),
+        (SchroedingerBridge, {"seed": -1}, ValueError, "seed: got -1"),
+        (SchroedingerBridge, {"iterations": 1.5}, ValueError, "iterations: got 1.5"),
+        (SchroedingerBridge, {"max_minutes": -1}, ValueError, "max_minutes: got -1"),
+        (SchroedingerBridge, {"samples": 0}, ValueError, "samples: got 0"),
+        (SchroedingerBridge, {"method": Sinkhorn()}, ValueError, "method: got Sinkhorn.*, whose plan has atoms"),
+        (SchroedingerBridge, {"target": targets.Ising((3, 3), 0.2)}, TypeError, "target: Ising is discrete"),
+        (ScoreDiffusion, {"target": targets.Ising((3, 3), 0.2)}, TypeError, "target: Ising is discrete"),
+        (ScoreDiffusion, {"draws": 0}, ValueError, "draws: got 0"),
+        (ScoreDiffusion, {"iterations": -1}, ValueError, "iterations: got -1"),
+        (ScoreDiffusion, {"correct": "SMC"}, ValueError, "correct: got 'SMC', expected 'smc' or None"),
+        (ScoreDiffusion, {"columns": [Positive(), Positive()]}, ValueError, "columns: expected real numbers alone"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_teacher_begins(sampler, options, kind, message):
+    settings = {name: value for name, value in options.items() if name in ("method", "columns")}
+    given = {"target": END} | {name: value for name, value in options.items() if name not in settings}
+    with pytest.raises(kind, match=message):
+        sampler(teacher=NoTeacher(), **settings).sample(**given)

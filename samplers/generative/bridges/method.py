@@ -137,7 +137,7 @@ class Found:
 
 class BridgeMethod(ABC):
     """A way to find the bridge, a frozen dataclass of its settings. energies: whether an end may be an energy alone.
-    spread: whether the rows of an end must not lie in a hyperplane.
+    spread: whether the rows of an end must not lie in a hyperplane. weighable: whether its bridges have exact weights.
 
     `learn` gets ends of one dimension, dtype and device, warns of nothing (notes are warned of by the caller), and
     draws from generators made from `run.seed` alone.
@@ -153,6 +153,7 @@ class BridgeMethod(ABC):
 
     energies: ClassVar[bool] = False
     spread: ClassVar[bool] = True
+    weighable: ClassVar[bool] = True
 
     @abstractmethod
     def learn(self, start: End, end: End, noise: float, run: Run) -> Found:
