@@ -12,7 +12,6 @@ from kernel_cases import ALL, diagonal_metric, skewed
 import samplers
 import targets
 from samplers import (
-from samplers.testing import check_invariance
     HMC,
     MALA,
     ULA,
@@ -23,6 +22,7 @@ from samplers.testing import check_invariance
     SamplingWarning,
     UnderdampedLangevin,
 )
+from samplers.testing import check_invariance
 
 # forty steps of warmup tune badly, and the runs say so: here only their bits are looked at
 pytestmark = pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
@@ -409,7 +409,9 @@ def test_public_names():
     assert set(samplers.__all__) <= set(dir(samplers))
 
 
-@pytest.mark.parametrize(("part", "came"), [(0, r"\w*State"), (1, "Info"), (slice(None, None, -1), r"\(Info, \w*State\)")])
+@pytest.mark.parametrize(
+    ("part", "came"), [(0, r"\w*State"), (1, "Info"), (slice(None, None, -1), r"\(Info, \w*State\)")]
+)
 def test_a_step_that_does_not_return_state_and_info_is_told(part, came):
     class Own(RandomWalkMetropolis):
         def step(self, target, state, generator):
