@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from targets.arguments import did_you_mean
+
 RESERVED = ("chain", "draw")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -35,6 +37,27 @@ def read_coords(coords: object) -> dict[str, list[Any]]:
     if not isinstance(coords, Mapping):
         raise TypeError(f"coords: got {type(coords).__name__}, expected a dict from dims to labels")
     return {check_name(dim, "coords"): _labels(labels, f"coords[{dim!r}]") for dim, labels in coords.items()}
+
+
+def read_dims(dims: object, shapes: Shapes) -> dict[str, tuple[str, ...]]:
+    """Names of the axes of what is no parameter, by its name; one word for one axis."""
+    if dims is None:
+        return {}
+    if not isinstance(dims, Mapping):
+        raise TypeError(f"dims: got {type(dims).__name__}, expected a dict from names to the dims of each")
+    found = {}
+    for name, axes in dims.items():
+        if name not in shapes:
+            raise ValueError(
+                f"dims: got {name!r}, expected names of what is predicted, observed or derived; a parameter has its own "
+                f"dims={did_you_mean(str(name), shapes)}"
+            )
+        found[name] = (axes,) if isinstance(axes, str) else tuple(axes)
+        if len(found[name]) != len(shapes[name]):
+            raise ValueError(
+                f"dims[{name!r}]: got {found[name]} for the shape {shapes[name]}, expected one name per axis"
+            )
+    return found
 
 
 def _labels(labels: Any, argument: str) -> list[Any]:

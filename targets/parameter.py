@@ -16,6 +16,7 @@ from torch.distributions import Distribution, VonMises, constraints, transforms
 from targets.arguments import check_integer
 from targets.coordinate_priors import in_coordinates
 from targets.distributions import integer_argument, moved_distribution, without_validation
+from targets.seeded import seeded
 
 
 class Parameter:
@@ -115,10 +116,7 @@ class Parameter:
         torch.distributions draws from the global generator only; it is seeded from `generator` inside a fork, and
         found again as it was.
         """
-        seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
-        devices = [] if generator.device.type == "cpu" else [generator.device]
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(int(seed))
+        with seeded(generator):
             return law.sample((n, *self.shape[: len(self.shape) - len(self._prior_shape)]))
 
     @property

@@ -41,9 +41,12 @@ class Parametrised(Target):
         self._coords = read_coords(coords)
         self._check_axes({})
 
-    def _check_axes(self, derived: dict[str, tuple[int, ...]]) -> None:
-        shapes = {key: kind.shape for key, kind in self.parameters.items()} | derived
-        check_axes(shapes, {key: kind.dims for key, kind in self.parameters.items()}, self._coords)
+    def _check_axes(
+        self, others: dict[str, tuple[int, ...]], dims: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        shapes = {key: kind.shape for key, kind in self.parameters.items()} | others
+        own = {key: kind.dims for key, kind in self.parameters.items()}
+        check_axes(shapes, own | dict(dims or {}), self._coords)
 
     def _coordinates(self, x: Tensor) -> dict[str, Tensor]:
         """The unconstrained coordinates (*batch, size) of every parameter."""
@@ -52,6 +55,10 @@ class Parametrised(Target):
 
     def _values(self, coordinates: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {key: self.parameters[key].value(u) for key, u in coordinates.items()}
+
+    def parameter_values(self, x: Tensor) -> dict[str, Tensor]:
+        """Constrained parameters, (*batch, dim) -> {name: (*batch, *shape)}, without what is derived of them."""
+        return self._values(self._coordinates(x))
 
     def _log_det(self, coordinates: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Tensor:
         """log |d values / d x|, (*batch,)."""

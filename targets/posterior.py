@@ -11,10 +11,14 @@ from torch import Generator, Tensor
 from targets.base import Variable, differentiate
 from targets.derived import Derived
 from targets.end_check import check_ends
+from targets.labels import read_dims
 from targets.linear_algebra import value_and_score_or_nan, value_or_nan
 from targets.parameter import Parameter
 from targets.parametrised import Parametrised
+from targets.predictive import Predictive
+from targets.predictive_check import check_sum
 from targets.user_function import check_batch_axis, copies, evaluated, no_validation, over_values, shapes_of
+from targets.with_data import WithData
 
 
 class Prior(Parametrised):
@@ -63,7 +67,7 @@ class Prior(Parametrised):
         return torch.cat([u.to(device=self.device, dtype=self.dtype) for u in draws], -1)
 
 
-class Posterior(Parametrised):
+class Posterior(WithData):
     """A Bayesian posterior over named, constrained parameters.
 
         Posterior(log_joint, {"mu": Real(), "tau": Positive(), "theta": Real(8)})
@@ -106,22 +110,32 @@ class Posterior(Parametrised):
         log_likelihood: Callable[..., Tensor] | None = None,
         batched: bool = True,
         derived: Callable[..., dict[str, Tensor]] | None = None,
+        predictive: Callable[..., dict[str, Any]] | None = None,
+        observed: Mapping[str, Any] | None = None,
+        pointwise: Callable[..., Any] | None = None,
+        dims: Mapping[str, str | Sequence[str]] | None = None,
         coords: Mapping[str, Sequence[Any]] | None = None,
         dtype: torch.dtype | None = torch.float64,
         device: torch.device | str | None = None,
         name: str | None = None,
     ) -> None:
-        if (log_joint is None) == (log_likelihood is None):
-            raise ValueError("log_joint, log_likelihood: expected exactly one of the two functions")
+        alone = log_joint is None and log_likelihood is None and Predictive.can_weigh(predictive, observed, pointwise)
+        if not alone and (log_joint is None) == (log_likelihood is None):
+            raise ValueError(
+                "log_joint, log_likelihood: expected exactly one of the two functions, or predictive= and observed="
+            )
         function = log_likelihood if log_joint is None else log_joint
         if derived is not None and not callable(derived):
             raise TypeError(f"derived: got {type(derived).__name__}, expected a function of the parameters")
-        if not callable(function):
+        if not (alone or callable(function)):
             raise TypeError(f"log_joint: got {type(function).__name__}, expected a function of the parameters")
         if parameters is None:
             raise TypeError('parameters: missing, expected a dict such as {"mu": targets.Real()}')
         super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
-        self._argument = "log_likelihood" if log_joint is None else "log_joint"
+        model = Predictive(predictive, list(self.parameters), observed=observed, pointwise=pointwise, batched=batched)
+        self._model = model
+        function = model.log_likelihood if alone else function
+        self._argument = model.argument if alone else "log_likelihood" if log_joint is None else "log_joint"
         self._batched = batched
         self._given = function
         self._function = function if batched else over_values(function)
@@ -133,12 +147,18 @@ class Posterior(Parametrised):
                 "prior=: given together with log_joint, which holds the prior already; use log_likelihood="
             )
         points = self._probe()
+        model.check(self._values(self._coordinates(points)))
         check_batch_axis(self._argument, self._flat_log_prob, points, batched=batched)
         self._derived: Derived | None = None
         if derived is not None:
             values = self._values(self._coordinates(points))
             self._derived = Derived(derived if batched else over_values(derived), values)
-        self._check_axes(self._derived_shapes)
+        if model.has_terms and log_likelihood is not None:
+            check_sum(model, self._values(self._coordinates(points)), lambda: self._flat_function(points))
+        for key in (self.parameters.keys() | self._derived_shapes.keys()) & self._data_shapes.keys():
+            raise ValueError(f"predictive, observed: got the name {key!r}, which is a parameter's or derived; rename it")
+        self._dims = read_dims(dims, self._derived_shapes | self._data_shapes)
+        self._check_axes(self._derived_shapes | self._data_shapes, self._dims)
         known = self.parameters if self._prior is None else self._prior.parameters
         check_ends(known, self._argument, self._flat_log_prob, self._flat_function, points.new_zeros(self.dim))
 
@@ -216,7 +236,8 @@ class Posterior(Parametrised):
 
     @property
     def variables(self) -> dict[str, Variable]:
-        return super().variables | {key: Variable(shape) for key, shape in self._derived_shapes.items()}
+        derived = self._derived_shapes.items()
+        return super().variables | {key: self._variable(shape, self._dims.get(key)) for key, shape in derived}
 
     def _probe(self) -> Tensor:
         """Three points, (3, dim)."""

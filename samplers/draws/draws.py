@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from samplers.draws import records
+from samplers.draws import data_groups, evaluation, records
 from samplers.draws.certificate import Certificate
 from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
@@ -20,6 +20,7 @@ from samplers.draws.log_z import LogZ
 from samplers.draws.points import PointSet
 from samplers.draws.summary import summarise
 from targets import Target
+from targets.arguments import check_integer
 from targets.counting import Counted
 
 if TYPE_CHECKING:
@@ -79,15 +80,66 @@ class Draws(PointSet):
         self.cost += Cost(counted.log_probs, counted.scores, time.perf_counter() - began)
         return made.doubts
 
-    def to_arviz(self) -> Any:
+    def predict(
+        self,
+        fn: Callable[..., Any] | None = None,
+        *,
+        seed: int = 0,
+        thin: int | None = None,
+        block: int | None = None,
+        batched: bool | None = None,
+    ) -> Any:
+        """Data drawn given each draw, {name: (chains, draws, *shape)}: of `Posterior(predictive=)`, or of another fn.
+
+        fn: a function written as the likelihood is, of the parameters and derived quantities that it names, to a torch
+        distribution, a tensor, or a dict of such by name, batch axis first; one without a dict gives one tensor. What it
+        draws from torch's global generator is seeded too. seed: the same one gives the same predictions. thin: of each
+        chain every thin-th draw; by default all, and ValueError where they would take more than 2 GiB. block: points at
+        once, 1024 by default, fewer where results are large. batched: False for a function of one point; by default as
+        the posterior's own. Of weighted draws the equally weighted ones are taken. The draws of a stream are read in
+        blocks. A SamplingWarning says how many predictions are not finite.
+        """
+        return evaluation.predict(self, fn, seed=seed, thin=thin, block=block, batched=batched)
+
+    def evaluate(
+        self, fn: Callable[..., Any], *, thin: int | None = None, block: int | None = None, batched: bool | None = None
+    ) -> Any:
+        """A function written as the likelihood is, at every draw: (chains, draws, ...), or a dict of such.
+
+        fn: of the parameters and derived quantities that it names, batch axis first, to a tensor or a dict of tensors by
+        name; ValueError where it is random, which is for `predict`. The rest is as of `predict`.
+        """
+        return evaluation.evaluate(self, fn, thin=thin, block=block, batched=batched)
+
+    def to_arviz(
+        self,
+        *,
+        posterior_predictive: bool = False,
+        log_likelihood: bool = False,
+        prior_predictive: int = 0,
+        thin: int | None = None,
+        seed: int = 0,
+    ) -> Any:
         """The draws as ArviZ reads them: InferenceData on ArviZ 0.x, an xarray DataTree on 1.x.
 
         Groups: posterior (named, constrained variables with dims and coords), sample_stats, unconstrained_posterior
-        (x), with the attributes that reproduce the run. Of weighted draws these are the equally weighted ones of
-        `unweighted()`, as an attribute says, and the points with their log_weight are in weighted_posterior,
-        weighted_sample_stats and weighted_unconstrained_posterior.
+        (x), with the attributes that reproduce the run, and observed_data where the target has some. Of weighted draws
+        these are the equally weighted ones of `unweighted()`, as an attribute says, and the points with their log_weight
+        are in weighted_posterior, weighted_sample_stats and weighted_unconstrained_posterior.
+
+        posterior_predictive, log_likelihood: make these groups, from `Posterior(predictive=, observed=, pointwise=)`:
+        `arviz.plot_ppc`, `loo` and `compare` read them. prior_predictive: so many exact draws of the prior, for the
+        groups prior and prior_predictive. thin: of each chain every thin-th draw, in all groups but the weighted ones;
+        by default all, and ValueError where a group that is made would take more than 2 GiB. seed: of the predictions.
         """
-        return records.to_arviz(self._datasets())
+        groups, attrs = self._datasets(None if thin is None else check_integer(thin, "thin")), self._attributes()
+        if posterior_predictive:
+            groups |= data_groups.predicted_group(self, attrs, seed=seed, thin=thin)
+        if log_likelihood:
+            groups |= data_groups.likelihood_group(self, attrs, thin=thin)
+        if prior_predictive:
+            groups |= data_groups.prior_groups(self.target, prior_predictive, attrs, seed=seed)
+        return records.to_arviz(groups | data_groups.observed_group(self.target, attrs))
 
     def summary(self, **kwargs: Any) -> pd.DataFrame:
         """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad."""
@@ -111,30 +163,28 @@ class Draws(PointSet):
             return open_stream(path, target)
         return cls._from_datasets(records.read(path), target)
 
-    def _datasets(self) -> dict[str, Any]:
+    def _attributes(self) -> dict[str, Any]:
         attrs = self.attrs | {"cost": asdict(self.cost)}
         if self.log_z is not None:
             attrs["log_z"] = dict(self.log_z.__dict__)
         if "certificate" in self.__dict__:
             attrs["certificate"] = dict(self.certificate.__dict__)
-        groups = self._groups(attrs, self.stats)
-        if self.moments is not None:
-            groups[MOMENTS] = records.moments_dataset(self.moments)
+        return attrs
+
+    def _datasets(self, thin: int | None = None) -> dict[str, Any]:
+        """The groups of files; thin: of what is read as draws."""
+        attrs = self._attributes()
         if self.log_weights is None:
+            groups = _groups(self if thin is None else self.thinned(thin), attrs)
+            if self.moments is not None:
+                groups[MOMENTS] = records.moments_dataset(self.moments)
             return groups
-        points = self._groups(attrs, self.stats | {"log_weight": self.log_weights})
+        points = _groups(self, attrs, log_weight=self.log_weights)
         groups = {records.WEIGHTED + name: data for name, data in points.items()}
         if not math.isnan(self.weight_ess or math.nan):  # else there is no posterior to draw, and the points are kept
             equal = self.unweighted()
-            groups = equal._groups(attrs | equal.attrs, equal.stats) | groups
+            groups = _groups(equal if thin is None else equal.thinned(thin), attrs) | groups
         return groups
-
-    def _groups(self, attrs: dict[str, Any], stats: dict[str, Tensor]) -> dict[str, Any]:
-        return {
-            "posterior": records.dataset(self.constrained_points, self.variables, attrs),
-            "sample_stats": records.dataset(stats, {}, attrs),
-            "unconstrained_posterior": records.dataset({"x": self.x}, {}, attrs),
-        }
 
     @classmethod
     def _from_datasets(cls, groups: dict[str, Any], target: Target | None) -> Draws:
@@ -160,6 +210,15 @@ class Draws(PointSet):
             # without the target the constrained values are those of the file
             draws.__dict__["constrained_points"] = records.tensors(own["posterior"])
         return draws
+
+
+def _groups(points: PointSet, attrs: dict[str, Any], **stats: Tensor) -> dict[str, Any]:
+    attrs = attrs | points.attrs
+    return {
+        "posterior": records.dataset(points.constrained_points, points.variables, attrs),
+        "sample_stats": records.dataset(points.stats | stats, {}, attrs),
+        "unconstrained_posterior": records.dataset({"x": points.x}, {}, attrs),
+    }
 
 
 class Sampler(Protocol):

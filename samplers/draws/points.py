@@ -52,6 +52,28 @@ class PointSet:
         """Named, constrained draws, {name: (chains, draws, *shape)}, equally weighted: those of `unweighted()`."""
         return self.unweighted().constrained_points
 
+    @property
+    def steps(self) -> int:
+        """Draws of each chain."""
+        return int(self.x.shape[1])
+
+    def part(self, which: slice) -> Tensor:
+        """x of some draws of every chain, (chains, some, dim)."""
+        return self.x[:, which]
+
+    def thinned(self, thin: int) -> PointSet:
+        """Every thin-th draw of each chain, with its statistics, from the first on; without weights."""
+        every = slice(None, None, thin)
+        made = PointSet(
+            self.part(every),
+            stats={name: value[:, every] for name, value in self.stats.items()},
+            target=self.target,
+            attrs=self.attrs | {"thinned": f"every {thin}th of {self.steps} draws of each chain"},
+        )
+        if "constrained_points" in self.__dict__:
+            made.__dict__["constrained_points"] = {n: value[:, every] for n, value in self.constrained_points.items()}
+        return made
+
     @cached_property
     def pareto_k(self) -> float | None:
         """Pareto k-hat of the weights by ArviZ's PSIS: above 0.7 they are not to be trusted. None without weights."""

@@ -83,7 +83,7 @@ class Stream:
 
 
 class StreamedDraws(Draws):
-    """Draws in a folder. `x` and `stats` read all of it into memory; `blocks()` reads a block at a time."""
+    """Draws in a folder. `x` and `stats` read all of it into memory; `blocks()` reads a block at a time, `part` some."""
 
     def __init__(self, path: Path, target: Target | None, **kwargs: Any) -> None:
         import zarr
@@ -115,6 +115,15 @@ class StreamedDraws(Draws):
     @stats.setter
     def stats(self, value: dict[str, Tensor]) -> None:
         del value
+
+    @property
+    def steps(self) -> int:
+        return self.complete
+
+    def part(self, which: slice) -> Tensor:
+        array = self._group["x"]
+        start, stop, step = which.indices(self.complete)
+        return records.tensor(array[start:stop:step], array.attrs).transpose(0, 1)
 
     def blocks(self) -> Iterator[Tensor]:
         """x by blocks, each (chains, block, dim)."""

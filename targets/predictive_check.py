@@ -1,0 +1,178 @@
+"""Whether functions of a model's data give what can be drawn, weighed and labelled: looked at once, at a few points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from targets.arguments import did_you_mean
+from targets.labels import check_name
+
+if TYPE_CHECKING:
+    from targets.predictive import Predictive
+
+COPIES = 32  # of a point: a coin that falls alike for all of them, and otherwise for all another time, is one coin
+
+Values = Mapping[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _generator(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def check_draws(model: Predictive, values: Values) -> tuple[Shapes, frozenset[str]]:
+    """The shapes of one draw by name, and which are random; an error where a draw is not one of its own parameters."""
+    n = len(next(iter(values.values())))
+    drawn = model.draw(values, _generator(0))
+    for name, value in drawn.items():
+        _check_draw(model, name, value, n)
+    point = {name: value[:1].expand(COPIES, *value.shape[1:]) for name, value in values.items()}
+    first, second = (model.draw(point, _generator(seed)) for seed in (1, 2))
+    random = frozenset(name for name in first if not _same(first[name], second[name]))
+    for name in random:
+        one, other = first[name], second[name]
+        if bool(((one == one[:1]).all(0) & (other == other[:1]).all(0) & (one[0] != other[0])).any()):
+            raise ValueError(
+                f"{model.of(name)}: has random numbers that all draws share; expected numbers of its own for each: make "
+                "them of shape (batch, ...), or return a torch distribution"
+            )
+    if model.batched and n > 1:
+        _check_batch_axis(model, values, drawn, random)
+    return {name: tuple(value.shape[1:]) for name, value in drawn.items()}, random
+
+
+def check_observed(model: Predictive) -> None:
+    """ValueError for data that no function of the model speaks of."""
+    spoken = [*model.shapes, *model.term_shapes]
+    for name in model.observed.keys() - spoken:
+        raise ValueError(
+            f"observed: got {name!r}, expected one of the names that {model.argument} returns: {', '.join(spoken)}"
+            + did_you_mean(name, spoken)
+        )
+
+
+def _check_draw(model: Predictive, name: str, value: Tensor, n: int) -> None:
+    if name:
+        check_name(name, model.argument)
+    if value.is_complex():
+        raise TypeError(f"{model.of(name)}: got {value.dtype}, expected real numbers")
+    if value.shape[:1] != (n,):
+        raise ValueError(
+            f"{model.of(name)}: got shape {tuple(value.shape)} for {n} points, expected ({n}, ...): the first axis is "
+            "the batch"
+        )
+    if name in model.observed and value.shape[1:] != model.observed[name].shape:
+        raise ValueError(
+            f"{model.of(name)}: got shape {tuple(value.shape)} for {n} points, expected "
+            f"{(n, *model.observed[name].shape)}, the batch and then the shape of observed[{name!r}]"
+        )
+
+
+def _check_batch_axis(model: Predictive, values: Values, drawn: Mapping[str, Tensor], random: frozenset[str]) -> None:
+    """Laws by their density at the draws, and what is not random by itself, for points together and one by one."""
+
+    def looked_at(points: Values, at: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = {}
+        for name, law in model.laws(points).items():
+            if not isinstance(law, Distribution):
+                found |= {} if name in random else {name: law}
+                continue
+            try:
+                found[name] = model.over_data(name, law, (len(at[name]),)).log_prob(at[name])
+            except NotImplementedError:  # it can be drawn from and no more
+                continue
+        return found
+
+    one_by_one = [
+        looked_at(_row(values, i), {name: value[i : i + 1] for name, value in drawn.items()})
+        for i in range(len(next(iter(values.values()))))
+    ]
+    _check_rows(model.of, looked_at(values, drawn), one_by_one)
+
+
+def check_terms(model: Predictive, values: Values) -> Shapes:
+    """The shapes of the terms of one draw, by name."""
+    n = len(next(iter(values.values())))
+    terms = model.terms(values)
+
+    def of(name: str) -> str:
+        return f"the terms of {name!r}"
+
+    if not terms:
+        raise ValueError(
+            f"{model.argument}: has no law for what is observed, {sorted(model.observed)}; return torch distributions "
+            "by these names, or give their log-likelihood by pointwise="
+        )
+    for name, term in terms.items():
+        check_name(name, "pointwise")
+        if term.shape[:1] != (n,) or not term.is_floating_point():
+            raise ValueError(
+                f"pointwise: {of(name)} have shape {tuple(term.shape)} in {term.dtype} for {n} points, expected real "
+                f"numbers ({n}, ...): the first axis is the batch"
+            )
+        if name in model.observed:
+            _check_one_a_datum(model, name, term, n)
+    if model.batched and n > 1:
+        _check_rows(of, terms, [model.terms(_row(values, i)) for i in range(n)])
+    return {name: tuple(term.shape[1:]) for name, term in terms.items()}
+
+
+def _check_one_a_datum(model: Predictive, name: str, term: Tensor, n: int) -> None:
+    """One for each observation, whose axes are the first ones of the data; of a joint law of all there is one."""
+    shape, mine = tuple(model.observed[name].shape), tuple(term.shape[1:])
+    joint = model._pointwise is None and not mine
+    if shape[: len(mine)] != mine or (shape and not mine and not joint):
+        summed = ": are they summed over the observations?" if not mine else ""
+        raise ValueError(
+            f"pointwise: the terms of {name!r} have shape {tuple(term.shape)} for {n} points, expected {(n, *shape)}, "
+            f"one for each of observed[{name!r}]{summed}"
+        )
+
+
+def check_sum(model: Predictive, values: Values, log_likelihood: Callable[[], Tensor]) -> None:
+    """ValueError where the terms do not sum to the log-likelihood (n,) that is given beside them."""
+    total = sum(term.flatten(1).sum(-1) if term.ndim > 1 else term for term in model.terms(values).values())
+    given = log_likelihood()
+    assert isinstance(total, Tensor)
+    exact = 1e-6 if given.dtype == torch.float64 else 1e-3  # rounding in another order apart
+    if torch.allclose(total.to(given), given, rtol=exact, atol=exact, equal_nan=True):
+        return
+    apart = (given - total).tolist()
+    constant = max(apart) - min(apart) <= exact * max(1.0, float(given.abs().max()))
+    raise ValueError(
+        f"log_likelihood: gives {given.tolist()} at three points, where the terms of "
+        f"{'pointwise' if model._pointwise is not None else model.argument} sum to {total.tolist()}: it is larger by "
+        f"{apart}{', a constant that one of them leaves out' if constant else ''}. Give predictive= and observed= without "
+        "log_likelihood=, which is then the sum of the terms; what it holds beside the data is a term of its own, "
+        'pointwise=lambda ...: {"rest": ...}'
+    )
+
+
+def _row(values: Values, i: int) -> dict[str, Tensor]:
+    return {name: value[i : i + 1] for name, value in values.items()}
+
+
+def _check_rows(
+    of: Callable[[str], str], together: Mapping[str, Tensor], one_by_one: list[dict[str, Tensor]]
+) -> None:
+    for name, value in together.items():
+        for i, row in enumerate(one_by_one):
+            single = row.get(name)
+            if single is None or single.shape[1:] != value.shape[1:] or not _close(value[i], single[0]):
+                raise ValueError(
+                    f"{of(name)}: differ for {len(one_by_one)} points together and one by one; the function mixes its "
+                    "batch axis with another. Index scalars as mu[:, None], or use batched=False"
+                )
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-3, equal_nan=True)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.double(), other.double(), rtol=0, atol=0, equal_nan=True)
