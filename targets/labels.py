@@ -49,8 +49,8 @@ def read_dims(dims: object, shapes: Shapes) -> dict[str, tuple[str, ...]]:
     for name, axes in dims.items():
         if name not in shapes:
             raise ValueError(
-                f"dims: got {name!r}, expected names of what is predicted, observed or derived; a parameter has its own "
-                f"dims={did_you_mean(str(name), shapes)}"
+                f"dims: got {name!r}, expected a name of what is predicted, observed or derived; a parameter has dims= "
+                f"of its own{did_you_mean(str(name), shapes)}"
             )
         found[name] = (axes,) if isinstance(axes, str) else tuple(axes)
         if len(found[name]) != len(shapes[name]):

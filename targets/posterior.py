@@ -127,14 +127,14 @@ class Posterior(WithData):
         function = log_likelihood if log_joint is None else log_joint
         if derived is not None and not callable(derived):
             raise TypeError(f"derived: got {type(derived).__name__}, expected a function of the parameters")
-        if not (alone or callable(function)):
+        if not (function is None or callable(function)):
             raise TypeError(f"log_joint: got {type(function).__name__}, expected a function of the parameters")
         if parameters is None:
             raise TypeError('parameters: missing, expected a dict such as {"mu": targets.Real()}')
         super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
         model = Predictive(predictive, list(self.parameters), observed=observed, pointwise=pointwise, batched=batched)
         self._model = model
-        function = model.log_likelihood if alone else function
+        function = model.log_likelihood if function is None else function
         self._argument = model.argument if alone else "log_likelihood" if log_joint is None else "log_joint"
         self._batched = batched
         self._given = function
@@ -156,7 +156,9 @@ class Posterior(WithData):
         if model.has_terms and log_likelihood is not None:
             check_sum(model, self._values(self._coordinates(points)), lambda: self._flat_function(points))
         for key in (self.parameters.keys() | self._derived_shapes.keys()) & self._data_shapes.keys():
-            raise ValueError(f"predictive, observed: got the name {key!r}, which is a parameter's or derived; rename it")
+            raise ValueError(
+                f"predictive, observed: got the name {key!r}, which is a parameter's or derived; rename it"
+            )
         self._dims = read_dims(dims, self._derived_shapes | self._data_shapes)
         self._check_axes(self._derived_shapes | self._data_shapes, self._dims)
         known = self.parameters if self._prior is None else self._prior.parameters

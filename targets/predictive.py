@@ -30,8 +30,8 @@ class Predictive:
     wanted: the names of values that the methods are to be given.
 
     A law that has one number where the data have many says that these are independent: Normal(mu[:, None], 1) of
-    shape (batch, 1) beside y of (n,) is expanded to (batch, n). What the function draws from torch's global generator is
-    seeded as its laws are, and the generator is left as it was.
+    shape (batch, 1) beside y of (n,) is expanded to (batch, n). What the function draws from torch's global generator
+    is seeded as its laws are, and the generator is left as it was.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Predictive:
     # Draws
 
     def draw(self, values: Mapping[str, Tensor], generator: Generator) -> dict[str, Tensor]:
-        """One prediction for each of values (n, *shape), {name: (n, ...)}; a function of one point is called n times."""
+        """A prediction for each of values (n, *shape), {name: (n, ...)}; a function of one point is called n times."""
         first = next(iter(values.values()))
         with torch.no_grad(), seeded(generator, first.device):
             if self.batched:
@@ -103,7 +103,9 @@ class Predictive:
             found = self.laws(row)
             for name, value in found.items():
                 if isinstance(value, Distribution):
-                    raise TypeError(f"{self.of(name)}: got a torch distribution, expected a tensor; predict draws from laws")
+                    raise TypeError(
+                        f"{self.of(name)}: got a torch distribution, expected a tensor; predict draws from laws"
+                    )
             return {name: value.clone() for name, value in found.items()}
 
         return alone(**values) if self.batched else over_values(alone)(**values)
@@ -129,9 +131,7 @@ class Predictive:
             )
         for name, law in found.items():
             if not isinstance(law, (Tensor, Distribution)):
-                raise TypeError(
-                    f"{self.of(name)}: got {type(law).__name__}, expected a torch distribution or a tensor"
-                )
+                raise TypeError(f"{self.of(name)}: got {type(law).__name__}, expected a torch distribution or a tensor")
         return dict(found)
 
     def of(self, name: str) -> str:

@@ -15,7 +15,8 @@ from targets.labels import check_name
 if TYPE_CHECKING:
     from targets.predictive import Predictive
 
-COPIES = 32  # of a point: a coin that falls alike for all of them, and otherwise for all another time, is one coin
+# of a point, and seeds: a coin that falls alike for all copies, and otherwise for all of them with another seed, is one
+COPIES, SEEDS = 16, 8
 
 Values = Mapping[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
@@ -32,18 +33,22 @@ def check_draws(model: Predictive, values: Values) -> tuple[Shapes, frozenset[st
     for name, value in drawn.items():
         _check_draw(model, name, value, n)
     point = {name: value[:1].expand(COPIES, *value.shape[1:]) for name, value in values.items()}
-    first, second = (model.draw(point, _generator(seed)) for seed in (1, 2))
-    random = frozenset(name for name in first if not _same(first[name], second[name]))
-    for name in random:
-        one, other = first[name], second[name]
-        if bool(((one == one[:1]).all(0) & (other == other[:1]).all(0) & (one[0] != other[0])).any()):
+    again = [model.draw(point, _generator(seed)) for seed in range(SEEDS)]
+    random = set()
+    for name, first in again[0].items():
+        others = [one[name] for one in again[1:]]
+        if all(_same(first, other) for other in others):
+            continue
+        random.add(name)
+        alike = [(one == one[:1]).all(0) for one in (first, *others)]
+        if bool((torch.stack(alike).all(0) & torch.stack([one[0] != first[0] for one in others]).any(0)).any()):
             raise ValueError(
-                f"{model.of(name)}: has random numbers that all draws share; expected numbers of its own for each: make "
-                "them of shape (batch, ...), or return a torch distribution"
+                f"{model.of(name)}: has random numbers that all draws share; expected numbers of its own for each: "
+                "make them of shape (batch, ...), or return a torch distribution"
             )
     if model.batched and n > 1:
         _check_batch_axis(model, values, drawn, random)
-    return {name: tuple(value.shape[1:]) for name, value in drawn.items()}, random
+    return {name: tuple(value.shape[1:]) for name, value in drawn.items()}, frozenset(random)
 
 
 def check_observed(model: Predictive) -> None:
@@ -73,11 +78,11 @@ def _check_draw(model: Predictive, name: str, value: Tensor, n: int) -> None:
         )
 
 
-def _check_batch_axis(model: Predictive, values: Values, drawn: Mapping[str, Tensor], random: frozenset[str]) -> None:
+def _check_batch_axis(model: Predictive, values: Values, drawn: Mapping[str, Tensor], random: set[str]) -> None:
     """Laws by their density at the draws, and what is not random by itself, for points together and one by one."""
 
     def looked_at(points: Values, at: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, law in model.laws(points).items():
             if not isinstance(law, Distribution):
                 found |= {} if name in random else {name: law}
@@ -147,9 +152,9 @@ def check_sum(model: Predictive, values: Values, log_likelihood: Callable[[], Te
     raise ValueError(
         f"log_likelihood: gives {given.tolist()} at three points, where the terms of "
         f"{'pointwise' if model._pointwise is not None else model.argument} sum to {total.tolist()}: it is larger by "
-        f"{apart}{', a constant that one of them leaves out' if constant else ''}. Give predictive= and observed= without "
-        "log_likelihood=, which is then the sum of the terms; what it holds beside the data is a term of its own, "
-        'pointwise=lambda ...: {"rest": ...}'
+        f"{apart}{', a constant that one of them leaves out' if constant else ''}. Give predictive= and observed= "
+        "without log_likelihood=, which is then the sum of the terms; what it holds beside the data is a term of its "
+        'own, pointwise=lambda ...: {"rest": ...}'
     )
 
 
@@ -157,9 +162,7 @@ def _row(values: Values, i: int) -> dict[str, Tensor]:
     return {name: value[i : i + 1] for name, value in values.items()}
 
 
-def _check_rows(
-    of: Callable[[str], str], together: Mapping[str, Tensor], one_by_one: list[dict[str, Tensor]]
-) -> None:
+def _check_rows(of: Callable[[str], str], together: Mapping[str, Tensor], one_by_one: list[dict[str, Tensor]]) -> None:
     for name, value in together.items():
         for i, row in enumerate(one_by_one):
             single = row.get(name)

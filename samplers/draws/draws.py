@@ -92,12 +92,12 @@ class Draws(PointSet):
         """Data drawn given each draw, {name: (chains, draws, *shape)}: of `Posterior(predictive=)`, or of another fn.
 
         fn: a function written as the likelihood is, of the parameters and derived quantities that it names, to a torch
-        distribution, a tensor, or a dict of such by name, batch axis first; one without a dict gives one tensor. What it
-        draws from torch's global generator is seeded too. seed: the same one gives the same predictions. thin: of each
-        chain every thin-th draw; by default all, and ValueError where they would take more than 2 GiB. block: points at
-        once, 1024 by default, fewer where results are large. batched: False for a function of one point; by default as
-        the posterior's own. Of weighted draws the equally weighted ones are taken. The draws of a stream are read in
-        blocks. A SamplingWarning says how many predictions are not finite.
+        distribution, a tensor, or a dict of such by name, batch axis first; one without a dict gives one tensor. What
+        it draws from torch's global generator is seeded too. seed: the same one gives the same predictions. thin: of
+        each chain every thin-th draw; by default all, and ValueError where they would take more than 2 GiB. block:
+        points at once, 1024 by default, fewer where results are large. batched: False for a function of one point; by
+        default as the posterior's own. Of weighted draws the equally weighted ones are taken. The draws of a stream
+        are read in blocks. A SamplingWarning says how many predictions are not finite.
         """
         return evaluation.predict(self, fn, seed=seed, thin=thin, block=block, batched=batched)
 
@@ -106,8 +106,8 @@ class Draws(PointSet):
     ) -> Any:
         """A function written as the likelihood is, at every draw: (chains, draws, ...), or a dict of such.
 
-        fn: of the parameters and derived quantities that it names, batch axis first, to a tensor or a dict of tensors by
-        name; ValueError where it is random, which is for `predict`. The rest is as of `predict`.
+        fn: of the parameters and derived quantities that it names, batch axis first, to a tensor or a dict of tensors
+        by name; ValueError where it is random, which is for `predict`. The rest is as of `predict`.
         """
         return evaluation.evaluate(self, fn, thin=thin, block=block, batched=batched)
 
@@ -124,8 +124,8 @@ class Draws(PointSet):
 
         Groups: posterior (named, constrained variables with dims and coords), sample_stats, unconstrained_posterior
         (x), with the attributes that reproduce the run, and observed_data where the target has some. Of weighted draws
-        these are the equally weighted ones of `unweighted()`, as an attribute says, and the points with their log_weight
-        are in weighted_posterior, weighted_sample_stats and weighted_unconstrained_posterior.
+        these are the equally weighted ones of `unweighted()`, as an attribute says, and the points with their
+        log_weight are in weighted_posterior, weighted_sample_stats and weighted_unconstrained_posterior.
 
         posterior_predictive, log_likelihood: make these groups, from `Posterior(predictive=, observed=, pointwise=)`:
         `arviz.plot_ppc`, `loo` and `compare` read them. prior_predictive: so many exact draws of the prior, for the

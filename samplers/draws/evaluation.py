@@ -28,7 +28,7 @@ def predict(
     draws: PointSet, fn: Any, *, seed: int, thin: int | None, block: int | None, batched: bool | None
 ) -> Values | Tensor:
     """See `Draws.predict`."""
-    equal = draws.unweighted()
+    equal = _read(draws)
     model = _own(equal) if fn is None else _asked(equal, fn, batched)
     if not model.predicts:
         raise NotImplementedError(f"{_name(draws)}: has no predictive=; give a function, draws.predict(fn)")
@@ -44,7 +44,7 @@ def predict(
 
 def evaluate(draws: PointSet, fn: Any, *, thin: int | None, block: int | None, batched: bool | None) -> Values | Tensor:
     """See `Draws.evaluate`."""
-    equal = draws.unweighted()
+    equal = _read(draws)
     model = _asked(equal, fn, batched)
     if model.random:
         raise ValueError("fn: is random, or returns torch distributions; expected values. predict(fn, seed=) is for it")
@@ -54,12 +54,12 @@ def evaluate(draws: PointSet, fn: Any, *, thin: int | None, block: int | None, b
 
 def pointwise(draws: PointSet, *, thin: int | None = None, block: int | None = None) -> Values:
     """The log-likelihood of each observation, {name: (chains, draws, *shape)}."""
-    equal = draws.unweighted()
+    equal = _read(draws)
     model = _own(equal)
     if not model.has_terms:
         raise NotImplementedError(
-            f"{_name(draws)}: has no log-likelihood of each observation; make it by Posterior(predictive=, observed=) or "
-            "Posterior(pointwise=)"
+            f"{_name(draws)}: has no log-likelihood of each observation; make it by Posterior(predictive=, observed=) "
+            "or Posterior(pointwise=)"
         )
     return _over_draws(equal, model.wanted, model.terms, model.term_shapes, thin, block, "log_likelihood")
 
@@ -120,6 +120,13 @@ def named_values(draws: PointSet, names: list[str], which: slice) -> Values:
     else:
         found = target.constrain(x)
     return {name: found[name] for name in names}
+
+
+def _read(draws: PointSet) -> PointSet:
+    """The draws that are read, equally weighted."""
+    if not draws.steps:
+        raise ValueError("draws: there are none")
+    return draws.unweighted()
 
 
 def _own(draws: PointSet) -> Predictive:

@@ -83,7 +83,7 @@ class Stream:
 
 
 class StreamedDraws(Draws):
-    """Draws in a folder. `x` and `stats` read all of it into memory; `blocks()` reads a block at a time, `part` some."""
+    """Draws in a folder. `x` and `stats` read all of it into memory; `blocks()` reads a block at a time."""
 
     def __init__(self, path: Path, target: Target | None, **kwargs: Any) -> None:
         import zarr
@@ -117,10 +117,10 @@ class StreamedDraws(Draws):
         del value
 
     @property
-    def steps(self) -> int:
+    def steps(self) -> int:  # noqa: D102 - as of `PointSet`
         return self.complete
 
-    def part(self, which: slice) -> Tensor:
+    def part(self, which: slice) -> Tensor:  # noqa: D102 - as of `PointSet`
         array = self._group["x"]
         start, stop, step = which.indices(self.complete)
         return records.tensor(array[start:stop:step], array.attrs).transpose(0, 1)
