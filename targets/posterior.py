@@ -16,7 +16,7 @@ from targets.linear_algebra import value_and_score_or_nan, value_or_nan
 from targets.parameter import Parameter
 from targets.parametrised import Parametrised
 from targets.predictive import Predictive
-from targets.predictive_check import check_sum
+from targets.predictive_check import check_model, check_sum
 from targets.user_function import check_batch_axis, copies, evaluated, no_validation, over_values, shapes_of
 from targets.with_data import WithData
 
@@ -72,12 +72,19 @@ class Posterior(WithData):
 
         Posterior(log_joint, {"mu": Real(), "tau": Positive(), "theta": Real(8)})
         Posterior(log_likelihood=fn, parameters={"mu": Real(prior=Normal(0., 5.)), ...})
+        Posterior(predictive=fn, observed={"y": y}, parameters={"mu": Real(prior=Normal(0., 5.)), ...})
 
     The function gets the constrained values as keyword arguments, the batch axis first, (batch,) for a scalar and
     (batch, 8) for `Real(8)`, and returns (batch,); with `batched=False` it is written for one point and vectorised.
     Chains move in unconstrained coordinates, log p(x) = log_joint(values) + log |d values / d x|; draws come out
     constrained through `constrain`. With `log_likelihood=` every parameter needs a `prior=`, and `prior` is then a
     normalised Target with exact draws.
+
+    `predictive` maps the parameters that it names to a dict of torch distributions (or tensors, for what has no law) of
+    data, from which `predict` draws. Without another function log p(y | values) is the sum of their log_prob at
+    `observed`, by which `pointwise` is the sum's terms; `pointwise=` is a function that returns terms, (batch, n) or a
+    dict of such, in their place or beside them. Given beside `log_likelihood` the terms must sum to it, else a
+    ValueError says by how much they differ; beside `log_joint` they are taken at their word.
 
     `derived` maps the values to a dict of further quantities that draws should carry. `coords` labels the dims.
     The default dtype is float64: data of another dtype may need converting, and distributions that the function
@@ -90,7 +97,9 @@ class Posterior(WithData):
     point is counted and does not end the run.
 
     parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
-    derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`.
+    derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`. predictive,
+    pointwise: as above. observed: data by name, tensors or arrays, without missing values. dims: names of the axes of
+    what is observed, predicted or derived.
 
         >>> from torch.distributions import Normal
         >>> y = torch.tensor([1.0, 3.0], dtype=torch.float64)
@@ -100,6 +109,12 @@ class Posterior(WithData):
         ... )
         >>> mean.dim, mean.constrain(torch.zeros(4, 1, dtype=torch.float64))["mu"].shape, sorted(mean.known)
         (1, torch.Size([4]), ['prior'])
+        >>> same = targets.Posterior(
+        ...     predictive=lambda mu: {"y": Normal(mu[:, None], 1.0)}, observed={"y": y}, parameters=mean.parameters
+        ... )
+        >>> x = same.prior.sample(4, generator=torch.Generator().manual_seed(0))
+        >>> torch.allclose(same.log_prob(x), mean.log_prob(x)), same.pointwise(x)["y"].shape
+        (True, torch.Size([4, 2]))
     """
 
     def __init__(
@@ -147,7 +162,7 @@ class Posterior(WithData):
                 "prior=: given together with log_joint, which holds the prior already; use log_likelihood="
             )
         points = self._probe()
-        model.check(self._values(self._coordinates(points)))
+        check_model(model, self._values(self._coordinates(points)))
         check_batch_axis(self._argument, self._flat_log_prob, points, batched=batched)
         self._derived: Derived | None = None
         if derived is not None:

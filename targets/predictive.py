@@ -52,7 +52,7 @@ class Predictive:
         self._pointwise = None if pointwise is None else NamedFunction(pointwise, "pointwise", names)
         wanted = [one.wanted for one in (self._function, self._pointwise) if one is not None]
         self.wanted = [name for name in (*names, *more) if any(name in taken for taken in wanted)] or [names[0]]
-        self.shapes: dict[str, tuple[int, ...]] = {}  # of one draw; `check` finds them
+        self.shapes: dict[str, tuple[int, ...]] = {}  # of one draw; `check_model` finds them
         self.term_shapes: dict[str, tuple[int, ...]] = {}
         self.random: frozenset[str] = frozenset()
 
@@ -70,17 +70,6 @@ class Predictive:
     def has_terms(self) -> bool:
         """Whether the log-likelihood of each observation is known, or to be looked for."""
         return self.can_weigh(self._function, self.observed or None, self._pointwise)
-
-    def check(self, values: Mapping[str, Tensor]) -> None:
-        """Look at the functions at a few points; an error that names the argument for what cannot be used."""
-        from targets.predictive_check import check_draws, check_observed, check_terms
-
-        if self.predicts:
-            self.shapes, self.random = check_draws(self, values)
-        if self.has_terms:
-            self.term_shapes = check_terms(self, values)
-        if self.predicts or self.has_terms:
-            check_observed(self)
 
     # Draws
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
@@ -11,9 +10,7 @@ from torch.distributions import Distribution
 
 from targets.arguments import did_you_mean
 from targets.labels import check_name
-
-if TYPE_CHECKING:
-    from targets.predictive import Predictive
+from targets.predictive import Predictive
 
 # of a point, and seeds: a coin that falls alike for all copies, and otherwise for all of them with another seed, is one
 COPIES, SEEDS = 16, 8
@@ -24,6 +21,19 @@ Shapes = dict[str, tuple[int, ...]]
 
 def _generator(seed: int) -> Generator:
     return Generator().manual_seed(seed)
+
+
+def check_model(model: Predictive, values: Values) -> None:
+    """Look at the functions of a model at a few points, and tell it the shapes that they give.
+
+    An error that names the argument for what cannot be used.
+    """
+    if model.predicts:
+        model.shapes, model.random = check_draws(model, values)
+    if model.has_terms:
+        model.term_shapes = check_terms(model, values)
+    if model.predicts or model.has_terms:
+        check_observed(model)
 
 
 def check_draws(model: Predictive, values: Values) -> tuple[Shapes, frozenset[str]]:

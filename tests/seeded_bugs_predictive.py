@@ -17,6 +17,7 @@ from torch.distributions import Normal
 
 from samplers.draws import Draws, data_groups, evaluation
 from samplers.draws.points import PointSet
+from targets import posterior
 from targets.predictive import Predictive
 
 BUGS = Bugs()
@@ -43,7 +44,7 @@ def shared(patch):
         return {n: v if n == "twice" else (v - _like(mu, v))[:1] + _like(mu, v) for n, v in found.items()}
 
     drawn(patch, change)
-    patch.setattr(Predictive, "check", lambda self, values: self.shapes.update(y=(5,), z=(), w=(), twice=()))
+    patch.setattr(posterior, "check_model", lambda model, values: model.shapes.update(y=(5,), z=(), w=(), twice=()))
     return check_predictions
 
 
@@ -95,7 +96,7 @@ def means(patch):
 @bug("predictions at the mean of the draws")
 def plugged_in(patch):
     drawn(patch, lambda self, right, values, g: right(self, {"mu": 0 * values["mu"] + values["mu"].mean()}, g))
-    patch.setattr(Predictive, "check", lambda self, values: self.shapes.update(y=(5,), z=(), w=(), twice=()))
+    patch.setattr(posterior, "check_model", lambda model, values: model.shapes.update(y=(5,), z=(), w=(), twice=()))
     return check_predictions
 
 

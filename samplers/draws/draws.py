@@ -53,8 +53,8 @@ class Draws(PointSet):
         (torch.Size([4, 50, 1]), ['x'], 'MALA')
         >>> draws.resample(3, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([3, 1])
-        >>> "roberts1996" in draws.cite()
-        True
+        >>> "roberts1996" in draws.cite(), draws.evaluate(lambda x: x.square().sum(-1)).shape
+        (True, torch.Size([4, 50]))
     """
 
     @cached_property

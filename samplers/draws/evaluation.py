@@ -14,6 +14,7 @@ from targets.arguments import check_integer
 from targets.parametrised import Parametrised
 from targets.posterior import Posterior
 from targets.predictive import ALONE, Predictive
+from targets.predictive_check import check_model
 from targets.sampling_warning import warn
 from targets.user_function import no_validation
 
@@ -144,7 +145,7 @@ def _asked(draws: PointSet, fn: Any, batched: bool | None) -> Predictive:
     model = Predictive(fn, names, batched=batched, more=more, argument="fn")
     with torch.no_grad(), no_validation():
         values = named_values(draws, model.wanted, slice(0, None, max(1, draws.steps // 3)))
-        model.check({name: value[:: max(1, len(value) // 3)][:3] for name, value in values.items()})
+        check_model(model, {name: value[:: max(1, len(value) // 3)][:3] for name, value in values.items()})
     return model
 
 
