@@ -153,7 +153,7 @@ class Posterior(WithData):
         self._argument = model.argument if alone else "log_likelihood" if log_joint is None else "log_joint"
         self._batched = batched
         self._given = function
-        self._function = function if batched else over_values(function)
+        self._function = function if batched or alone else over_values(function)
         self._prior: Prior | None = None
         if log_joint is None:
             self._prior = Prior(parameters, coords=coords, dtype=dtype, device=device, name=f"{self.name} prior")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,8 @@ class Predictive:
         self.wanted = [name for name in (*names, *more) if any(name in taken for taken in wanted)] or [names[0]]
         self.shapes: dict[str, tuple[int, ...]] = {}  # of one draw; `check_model` finds them
         self.term_shapes: dict[str, tuple[int, ...]] = {}
-        self.random: frozenset[str] = frozenset()
+        self.random: frozenset[str] = frozenset()  # of the predictions
+        self.draws_itself: frozenset[str] = frozenset(["?"])  # of what the function returns, laws by their densities
 
     @property
     def predicts(self) -> bool:
@@ -153,8 +155,16 @@ class Predictive:
     # The likelihood
 
     def terms(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Log-likelihood of each observation at values (n, *shape), {name: (n, ...)}."""
-        return self._terms(values, 1) if self.batched else over_values(lambda **row: self._terms(row, 0))(**values)
+        """Log-likelihood of each observation at values (n, *shape), {name: (n, ...)}.
+
+        Random numbers of the function, which are those of other names, are the same ones in every call, so that the
+        global generator is left alone.
+        """
+        first = next(iter(values.values()))
+        with seeded(Generator().manual_seed(0), first.device) if self.draws_itself else nullcontext():
+            if self.batched:
+                return self._terms(values, 1)
+            return over_values(lambda **row: self._terms(row, 0), random=True)(**values)
 
     def _terms(self, values: Mapping[str, Tensor], axes: int) -> dict[str, Tensor]:
         batch = next(iter(values.values())).shape[:axes]
@@ -184,10 +194,9 @@ class Predictive:
         return held
 
     def log_likelihood(self, **values: Tensor) -> Tensor:
-        """The sum of the terms, (n,); of one point ()."""
-        axes = int(self.batched)
-        sums = [term.flatten(axes).sum(-1) if term.ndim > axes else term for term in self._terms(values, axes).values()]
-        return torch.stack(sums).sum(0)
+        """The sum of the terms at values (n, *shape), (n,)."""
+        terms = self.terms(values).values()
+        return torch.stack([term.flatten(1).sum(-1) if term.ndim > 1 else term for term in terms]).sum(0)
 
 
 def _read(observed: Mapping[str, Any] | None) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +12,7 @@ from torch.distributions import Distribution
 from targets.arguments import did_you_mean
 from targets.labels import check_name
 from targets.predictive import Predictive
+from targets.seeded import seeded
 
 # of a point, and seeds: a coin that falls alike for all copies, and otherwise for all of them with another seed, is one
 COPIES, SEEDS = 16, 8
@@ -42,23 +44,55 @@ def check_draws(model: Predictive, values: Values) -> tuple[Shapes, frozenset[st
     drawn = model.draw(values, _generator(0))
     for name, value in drawn.items():
         _check_draw(model, name, value, n)
-    point = {name: value[:1].expand(COPIES, *value.shape[1:]) for name, value in values.items()}
-    again = [model.draw(point, _generator(seed)) for seed in range(SEEDS)]
+    copies = {name: value[:1].expand(COPIES, *value.shape[1:]) for name, value in values.items()}
+    fixed = {name: value[:1].expand(COPIES, *value.shape[1:]) for name, value in drawn.items()}
+    random = _differ(model, [model.draw(copies, _generator(seed)) for seed in range(SEEDS)])
+    model.draws_itself = _differ(model, [_described(model, copies, fixed, seed) for seed in range(SEEDS)])
+    if model.batched and n > 1:
+        rows = [_described(model, _row(values, i), _row(drawn, i), 0) for i in range(n)]
+        whole = _described(model, values, drawn, 0)
+        _check_rows(model.of, {name: whole[name] for name in whole.keys() - model.draws_itself}, rows)
+    return {name: tuple(value.shape[1:]) for name, value in drawn.items()}, random
+
+
+def _differ(model: Predictive, by_seed: list[dict[str, Tensor]]) -> frozenset[str]:
+    """What differs from seed to seed, of copies of a point; ValueError where all copies share their numbers."""
     random = set()
-    for name, first in again[0].items():
-        others = [one[name] for one in again[1:]]
+    for name, first in by_seed[0].items():
+        others = [one[name] for one in by_seed[1:]]
         if all(_same(first, other) for other in others):
             continue
         random.add(name)
-        alike = [(one == one[:1]).all(0) for one in (first, *others)]
-        if bool((torch.stack(alike).all(0) & torch.stack([one[0] != first[0] for one in others]).any(0)).any()):
+        alike = torch.stack([(one == one[:1]).all(0) for one in (first, *others)]).all(0)
+        changed = torch.stack([one[0] != first[0] for one in others]).any(0)
+        if bool((alike & changed).any()):
             raise ValueError(
                 f"{model.of(name)}: has random numbers that all draws share; expected numbers of its own for each: "
                 "make them of shape (batch, ...), or return a torch distribution"
             )
-    if model.batched and n > 1:
-        _check_batch_axis(model, values, drawn, random)
-    return {name: tuple(value.shape[1:]) for name, value in drawn.items()}, frozenset(random)
+    return frozenset(random)
+
+
+def _described(model: Predictive, values: Values, at: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Laws by their log-density at data (n, ...), and tensors as they are; random numbers of the function seeded."""
+    with torch.no_grad(), seeded(_generator(seed), next(iter(values.values())).device):
+        if model.batched:
+            return dict(_densities(model, values, at, (len(next(iter(values.values()))),)))
+        count = range(len(next(iter(values.values()))))
+        rows = [dict(_densities(model, _point(values, i), _point(at, i), ())) for i in count]
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _densities(
+    model: Predictive, values: Values, at: Mapping[str, Tensor], batch: tuple[int, ...]
+) -> Iterator[tuple[str, Tensor]]:
+    for name, law in model.laws(values).items():
+        if not isinstance(law, Distribution):
+            yield name, law
+            continue
+        # what can be drawn from and no more has no density to look at
+        with suppress(NotImplementedError):
+            yield name, model.over_data(name, law, batch).log_prob(at[name])
 
 
 def check_observed(model: Predictive) -> None:
@@ -86,28 +120,6 @@ def _check_draw(model: Predictive, name: str, value: Tensor, n: int) -> None:
             f"{model.of(name)}: got shape {tuple(value.shape)} for {n} points, expected "
             f"{(n, *model.observed[name].shape)}, the batch and then the shape of observed[{name!r}]"
         )
-
-
-def _check_batch_axis(model: Predictive, values: Values, drawn: Mapping[str, Tensor], random: set[str]) -> None:
-    """Laws by their density at the draws, and what is not random by itself, for points together and one by one."""
-
-    def looked_at(points: Values, at: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
-        for name, law in model.laws(points).items():
-            if not isinstance(law, Distribution):
-                found |= {} if name in random else {name: law}
-                continue
-            try:
-                found[name] = model.over_data(name, law, (len(at[name]),)).log_prob(at[name])
-            except NotImplementedError:  # it can be drawn from and no more
-                continue
-        return found
-
-    one_by_one = [
-        looked_at(_row(values, i), {name: value[i : i + 1] for name, value in drawn.items()})
-        for i in range(len(next(iter(values.values()))))
-    ]
-    _check_rows(model.of, looked_at(values, drawn), one_by_one)
 
 
 def check_terms(model: Predictive, values: Values) -> Shapes:
@@ -151,9 +163,7 @@ def _check_one_a_datum(model: Predictive, name: str, term: Tensor, n: int) -> No
 
 def check_sum(model: Predictive, values: Values, log_likelihood: Callable[[], Tensor]) -> None:
     """ValueError where the terms do not sum to the log-likelihood (n,) that is given beside them."""
-    total = sum(term.flatten(1).sum(-1) if term.ndim > 1 else term for term in model.terms(values).values())
-    given = log_likelihood()
-    assert isinstance(total, Tensor)
+    total, given = model.log_likelihood(**values), log_likelihood()
     exact = 1e-6 if given.dtype == torch.float64 else 1e-3  # rounding in another order apart
     if torch.allclose(total.to(given), given, rtol=exact, atol=exact, equal_nan=True):
         return
@@ -170,6 +180,10 @@ def check_sum(model: Predictive, values: Values, log_likelihood: Callable[[], Te
 
 def _row(values: Values, i: int) -> dict[str, Tensor]:
     return {name: value[i : i + 1] for name, value in values.items()}
+
+
+def _point(values: Values, i: int) -> dict[str, Tensor]:
+    return {name: value[i] for name, value in values.items()}
 
 
 def _check_rows(of: Callable[[str], str], together: Mapping[str, Tensor], one_by_one: list[dict[str, Tensor]]) -> None:

@@ -59,6 +59,28 @@ def test_random_numbers_of_the_function_are_seeded_too():
     assert not bool((first == other).any())
 
 
+def random_effects(mu):
+    return {"y": Normal(mu[:, None], 1.0), "new": Normal(mu + 2 * torch.randn(len(mu), dtype=F64), 1.0)}
+
+
+def random_effects_of_one(mu):
+    return {"y": Normal(mu, 1.0), "new": Normal(mu + 2 * torch.randn((), dtype=F64), 1.0)}
+
+
+@pytest.mark.parametrize("fn", [random_effects, random_effects_of_one])
+def test_laws_may_have_random_parameters_and_the_likelihood_leaves_the_global_generator_alone(fn):
+    """The effect of a new group: N(MEAN, V + 4 + 1)."""
+    state = torch.get_rng_state()
+    target = model(fn, batched=fn is random_effects)
+    draws = exact(2000, seed=0, target=target)
+    plain = model().log_prob(draws.x)
+    torch.testing.assert_close(target.log_prob(draws.x), plain, rtol=1e-12, atol=1e-12)
+    assert torch.equal(state, torch.get_rng_state())
+    new = draws.predict(seed=1)["new"]
+    assert cases._p(new, math.sqrt(cases.V + 5), cases.MEAN) > 1e-5
+    assert torch.equal(state, torch.get_rng_state())
+
+
 # Functions over draws
 
 
@@ -264,6 +286,11 @@ WRONG = {
         {"fn": lambda mu: Normal(mu.expand(len(mu), -1).sum(-1), 1.0)},
         ValueError,
         "fn: differ for 3 points together and one by one; the function mixes",
+    ),
+    "a law of shared noise": (
+        {"fn": lambda mu: Normal(mu[:, None] + torch.randn(4, dtype=F64), 1.0)},
+        ValueError,
+        SHARED,
     ),
     "complex": ({"fn": lambda mu: mu + 1j}, TypeError, "fn: got torch.complex128, expected real numbers"),
     "thin": ({"thin": 0}, ValueError, "thin: got 0, expected an integer of at least 1"),
