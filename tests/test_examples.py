@@ -65,7 +65,8 @@ PRINTED = {
         "Poisson                          1.5             1",
         "  0.000\nnegative binomial ",
         "negative binomial     0 ",
-        "Poisson               1 ",
+        "Poisson               1 -278.",
+        "  67.",
     ],
     "score_diffusion.py": [
         "KL of the Gaussian of the samples' moments 1.",
