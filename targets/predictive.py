@@ -11,9 +11,9 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
+from targets.distributions import drawing_from
 from targets.labels import check_name
 from targets.named_function import NamedFunction
-from targets.seeded import seeded
 from targets.user_function import over_values
 
 ALONE = ""  # the name of what a function returns by itself, in place of a dict
@@ -27,7 +27,7 @@ class Predictive:
     function: of the parameters, to a dict from names to torch distributions, or to tensors for quantities without a
     law; batch axis first, or `batched=False`: of one point. observed: the data, by the same names. pointwise: of the
     parameters, to terms (batch, *shape) or a dict of them, which replace or join log_prob at what is observed.
-    names: of the parameters; more: further values, which a function gets where it names them. argument: for messages.
+    names: of the parameters; more: of further values that the function may take. argument: for messages.
     wanted: the names of values that the methods are to be given.
 
     A law that has one number where the data have many says that these are independent: Normal(mu[:, None], 1) of
@@ -49,8 +49,10 @@ class Predictive:
         self.argument, self.batched = argument, batched
         self.observed = _read(observed)
         self._moved: dict[str, Tensor] = {}
-        self._function = None if function is None else NamedFunction(function, argument, names, more)
-        self._pointwise = None if pointwise is None else NamedFunction(pointwise, "pointwise", names)
+        self._function = (
+            None if function is None else NamedFunction(function, argument, (*names, *more), batched=batched)
+        )
+        self._pointwise = None if pointwise is None else NamedFunction(pointwise, "pointwise", names, batched=batched)
         wanted = [one.wanted for one in (self._function, self._pointwise) if one is not None]
         self.wanted = [name for name in (*names, *more) if any(name in taken for taken in wanted)] or [names[0]]
         self.shapes: dict[str, tuple[int, ...]] = {}  # of one draw; `check_model` finds them
@@ -78,7 +80,7 @@ class Predictive:
     def draw(self, values: Mapping[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """A prediction for each of values (n, *shape), {name: (n, ...)}; a function of one point is called n times."""
         first = next(iter(values.values()))
-        with torch.no_grad(), seeded(generator, first.device):
+        with torch.no_grad(), drawing_from(generator, first.device):
             if self.batched:
                 return {name: self._drawn(name, law, (len(first),)) for name, law in self.laws(values).items()}
             rows = [{name: value[i] for name, value in values.items()} for i in range(len(first))]
@@ -161,7 +163,7 @@ class Predictive:
         global generator is left alone.
         """
         first = next(iter(values.values()))
-        with seeded(Generator().manual_seed(0), first.device) if self.draws_itself else nullcontext():
+        with drawing_from(Generator().manual_seed(0), first.device) if self.draws_itself else nullcontext():
             if self.batched:
                 return self._terms(values, 1)
             return over_values(lambda **row: self._terms(row, 0), random=True)(**values)

@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from targets.arguments import did_you_mean
+from targets.distributions import drawing_from
 from targets.labels import check_name
 from targets.predictive import Predictive
-from targets.seeded import seeded
 
 # of a point, and seeds: a coin that falls alike for all copies, and otherwise for all of them with another seed, is one
 COPIES, SEEDS = 16, 8
@@ -75,7 +75,7 @@ def _differ(model: Predictive, by_seed: list[dict[str, Tensor]]) -> frozenset[st
 
 def _described(model: Predictive, values: Values, at: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Laws by their log-density at data (n, ...), and tensors as they are; random numbers of the function seeded."""
-    with torch.no_grad(), seeded(_generator(seed), next(iter(values.values())).device):
+    with torch.no_grad(), drawing_from(_generator(seed), next(iter(values.values())).device):
         if model.batched:
             return dict(_densities(model, values, at, (len(next(iter(values.values()))),)))
         count = range(len(next(iter(values.values()))))

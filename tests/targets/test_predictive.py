@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 from torch.distributions import (
     Bernoulli,
     Beta,
@@ -137,7 +138,7 @@ def test_terms_that_are_given_replace_and_join_those_of_laws():
     a = x[:, 0]
     torch.testing.assert_close(target.log_likelihood(x), -a.square() - (Y - a[:, None]).abs().sum(-1))
     assert sorted(target.pointwise(x)) == ["rest", "y"]
-    alone = targets.Posterior(parameters=PARAMETERS, pointwise=lambda a: -(Y - a[:, None]).abs())
+    alone = targets.Posterior(parameters=PARAMETERS, pointwise=lambda a, s: -(Y - a[:, None]).abs())
     assert alone.pointwise(x)["log_likelihood"].shape == (4, 6)
     with pytest.raises(NotImplementedError, match="has no predictive="):
         alone.predict(x, generator=torch.Generator())
@@ -178,6 +179,24 @@ def test_making_one_leaves_the_global_generator_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_priors_may_depend_on_other_parameters():
+    target = targets.Posterior(
+        parameters={
+            "mu": targets.Real(prior=Normal(0.0, 1.0)),
+            "tau": targets.Positive(prior=HalfNormal(1.0)),
+            "theta": targets.Real(6, prior=lambda mu, tau: Normal(mu, tau)),
+        },
+        predictive=lambda theta: {"y": Normal(theta, 1.0)},
+        observed={"y": Y},
+    )
+    generator = torch.Generator().manual_seed(0)
+    x = target.prior.sample(4000, generator=generator)
+    drawn, values = target.predict(x, generator=generator)["y"], target.constrain(x)
+    noise = (drawn - values["mu"][:, None]) / (values["tau"].square() + 1).sqrt()[:, None]
+    assert kstest(noise[:, 0].numpy(), "norm").pvalue > 1e-5
+    torch.testing.assert_close(target.log_likelihood(x), Normal(values["theta"], 1.0).log_prob(Y).sum(-1))
+
+
 # What is refused
 
 
@@ -207,7 +226,7 @@ WRONG = {
     "a name that is none": (
         {"predictive": lambda a, sd: {}},
         TypeError,
-        "predictive: takes 'sd', expected a function of a, s; did you mean s?",
+        "predictive: takes 'sd', there is no such parameter; did you mean s?",
     ),
     "no data": (
         {"observed": None},
@@ -281,7 +300,7 @@ WRONG = {
     "dims of nothing": (
         {"dims": {"yy": "t"}},
         ValueError,
-        "dims: got 'yy', expected a name of what is.*did you mean y",
+        "dims: got 'yy', which is not derived, obs.*did you mean y",
     ),
     "too many dims": ({"dims": {"y": ("t", "u")}}, ValueError, r"dims\['y'\]: got \('t', 'u'\) for the shape \(6,\)"),
     "labels of another length": (
@@ -289,7 +308,7 @@ WRONG = {
         ValueError,
         r"coords\['t'\]: got 2 labels, expected 6: 'y' has the shape \(6,\)",
     ),
-    "dims that are none": ({"dims": "t"}, TypeError, "dims: got str, expected a dict from names to the dims of each"),
+    "dims that are none": ({"dims": "t"}, TypeError, "dims: got str, expected a dict such as"),
 }
 
 
