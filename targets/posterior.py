@@ -33,8 +33,8 @@ class Posterior(WithData):
     The function gets the constrained values as keyword arguments, the batch axis first, (batch,) for a scalar and
     (batch, 8) for `Real(8)`, and returns (batch,); with `batched=False` it is written for one point and vectorised.
     Chains move in unconstrained coordinates, log p(x) = log_joint(values) + log |d values / d x|; draws come out
-    constrained through `constrain`. With `log_likelihood=` every parameter needs a `prior=`, and `prior` is then a
-    normalised Target with exact draws.
+    constrained through `constrain`. With `log_likelihood=` every parameter needs a `prior=`, a distribution or a
+    function of other parameters (`targets.Prior`), and `prior` is then a normalised Target with exact draws.
 
     `predictive` maps the parameters that it names to a dict of torch distributions (or tensors, for what has no law) of
     data, from which `predict` draws. Without another function log p(y | values) is the sum of their log_prob at
@@ -42,15 +42,16 @@ class Posterior(WithData):
     dict of such, in their place or beside them. Given beside `log_likelihood` the terms must sum to it, else a
     ValueError says by how much they differ; beside `log_joint` they are taken at their word.
 
-    `derived` maps the values to a dict of further quantities that draws should carry. `coords` labels the dims.
+    `derived` maps the values to a dict of further quantities that draws should carry; `dims` names their axes and those of
+    data, as `dims={"effect": "school"}`. `coords` labels the dims. The functions take those parameters that they name.
     The default dtype is float64: data of another dtype may need converting, and distributions that the function
     makes from Python numbers work in torch's default dtype (some, such as HalfCauchy, return it), so write
     `HalfCauchy(torch.tensor(2.5, dtype=torch.float64))`. Priors given by `prior=` are converted.
 
     Raises an error that names the argument for values of wrong shape, dtype or device, and when the function mixes
-    up its batch axis (its result for three points differs from the three taken one by one). The checks of
-    torch.distributions are on for those three points and off afterwards, so that a chain that strays to a non-finite
-    point is counted and does not end the run.
+    up its batch axis (its result for three points differs from the three taken one by one), takes what is no parameter,
+    or leaves a parameter out that nothing else depends on. The checks of torch.distributions are on for those three
+    points and off afterwards, so that a chain that strays to a non-finite point is counted and does not end the run.
 
     parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
     derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`. predictive,

@@ -20,6 +20,7 @@ PRINTED = {
         "diffusion model        2.",
     ],
     "evidence.py": ["plain      -525.", "-525.158", "-531.711", "log Bayes factor of curved over plain: -6."],
+    "hierarchical.py": ["spread of intercepts: median 0.", "intercept[L]", "rate[A]", "log evidence -46"],
     "ising.py": ["8 x 8 torus: coupling, exact energy per site", "Swendsen-Wang", "0.4407  -0.6573", "0.6000  -1.1454"],
     "custom_energy.py": [
         "the score of ring and blob comes from automatic differentiation",
