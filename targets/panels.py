@@ -1,93 +1,39 @@
 """Adaptive Gauss-Legendre panels on the whole line or plane: integrals, and draws by inversion.
 
-    x = c + A g(t),   g(t) = t / (1 - t^2),   t in (-1, 1)^d
-
-The t are cut into boxes. In each of them the density of t is a polynomial of degree 15 an axis through the 16 nodes of
-Gauss and Legendre; a box is halved along the axis on which its last coefficients are largest until these are small. The
-rational map keeps algebraic tails algebraic, so that moments of a Student t are as easy as those of a Gaussian.
+The square of t (`targets.frame`) is cut into boxes. In each of them the density of t is a polynomial of degree 15 an
+axis through the nodes of Gauss and Legendre; a box is halved along the axis on which its last coefficients are largest
+until these are small, and until the polynomials meet points that were looked at for themselves.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 from numpy.polynomial import legendre
 
-ORDER = 16
-NODES, WEIGHTS = legendre.leggauss(ORDER)
-TO_COEFFICIENTS = (np.arange(ORDER) + 0.5)[:, None] * WEIGHTS * legendre.legvander(NODES, ORDER - 1).T
+from targets.frame import POINTS, Frame, Scan, Values
+from targets.legendre import NODES, ORDER, WEIGHTS, antiderivative, coefficients, inverse
+
 DEEPEST = 2.0**-41  # width of a box in t: beyond it the map has too few digits
 MOST_BOXES = {1: 20_000, 2: 16_000}
 FAR = 1e-9
 LAST = 1 - 2.0**-50
-POINTS = 1 << 17  # numbers of one functional held at once
 RESOLVED = 4.0  # nodes of a scan in a peak's width
 FACE = 0.01  # of a box: two layers, each between its outermost nodes and a face
 REACH, WIDTH = 7.0, 2.0  # of a peak's width: how far around it boxes are made no wider than that
-
-Values = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """x = centre + matrix @ g(t), the matrix lower triangular."""
-
-    centre: np.ndarray
-    matrix: np.ndarray
-
-    def x(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (n, dim), and log |dx / dt| (n,)."""
-        rest = (1 - t) * (1 + t)
-        log_det = (np.log1p(t * t) - 2 * np.log(rest)).sum(-1) + np.log(np.diag(self.matrix)).sum()
-        return self.centre + (t / rest) @ self.matrix.T, log_det
-
-    def t(self, x: np.ndarray) -> np.ndarray:
-        """The inverse, (n, dim)."""
-        g = np.linalg.solve(self.matrix, (x - self.centre).T).T
-        return np.asarray(2 * g / (1 + np.sqrt(1 + 4 * g * g)))
-
-
-@dataclass(frozen=True)
-class Scan:
-    """Log-densities (n, ...) at the centres of n equal cells of t an axis, and their points x (n^dim, dim).
-
-    log_mass: log of p |dx / dt| times the volume of a cell, (n, ...).
-    """
-
-    frame: Frame
-    x: np.ndarray
-    value: np.ndarray
-    log_mass: np.ndarray
-
-    @classmethod
-    def of(cls, f: Values, frame: Frame, n: int) -> Self:
-        """Look at n points an axis."""
-        dim = len(frame.centre)
-        t = np.stack(np.meshgrid(*[(np.arange(n) + 0.5) * 2 / n - 1] * dim, indexing="ij"), -1).reshape(-1, dim)
-        x, log_det = frame.x(t)
-        value = np.concatenate([f(part) for part in np.array_split(x, max(1, len(x) // POINTS))])
-        shape = (n,) * dim
-        return cls(frame, x, value.reshape(shape), (value + log_det + dim * np.log(2 / n)).reshape(shape))
-
-    def spacing(self, x: np.ndarray) -> np.ndarray:
-        """Distances (k, dim) of the nodes around points (k, dim), along each axis."""
-        t = self.frame.t(x)
-        stretch = (1 + t * t) / ((1 - t) * (1 + t)) ** 2
-        return np.asarray(stretch * np.diag(self.frame.matrix) * 2 / len(self.value))
 
 
 @dataclass
 class Panels:
     """Boxes (n, dim) from low to high, and exp(f(x) - top) |dx / dt| at their nodes, (n, 16^dim).
 
-    f maps (n, dim) to (n,).
+    f maps (n, dim) to (n,); None where it is not to be evaluated any more.
     """
 
-    f: Values
+    f: Values | None
     frame: Frame
     top: float
     low: np.ndarray
@@ -117,7 +63,7 @@ class Panels:
         return panels
 
     def off(self, scan: Scan) -> np.ndarray:
-        """How far the polynomials of each box are from the scanned nodes in it, and from f at its faces, over Z, (n, dim).
+        """How far polynomials are from the scanned nodes in their box, and from f at its faces, over Z, (n, dim).
 
         By the axis along which it should be halved: across a face, and the widest for nodes.
         The outermost nodes of Gauss are half a per cent from the faces: a jump between would not be seen.
@@ -132,7 +78,7 @@ class Panels:
         for axis in range(self.dim):
             places = [np.array(NODES)] * self.dim
             places[axis] = across
-            c = _coefficients(self.mass.reshape(-1, *(ORDER,) * self.dim), self.dim)
+            c = coefficients(self.mass.reshape(-1, *(ORDER,) * self.dim), self.dim)
             for k in range(self.dim):
                 c = np.tensordot(c, legendre.legvander(places[k], ORDER - 1), axes=(1, 1))  # that axis goes last
             inside = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, self.dim)
@@ -149,7 +95,7 @@ class Panels:
         found = np.zeros(len(self.low))
         for i in np.flatnonzero((last > first).all(1)):
             where = tuple(slice(a, b) for a, b in zip(first[i], last[i], strict=True))
-            c = _coefficients(self.mass[i].reshape((ORDER,) * self.dim), self.dim)
+            c = coefficients(self.mass[i].reshape((ORDER,) * self.dim), self.dim)
             for k in range(self.dim):
                 inside = 2 * (centres[where[k]] - self.low[i, k]) / (self.high[i, k] - self.low[i, k]) - 1
                 c = np.moveaxis(legendre.legvander(inside, ORDER - 1) @ c, 0, -1)
@@ -175,6 +121,7 @@ class Panels:
     def _at(self, t: np.ndarray) -> np.ndarray:
         """exp(f(x) - top) |dx / dt|, (n, k) at t (n, k, dim)."""
         x, log_det = self.frame.x(t.reshape(-1, self.dim))
+        assert self.f is not None
         return np.exp(np.minimum(self.f(x) - self.top + log_det, 700.0)).reshape(t.shape[:2])
 
     def _parts(self, *arrays: np.ndarray, functionals: int = 1) -> list[tuple[np.ndarray, ...]]:
@@ -204,7 +151,7 @@ class Panels:
                 h = np.concatenate([h, np.where(h > 0, w * h, 0.0)], 1)
             volume = (b - a).prod(-1)[:, None]
             shape = (*h.shape[:2], *(ORDER,) * self.dim)
-            c = np.abs(_coefficients(h.reshape(shape), self.dim))
+            c = np.abs(coefficients(h.reshape(shape), self.dim))
             masses.append(volume * c.reshape(*h.shape[:2], -1)[..., 0])
             last = [np.moveaxis(c, 2 + k, -1)[..., -2:].sum(tuple(range(2, 2 + self.dim))) for k in range(self.dim)]
             tails.append(volume[..., None] * np.stack(last, -1))
@@ -299,42 +246,19 @@ class Panels:
         inside = 2 * (t - self.low[box, 0]) / (self.high[box, 0] - self.low[box, 0]) - 1
         share = self._by_box() / self._by_box().sum()
         before = np.array([share[self.low[:, 0] < self.low[b, 0]].sum() for b in box])
-        coefficients = _antiderivative(_coefficients(self.mass[box], 1).T)
-        part = legendre.legval(inside, coefficients, tensor=False) / legendre.legval(1.0, coefficients, tensor=False)
+        integral = antiderivative(coefficients(self.mass[box], 1).T)
+        part = legendre.legval(inside, integral, tensor=False) / legendre.legval(1.0, integral, tensor=False)
         return np.asarray(before + share[box] * part)
 
     def draw(self, uniform: np.ndarray) -> np.ndarray:
         """Points (n, dim) from uniform numbers (n, 1 + dim): a box by its mass, then one coordinate after the other."""
         cumulative = self._by_box().cumsum()
         box = np.searchsorted(cumulative, uniform[:, 0] * cumulative[-1], side="right").clip(max=len(cumulative) - 1)
-        c = _coefficients(self.mass[box].reshape(-1, *(ORDER,) * self.dim), self.dim)
+        c = coefficients(self.mass[box].reshape(-1, *(ORDER,) * self.dim), self.dim)
         place = np.empty((len(box), self.dim))
         marginal = c.reshape(len(box), ORDER, -1)[..., 0].T
-        place[:, 0] = _inverse(marginal, uniform[:, 1])
+        place[:, 0] = inverse(marginal, uniform[:, 1])
         if self.dim == 2:
             along = legendre.legvander(place[:, 0], ORDER - 1)
-            place[:, 1] = _inverse(np.einsum("nij,ni->jn", c, along), uniform[:, 2])
+            place[:, 1] = inverse(np.einsum("nij,ni->jn", c, along), uniform[:, 2])
         return self.frame.x(self.low[box] + (self.high - self.low)[box] * (place + 1) / 2)[0]
-
-
-def _coefficients(h: np.ndarray, dim: int) -> np.ndarray:
-    """Of Legendre polynomials, along the last `dim` axes."""
-    along = h @ TO_COEFFICIENTS.T
-    return along if dim == 1 else np.asarray(TO_COEFFICIENTS @ along)
-
-
-def _antiderivative(c: np.ndarray) -> np.ndarray:
-    """Coefficients (16 + 1, n) of the integral from -1."""
-    return np.asarray(legendre.legint(c, lbnd=-1))
-
-
-def _inverse(c: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Where the integral of polynomials (16, n) from -1 is that share of the whole, by bisection, (n,)."""
-    integral = _antiderivative(c)
-    wanted = uniform * legendre.legval(1.0, integral, tensor=False)
-    low, high = -np.ones(len(uniform)), np.ones(len(uniform))
-    for _ in range(45):
-        middle = 0.5 * (low + high)
-        above = legendre.legval(middle, integral, tensor=False) > wanted
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return 0.5 * (low + high)

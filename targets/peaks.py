@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from targets.panels import Frame, Scan, Values
+from targets.frame import Frame, Scan, Values
 
 SCANS = {1: (4096, 16_384, 131_072), 2: (256, 512, 1024)}  # nodes an axis, each scan in the frame that the last found
 MOST = 64  # peaks that are followed
@@ -105,7 +105,7 @@ def _height(z: np.ndarray, f: Values, x: np.ndarray, s: np.ndarray) -> float:
 
 
 def widths(f: Values, points: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """How far f falls by a half along each axis, on the side where it falls more slowly, (n, dim); inf where nowhere."""
+    """Where f has fallen by a half along each axis, on the side where it falls more slowly, (n, dim); inf: nowhere."""
     dim = points.shape[1]
     distance = 2.0 ** np.arange(-44, 40)
     found = np.full(points.shape, np.inf)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from targets.panels import Panels, Scan, Values
+from targets.frame import Scan, Values
+from targets.panels import Panels
 from targets.peaks import Peaks, climbed, widths
 
 MOST = 32
@@ -38,6 +38,7 @@ class Shares:
             order = np.argsort(self.modes[:, 0])
             own = order[np.searchsorted(self.cuts, x[:, 0], side="right")]
             return (np.arange(len(self.modes))[:, None] == own).astype(float)
+        assert self.curvature is not None
         return _shares(x, self.modes, self.value, self.curvature)
 
 
@@ -50,12 +51,11 @@ def of(f: Values, coarse: Panels, fine: Panels, scan: Scan, peaks: Peaks, given:
     at, value = _different(f, peaks.at, peaks.value, scan if given is None else None)
     if len(at) > MOST:
         return f"there are more than {MOST} maxima"
-    make: Callable[[np.ndarray, np.ndarray], Shares | str] = lambda at, value: _made(f, coarse, fine, at, value)
-    found = make(at, value)
+    found = _made(f, coarse, fine, at, value)
     if isinstance(found, str) or (found.weights >= LEAST).all():
         return found
     kept = found.weights >= LEAST
-    return make(found.modes[kept], found.value[kept])
+    return _made(f, coarse, fine, found.modes[kept], found.value[kept])
 
 
 def _made(f: Values, coarse: Panels, fine: Panels, at: np.ndarray, value: np.ndarray) -> Shares | str:
@@ -78,7 +78,7 @@ def _made(f: Values, coarse: Panels, fine: Panels, at: np.ndarray, value: np.nda
     return Shares(at[first], own[1][first], error, value[first], curvature=curvature[first])
 
 
-def _shares(x: np.ndarray, at: np.ndarray, value: np.ndarray, curvature: np.ndarray | None) -> np.ndarray:
+def _shares(x: np.ndarray, at: np.ndarray, value: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     from scipy import special
 
     away = x - at[:, None]
@@ -122,7 +122,9 @@ def _lowest(f: Values, a: float, b: float) -> float:
     i = int(low[len(low) // 2])
     if np.isneginf(value[i]) or not 0 < i < SEGMENT - 1:
         return float(line[i])
-    found = optimize.minimize_scalar(lambda x: float(f(np.array([[x]]))[0]), bounds=(line[i - 1], line[i + 1]), method="bounded")
+    found = optimize.minimize_scalar(
+        lambda x: float(f(np.array([[x]]))[0]), bounds=(line[i - 1], line[i + 1]), method="bounded"
+    )
     return float(found.x)
 
 

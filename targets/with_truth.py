@@ -212,8 +212,8 @@ def _check(target: Any) -> None:
         raise TypeError(f"target: got {type(target).__name__}, expected a targets.Target such as LogDensity(fn, dim=2)")
     if target.discrete:
         raise ValueError(
-            f"target: {target.name} is a law on configurations, whose exact answers come from enumeration (up to 2^20 of "
-            "them) and need no quadrature; expected a density"
+            f"target: {target.name} is a law on configurations: up to 2^20 of them are enumerated anyway, and need no "
+            "quadrature; expected a density"
         )
     if target.dim > 2:
         raise ValueError(f"target: got dimension {target.dim} for {target.name}, expected 1 or 2 for quadrature")

@@ -14,6 +14,7 @@ import torch
 from torch import Generator
 
 from samplers.scouts.fan import fan, paths_for
+from samplers.scouts.from_points import from_points
 from samplers.scouts.reach import reach
 from samplers.scouts.regions import Regions
 from targets import Target
@@ -53,11 +54,18 @@ class Search:
 
 
 def search(target: Target, prior: Target | None, generator: Generator, fans: int = 1) -> Regions | None:
-    """The regions that so many fans find; None where there are none or the dimension is too high."""
+    """The regions that so many fans find; None where there are none or the dimension is too high.
+
+    Those around modes that the target states without their weights, as a user's `LogDensity(modes=)` does, are among
+    them: paths may miss what its owner knows.
+    """
     sent = Search(target, prior, generator)
     for _ in range(fans if sent.possible else 0):
         sent.send()
-    return sent.regions
+    if "modes" not in target.known or "mode_weights" in target.known:
+        return sent.regions
+    named = from_points(target, target.modes.to(torch.float64), generator)
+    return named if sent.regions is None else both(sent.regions, named)
 
 
 def hidden(found: Regions, log_z: float = -math.inf) -> float:
