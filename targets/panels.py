@@ -148,7 +148,8 @@ class Panels:
             if weigh is not None:
                 x, _ = self.frame.x(self.nodes(a, b).reshape(-1, self.dim))
                 w = weigh(x).reshape(-1, *mass.shape).swapaxes(0, 1)
-                h = np.concatenate([h, np.where(h > 0, w * h, 0.0)], 1)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    h = np.concatenate([h, np.where(h > 0, w * h, 0.0)], 1)
             volume = (b - a).prod(-1)[:, None]
             shape = (*h.shape[:2], *(ORDER,) * self.dim)
             c = np.abs(coefficients(h.reshape(shape), self.dim))
@@ -253,12 +254,15 @@ class Panels:
     def draw(self, uniform: np.ndarray) -> np.ndarray:
         """Points (n, dim) from uniform numbers (n, 1 + dim): a box by its mass, then one coordinate after the other."""
         cumulative = self._by_box().cumsum()
+        return np.concatenate([np.empty((0, self.dim)), *(self._drawn(*p, cumulative) for p in self._parts(uniform))])
+
+    def _drawn(self, uniform: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
         box = np.searchsorted(cumulative, uniform[:, 0] * cumulative[-1], side="right").clip(max=len(cumulative) - 1)
-        c = coefficients(self.mass[box].reshape(-1, *(ORDER,) * self.dim), self.dim)
+        own, which = np.unique(box, return_inverse=True)
+        c = coefficients(self.mass[own].reshape(-1, *(ORDER,) * self.dim), self.dim)
         place = np.empty((len(box), self.dim))
-        marginal = c.reshape(len(box), ORDER, -1)[..., 0].T
-        place[:, 0] = inverse(marginal, uniform[:, 1])
+        place[:, 0] = inverse(c.reshape(len(own), ORDER, -1)[which, :, 0].T, uniform[:, 1])
         if self.dim == 2:
             along = legendre.legvander(place[:, 0], ORDER - 1)
-            place[:, 1] = inverse(np.einsum("nij,ni->jn", c, along), uniform[:, 2])
+            place[:, 1] = inverse(np.einsum("nij,ni->jn", c[which], along), uniform[:, 2])
         return self.frame.x(self.low[box] + (self.high - self.low)[box] * (place + 1) / 2)[0]

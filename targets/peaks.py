@@ -48,7 +48,7 @@ def find(f: Values, starts: np.ndarray) -> tuple[Scan, Peaks]:
         points, steps = peaks.at, np.where(np.isfinite(peaks.width), peaks.width, 1.0)
     if peaks is None:
         raise LookupError("no point with a finite log-density")
-    return scan, peaks
+    return scan, polished(f, peaks)
 
 
 def _local_maxima(value: np.ndarray) -> np.ndarray:
@@ -81,8 +81,12 @@ def climbed(f: Values, points: np.ndarray, steps: np.ndarray) -> Peaks:
         points = np.where(better[:, None], tried[rows, best], points)
         value = np.where(better, found[rows, best], value)
         steps *= np.where(better, 2.0, 0.5)[:, None]
-    rough = _distinct(points, value, widths(f, points, value))
-    at, value = _polished(f, rough)
+    return _distinct(points, value, widths(f, points, value))
+
+
+def polished(f: Values, peaks: Peaks) -> Peaks:
+    """The same peaks, their tops found more exactly, and without those that have one top."""
+    at, value = _polished(f, peaks)
     return _distinct(at, value, widths(f, at, value))
 
 

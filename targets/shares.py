@@ -8,7 +8,7 @@ import numpy as np
 
 from targets.frame import Scan, Values
 from targets.panels import Panels
-from targets.peaks import Peaks, climbed, widths
+from targets.peaks import Peaks, climbed, polished, widths
 
 MOST = 32
 LEAST = 1e-6  # of the mass: a maximum with less is not counted
@@ -47,7 +47,7 @@ def of(f: Values, coarse: Panels, fine: Panels, scan: Scan, peaks: Peaks, given:
 
     The weights are those of the fine panels, and their error is the difference of the two.
     """
-    peaks = peaks if given is None else climbed(f, given, scan.spacing(given))
+    peaks = peaks if given is None else polished(f, climbed(f, given, scan.spacing(given)))
     at, value = _different(f, peaks.at, peaks.value, scan if given is None else None)
     if len(at) > MOST:
         return f"there are more than {MOST} maxima"

@@ -80,6 +80,7 @@ def with_truth(target: Target, *, modes: Any = None, tolerance: float = 1e-8) ->
         >>> round(truth.log_z, 6), {name: round(float(m.mean), 6) for name, m in truth.moments.items()}
         (-4.158893, {'mu': 0.922387, 's': 1.768163})
     """
+    _check(target)
     tolerance = positive(tolerance, "tolerance")
     if not LEAST <= tolerance <= MOST:
         raise ValueError(f"tolerance: got {tolerance}, expected a number from {LEAST} to {MOST}")
