@@ -16,6 +16,7 @@ from targets.shares import Shares, of
 
 OF_MOMENTS = 100.0  # their tolerance, in standard deviations, over that of log Z
 ATTEMPTS = 4  # with boxes half as wide
+MUCH = 0.01  # of the mass at the ends
 AGAIN = 4  # times that a point higher than all that were known may be found
 HIGHER = 30.0  # nats: sums over points so much higher have too few digits
 STATED = 1e-5  # by which a log Z that the target states may differ, relative to Z
@@ -138,13 +139,13 @@ def _once(
 
 def _refusal(density: Density, panels: Panels, left: float, tolerance: float) -> str:
     share = panels.at_the_ends()
-    if len(panels.low) >= MOST_BOXES[panels.dim] // 2:
-        why = f"{len(panels.low)} boxes do not resolve it: jumps, kinks or noise along a line, or very many ridges"
-    elif share > tolerance:
+    if share > MUCH or (share > tolerance and len(panels.low) < MOST_BOXES[panels.dim] // 2):
         why = (
             f"{min(share, 1.0):.2g} of the mass found lies beyond 1e9 spreads: it is not normalisable, or its tails "
             "are too heavy; check its prior"
         )
+    elif len(panels.low) >= MOST_BOXES[panels.dim] // 2:
+        why = f"{len(panels.low)} boxes do not resolve it: jumps, kinks or noise along a line, or very many ridges"
     else:
         why = "it has jumps, kinks or noise"
     if density.not_a_number:

@@ -143,7 +143,7 @@ def test_named_and_derived_quantities_at_an_edge():
     assert stats.kstest(p, law.cdf).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("name", ["three-hole", "mueller-brown"])
+@pytest.mark.parametrize("name", ["three-hole", pytest.param("mueller-brown", marks=pytest.mark.slow)])
 def test_another_rule_agrees_where_there_is_no_closed_form(name):
     """The trapezoid rule by which these benchmarks know themselves, on a grid that is laid by hand."""
     known = targets.benchmark(name).to(dtype=DOUBLE)
@@ -247,7 +247,7 @@ def refused(target, match, **options):
 
 def test_refusals():
     refused(targets.Gaussian([0.0] * 3), "target: got dimension 3 for Gaussian, expected 1 or 2")
-    refused(targets.Ising((2, 2), coupling=0.1), "is a law on configurations")
+    refused(targets.Ising((3, 3), coupling=0.1), "is a law on configurations")
     refused(targets.LogDensity(lambda x: 0 * x[:, 0], 1, dtype=DOUBLE), "it is not normalisable")
     refused(targets.LogDensity(lambda x: -x[:, 0].square(), 2, dtype=DOUBLE), "it is not normalisable")
     refused(targets.LogDensity(lambda x: x[:, 0], 1, dtype=DOUBLE), "higher and higher|not normalisable")
@@ -314,7 +314,7 @@ def test_numpy_densities_without_a_gradient():
 
 # Mistakes that these tests must see
 
-FAST = ("Gaussian", "narrow mode", "Student")
+FAST = ("Gaussian", "narrow mode")
 
 
 def _wrong():
@@ -326,8 +326,8 @@ def _wrong():
         except ValueError:
             return True
         sd = covariance.diagonal().sqrt()
-        x = truth.sample(400_000, generator=torch.Generator().manual_seed(1))[:, 0]
-        law = {"Gaussian": stats.norm(3, 2), "Student": stats.t(3)}.get(name)
+        x = truth.sample(100_000, generator=torch.Generator().manual_seed(1))[:, 0]
+        law = {"Gaussian": stats.norm(3, 2)}.get(name)
         out += [
             abs(truth.log_z - log_z) > 1e-8,
             bool(((truth.mean - mean).abs() / sd > 1e-6).any()),
