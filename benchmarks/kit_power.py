@@ -5,9 +5,10 @@
     acceptance:  random walk accepted with probability min(1, r^(1 + error)), r the ratio of the densities
 
 One run of many chains, five steps each, on a Gaussian times a log-exponential, tells how far every statistic is off,
-z = d sqrt(chains). With these d the rule of `samplers.testing.sequential` is played many times with normal errors, and the
- least number of chains at which it rejects with probability 0.9 is found by bisection. `--check` runs the real check
-with as many chains and 20 seeds, for those errors that need fewer than 100,000.
+z = d sqrt(chains). With these d the rule of `samplers.testing.sequential` is played many times, with one normal error
+for all statistics, as they largely move together; the least number of chains at which it rejects with probability 0.9
+is found by bisection. `--check` runs the real check with as many chains and 20 seeds, for those errors that need fewer
+than 100,000.
 
     python benchmarks/kit_power.py [--quick] [--check]
 """
@@ -101,12 +102,12 @@ def drifts(kernel: Kernel, chains: int) -> np.ndarray:
 
 def power(drift: np.ndarray, chains: float, generator: np.random.Generator) -> float:
     """The share of plays of the rule that reject."""
-    z, shape = drift[:, None][np.arange(len(drift)) % 3 != 2], drift[2::3, None]
+    z, shape = np.abs(drift[:, None][np.arange(len(drift)) % 3 != 2]), drift[2::3, None]
     open_, rejected = np.ones(PLAYS, bool), 0
     beta, draws = LEVEL / STAGES, chains
     gamma = beta ** (1 / STAGES)
     for stage in range(STAGES):
-        normal = special.erfc(np.abs(z * math.sqrt(draws) + generator.standard_normal((len(z), PLAYS))) / math.sqrt(2))
+        normal = special.erfc(np.abs(z * math.sqrt(draws) + generator.standard_normal(PLAYS)) / math.sqrt(2))
         gap = special.kolmogorov(shape * math.sqrt(draws)) * np.ones((1, PLAYS))
         q = len(drift) * np.minimum(normal.min(0), np.where(gap < 1e-3, gap, 1.0).min(0))
         rejected += int((open_ & (q <= beta)).sum())

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 
 from targets.base import Target
-from targets.panels import MOST_BOXES, Panels
-from targets.peaks import find
+from targets.panels import MOST_BOXES, MUCH, Panels
+from targets.peaks import Unbounded, find
 from targets.quantities import Quantities
 from targets.shares import Shares, of
 
 OF_MOMENTS = 100.0  # their tolerance, in standard deviations, over that of log Z
 ATTEMPTS = 4  # with boxes half as wide
-MUCH = 0.01  # of the mass at the ends
 AGAIN = 4  # times that a point higher than all that were known may be found
 HIGHER = 30.0  # nats: sums over points so much higher have too few digits
 STATED = 1e-5  # by which a log Z that the target states may differ, relative to Z
@@ -96,6 +95,11 @@ def _once(
         raise ValueError(
             f"target: no point with a finite density of {target.name} was found; name one in modes="
         ) from None
+    except Unbounded as further:
+        raise ValueError(
+            f"target: the density of {target.name} grows without end towards x = {further.args[0].tolist()}: it is not "
+            "normalisable"
+        ) from None
     density.limit = float(peaks.value.max()) + HIGHER
     coarse = Panels.around(density, scan, float(peaks.value.max()), peaks.at, peaks.width)
     for attempt in range(ATTEMPTS):
@@ -150,4 +154,6 @@ def _refusal(density: Density, panels: Panels, left: float, tolerance: float) ->
         why = "it has jumps, kinks or noise"
     if density.not_a_number:
         why += f"; it was NaN at {density.not_a_number} of {density.evaluations} points"
+    if left == math.inf:
+        return f"target: the integral of {density.name} is infinite or nearly so: {why}"
     return f"target: the integral of {density.name} is uncertain by {left:.1e} of Z, expected {tolerance:.0e}: {why}"

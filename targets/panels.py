@@ -19,7 +19,7 @@ from targets.legendre import NODES, ORDER, WEIGHTS, antiderivative, coefficients
 
 DEEPEST = 2.0**-41  # width of a box in t: beyond it the map has too few digits
 MOST_BOXES = {1: 20_000, 2: 16_000}
-FAR = 1e-9
+FAR, MUCH = 1e-9, 0.01  # a box at infinity narrower than that; the mass there that is too much
 LAST = 1 - 2.0**-50
 RESOLVED = 4.0  # nodes of a scan in a peak's width
 FACE = 0.01  # of a box: two layers, each between its outermost nodes and a face
@@ -180,13 +180,17 @@ class Panels:
 
     def at_the_ends(self) -> float:
         """The share of the mass in boxes that touch infinity and are narrower than 1e-9."""
-        thin = (self.high - self.low < FAR) & ((np.abs(self.low) >= 1) | (np.abs(self.high) >= 1))
         share = self._by_box()
-        return float(share[thin.any(1)].sum() / share.sum())
+        return float(share[self._thin()].sum() / share.sum())
+
+    def _thin(self) -> np.ndarray:
+        ends = (np.abs(self.low) >= 1) | (np.abs(self.high) >= 1)
+        return np.asarray((ends & (self.high - self.low < FAR)).any(1))
 
     def refine(self, tolerance: float, weigh: Values | None = None) -> np.ndarray:
         """Halve boxes until the last coefficients of p, and of each w p, are that small, relative to its integral.
 
+        One that has more than a hundredth of its integral at infinity is given up, and infinity is returned for it.
         weigh: (n, dim) to (functionals, n), not negative. Returns what is left of each, (1 + functionals,).
         """
         masses, tails = self._tails(0, weigh)
@@ -194,8 +198,11 @@ class Panels:
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 error = tails / masses.sum(0)[:, None]
             left = np.nan_to_num(error.max(-1), nan=np.inf, posinf=np.inf)
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                endless = ~(masses[self._thin()].sum(0) <= MUCH * masses.sum(0))
+            left[:, endless] = 0.0
             if (left.sum(0) <= tolerance).all():
-                return np.asarray(left.sum(0))
+                return np.where(endless, np.inf, left.sum(0))
             share = np.where(left.sum(0) > tolerance, left, 0.0).max(1)
             wide = (self.high - self.low) > DEEPEST
             worst = left.argmax(1)
@@ -203,7 +210,7 @@ class Panels:
             bad = (share > 0.5 * tolerance / len(share)) & wide.any(1)
             room = MOST_BOXES[self.dim] - len(share)
             if not bad.any() or room <= 0:
-                return np.asarray(left.sum(0))
+                return np.where(endless, np.inf, left.sum(0))
             if bad.sum() > room:
                 bad &= share >= np.sort(share[bad])[-room]
             kept = int((~bad).sum())

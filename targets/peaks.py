@@ -12,9 +12,14 @@ from targets.frame import Frame, Scan, Values
 SCANS = {1: (4096, 16_384, 131_072), 2: (256, 512, 1024)}  # nodes an axis, each scan in the frame that the last found
 MOST = 64  # peaks that are followed
 CLIMB = 200
+FURTHEST = 1e25  # where a climb ends that has no end
 FALL = 0.5  # of the log-density, at the distance that is called a width
 EDGES = (0.025, 0.975)
 CORRELATED = 0.3  # below it axes are left alone: cuts and edges along them stay so
+
+
+class Unbounded(Exception):
+    """The density grows without end towards a point (dim,)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Peaks:
 def find(f: Values, starts: np.ndarray) -> tuple[Scan, Peaks]:
     """The last of three scans, in whose frame the mass is of unit size, and the peaks that they and starts lead to.
 
-    LookupError where no finite log-density is found.
+    LookupError where no finite log-density is found, Unbounded where climbs have no end.
     """
     dim = starts.shape[1]
     frame = Frame(np.median(starts, 0), np.eye(dim))
@@ -44,6 +49,8 @@ def find(f: Values, starts: np.ndarray) -> tuple[Scan, Peaks]:
         if len(points) == 0:
             continue
         peaks = climbed(f, points, steps)
+        if not (np.abs(peaks.at).max() < FURTHEST and np.isfinite(peaks.value).all()):
+            raise Unbounded(peaks.at[0])
         frame = _frame(scan, peaks)
         points, steps = peaks.at, np.where(np.isfinite(peaks.width), peaks.width, 1.0)
     if peaks is None:

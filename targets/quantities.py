@@ -63,7 +63,7 @@ class Group:
             off = np.maximum(np.abs(mean - self.coarse[0]), np.abs(sd - before))
             off = np.where(sd > 0, off / sd, off)
         sound = np.isfinite(mean) & np.isfinite(sd) & np.isfinite(off)
-        return mean, second, np.where(sound, np.where(self.left > 0.1, np.inf, off), np.inf)
+        return mean, second, np.where(sound, off, np.inf)
 
 
 class Quantities:
@@ -111,7 +111,9 @@ class Quantities:
         if (off <= self.tolerance).all():
             self.error = max(self.error, float(off.max(initial=0.0)))
             return True
-        said = f"the mean or variance of {name} does not exist, or is uncertain by {off.max():.1e} of itself"
+        said = f"the mean or variance of {name} is uncertain by {off.max():.1e} of itself"
+        if np.isinf(off.max()):
+            said = f"the mean or variance of {name} does not exist, or lies beyond 1e9 spreads"
         if not np.isfinite(mean).all():
             said = f"{name} is not finite everywhere"
         self.left_out |= dict.fromkeys(lost, said)

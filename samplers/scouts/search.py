@@ -8,15 +8,16 @@ once; by half, for paths of one fan that start near the same end are no independ
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.scouts.fan import fan, paths_for
-from samplers.scouts.from_points import from_points
+from samplers.scouts.from_points import POINTS, from_points
 from samplers.scouts.reach import reach
-from samplers.scouts.regions import Regions
+from samplers.scouts.regions import Regions, curvature, measured
 from targets import Target
 from targets.counting import Counted
 
@@ -64,8 +65,22 @@ def search(target: Target, prior: Target | None, generator: Generator, fans: int
         sent.send()
     if "modes" not in target.known or "mode_weights" in target.known:
         return sent.regions
-    named = from_points(target, target.modes.to(torch.float64), generator)
-    return named if sent.regions is None else both(sent.regions, named)
+    found = sent.regions
+    for named in _named(target, target.modes.to(torch.float64), generator):
+        found = named if found is None else both(found, named)
+    return found
+
+
+@torch.no_grad()
+def _named(target: Target, modes: Tensor, generator: Generator) -> Iterator[Regions]:
+    """Around modes that are exact, as wide as their curvature says, whence no path leads away; around ends of paths."""
+    factors, peaked = curvature(target, modes, torch.ones_like(modes))
+    if bool(peaked.any()):
+        captures = torch.ones(int(peaked.sum()), dtype=torch.long, device=modes.device)
+        yield measured(target, modes[peaked], factors[peaked], captures, POINTS, generator)
+    around = from_points(target, modes, generator)
+    if around is not None:
+        yield around
 
 
 def hidden(found: Regions, log_z: float = -math.inf) -> float:
