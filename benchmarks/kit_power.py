@@ -4,11 +4,10 @@
     variance:    MALA whose noise has a variance that is too large by the error
     acceptance:  random walk accepted with probability min(1, r^(1 + error)), r the ratio of the densities
 
-One run of many chains, five steps each, on a Gaussian times a log-exponential, tells how far every statistic is off,
-z = d sqrt(chains). With these d the rule of `samplers.testing.sequential` is played many times, with one normal error
-for all statistics, as they largely move together; the least number of chains at which it rejects with probability 0.9
-is found by bisection. `--check` runs the real check with as many chains and 20 seeds, for those errors that need fewer
-than 100,000.
+Chains of five steps each, on a Gaussian times a log-exponential, in batches, tell how far every statistic is off on
+average, z = d sqrt(chains), and how statistics vary together. With these the rule of `samplers.testing.sequential` is
+played many times; the least number of chains at which it rejects with probability 0.9 is found by bisection. `--check`
+runs the real check with as many chains and 20 seeds, for those errors that need fewer than 100,000.
 
     python benchmarks/kit_power.py [--quick] [--check]
 """
@@ -31,7 +30,7 @@ from samplers.testing import check_invariance
 from samplers.testing.invariance import features, run
 from samplers.testing.sequential_rule import GROWTH, LEVEL, STAGES
 
-CHAINS, STEPS, PLAYS, POWER = 4_000_000, 5, 4000, 0.9
+BATCH, BATCHES, STEPS, PLAYS, POWER = 20_000, 150, 5, 4000, 0.9
 ERRORS = (0.01, 0.02, 0.05, 0.1)
 
 
@@ -81,35 +80,41 @@ def target() -> targets.Target:
     return targets.Product(targets.Gaussian(torch.zeros(1, dtype=double)), targets.LogExponential(1, dtype=double))
 
 
-def drifts(kernel: Kernel, chains: int) -> np.ndarray:
-    """How far each statistic is off per square root of the chains: location, scale and shape of every feature."""
+Drift = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def drifts(kernel: Kernel, batches: int) -> Drift:
+    """How far statistics are off per square root of the chains: location and scale of every feature, and how they vary
+    together; the gaps of distribution functions."""
     law, generator = target(), torch.Generator().manual_seed(0)
-    moved = run(kernel, law, law.sample(chains, generator=generator), STEPS, generator)
-    fresh = law.sample(chains, generator=generator)
-    found = []
-    for function in features(law, generator).values():
-        a, b = function(moved), function(fresh)
-        order = torch.cat([a, b]).argsort()
-        first = (order < chains).double()
-        scores = torch.special.ndtri((torch.arange(2 * chains, dtype=torch.float64) + 0.5) / (2 * chains))
-        for values in (scores, scores.square()):
-            centred = values - values.mean()
-            spread = (centred.square().sum() * chains**2 / (2 * chains * (2 * chains - 1))).sqrt()
-            found.append(float((centred * first).sum() / spread) / math.sqrt(chains))
-        found.append(float(((2 * first - 1).cumsum(0) / chains).abs().max()) / math.sqrt(2))
-    return np.array(found)
+    named = list(features(law, generator).values())
+    scores, gaps = [], np.zeros(len(named))
+    n = BATCH
+    normal = torch.special.ndtri((torch.arange(2 * n, dtype=torch.float64) + 0.5) / (2 * n))
+    for _ in range(batches):
+        moved = run(kernel, law, law.sample(n, generator=generator), STEPS, generator)
+        fresh = law.sample(n, generator=generator)
+        row = []
+        for function in named:
+            first = (torch.cat([function(moved), function(fresh)]).argsort() < n).double()
+            for values in (normal, normal.square()):
+                centred = values - values.mean()
+                spread = (centred.square().sum() * n**2 / (2 * n * (2 * n - 1))).sqrt()
+                row.append(float((centred * first).sum() / spread))
+        scores.append(row)
+    z = np.array(scores)
+    return z.mean(0) / math.sqrt(n), np.atleast_2d(np.cov(z.T)), gaps
 
 
-def power(drift: np.ndarray, chains: float, generator: np.random.Generator) -> float:
-    """The share of plays of the rule that reject."""
-    z, shape = np.abs(drift[:, None][np.arange(len(drift)) % 3 != 2]), drift[2::3, None]
+def power(drift: Drift, chains: float, generator: np.random.Generator) -> float:
+    """The share of plays of the rule that reject; by location and scale, Bonferroni counting shapes too."""
+    mean, covariance, gaps = drift
     open_, rejected = np.ones(PLAYS, bool), 0
     beta, draws = LEVEL / STAGES, chains
     gamma = beta ** (1 / STAGES)
     for stage in range(STAGES):
-        normal = special.erfc(np.abs(z * math.sqrt(draws) + generator.standard_normal(PLAYS)) / math.sqrt(2))
-        gap = special.kolmogorov(shape * math.sqrt(draws)) * np.ones((1, PLAYS))
-        q = len(drift) * np.minimum(normal.min(0), np.where(gap < 1e-3, gap, 1.0).min(0))
+        z = generator.multivariate_normal(mean * math.sqrt(draws), covariance, PLAYS, method="eigh")
+        q = (len(mean) + len(gaps)) * special.erfc(np.abs(z) / math.sqrt(2)).min(1)
         rejected += int((open_ & (q <= beta)).sum())
         open_ &= (q > beta) & (q <= gamma + beta)
         beta /= gamma
@@ -117,7 +122,7 @@ def power(drift: np.ndarray, chains: float, generator: np.random.Generator) -> f
     return rejected / PLAYS
 
 
-def needed(drift: np.ndarray) -> float:
+def needed(drift: Drift) -> float:
     """Chains with which the rule rejects with probability POWER."""
     low, high = 100.0, 1e9
     while high / low > 1.03:
@@ -141,11 +146,11 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--check", action="store_true", help="run the real check too")
     options = arguments.parse_args()
-    chains = CHAINS // 20 if options.quick else CHAINS
+    batches = BATCHES // 10 if options.quick else BATCHES
     rows = []
     for kind, make in KINDS.items():
         for error in ERRORS:
-            n = needed(drifts(make(error), chains))
+            n = needed(drifts(make(error), batches))
             told = float(f"{n:.2g}")
             real = rejected(make(error), int(told)) if options.check and n < 1e5 else None
             rows.append({"error in": kind, "%": 100 * error, "chains": int(told), "rejected": real})
@@ -154,7 +159,7 @@ def main() -> None:
         "kit_power",
         "Power of check_invariance",
         {"Chains for 0.9": rows},
-        settings={"chains": chains},
+        settings={"chains": BATCH * batches},
         quick=options.quick,
     )
 

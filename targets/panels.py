@@ -261,7 +261,7 @@ class Panels:
     def draw(self, uniform: np.ndarray) -> np.ndarray:
         """Points (n, dim) from uniform numbers (n, 1 + dim): a box by its mass, then one coordinate after the other."""
         cumulative = self._by_box().cumsum()
-        return np.concatenate([np.empty((0, self.dim)), *(self._drawn(*p, cumulative) for p in self._parts(uniform))])
+        return np.concatenate([np.empty((0, self.dim)), *(self._drawn(p, cumulative) for (p,) in self._parts(uniform))])
 
     def _drawn(self, uniform: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
         box = np.searchsorted(cumulative, uniform[:, 0] * cumulative[-1], side="right").clip(max=len(cumulative) - 1)

@@ -205,7 +205,7 @@ class WithTruth(Target):
         return value
 
     def _here(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(dtype=self.dtype, device=self.device)
+        return torch.from_numpy(np.array(values)).to(dtype=self.dtype, device=self.device)
 
 
 def _check(target: Any) -> None:

@@ -137,7 +137,7 @@ def test_named_and_derived_quantities_at_an_edge():
     odds = stats.betaprime(b, a)
     assert abs(moments["odds"].mean - odds.mean()) < 1e-6 * odds.std()
     assert abs(moments["odds"].sd / odds.std() - 1) < 1e-6
-    assert moments["pair"].mean.shape == (2,)
+    assert {name: one.mean.shape for name, one in moments.items()} == {"p": (), "odds": (), "pair": (2,)}
     assert abs(moments["pair"].mean[1] - law.moment(2)) < 1e-6
     p = truth.constrain(truth.sample(20_000, generator=torch.Generator().manual_seed(0)))["p"]
     assert stats.kstest(p, law.cdf).pvalue > 1e-4
