@@ -155,6 +155,25 @@ def test_another_rule_agrees_where_there_is_no_closed_form(name):
     assert near.values.max() < 1e-5
 
 
+def test_jumps_and_kinks_along_the_axes():
+    def box(x):
+        return torch.where((x[:, 0] - 0.3).abs() < 1, -0.5 * x[:, 1].square(), -torch.inf * torch.ones_like(x[:, 0]))
+
+    kink = with_truth(targets.LogDensity(lambda x: -(x[:, 0] - 0.3).abs(), 1, dtype=DOUBLE))
+    assert abs(kink.log_z - math.log(2)) <= kink.accuracy.log_z <= 1e-8
+    jump = with_truth(targets.LogDensity(box, 2, dtype=DOUBLE))
+    assert abs(jump.log_z - math.log(2) - 0.5 * math.log(2 * math.pi)) <= jump.accuracy.log_z <= 1e-8
+    assert abs(jump.covariance[0, 0] - 1 / 3) < 1e-7
+
+
+@pytest.mark.slow
+def test_a_slanted_jump_is_refused():
+    def half(x):
+        return torch.where(x[:, 0] < 0.7 * x[:, 1], -0.5 * x.square().sum(-1), -torch.inf * torch.ones_like(x[:, 0]))
+
+    refused(targets.LogDensity(half, 2, dtype=DOUBLE), "boxes do not resolve it: jumps, kinks or noise along a line")
+
+
 def test_moments_that_do_not_exist_are_left_out():
     cauchy = with_truth(student(1, dof=1.0)[0])
     assert cauchy.known == {"log_z", "sample", "modes", "mode_weights"}
