@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from samplers.kernels import Kernel
+from samplers.runs.transition import one_step
 from samplers.testing.functions import Backend, as_kernel, name_of, rounded
 from samplers.testing.invariance import _generator
 from targets import Target
@@ -73,7 +74,7 @@ def _path(kernel: Kernel, target: Target, x: Tensor, steps: int, seed: int) -> l
     generator = _generator(target, seed)
     state, path = kernel.init(target, x, generator), []
     for _ in range(steps):
-        state, _ = kernel.step(target, state, generator)
+        state, _ = one_step(kernel, target, state, generator)
         path.append(state.x.detach().clone())
     return path
 
