@@ -8,11 +8,13 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from samplers.compare.columns import COLUMNS, LAST, Column
+from samplers.draws import html
+from samplers.draws.wording import WIDTH
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WIDTH, GAP = 120, "  "
+GAP = "  "
 LONGEST_NAME = 24  # in one line
 WHOLE, LONG, SHORT = "whole", "long titles", "short titles"
 
@@ -46,7 +48,7 @@ def format_table(table: pd.DataFrame, *, width: int | None = WIDTH) -> str:
     if _room(plain.values()) <= width:
         return "\n".join(_lines(list(plain.values())))
     cells = {name: _cells(name, column, table, SHORT) for name, column in columns.items()}
-    chosen: set[str] = set()
+    chosen = {name for name, column in columns.items() if column.room == 0}
     for group in _turns(columns):
         wider = chosen | group
         if _room([cells[name] for name in wider]) <= width:
@@ -55,6 +57,14 @@ def format_table(table: pd.DataFrame, *, width: int | None = WIDTH) -> str:
     left_out = [column.title for name, column in columns.items() if name not in chosen]
     note = f"Not shown: {', '.join(left_out)} (`--columns all` of the command, `.table` in Python)"
     return text + ("\n" + textwrap.fill(note, width) if left_out else "")
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """The table for a notebook, which is as wide as it takes; of errors the kind is shown."""
+    columns = shown_columns(table, brief=True)
+    texts = [_texts(name, column, table, LONG) for name, column in columns.items()]
+    titles = [column.title for column in columns.values()]
+    return html.table(titles, list(zip(*texts, strict=True)), [column.words for column in columns.values()])
 
 
 def _turns(columns: Mapping[str, Column]) -> Iterator[set[str]]:
@@ -69,9 +79,7 @@ Cell = list[str]  # of lines
 
 def _cells(name: str, column: Column, table: pd.DataFrame, form: str) -> list[Cell]:
     """The title, then every row's text; words on the left, numbers on the right."""
-    texts = [column.show(value) for value in table[name]]
-    if name == "error" and form != WHOLE:
-        texts = [text.partition(":")[0] for text in texts]
+    texts = _texts(name, column, table, form)
     named = column.words and form != WHOLE
     rows = [(textwrap.wrap(text, LONGEST_NAME) or [""]) if named else [text] for text in texts]
     title = [column.title]
@@ -82,6 +90,11 @@ def _cells(name: str, column: Column, table: pd.DataFrame, form: str) -> list[Ce
             title = textwrap.wrap(column.title, -(-len(column.title) // 2) + 2)
     cells = [title, *rows]
     return [[line.ljust(_width(cells)) for line in cell] for cell in cells] if column.words else cells
+
+
+def _texts(name: str, column: Column, table: pd.DataFrame, form: str) -> list[str]:
+    texts = [column.show(value) for value in table[name]]
+    return [text.partition(":")[0] for text in texts] if name == "error" and form != WHOLE else texts
 
 
 def _room(columns: Collection[list[Cell]]) -> int:

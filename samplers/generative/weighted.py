@@ -38,8 +38,6 @@ def weighted_draws(
     if not math.isfinite(log_z.value):
         raise RuntimeError(f"all {len(x)} weights are zero: no path ends where {target.name} has mass")
     evaluation = evaluate_weights(log_w)
-    for text in evaluation.complaints(advice=advice):
-        warn(text)
     made = Draws(
         x[None],
         stats={"lp": log_prob[None], **(stats or {})},
@@ -50,6 +48,7 @@ def weighted_draws(
         kernel=kernel,
         attrs=attrs | {"ess": evaluation.ess, "target": target.name},
     )
-    for text in made.certified():
+    told = [*evaluation.complaints(advice=advice), *made.certified()]
+    for text in told:
         warn(text)
-    return made
+    return made.remember(told)
