@@ -9,24 +9,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 RULE = "1px solid rgba(128, 128, 128, 0.5)"  # seen on white and on black
+LINE = "60em"  # the longest of a text
 CELL = f"padding: 0.15em 0.6em; border: 0; border-bottom: {RULE}; vertical-align: top; background: none;"
 
 
 def block(title: str, *parts: str) -> str:
     """A heading, and pieces that are HTML already; empty ones are left out."""
     heading = f'<p style="margin: 0 0 0.3em"><strong>{escape(title)}</strong></p>' if title else ""
-    return f'<div style="margin: 0.3em 0; max-width: 60em">{heading}{"".join(parts)}</div>'
+    return f'<div style="margin: 0.3em 0">{heading}{"".join(parts)}</div>'
 
 
 def paragraph(text: str) -> str:
     """A sentence or more; nothing for none."""
-    return f'<p style="margin: 0.3em 0">{escape(text)}</p>' if text else ""
+    return f'<p style="margin: 0.3em 0; max-width: {LINE}">{escape(text)}</p>' if text else ""
 
 
 def listed(texts: Iterable[str], heading: str = "") -> str:
     """Points, one a line; nothing for none."""
     points = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    return f'{paragraph(heading)}<ul style="margin: 0.2em 0; padding-left: 1.4em">{points}</ul>' if points else ""
+    return (
+        f'{paragraph(heading)}<ul style="margin: 0.2em 0; padding-left: 1.4em; max-width: {LINE}">{points}</ul>'
+        if points
+        else ""
+    )
 
 
 def facts(found: Mapping[str, str]) -> str:
@@ -34,7 +39,7 @@ def facts(found: Mapping[str, str]) -> str:
     rows = [(name, text) for name, text in found.items() if text]
     body = "".join(
         f'<tr style="background: none"><th scope="row" style="{CELL} text-align: left">{escape(name)}</th>'
-        f'<td style="{CELL} text-align: left">{escape(text)}</td></tr>'
+        f'<td style="{CELL} text-align: left; max-width: {LINE}">{escape(text)}</td></tr>'
         for name, text in rows
     )
     return _table(body) if rows else ""
@@ -50,7 +55,8 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[
     body = "".join(
         '<tr style="background: none">'
         + "".join(
-            f'<td style="{CELL} text-align: {side}">{escape(text)}</td>' for text, side in zip(row, sides, strict=True)
+            f'<td style="{CELL} text-align: {side}; white-space: nowrap">{escape(text)}</td>'
+            for text, side in zip(row, sides, strict=True)
         )
         + "</tr>"
         for row in rows
@@ -59,7 +65,5 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[
 
 
 def _table(body: str) -> str:
-    return (
-        '<div style="overflow-x: auto"><table style="border-collapse: collapse; margin: 0.3em 0; background: none">'
-        f"{body}</table></div>"
-    )
+    style = "border-collapse: collapse; margin: 0.3em 0; background: none; font: inherit"
+    return f'<div style="overflow-x: auto"><table style="{style}">{body}</table></div>'
