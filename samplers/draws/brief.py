@@ -10,7 +10,7 @@ from torch import Tensor
 
 MOST = 160  # characters, beyond which what is inside another sampler is left out
 FEW = 3  # of several values, the most that are written out
-LONG = 60  # characters of a value
+SHORT, LONG = 6, 60  # characters: of a number that is written as it is; of a value, at most
 
 
 class Brief:
@@ -49,7 +49,7 @@ def _short(value: Any, inside: bool) -> str:
     if isinstance(value, Tensor):
         return f"{value.item():.4g}" if value.ndim == 0 else f"tensor{tuple(value.shape)}"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return repr(value) if len(repr(value)) <= SHORT else f"{value:.4g}"
     if isinstance(value, (tuple, list)):
         return _several(value, inside)
     if callable(value) and hasattr(value, "__qualname__"):

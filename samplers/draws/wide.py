@@ -17,7 +17,8 @@ class Wide(pd.DataFrame):
         return Wide
 
     def __repr__(self) -> str:
-        return self.in_lines(max_rows=pd.get_option("display.max_rows"), min_rows=pd.get_option("display.min_rows"))
+        kept = {name: pd.get_option(f"display.{name}") for name in ("max_rows", "min_rows", "show_dimensions")}
+        return self.in_lines(**kept)
 
     def in_lines(self, **options: Any) -> str:
         """As text in lines of the terminal; options are those of `to_string`."""
