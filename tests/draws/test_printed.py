@@ -17,6 +17,7 @@ from samplers.draws.brief import Brief, in_full
 from samplers.draws.wide import Wide
 from samplers.draws.wording import in_words, plus_minus, terminal_width, wrapped
 from samplers.generative import ScoreDiffusion
+from samplers.runs.header import plain
 
 # Samplers
 
@@ -51,6 +52,7 @@ def test_records_have_every_field_whatever_is_printed():
     assert in_full(HMC(0.5)) == full
     assert in_full((SMC(HMC(0.5)),)).startswith(f"(SMC(kernel={full}, base=None, ")
     assert in_full([HMC(0.5)]) == f"[{full}]"
+    assert plain({"kernel": HMC(0.5), "steps": 3}) == {"kernel": full, "steps": 3}
     assert in_full({"kernel": HMC(0.5)}) == f"{{'kernel': {full}}}"
     assert in_full(HMC(0.1, torch.eye(2))) != in_full(HMC(0.1, 2 * torch.eye(2)))
     drawn = MALA(0.5).sample(targets.Gaussian([0.0]), chains=2, draws=5, warmup=0, seed=0)
