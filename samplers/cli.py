@@ -116,7 +116,7 @@ def _columns_option(parser: argparse.ArgumentParser) -> None:
         "--columns",
         choices=("main", "all"),
         default="main",
-        help="of the table: main, which fits 120 characters (default), or all, in lines as long as that takes",
+        help="of the table: main, which fits the terminal (default), or all, in lines as long as that takes",
     )
 
 
@@ -158,7 +158,7 @@ def _sample(options: argparse.Namespace) -> None:
         draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **settings)
     table, certificate = draws.summary(), draws.certificate
     draws.save(options.out)
-    print(f"{table.to_string()}\n\n{textwrap.fill(str(certificate), LINE)}")
+    print(f"{table.in_lines()}\n\n{textwrap.fill(str(certificate), LINE)}")
     print(f"\n{draws.cost.score:,} scores in {draws.cost.seconds:.1f} s; draws in {options.out}")
 
 

@@ -42,8 +42,8 @@ class Posterior(WithData):
     dict of such, in their place or beside them. Given beside `log_likelihood` the terms must sum to it, else a
     ValueError says by how much they differ; beside `log_joint` they are taken at their word.
 
-    `derived` maps the values to a dict of further quantities that draws should carry; `dims` names their axes and those of
-    data, as `dims={"effect": "school"}`. `coords` labels the dims. The functions take those parameters that they name.
+    `derived` maps the values to a dict of further quantities that draws should carry. `dims` names their axes and those
+    of data, as `dims={"effect": "school"}`; `coords` labels the dims. Functions take those parameters that they name.
     The default dtype is float64: data of another dtype may need converting, and distributions that the function
     makes from Python numbers work in torch's default dtype (some, such as HalfCauchy, return it), so write
     `HalfCauchy(torch.tensor(2.5, dtype=torch.float64))`. Priors given by `prior=` are converted.

@@ -16,7 +16,7 @@ from torch.distributions import Normal
 import samplers
 import targets
 from samplers.draws import Draws, records
-from samplers.testing.sequential import sequential
+from samplers.testing.sequential_rule import sequential
 
 F64 = torch.float64
 Y = torch.tensor([0.3, -1.2, 2.4, 0.9, 1.6], dtype=F64)

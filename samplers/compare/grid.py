@@ -245,7 +245,7 @@ class Grid:
         missing = [cell for cell in cells if rows[cell.key] is None]
         for cell in {(cell.target_name, cell.sampler_name): cell for cell in missing}.values():
             to_job(cell)  # an error now, before hours of others
-        bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cell")
+        bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cells")
         busy: set[apart.Server] = set()
         executor = self.executor or ThreadPoolExecutor(self.workers)
         run = partial(apart.run_apart, timeout=self.timeout, threads=self.threads)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from torch import Tensor
 
-from samplers.draws import data_groups, evaluation, records
+from samplers.draws import card, data_groups, evaluation, kept, records
 from samplers.draws.certificate import Certificate
 from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
-from samplers.draws.log_z import LogZ
 from samplers.draws.points import PointSet
-from samplers.draws.summary import summarise
+from samplers.draws.summary import WARNINGS, summarise
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
@@ -33,7 +32,7 @@ GROUPS = ("posterior", "sample_stats", "unconstrained_posterior")
 MOMENTS = "running_moments"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Draws(PointSet):
     """Draws of a sampler.
 
@@ -44,9 +43,9 @@ class Draws(PointSet):
     with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
     all sampling steps. certificate: how far to trust them.
 
-    cost: evaluations and seconds. kernel, moments, divergences: None where a run has none, or a file does not hold it.
+    cost: evaluations and seconds. kernel: None for draws from a file. moments, divergences: None where a run has none.
     target: None for draws from a file that were loaded without it. attrs: the record of the run, from which `cite` and
-    files are made.
+    files are made; what the run has warned of is there, and in `warnings`. Printed, draws are two lines.
 
         >>> draws = samplers.MALA(0.5).sample(targets.Gaussian([0.0]), chains=4, draws=50, warmup=0, seed=0)
         >>> draws.x.shape, list(draws.constrained), draws.attrs["sampler"]
@@ -55,7 +54,27 @@ class Draws(PointSet):
         torch.Size([3, 1])
         >>> "roberts1996" in draws.cite(), draws.evaluate(lambda x: x.square().sum(-1)).shape
         (True, torch.Size([4, 50]))
+        >>> draws
+        Draws by MALA from Gaussian: 4 chains x 50 draws of x[1]
+        no divergences; no warnings; summary() tells more
     """
+
+    def __repr__(self) -> str:
+        return card.in_two_lines(self)
+
+    def _repr_html_(self) -> str:
+        return card.as_html(self)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the run has warned of; files and folders keep it, and `summary` says it again."""
+        return tuple(self.attrs.get(WARNINGS, ()))
+
+    def remember(self, said: Iterable[str]) -> Self:
+        """Keep what was said of these draws, beside what was before."""
+        if every := kept.with_warnings(self.warnings, said):
+            self.attrs[WARNINGS] = every
+        return self
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -132,7 +151,7 @@ class Draws(PointSet):
         groups prior and prior_predictive. thin: of each chain every thin-th draw, in all groups but the weighted ones;
         by default all, and ValueError where a group that is made would take more than 2 GiB. seed: of the predictions.
         """
-        groups, attrs = self._datasets(None if thin is None else check_integer(thin, "thin")), self._attributes()
+        groups, attrs = self._datasets(None if thin is None else check_integer(thin, "thin")), kept.record(self)
         if posterior_predictive:
             groups |= data_groups.predicted_group(self, attrs, seed=seed, thin=thin)
         if log_likelihood:
@@ -142,7 +161,9 @@ class Draws(PointSet):
         return records.to_arviz(groups | data_groups.observed_group(self.target, attrs))
 
     def summary(self, **kwargs: Any) -> pd.DataFrame:
-        """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad."""
+        """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad, and what
+        the run has warned of, also of draws from a file. Printed, the table has all its columns.
+        """
         return summarise(self, lambda: self.certificate.doubts, **kwargs)
 
     def cite(self) -> str:
@@ -163,17 +184,9 @@ class Draws(PointSet):
             return open_stream(path, target)
         return cls._from_datasets(records.read(path), target)
 
-    def _attributes(self) -> dict[str, Any]:
-        attrs = self.attrs | {"cost": asdict(self.cost)}
-        if self.log_z is not None:
-            attrs["log_z"] = dict(self.log_z.__dict__)
-        if "certificate" in self.__dict__:
-            attrs["certificate"] = dict(self.certificate.__dict__)
-        return attrs
-
     def _datasets(self, thin: int | None = None) -> dict[str, Any]:
         """The groups of files; thin: of what is read as draws."""
-        attrs = self._attributes()
+        attrs = kept.record(self)
         if self.log_weights is None:
             groups = _groups(self if thin is None else self.thinned(thin), attrs)
             if self.moments is not None:
@@ -193,23 +206,18 @@ class Draws(PointSet):
         attrs = records.attributes(own["posterior"])
         stats = records.tensors(own["sample_stats"])
         log_weights = stats.pop("log_weight", None)
-        log_z, certificate = attrs.pop("log_z", None), attrs.pop("certificate", None)
         draws = cls(
             x=records.tensors(own["unconstrained_posterior"])["x"],
             stats=stats,
             log_weights=log_weights,
-            log_z=None if log_z is None else LogZ.from_record(log_z),
-            cost=Cost(**attrs.pop("cost")),
             target=target,
-            attrs=attrs,
             moments=records.moments(groups[MOMENTS]) if MOMENTS in groups else None,
+            **kept.fields(attrs),
         )
-        if certificate is not None:
-            draws.__dict__["certificate"] = Certificate.from_record(certificate)
         if target is None:
             # without the target the constrained values are those of the file
             draws.__dict__["constrained_points"] = records.tensors(own["posterior"])
-        return draws
+        return kept.certified(draws, attrs)
 
 
 def _groups(points: PointSet, attrs: dict[str, Any], **stats: Tensor) -> dict[str, Any]:

@@ -35,9 +35,15 @@ class PointSet:
     divergences: Tensor | None = None
 
     @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Chains, draws of each, and dimensions."""
+        chains, draws, dim = self.x.shape
+        return chains, draws, dim
+
+    @property
     def variables(self) -> dict[str, Variable]:
         """The named variables of `constrained`."""
-        return {"x": Variable((self.x.shape[-1],))} if self.target is None else self.target.variables
+        return {"x": Variable((self.sizes[-1],))} if self.target is None else self.target.variables
 
     @cached_property
     def constrained_points(self) -> dict[str, Tensor]:
@@ -114,6 +120,7 @@ class PointSet:
             target=self.target,
             kernel=self.kernel,
             attrs=self.attrs | {"resampled": said, "weight_ess": self.weight_ess},
+            divergences=self.divergences,
         )
         if "certificate" in self.__dict__:
             made.__dict__["certificate"] = self.__dict__["certificate"]
