@@ -20,6 +20,9 @@ from targets import Target
 
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
 ASKED_EVERY = 5  # steps of dual averaging, at most: whether smaller steps help
+LEAST_RATE = 1e-2  # an acceptance counts as this at least in a harmonic mean
+OFTEN = 0.65  # an acceptance asked for below which low ones are what is asked for
+LEAST_SHARE = 0.5  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
 ROWS_PER_DIM = 20  # of pooled chains, before a dense matrix is trusted
 
 
@@ -41,6 +44,7 @@ class Warmup:
     """
 
     jumps = False
+    _cautious = False
 
     def __init__(self, kernel: Any, steps: int, target: Target) -> None:
         self.kernel = kernel
@@ -85,9 +89,9 @@ class Warmup:
             self._length.update(self.kernel.whiten(before.x), self.kernel.whiten(info.proposal), info)
         if self._step is not None:
             rate = info.by_step_size
-            if t < self._steps // 4 and not self.jumps:
-                # a chain still on its way in must not be outvoted by those that have arrived
-                rate = 1 / (1 / rate.clamp_min(1e-2)).mean()
+            # a chain still on its way in, or in a tight spot, must not be outvoted by the others
+            if (t < self._steps // 4 or self._cautious) and not self.jumps:
+                rate = 1 / (1 / rate.clamp_min(LEAST_RATE)).mean()
             self._step.update(float(rate.mean()))
             if self._trajectory is not None and self._step.t % ASKED_EVERY == 0:
                 self._ask(self._trajectory, state, target)
@@ -95,6 +99,8 @@ class Warmup:
             self._moments.update(state.x)
             if t + 1 in self._ends:
                 self._end_window()
+        if t + 1 == (9 * self._steps) // 10:
+            self._turn_cautious()
         if t + 1 == self._steps:
             self._settle()
         self._apply(early=t < self._steps // 3)
@@ -127,6 +133,14 @@ class Warmup:
             self._step.restart(step)
         self.jumps = answer
         self._least_step = step if answer and self._length is None else 0.0
+
+    def _turn_cautious(self) -> None:
+        """Heed the worst chains from here on, where a step is a trajectory that may become unstable on its way."""
+        self._cautious = self._step is not None and not self.jumps and hasattr(self.kernel, "trajectory_length")
+        self._cautious &= self.kernel.target_acceptance >= OFTEN
+        if self._cautious:
+            assert self._step is not None
+            self._step.turn_cautious(LEAST_SHARE)
 
     def _end_window(self) -> None:
         matrix = self._estimate()
@@ -175,6 +189,7 @@ class Warmup:
             "step": None if self._step is None else dict(self._step.__dict__),
             "length": None if self._length is None else dict(self._length.__dict__),
             "most_steps": getattr(self.kernel, "max_steps", None),
+            "cautious": self._cautious,
             "smaller": (self.jumps, self._next_asked, self._least_step),
         }
 
@@ -187,6 +202,7 @@ class Warmup:
             if part is not None:
                 part.__dict__.update(saved)
         self.jumps, self._next_asked, self._least_step = state["smaller"]
+        self._cautious = state["cautious"]
         self._apply()
         if self._length is not None:
             self.kernel = replace(self.kernel, max_steps=state["most_steps"])

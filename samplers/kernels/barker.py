@@ -48,9 +48,10 @@ class Barker(PreconditionedKernel):
         torch.Size([8, 50, 2])
     """
 
+    target_acceptance: float = 0.574
+
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.574
     default_step_size: ClassVar[float] = 0.5
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:

@@ -57,10 +57,10 @@ class HMC(PreconditionedKernel):
     trajectory_length: float | None = None
     steps: int | None = None
     max_steps: int = 1000
+    target_acceptance: float = 0.9
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.9
     default_trajectory_length: ClassVar[float] = 1.0
     most_energy_error: ClassVar[float] = 1000.0
 

@@ -37,9 +37,10 @@ class MALA(PreconditionedKernel):
         (torch.Size([4, 20, 2]), True)
     """
 
+    target_acceptance: float = 0.574
+
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.574
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         return metropolis(state, *self.propose(target, state, noise_like(state.x, generator)), generator)

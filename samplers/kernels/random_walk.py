@@ -32,10 +32,11 @@ class RandomWalkMetropolis(PreconditionedKernel):
         0
     """
 
+    target_acceptance: float = 0.234
+
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
     needs_score: ClassVar[bool] = False
-    target_acceptance: ClassVar[float] = 0.234
     default_step_size: ClassVar[float] = 0.5
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:

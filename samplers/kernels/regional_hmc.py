@@ -93,10 +93,10 @@ class RegionalHMC(HMC):
 
     regions: GaussianMixture = field(kw_only=True)
     coordinates: NonCentring | None = None
+    target_acceptance: float = 0.8
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.8
 
     def __post_init__(self) -> None:
         super().__post_init__()
