@@ -20,7 +20,7 @@ from targets import Target
 
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
 ASKED_EVERY = 5  # steps of dual averaging, at most: whether smaller steps help
-LEAST_RATE = 1e-2  # an acceptance counts as this at least in a harmonic mean
+LEAST_RATE, LEAST_CAUTIOUS = 1e-2, 1e-3  # an acceptance counts as this at least in a harmonic mean
 OFTEN = 0.65  # an acceptance asked for below which low ones are what is asked for
 LEAST_SHARE = 0.5  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
 ROWS_PER_DIM = 20  # of pooled chains, before a dense matrix is trusted
@@ -91,7 +91,7 @@ class Warmup:
             rate = info.by_step_size
             # a chain still on its way in, or in a tight spot, must not be outvoted by the others
             if (t < self._steps // 4 or self._cautious) and not self.jumps:
-                rate = 1 / (1 / rate.clamp_min(LEAST_RATE)).mean()
+                rate = 1 / (1 / rate.clamp_min(LEAST_CAUTIOUS if self._cautious else LEAST_RATE)).mean()
             self._step.update(float(rate.mean()))
             if self._trajectory is not None and self._step.t % ASKED_EVERY == 0:
                 self._ask(self._trajectory, state, target)
