@@ -14,7 +14,6 @@ GAMMA = 0.05  # of Hoffman and Gelman
 STEADY = 0.2  # for acceptances whose mean is harmonic, which swings
 
 
-
 def robbins_monro(acceptance: float, target: float, gain: float = 1.0) -> float:
     """By how much log h changes after moves of this mean acceptance."""
     return gain * (acceptance - target)

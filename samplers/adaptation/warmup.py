@@ -22,6 +22,7 @@ EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
 ASKED_EVERY = 5  # steps of dual averaging, at most: whether smaller steps help
 LEAST_RATE, LEAST_CAUTIOUS = 1e-2, 1e-3  # an acceptance counts as this at least in a harmonic mean
 OFTEN = 0.65  # an acceptance asked for below which low ones are what is asked for
+FEW_LEFT = 20  # steps, in fewer of which a step size must first follow the last matrix, and a harmonic mean only swings
 LEAST_SHARE = 0.5  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
 ROWS_PER_DIM = 20  # of pooled chains, before a dense matrix is trusted
 
@@ -34,7 +35,9 @@ class Warmup:
     follows dual averaging (Nesterov 2009; Hoffman and Gelman 2014) of the acceptance; in the first quarter of the
     steps its mean over the chains is harmonic, so that a chain in a tight spot is not outvoted. The trajectory
     length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size
-    and length alone.
+    and length alone; there the mean of kernels with trajectories is harmonic too, aimed at what the target acceptance
+    is for Gaussian energy errors, and the step size is smaller where few trajectories have large ones (they become
+    unstable in a tail), down to half.
 
     Where the step size has fallen so far that a trajectory takes 128 leapfrogs, it is asked whether smaller steps help
     at all (`samplers.adaptation.smaller_steps`). Where they do not, `jumps` is true: trajectories are held to 32
@@ -100,7 +103,7 @@ class Warmup:
             if t + 1 in self._ends:
                 self._end_window()
         if t + 1 == (9 * self._steps) // 10:
-            self._turn_cautious()
+            self._turn_cautious(t + 1)
         if t + 1 == self._steps:
             self._settle()
         self._apply(early=t < self._steps // 3)
@@ -134,12 +137,12 @@ class Warmup:
         self.jumps = answer
         self._least_step = step if answer and self._length is None else 0.0
 
-    def _turn_cautious(self) -> None:
+    def _turn_cautious(self, t: int) -> None:
         """Heed the worst chains from here on, where a step is a trajectory that may become unstable on its way."""
-        self._cautious = self._step is not None and not self.jumps and hasattr(self.kernel, "trajectory_length")
-        self._cautious &= self.kernel.target_acceptance >= OFTEN
+        if self._step is None or self.jumps or not hasattr(self.kernel, "trajectory_length"):
+            return
+        self._cautious = self.kernel.target_acceptance >= OFTEN and self._steps - t >= FEW_LEFT
         if self._cautious:
-            assert self._step is not None
             self._step.turn_cautious(LEAST_SHARE)
 
     def _end_window(self) -> None:

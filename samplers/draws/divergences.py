@@ -1,10 +1,10 @@
 """Where divergent steps begin, and what to do about it.
 
-A rejected proposal leaves its chain in place, so that the draw of a divergent step is where it began. Chains count alike,
-however often one of them diverged. Where these places differ from the other draws in a coordinate r, its upper and lower
-third are compared: how wide a coordinate x_j is, given all others, at the end with the divergent steps and at the other.
+A rejected proposal leaves its chain in place, so that the draw of a divergent step is where it began. Chains count
+alike, however often one of them diverged. Where these places differ from the other draws in a coordinate r, how wide
+each coordinate x_j is, given all others, is compared in the upper and the lower third of r:
 
-    L_j = log( sd_high / sd_low ),   D = mean of r, high - low;    r = log tau:   of x_j / tau it is L_j - D, of tau x_j  L_j + D
+    L_j = log(sd_high / sd_low),    D = mean of r, high - low;    if r = log tau:  x_j / tau has L - D, tau x_j L + D
 
 One step size suits all of space where L is near zero. Betancourt and Girolami 2013, https://arxiv.org/abs/1312.0906.
 """

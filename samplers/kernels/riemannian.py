@@ -45,7 +45,7 @@ class RiemannianLangevin(Kernel):
         differentiable torch operations. A point where it is not is treated as a non-finite proposal.
     divergence: optional closed form of div G^-1, (n, dim) -> (n, dim); else the metric is differentiated at a copy of
         each point for each of its dim, or dim (dim + 1) / 2, entries.
-    step_size h: warmup tunes it to an acceptance of 0.574. Girolami and Calderhead 2011,
+    step_size h: warmup tunes it to an acceptance of `target_acceptance`, 0.574. Girolami and Calderhead 2011,
     https://doi.org/10.1111/j.1467-9868.2010.00765.x; Xifara et al. 2014, https://arxiv.org/abs/1309.2983.
 
     TypeError for a metric that is no function, ValueError for one that returns another shape.

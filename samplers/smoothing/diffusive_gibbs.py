@@ -38,8 +38,8 @@ class DiffusiveGibbs(Kernel):
     None takes four from that of `samplers.smoothing.plan` down to a sixteenth of it.
     candidates: x is first chosen anew among itself and that many draws of N(y, sigma^2 I), in proportion to gamma
     (samplers.smoothing.resampled); 1 is nearly the Metropolis test of the original. 0 leaves it out.
-    steps: of MALA on p(x | y) afterwards, with h / (1 + h / sigma^2), h the `step_size`, which warmup tunes to an
-    acceptance of 0.574.
+    steps: of MALA on p(x | y) afterwards, with h / (1 + h / sigma^2), h the `step_size`, which warmup tunes to
+    an acceptance of `target_acceptance`, 0.574.
 
     noise: "mrf" on a PairwiseMRF takes noise of precision J + D, given which the spins are independent: x is drawn
     anew from all of p(x | y), and neither sigma nor candidates nor steps play a part (Martens and Sutskever 2010; Zhang

@@ -41,7 +41,11 @@ def test_a_target_acceptance_is_between_zero_and_one(kernel, value):
 
 def test_another_target_acceptance_is_reached():
     target = targets.Gaussian(torch.zeros(10).double())
-    for kernel in (HMC(target_acceptance=0.75), MALA(target_acceptance=0.8), RandomWalkMetropolis(target_acceptance=0.5)):
+    for kernel in (
+        HMC(target_acceptance=0.75),
+        MALA(target_acceptance=0.8),
+        RandomWalkMetropolis(target_acceptance=0.5),
+    ):
         draws = kernel.sample(target, chains=64, draws=100, warmup=400)
         assert draws.kernel.target_acceptance == kernel.target_acceptance
         assert abs(float(draws.stats["acceptance_rate"].mean()) - kernel.target_acceptance) < 0.05

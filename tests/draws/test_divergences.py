@@ -24,7 +24,7 @@ def hierarchy(power, scale=0.5):
 
 
 def diverged(x, target, where, **given):
-    """Draws of which the most extreme one of each chain in coordinate 0, upwards or downwards, began a divergent step."""
+    """Draws of which that of each chain with the largest (smallest) coordinate 0 began a divergent step."""
     worst = (where * x[..., 0]).argmax(1)
     diverging = torch.zeros(x.shape[:2], dtype=torch.bool)
     diverging[torch.arange(len(x)), worst] = True
@@ -87,7 +87,9 @@ def test_the_next_target_acceptance_is_half_as_far_from_one(aim, first):
     from samplers import HMC
 
     x, target = hierarchy(0.0)
-    draws = Draws(x, divergences=torch.ones(CHAINS, dtype=torch.int64), target=target, kernel=HMC(target_acceptance=aim))
+    draws = Draws(
+        x, divergences=torch.ones(CHAINS, dtype=torch.int64), target=target, kernel=HMC(target_acceptance=aim)
+    )
     assert divergence_advice(draws).startswith(first)
     draws.attrs["hyperparameters"] = {"step_size": 0.3}
     assert divergence_advice(draws).startswith("Try a smaller step_size")
