@@ -21,6 +21,7 @@ from targets import Target
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
 ASKED_EVERY = 5  # steps of dual averaging, at most: whether smaller steps help
 LEAST_RATE, LEAST_CAUTIOUS = 1e-2, 1e-3  # an acceptance counts as this at least in a harmonic mean
+MANY_RATES = 64  # in a harmonic mean: of one rate it is the rate itself, and heeds none
 OFTEN = 0.65  # an acceptance asked for below which low ones are what is asked for
 FEW_LEFT = 20  # steps, in fewer of which a step size must first follow the last matrix, and a harmonic mean only swings
 LEAST_SHARE = 0.5  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
@@ -47,7 +48,7 @@ class Warmup:
     """
 
     jumps = False
-    _cautious = False
+    _cautious, _inverse = False, 1.0
 
     def __init__(self, kernel: Any, steps: int, target: Target) -> None:
         self.kernel = kernel
@@ -93,9 +94,13 @@ class Warmup:
         if self._step is not None:
             rate = info.by_step_size
             # a chain still on its way in, or in a tight spot, must not be outvoted by the others
-            if (t < self._steps // 4 or self._cautious) and not self.jumps:
-                rate = 1 / (1 / rate.clamp_min(LEAST_CAUTIOUS if self._cautious else LEAST_RATE)).mean()
-            self._step.update(float(rate.mean()))
+            if self.jumps or not (t < self._steps // 4 or self._cautious):
+                mean = float(rate.mean())
+            elif self._cautious:
+                mean = self._harmonic_of_many(rate)
+            else:
+                mean = float(1 / (1 / rate.clamp_min(LEAST_RATE)).mean())
+            self._step.update(mean)
             if self._trajectory is not None and self._step.t % ASKED_EVERY == 0:
                 self._ask(self._trajectory, state, target)
         if self._mass is not None:
@@ -107,6 +112,12 @@ class Warmup:
         if t + 1 == self._steps:
             self._settle()
         self._apply(early=t < self._steps // 3)
+
+    def _harmonic_of_many(self, rate: Tensor) -> float:
+        """The harmonic mean of the chains' acceptance; of fewer than 64, of those of the steps before too."""
+        share = min(1.0, len(rate) / MANY_RATES)
+        self._inverse += share * (float((1 / rate.clamp_min(LEAST_CAUTIOUS)).mean()) - self._inverse)
+        return 1 / self._inverse
 
     @property
     def _trajectory(self) -> float | None:
@@ -144,6 +155,7 @@ class Warmup:
         self._cautious = self.kernel.target_acceptance >= OFTEN and self._steps - t >= FEW_LEFT
         if self._cautious:
             self._step.turn_cautious(LEAST_SHARE)
+            self._inverse = 1 / self._step.target
 
     def _end_window(self) -> None:
         matrix = self._estimate()
@@ -192,7 +204,7 @@ class Warmup:
             "step": None if self._step is None else dict(self._step.__dict__),
             "length": None if self._length is None else dict(self._length.__dict__),
             "most_steps": getattr(self.kernel, "max_steps", None),
-            "cautious": self._cautious,
+            "cautious": (self._cautious, self._inverse),
             "smaller": (self.jumps, self._next_asked, self._least_step),
         }
 
@@ -205,7 +217,7 @@ class Warmup:
             if part is not None:
                 part.__dict__.update(saved)
         self.jumps, self._next_asked, self._least_step = state["smaller"]
-        self._cautious = state["cautious"]
+        self._cautious, self._inverse = state["cautious"]
         self._apply()
         if self._length is not None:
             self.kernel = replace(self.kernel, max_steps=state["most_steps"])
