@@ -26,8 +26,9 @@ from targets.parameters import CorrelationCholesky, Interval, Ordered, Positive,
 from targets.particle_systems import DoubleWellParticles, LennardJones
 from targets.phi_four_chain import PhiFourChain
 from targets.phi_four_lattice import PhiFourLattice
-from targets.posterior import Posterior, Prior
+from targets.posterior import Posterior
 from targets.potts import Potts
+from targets.prior import Prior
 from targets.product import Product
 from targets.pyro_model import from_pyro
 from targets.relaxed import RelaxedMRF

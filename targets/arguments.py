@@ -21,6 +21,13 @@ def floating_dtype(value: Any) -> torch.dtype:
     return torch.get_default_dtype()
 
 
+def check_dtype(dtype: object) -> torch.dtype:
+    """A floating-point dtype, or TypeError."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"dtype: got {dtype!r}, expected a floating-point dtype such as torch.float32")
+    return dtype
+
+
 def as_double(value: Any, argument: str) -> Tensor:
     """A finite float64 tensor; Python numbers are not rounded on the way."""
     if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from targets.base import Target, differentiate
-from targets.linear_algebra import value_and_score_or_nan, value_or_nan
+from targets.linear_algebra import is_failure, value_and_score_or_nan, value_or_nan
+from targets.user_errors import axis_of, note_call
 from targets.user_function import (
     check_evaluations,
     check_gradient,
@@ -76,14 +77,19 @@ class LogDensity(Target):
         return value.sum(), value
 
     def _call(self, flat: Tensor) -> Tensor:
-        value = evaluated(
-            lambda: self._fn(flat.clone()),
-            lambda: self._given(flat[0].detach().clone()),
-            "fn",
-            flat,
-            batched=self._batched,
-            numpy=self._numpy,
-        )
+        try:
+            value = evaluated(
+                lambda: self._fn(flat.clone()),
+                lambda: self._given(flat[0].detach().clone()),
+                "fn",
+                flat,
+                batched=self._batched,
+                numpy=self._numpy,
+            )
+        except Exception as error:
+            if not is_failure(error):
+                note_call(error, "fn", {"x": flat}, axis_of(self._batched))
+            raise
         if len(flat) == self.dim > 1 and self not in _COMPARED and flat.device.type != "meta":
             self._compare(flat, value)
         return value

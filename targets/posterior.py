@@ -6,61 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from targets.base import Variable, differentiate
 from targets.derived import Derived
 from targets.end_check import check_ends
+from targets.labels import read_dims
 from targets.linear_algebra import value_and_score_or_nan, value_or_nan
 from targets.parameter import Parameter
 from targets.parametrised import Parametrised
-from targets.user_function import check_batch_axis, copies, evaluated, no_validation, over_values, shapes_of
-
-
-class Prior(Parametrised):
-    """The joint law of independent parameters with normalised priors, in unconstrained coordinates.
-
-        log p(x) = sum over parameters of log prior(value) + log |d value / d x|
-
-    Known: log_z = 0 and exact draws. Raises ValueError for a prior whose support is not its parameter's.
-
-    parameters: by name, each with a prior. coords: labels of the dims. dtype: float64 by default. device, name: as of
-    `Target`.
-
-        >>> from torch.distributions import HalfNormal
-        >>> prior = targets.Prior({"tau": targets.Positive(prior=HalfNormal(1.0))})
-        >>> draws = prior.sample(5, generator=torch.Generator().manual_seed(0))
-        >>> draws.shape, bool((prior.constrain(draws)["tau"] > 0).all())
-        (torch.Size([5, 1]), True)
-    """
-
-    def __init__(
-        self,
-        parameters: Mapping[str, Parameter],
-        *,
-        coords: Mapping[str, Sequence[Any]] | None = None,
-        dtype: torch.dtype | None = torch.float64,
-        device: torch.device | str | None = None,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
-        missing = [key for key, kind in self.parameters.items() if kind.prior is None]
-        if missing:
-            raise ValueError(f"parameters: {missing} have no prior=, expected one on every parameter")
-        for key, kind in self.parameters.items():
-            kind.check_prior(f"parameters[{key!r}]", torch.Generator().manual_seed(0))
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        coordinates = self._coordinates(x)
-        return self._log_prior(coordinates, self._values(coordinates))
-
-    @property
-    def log_z(self) -> float:
-        return 0.0
-
-    def sample(self, n: int, *, generator: Generator) -> Tensor:
-        draws = [kind.sample_coordinates(n, generator) for kind in self.parameters.values()]
-        return torch.cat([u.to(device=self.device, dtype=self.dtype) for u in draws], -1)
+from targets.prior import Prior
+from targets.user_arguments import given_what_it_takes, taken_by
+from targets.user_errors import axis_of, note_call
+from targets.user_function import check_batch_axis, copies, evaluated, no_validation, over_values
 
 
 class Posterior(Parametrised):
@@ -106,6 +64,7 @@ class Posterior(Parametrised):
         log_likelihood: Callable[..., Tensor] | None = None,
         batched: bool = True,
         derived: Callable[..., dict[str, Tensor]] | None = None,
+        dims: Mapping[str, str | Sequence[str]] | None = None,
         coords: Mapping[str, Sequence[Any]] | None = None,
         dtype: torch.dtype | None = torch.float64,
         device: torch.device | str | None = None,
@@ -123,24 +82,44 @@ class Posterior(Parametrised):
         super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
         self._argument = "log_likelihood" if log_joint is None else "log_joint"
         self._batched = batched
-        self._given = function
-        self._function = function if batched else over_values(function)
+        taken = taken_by(function, parameters, self._argument)
+        self._given = given_what_it_takes(function, taken, parameters)
+        self._function = self._given if batched else over_values(self._given)
         self._prior: Prior | None = None
         if log_joint is None:
-            self._prior = Prior(parameters, coords=coords, dtype=dtype, device=device, name=f"{self.name} prior")
-        elif any(kind.prior is not None for kind in self.parameters.values()):
+            own = {dim for kind in parameters.values() for dim in kind.dims or ()}
+            labels = {dim: found for dim, found in self._coords.items() if dim in own}
+            self._prior = Prior(parameters, coords=labels, dtype=dtype, device=device, name=f"{self.name} prior")
+        elif given := [key for key, kind in self.parameters.items() if kind.has_prior]:
             raise ValueError(
-                "prior=: given together with log_joint, which holds the prior already; use log_likelihood="
+                f"prior=: given together with log_joint, which holds the prior already; use log_likelihood=, or leave "
+                f"prior= out of {given} and add its log-density to log_joint"
             )
+        self._check_all_used(taken, () if derived is None else taken_by(derived, parameters, "derived"))
         points = self._probe()
         check_batch_axis(self._argument, self._flat_log_prob, points, batched=batched)
         self._derived: Derived | None = None
         if derived is not None:
-            values = self._values(self._coordinates(points))
-            self._derived = Derived(derived if batched else over_values(derived), values)
-        self._check_axes(self._derived_shapes)
+            self._derived = Derived(derived, self._values(self._coordinates(points)), batched=batched)
+        self._derived_dims = read_dims(dims, self._derived_shapes)
+        self._check_axes(self._derived_shapes, self._derived_dims)
         known = self.parameters if self._prior is None else self._prior.parameters
-        check_ends(known, self._argument, self._flat_log_prob, self._flat_function, points.new_zeros(self.dim))
+        check_ends(known, self._argument, self._flat_log_prob, self._seen, points.new_zeros(self.dim))
+
+    def _check_all_used(self, taken: Sequence[str], derived: Sequence[str]) -> None:
+        """ValueError for a parameter that nothing depends on, and whose prior depends on no other."""
+        used, nor = set(taken), ""
+        if self._prior is not None:
+            used, nor = used | set(derived) | self._prior.parents | self._prior.children, ", nor does a prior"
+        for key in self.parameters.keys() - used:
+            raise ValueError(
+                f"{self._argument}: does not take the parameter {key!r}{nor}; expected an argument of this name"
+            )
+
+    def _seen(self, key: str, x: Tensor) -> Tensor:
+        """What depends on the value of a parameter, (n,): the function, and priors of others."""
+        given = 0.0 if self._prior is None else self._prior.log_prior_given(key, x)
+        return self._flat_function(x) + given
 
     @property
     def _derived_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -157,8 +136,7 @@ class Posterior(Parametrised):
                 batched=self._batched,
             )
         except Exception as error:
-            axis = "the first axis is the batch" if self._batched else "it is given one point at a time"
-            error.add_note(f"{self._argument} was called with {shapes_of(values)} in {x.dtype}: {axis}")
+            note_call(error, self._argument, values, axis_of(self._batched))
             raise
 
     def _flat_function(self, x: Tensor) -> Tensor:
@@ -194,7 +172,7 @@ class Posterior(Parametrised):
     def _flat_log_prob(self, x: Tensor) -> Tensor:
         coordinates = self._coordinates(x)
         values = self._values(coordinates)
-        rest = self._log_det if self._prior is None else self._log_prior
+        rest = self._log_det if self._prior is None else self._prior.log_prior
         return self._evaluate(values, x) + rest(coordinates, values)
 
     @property
@@ -216,7 +194,9 @@ class Posterior(Parametrised):
 
     @property
     def variables(self) -> dict[str, Variable]:
-        return super().variables | {key: Variable(shape) for key, shape in self._derived_shapes.items()}
+        return super().variables | {
+            key: self._variable(shape, self._derived_dims.get(key)) for key, shape in self._derived_shapes.items()
+        }
 
     def _probe(self) -> Tensor:
         """Three points, (3, dim)."""

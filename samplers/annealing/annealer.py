@@ -20,6 +20,7 @@ from samplers.annealing.tuning import Tuner
 from samplers.kernels import Kernel
 from samplers.kernels.noncentring import NonCentring
 from samplers.runs.job import Job
+from samplers.runs.transition import one_step
 from targets import GaussianMixture, Target
 from targets.arguments import check_integer
 
@@ -230,7 +231,7 @@ class Run(Job):
         rates, states = [], [cloud.state]
         for _ in range(moves):
             old = cloud.state
-            cloud.state, info = kernel.step(density, old, self.generator)
+            cloud.state, info = one_step(kernel, density, old, self.generator)
             rates.append(float(info.acceptance_rate.mean()))
             self.divergences += int(info.diverging.sum())
             if keep:

@@ -15,6 +15,7 @@ from samplers.adaptation.step_size import RobbinsMonro
 from samplers.annealing.cloud import Cloud, take
 from samplers.kernels import HMC, Kernel, RegionalHMC
 from samplers.kernels.noncentring import NonCentring
+from samplers.runs.transition import one_step
 from targets import GaussianMixture, Target
 
 POINTS_PER_DIM = 10  # effective particles a dimension before a dense matrix is trusted
@@ -89,7 +90,7 @@ class Tuner:
         points = cloud.log_weights.numel()
         some = take(cloud.state, torch.arange(0, points, max(1, points // TRIAL_POINTS), device=cloud.eves.device))
         for _ in range(TRIALS):
-            _, info = kernel.step(target, some, generator)
+            _, info = one_step(kernel, target, some, generator)
             self.step.update(float(info.acceptance_rate.mean()))
             kernel = replace(kernel, step_size=self.step.value)
 

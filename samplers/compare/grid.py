@@ -136,6 +136,9 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
 def _check(targets: Any, samplers: Any, init: Any) -> dict[str, tuple[Sampler, Mapping[str, Any]]]:
     """The samplers with their own options; errors name what came."""
     for what, given in (("targets", targets), ("samplers", samplers)):
+        if not isinstance(given, Mapping):
+            example = '{"funnel": target}' if what == "targets" else '{"hmc": samplers.HMC()}'
+            raise TypeError(f"{what}: got {type(given).__name__}, expected a dict by name such as {example}")
         for name in given:
             if not isinstance(name, str) or not name:
                 raise TypeError(f"{what}: got the name {name!r}, expected a text that is not empty")

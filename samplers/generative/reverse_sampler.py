@@ -100,7 +100,7 @@ class ReverseSampler(Trained):
         return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, data=seen, dtype=self.start.dtype)
 
 
-def check_dim(target: Target, dim: int) -> None:
+def check_dim(target: Target, dim: int, argument: str = "target") -> None:
     """ValueError unless the target has this dimension."""
     if target.dim != dim:
-        raise ValueError(f"target: got dimension {target.dim}, expected {dim}, that of the samples")
+        raise ValueError(f"{argument}: got dimension {target.dim}, expected {dim}, that of the samples")

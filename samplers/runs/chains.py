@@ -25,7 +25,7 @@ from samplers.runs.recorder import Recorder
 from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, first_state
 from samplers.runs.state import Info, State, put_back, values
-from samplers.runs.transition import Transition
+from samplers.runs.transition import Transition, one_step
 from samplers.version import versions
 from targets import Target
 from targets.arguments import brief
@@ -98,7 +98,7 @@ class Chains(Sampling):
         if t == plan.warmup and plan.warmup:
             self._freeze()
         before = self.state
-        self.state, self.info = self.kernel.step(self.counted, before, self.generator)
+        self.state, self.info = one_step(self.kernel, self.counted, before, self.generator)
         if t < plan.warmup:
             self.warmup.update(t, self.state, before, self.info, self.counted)
             self.kernel = self.warmup.kernel

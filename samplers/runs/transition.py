@@ -103,3 +103,15 @@ class Transition(ABC):
     @abstractmethod
     def make_warmup(self, steps: int, target: Target) -> Adaptation:
         """What tunes it while it runs."""
+
+
+def one_step(kernel: Transition, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+    """kernel.step, or a TypeError for a step of a user's kernel that does not return a state and an info."""
+    found: Any = kernel.step(target, state, generator)
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], State) and isinstance(found[1], Info):
+        return found
+    came = f"({', '.join(type(one).__name__ for one in found)})" if isinstance(found, tuple) else type(found).__name__
+    raise TypeError(
+        f"{type(kernel).__name__}.step: returned {came}, expected (State, Info): the new state, and an Info with the "
+        "acceptance_rate and diverging of each chain"
+    )

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import Kernel
+from samplers.runs.transition import one_step
 from samplers.testing import statistics
 from samplers.testing.functions import Backend, FunctionKernel, as_kernel, name_of, rounded
 from samplers.testing.sequential import LEVEL, Report, sequential
@@ -69,7 +70,7 @@ def run(kernel: Kernel, target: Target, start: Tensor, steps: int, generator: Ge
     """The end points (chains, dim) of chains that begin at `start`."""
     state = kernel.init(target, start, generator)
     for _ in range(steps):
-        state, _ = kernel.step(target, state, generator)
+        state, _ = one_step(kernel, target, state, generator)
     return state.x
 
 

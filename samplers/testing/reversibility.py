@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from samplers.draws.ties import joined, slack, tied
 from samplers.kernels import Kernel, State
+from samplers.runs.transition import one_step
 from samplers.testing import statistics
 from samplers.testing.functions import Backend, name_of
 from samplers.testing.invariance import _generator, features, prepared
@@ -48,7 +49,7 @@ def check_reversible(
             fixed = kernel.frozen(other)  # chains must be independent, and the kernel the same in both directions
             start = fixed.init(target, target.sample(draws, generator=generator), generator)
             found = _ranks(fixed, target, start, length, named, generator, other)
-            after, _ = fixed.step(target, start, generator)
+            after, _ = one_step(fixed, target, start, generator)
         found |= _pairs(start.x, after.x)
         return found
 
@@ -71,7 +72,7 @@ def _ranks(
     for sign, reach in ((1, length - 1 - place), (-1, place)):  # forward, then backward: the same kernel
         state = start
         for k in range(1, length):
-            state, _ = kernel.step(target, state, generator)
+            state, _ = one_step(kernel, target, state, generator)
             inside = (k <= reach).nonzero()[:, 0]
             for name, function in named.items():
                 series[name][inside, place[inside] + sign * k] = function(state.x)[inside]

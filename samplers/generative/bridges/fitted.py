@@ -106,7 +106,10 @@ class FittedBridge:
         law, x = (self.end, pair[1]) if direction == "forward" else (self.start, pair[0])
         attrs = self.attrs(draws, seed) | {"direction": direction}
         cost = Cost(seconds=time.perf_counter() - began)
-        return Draws(x[None], cost=cost, target=law.target, kernel=self, attrs=attrs)
+        target = law.target
+        if target is not None and target.discrete:  # whose configurations the process does not end in
+            target = None
+        return Draws(x[None], cost=cost, target=target, kernel=self, attrs=attrs)
 
     # The process between
 
@@ -120,7 +123,10 @@ class FittedBridge:
     def path(self, x: Tensor, times: Any, *, seed: int = 1, direction: Direction = "forward") -> Tensor:
         """States (len(times), n, dim) of processes from x (n, dim) at increasing times in [0, 1] of the bridge, in this
         order: backward x is the state at 1. ValueError for other times."""
-        found = torch.as_tensor(times, dtype=torch.float64)
+        try:
+            found = torch.as_tensor(times, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"times: got {times!r}, expected increasing times in [0, 1]") from None
         in_order = found.ndim == 1 and len(found) > 0 and bool((found.diff() > 0).all())
         if not (in_order and float(found[0]) >= 0 and float(found[-1]) <= 1):
             raise ValueError(f"times: got {times!r}, expected increasing times in [0, 1]")
