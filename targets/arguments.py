@@ -78,6 +78,14 @@ def not_negative(value: object, argument: str) -> float:
     return number
 
 
+def probability(value: object, argument: str) -> float:
+    """A number between zero and one, neither of them, or an error that names the argument."""
+    number = _number(value)
+    if not 0 < number < 1:
+        raise ValueError(f"{argument}: got {value!r}, expected a number between 0 and 1")
+    return number
+
+
 def check_choice(value: object, argument: str, choices: Iterable[object]) -> None:
     """ValueError where the value is none of the choices, which it lists."""
     words = list(choices)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samplers.draws import estimates
+from samplers.draws.divergences import divergence_complaints
 from samplers.draws.points import INDEPENDENT, PARTICLES, PointSet
 from samplers.draws.still import still
 from targets.sampling_warning import warn
@@ -110,17 +111,6 @@ def complaints(draws: PointSet, table: pd.DataFrame) -> list[str]:
 def _above(r_hat: float) -> str:
     """With as many digits as show that it is above the limit."""
     return f"{r_hat:.2f}" if HIGHEST_R_HAT < round(r_hat, 2) < 1000 else f"{r_hat:.6g}"
-
-
-def divergence_complaints(draws: PointSet) -> list[str]:
-    """Said at the end of a run as well, where no table is made."""
-    if draws.divergences is None or not bool((draws.divergences > 0).any()):
-        return []
-    count, chains = int(draws.divergences.sum()), int((draws.divergences > 0).sum())
-    return [
-        f"{count} divergent steps in {chains} of {len(draws.divergences)} chains: proposals had a non-finite density "
-        "or a large energy error, and parts of the target may be out of reach. Reparametrise, or take smaller steps"
-    ]
 
 
 def only_moments(draws: PointSet) -> bool:
