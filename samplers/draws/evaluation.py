@@ -80,7 +80,7 @@ def _over_draws(
     of a block. ValueError where results would take more than 2 GiB and `thin` is not given.
     """
     every = 1 if thin is None else check_integer(thin, "thin")
-    steps = range(0, draws.steps, every)
+    steps = range(0, draws.sizes[1], every)
     chains = len(draws.part(slice(0, 1)))
     row = 8 * sum(math.prod(shape) for shape in shapes.values())
     points = check_integer(BLOCK if block is None else block, "block")
@@ -125,7 +125,7 @@ def named_values(draws: PointSet, names: list[str], which: slice) -> Values:
 
 def _read(draws: PointSet) -> PointSet:
     """The draws that are read, equally weighted."""
-    if not draws.steps:
+    if not draws.sizes[1]:
         raise ValueError("draws: there are none")
     return draws.unweighted()
 
@@ -144,7 +144,7 @@ def _asked(draws: PointSet, fn: Any, batched: bool | None) -> Predictive:
     more = [name for name in known if name not in names]
     model = Predictive(fn, names, batched=batched, more=more, argument="fn")
     with torch.no_grad(), no_validation():
-        values = named_values(draws, model.wanted, slice(0, None, max(1, draws.steps // 3)))
+        values = named_values(draws, model.wanted, slice(0, None, max(1, draws.sizes[1] // 3)))
         check_model(model, {name: value[:: max(1, len(value) // 3)][:3] for name, value in values.items()})
     return model
 

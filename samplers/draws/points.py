@@ -58,11 +58,6 @@ class PointSet:
         """Named, constrained draws, {name: (chains, draws, *shape)}, equally weighted: those of `unweighted()`."""
         return self.unweighted().constrained_points
 
-    @property
-    def steps(self) -> int:
-        """Draws of each chain."""
-        return int(self.x.shape[1])
-
     def part(self, which: slice) -> Tensor:
         """x of some draws of every chain, (chains, some, dim)."""
         return self.x[:, which]
@@ -74,7 +69,7 @@ class PointSet:
             self.part(every),
             stats={name: value[:, every] for name, value in self.stats.items()},
             target=self.target,
-            attrs=self.attrs | {"thinned": f"every {thin}th of {self.steps} draws of each chain"},
+            attrs=self.attrs | {"thinned": f"every {thin}th of {self.sizes[1]} draws of each chain"},
         )
         if "constrained_points" in self.__dict__:
             made.__dict__["constrained_points"] = {n: value[:, every] for n, value in self.constrained_points.items()}

@@ -118,15 +118,12 @@ class StreamedDraws(Draws):
     def stats(self, value: dict[str, Tensor]) -> None:
         del value
 
-    @property
-    def steps(self) -> int:  # noqa: D102 - as of `PointSet`
-        return self.complete
-
     def part(self, which: slice) -> Tensor:  # noqa: D102 - as of `PointSet`
         array = self._group["x"]
         start, stop, step = which.indices(self.complete)
         return records.tensor(array[start:stop:step], array.attrs).transpose(0, 1)
 
+    @property
     def sizes(self) -> tuple[int, int, int]:
         """Chains, draws of each, and dimensions."""
         _, chains, dim = self._group["x"].shape
