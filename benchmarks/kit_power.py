@@ -6,8 +6,8 @@
 
 Chains of five steps each, on a Gaussian times a log-exponential, in batches, tell how far every statistic is off on
 average, z = d sqrt(chains), and how statistics vary together. With these the rule of `samplers.testing.sequential_rule`
-is played many times; the least number of chains at which it rejects with probability 0.9 is found by bisection. `--check`
-runs the real check with as many chains and 20 seeds, for those errors that need fewer than 100,000.
+is played many times; the least number of chains at which it rejects with probability 0.9 is found by bisection.
+`--check` runs the real check with as many chains and 20 seeds, for those errors that need fewer than 100,000.
 
     python benchmarks/kit_power.py [--quick] [--check]
 """
