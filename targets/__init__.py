@@ -37,6 +37,7 @@ from targets.student_mixture import StudentMixture
 from targets.tempered import Tempered
 from targets.toy import Banana, LogExponential
 from targets.wells import DoubleWell, Prinz, ThreeHole
+from targets.with_truth import WithTruth, with_truth
 
 if TYPE_CHECKING:
     from targets.jax_density import from_jax
@@ -103,6 +104,7 @@ __all__ = [
     "ThreeHole",
     "UniformSites",
     "Variable",
+    "WithTruth",
     "benchmark",
     "benchmarks",
     "from_jax",
@@ -111,6 +113,7 @@ __all__ = [
     "from_pymc",
     "from_pyro",
     "from_stan",
+    "with_truth",
 ]
 
 

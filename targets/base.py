@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import check_dtype, check_integer
+from targets.arguments import check_dtype, check_integer, with_shapes
 from targets.noise import Noise
 
 KNOWLEDGE = (
@@ -254,7 +254,10 @@ class Target:
             raise TypeError(f"x: got {x.dtype}, expected floating-point numbers such as {self.dtype} for {self.name}")
 
     def __repr__(self) -> str:
-        return f"{self.name}(dim={self.dim})"
+        variables = self.variables
+        if variables.keys() == {"x"}:
+            return f"{self.name}(dim={self.dim})"
+        return f"{self.name}(dim={self.dim}: {with_shapes(variables)})"
 
 
 def differentiate(log_prob: Any, x: Tensor, name: str) -> tuple[Tensor, Tensor]:

@@ -51,11 +51,14 @@ def without_validation(prior: Distribution) -> Distribution:
 
 
 @contextmanager
-def drawing_from(generator: Generator) -> Iterator[None]:
-    """Draws of torch.distributions, which know the global generator only: seeded from `generator`, and put back."""
+def drawing_from(generator: Generator, device: torch.device | None = None) -> Iterator[None]:
+    """Draws of torch.distributions, which know the global generator only: seeded from `generator`, and put back.
+
+    device: the one that is drawn on, beside the CPU; by default that of `generator`.
+    """
     seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
-    devices = [] if generator.device.type == "cpu" else [generator.device]
-    with torch.random.fork_rng(devices):
+    device = generator.device if device is None else device
+    with torch.random.fork_rng([] if device.type == "cpu" else [device]):
         torch.manual_seed(int(seed))
         yield
 

@@ -49,8 +49,8 @@ def read_dims(dims: object, shapes: Shapes) -> dict[str, tuple[str, ...]]:
     for name, axes in dims.items():
         if name not in shapes:
             raise ValueError(
-                f"dims: got {name!r}, which is no derived quantity{did_you_mean(str(name), shapes)} Parameters have "
-                "dims= of their own"
+                f"dims: got {name!r}, which is not derived, observed or predicted{did_you_mean(str(name), shapes)} "
+                "Parameters have dims= of their own"
             )
         read[name] = (axes,) if isinstance(axes, str) else tuple(axes)
         if len(read[name]) != len(shapes[name]):

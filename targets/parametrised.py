@@ -59,6 +59,10 @@ class Parametrised(Target):
     def _values(self, coordinates: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {key: self.parameters[key].value(u) for key, u in coordinates.items()}
 
+    def parameter_values(self, x: Tensor) -> dict[str, Tensor]:
+        """Constrained parameters, (*batch, dim) -> {name: (*batch, *shape)}, without what is derived of them."""
+        return self._values(self._coordinates(x))
+
     def _log_det(self, coordinates: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Tensor:
         """log |d values / d x|, (*batch,)."""
         return reduce(add, (self.parameters[key].log_det(u, values[key]) for key, u in coordinates.items()))

@@ -14,18 +14,21 @@ from targets.end_check import check_ends
 from targets.labels import read_dims
 from targets.linear_algebra import value_and_score_or_nan, value_or_nan
 from targets.parameter import Parameter
-from targets.parametrised import Parametrised
+from targets.predictive import Predictive
+from targets.predictive_check import check_model, check_sum
 from targets.prior import Prior
 from targets.user_arguments import given_what_it_takes, taken_by
 from targets.user_errors import axis_of, note_call
 from targets.user_function import check_batch_axis, copies, evaluated, no_validation, over_values
+from targets.with_data import WithData
 
 
-class Posterior(Parametrised):
+class Posterior(WithData):
     """A Bayesian posterior over named, constrained parameters.
 
         Posterior(log_joint, {"mu": Real(), "tau": Positive(), "theta": Real(8)})
         Posterior(log_likelihood=fn, parameters={"mu": Real(prior=Normal(0., 5.)), ...})
+        Posterior(predictive=fn, observed={"y": y}, parameters={"mu": Real(prior=Normal(0., 5.)), ...})
 
     The function gets the constrained values as keyword arguments, the batch axis first, (batch,) for a scalar and
     (batch, 8) for `Real(8)`, and returns (batch,); with `batched=False` it is written for one point and vectorised.
@@ -33,8 +36,14 @@ class Posterior(Parametrised):
     constrained through `constrain`. With `log_likelihood=` every parameter needs a `prior=`, a distribution or a
     function of other parameters (`targets.Prior`), and `prior` is then a normalised Target with exact draws.
 
-    `derived` maps the values to a dict of further quantities that draws should carry; `dims` names their axes, as
-    `dims={"effect": "school"}`. `coords` labels the dims. The functions take those parameters that they name.
+    `predictive` maps the parameters that it names to a dict of torch distributions (or tensors, for what has no law) of
+    data, from which `predict` draws. Without another function log p(y | values) is the sum of their log_prob at
+    `observed`, by which `pointwise` is the sum's terms; `pointwise=` is a function that returns terms, (batch, n) or a
+    dict of such, in their place or beside them. Given beside `log_likelihood` the terms must sum to it, else a
+    ValueError says by how much they differ; beside `log_joint` they are taken at their word.
+
+    `derived` maps the values to a dict of further quantities that draws should carry. `dims` names their axes and those
+    of data, as `dims={"effect": "school"}`; `coords` labels the dims. Functions take those parameters that they name.
     The default dtype is float64: data of another dtype may need converting, and distributions that the function
     makes from Python numbers work in torch's default dtype (some, such as HalfCauchy, return it), so write
     `HalfCauchy(torch.tensor(2.5, dtype=torch.float64))`. Priors given by `prior=` are converted.
@@ -45,7 +54,9 @@ class Posterior(Parametrised):
     points and off afterwards, so that a chain that strays to a non-finite point is counted and does not end the run.
 
     parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
-    derived, dims, coords: None for no further quantities, numbered axes, and numbers as labels. name: as of `Target`.
+    derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`. predictive,
+    pointwise: as above. observed: data by name, tensors or arrays, without missing values. dims: names of the axes of
+    what is observed, predicted or derived.
 
         >>> from torch.distributions import Normal
         >>> y = torch.tensor([1.0, 3.0], dtype=torch.float64)
@@ -55,6 +66,12 @@ class Posterior(Parametrised):
         ... )
         >>> mean.dim, mean.constrain(torch.zeros(4, 1, dtype=torch.float64))["mu"].shape, sorted(mean.known)
         (1, torch.Size([4]), ['prior'])
+        >>> same = targets.Posterior(
+        ...     predictive=lambda mu: {"y": Normal(mu[:, None], 1.0)}, observed={"y": y}, parameters=mean.parameters
+        ... )
+        >>> x = same.prior.sample(4, generator=torch.Generator().manual_seed(0))
+        >>> torch.allclose(same.log_prob(x), mean.log_prob(x)), same.pointwise(x)["y"].shape
+        (True, torch.Size([4, 2]))
     """
 
     def __init__(
@@ -65,27 +82,36 @@ class Posterior(Parametrised):
         log_likelihood: Callable[..., Tensor] | None = None,
         batched: bool = True,
         derived: Callable[..., dict[str, Tensor]] | None = None,
+        predictive: Callable[..., dict[str, Any]] | None = None,
+        observed: Mapping[str, Any] | None = None,
+        pointwise: Callable[..., Any] | None = None,
         dims: Mapping[str, str | Sequence[str]] | None = None,
         coords: Mapping[str, Sequence[Any]] | None = None,
         dtype: torch.dtype | None = torch.float64,
         device: torch.device | str | None = None,
         name: str | None = None,
     ) -> None:
-        if (log_joint is None) == (log_likelihood is None):
-            raise ValueError("log_joint, log_likelihood: expected exactly one of the two functions")
+        alone = log_joint is None and log_likelihood is None and Predictive.can_weigh(predictive, observed, pointwise)
+        if not alone and (log_joint is None) == (log_likelihood is None):
+            raise ValueError(
+                "log_joint, log_likelihood: expected exactly one of the two functions, or predictive= and observed="
+            )
         function = log_likelihood if log_joint is None else log_joint
         if derived is not None and not callable(derived):
             raise TypeError(f"derived: got {type(derived).__name__}, expected a function of the parameters")
-        if not callable(function):
+        if not (function is None or callable(function)):
             raise TypeError(f"log_joint: got {type(function).__name__}, expected a function of the parameters")
         if parameters is None:
             raise TypeError('parameters: missing, expected a dict such as {"mu": targets.Real()}')
         super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
-        self._argument = "log_likelihood" if log_joint is None else "log_joint"
+        model = Predictive(predictive, list(self.parameters), observed=observed, pointwise=pointwise, batched=batched)
+        self._model = model
+        function = model.log_likelihood if function is None else function
+        self._argument = model.argument if alone else "log_likelihood" if log_joint is None else "log_joint"
         self._batched = batched
-        taken = taken_by(function, parameters, self._argument)
-        self._given = given_what_it_takes(function, taken, parameters)
-        self._function = self._given if batched else over_values(self._given)
+        taken = tuple(model.wanted) if alone else taken_by(function, parameters, self._argument)
+        self._given = function if alone else given_what_it_takes(function, taken, parameters)
+        self._function = self._given if batched or alone else over_values(self._given)
         self._prior: Prior | None = None
         if log_joint is None:
             own = {dim for kind in parameters.values() for dim in kind.dims or ()}
@@ -98,12 +124,19 @@ class Posterior(Parametrised):
             )
         self._check_all_used(taken, () if derived is None else taken_by(derived, parameters, "derived"))
         points = self._probe()
+        check_model(model, self._values(self._coordinates(points)))
         check_batch_axis(self._argument, self._flat_log_prob, points, batched=batched)
         self._derived: Derived | None = None
         if derived is not None:
             self._derived = Derived(derived, self._values(self._coordinates(points)), batched=batched)
-        self._derived_dims = read_dims(dims, self._derived_shapes)
-        self._check_axes(self._derived_shapes, self._derived_dims)
+        if model.has_terms and log_likelihood is not None:
+            check_sum(model, self._values(self._coordinates(points)), lambda: self._flat_function(points))
+        for key in (self.parameters.keys() | self._derived_shapes.keys()) & self._data_shapes.keys():
+            raise ValueError(
+                f"predictive, observed: got the name {key!r}, which is a parameter's or derived; rename it"
+            )
+        self._dims = read_dims(dims, self._derived_shapes | self._data_shapes)
+        self._check_axes(self._derived_shapes | self._data_shapes, self._dims)
         known = self.parameters if self._prior is None else self._prior.parameters
         check_ends(known, self._argument, self._flat_log_prob, self._seen, points.new_zeros(self.dim))
 
@@ -195,9 +228,8 @@ class Posterior(Parametrised):
 
     @property
     def variables(self) -> dict[str, Variable]:
-        return super().variables | {
-            key: self._variable(shape, self._derived_dims.get(key)) for key, shape in self._derived_shapes.items()
-        }
+        derived = self._derived_shapes.items()
+        return super().variables | {key: self._variable(shape, self._dims.get(key)) for key, shape in derived}
 
     def _probe(self) -> Tensor:
         """Three points, (3, dim)."""

@@ -24,9 +24,9 @@ def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x: vectorised(x) if len(x) else x.sum(-1)
 
 
-def over_values(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of named values at one point, over a leading batch axis of every one."""
-    over_dict = torch.func.vmap(lambda values: function(**values))
+def over_values(function: Callable[..., Any], random: bool = False) -> Callable[..., Any]:
+    """A function of named values at one point, over a leading batch axis of every one; it may be random if said so."""
+    over_dict = torch.func.vmap(lambda values: function(**values), randomness="different" if random else "error")
 
     def call(**values: Tensor) -> Any:
         empty = len(next(iter(values.values()))) == 0

@@ -17,6 +17,7 @@ from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, 
 from samplers.annealing.resampling import Scheme
 from samplers.annealing.schedule import MOST_TEMPERATURES, fixed_betas, next_beta
 from samplers.annealing.tuning import Tuner
+from samplers.draws.brief import Brief
 from samplers.kernels import Kernel
 from samplers.kernels.noncentring import NonCentring
 from samplers.runs.job import Job
@@ -26,7 +27,7 @@ from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
-class Annealer(ABC):
+class Annealer(Brief, ABC):
     """Particles that follow densities pi_b from a base at b = 0 to the target at b = 1; see AIS and SMC."""
 
     kernel: Kernel | Sequence[Kernel] | None = None

@@ -10,6 +10,7 @@ from typing import Any, Unpack, overload
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
+from samplers.draws.brief import Brief, in_full
 from samplers.generative.autoencoder import Autoencoder, AutoencoderNetwork, loss_of_rows
 from samplers.generative.code import Code
 from samplers.generative.column_likelihood import check_columns
@@ -30,7 +31,7 @@ ENCODER = 16_000_057  # offset of the seed
 
 
 @dataclass(frozen=True)
-class LatentDiffusion:
+class LatentDiffusion(Brief):
     """A diffusion model of codes of the data, with a bound on the log-probability of the data themselves.
 
         z ~ q(z | x) = N(m(x), s(x)^2)      the encoder        p(x | z)      the decoder
@@ -139,7 +140,7 @@ class LatentDiffusion:
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers."""
-        return {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {name: in_full(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
 class AutoencoderLearning(ScoreLearning[AutoencoderNetwork]):

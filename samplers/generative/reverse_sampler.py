@@ -27,7 +27,7 @@ DECODED = 15_000_017  # offset of the seed
 LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `reverse` above 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ReverseSampler(Trained):
     """Fields and draws of `FittedDiffusion`, as it says."""
 

@@ -12,6 +12,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.draws import Cost, Draws
+from samplers.draws.brief import Brief, in_full
+from samplers.draws.kept import remembering
 from samplers.draws.signature import Choice
 from samplers.generative.columns import Column
 from samplers.generative.conditional import ConditionalDiffusion
@@ -45,7 +47,7 @@ ROWS = 50_000  # exact draws of a target, where that is what is learned from
 
 
 @dataclass(frozen=True)
-class ScoreDiffusion:
+class ScoreDiffusion(Brief):
     """A diffusion model: the score of the data with noise, learned from samples by score matching.
 
         x_t = a_t X + s_t e,   e ~ N(0, C)              the noising process
@@ -204,6 +206,7 @@ class ScoreDiffusion:
         }
         return FittedDiffusion(**found) if conditions is None else ConditionalDiffusion(**found, conditions=conditions)
 
+    @remembering
     def sample(
         self,
         target: Target,
@@ -245,7 +248,7 @@ class ScoreDiffusion:
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers; of noise of a shape the first digits of a digest of it as well."""
-        settings: dict[str, Any] = {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        settings: dict[str, Any] = {name: in_full(getattr(self, name)) for name in self.__dataclass_fields__}
         noise = self.process.noise
         return settings if noise is None else settings | {"noise": digest([packed(noise)])[:8]}
 

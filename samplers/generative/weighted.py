@@ -47,8 +47,6 @@ def weighted_draws(
             "weight: log Z and expectations leave out the mass there, if there is any"
         )
     evaluation = evaluate_weights(log_w)
-    for text in evaluation.complaints(advice=advice):
-        warn(text)
     made = Draws(
         x[None],
         stats={"lp": log_prob[None], **(stats or {})},
@@ -59,6 +57,7 @@ def weighted_draws(
         kernel=kernel,
         attrs=attrs | {"ess": evaluation.ess, "target": target.name},
     )
-    for text in made.certified():
+    told = [*evaluation.complaints(advice=advice), *made.certified()]
+    for text in told:
         warn(text)
-    return made
+    return made.remember(told)

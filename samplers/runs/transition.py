@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 from torch import Generator, Tensor
 
 from samplers.draws import Cost
+from samplers.draws.brief import Brief
 from samplers.runs.starts import Init, positions
 from samplers.runs.state import Findings, Info, State
 from targets import Target
@@ -39,7 +40,7 @@ class Adaptation(Protocol):
         """Continue from there."""
 
 
-class Transition(ABC):
+class Transition(Brief, ABC):
     """A Markov transition of (chains, dim): two pure functions, and how a run begins and ends with it.
 
     usual_divergences: share of steps that may diverge without a warning, where other moves reach what these do not.

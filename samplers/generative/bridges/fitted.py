@@ -26,7 +26,7 @@ from targets.arguments import check_choice, check_integer
 FORMAT = "unnorm Schroedinger bridge 1"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FittedBridge:
     """What `SchroedingerBridge.fit` gives: a process between two laws that runs both ways.
 
@@ -52,6 +52,9 @@ class FittedBridge:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+
+    def __repr__(self) -> str:
+        return f"FittedBridge of {self.dim} dimensions, noise {self.noise:.4g}, {self.iterations:,} iterations"
 
     @property
     def dim(self) -> int:

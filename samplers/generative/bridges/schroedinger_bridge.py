@@ -10,6 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Draws
+from samplers.draws.brief import Brief, in_full
+from samplers.draws.kept import remembering
 from samplers.draws.signature import Choice
 from samplers.generative.bridges.fitted import FittedBridge
 from samplers.generative.bridges.method import BridgeMethod, End, Run
@@ -27,7 +29,7 @@ STARTS, ENDS = 16_000_057, 17_000_023  # offsets of the seeds of exact draws
 
 
 @dataclass(frozen=True)
-class SchroedingerBridge:
+class SchroedingerBridge(Brief):
     """The Schroedinger bridge: of all processes from one law to another the closest to Brownian motion.
 
         min KL(P | R) over P with X_0 ~ start, X_1 ~ end;   R: dX = sqrt(noise) dB from the start
@@ -114,6 +116,7 @@ class SchroedingerBridge:
             found.cost,
         )
 
+    @remembering
     def sample(
         self,
         target: Target,
@@ -165,7 +168,7 @@ class SchroedingerBridge:
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers."""
-        return {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {name: in_full(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
 def _check_run(seed: int, iterations: int | None, max_minutes: float | None) -> None:
