@@ -54,12 +54,12 @@ ERRORS = {
     "dims of nothing": (
         lambda: posterior(derived=lambda theta: {"effect": theta}, dims={"efect": "g"}),
         ValueError,
-        "dims: got 'efect', which is no derived quantity; did you mean effect. Parameters have dims= of their own",
+        "dims: got 'efect', which is not derived, observed or predicted; did you mean effect. Parameters have dims= of their own",
     ),
     "dims of a parameter": (
         lambda: posterior(dims={"theta": "g"}),
         ValueError,
-        "dims: got 'theta', which is no derived",
+        "dims: got 'theta', which is not derived",
     ),
     "too many dims": (
         lambda: posterior(derived=lambda theta: {"effect": theta}, dims={"effect": ("g", "h")}),
