@@ -54,7 +54,7 @@ ERRORS = {
     "dims of nothing": (
         lambda: posterior(derived=lambda theta: {"effect": theta}, dims={"efect": "g"}),
         ValueError,
-        "dims: got 'efect', which is not derived, observed or predicted; did you mean effect. Parameters have dims= of their own",
+        "dims: got 'efect', which is not derived, observed or predicted; did you mean effect. Parameters have",
     ),
     "dims of a parameter": (
         lambda: posterior(dims={"theta": "g"}),
