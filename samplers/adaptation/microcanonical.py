@@ -9,7 +9,6 @@ Robnik, De Luca, Silverstein and Seljak 2023; as tuned there, with means over al
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -40,13 +39,14 @@ class EnergyErrors(Averaged):
 
     def restart(self) -> None:
         """Forget the errors; go on from the present step size."""
-        self.t, self.mean = 0, 0.0
+        self.t = 0
+        self.mean = 0.0
 
     def update(self, errors: Tensor) -> None:
         """Take in the errors (chains,) of one step of the present size."""
         self.t += 1
-        square = errors.double().square() / (self.dim * self.target)
-        square = float(torch.where(square < MOST, square, MOST).mean())  # NaN too counts as the most
+        squares = errors.double().square() / (self.dim * self.target)
+        square = float(torch.where(squares < MOST, squares, MOST).mean())  # NaN too counts as the most
         share = max(1 - MEMORY, 1 / self.t)
         self.mean += share * (square * math.exp(-POWER * self.log_value) - self.mean)
         if self.mean > 0:
@@ -83,7 +83,7 @@ class DecoherenceLength:
 
     @property
     def value(self) -> float | None:
-        """What was found; None where there were too few chains. A time still under way counts where there is no other."""
+        """What was found, by a time still under way where there is no other; None where there were too few chains."""
         if self.times:
             return SHARE * self.total / self.times
         return None if self.start is None else SHARE * self.present
@@ -95,24 +95,16 @@ class MicrocanonicalWarmup:
     With fewer than eight chains the decoherence length stays as it was.
     """
 
+    jumps = False  # never asked: without trajectories, nothing waits for steps to become small
+
     def __init__(self, kernel: Any, steps: int, target: Target) -> None:
-        self._steps = steps
+        self.kernel, self._steps = kernel, steps
         self._matrix = Warmup(kernel, steps, target)
         self._errors: EnergyErrors | None = None
         if kernel.step_size is None:
             self._errors = EnergyErrors(target.dim**-0.25, kernel.energy_variance, target.dim)
         self._memory = DecoherenceLength() if kernel.decoherence_length is None else None
         self._apply()
-
-    @property
-    def kernel(self) -> Any:
-        """As tuned so far."""
-        return self._matrix.kernel
-
-    @property
-    def jumps(self) -> bool:
-        """Never asked: without trajectories, nothing waits for steps to become small."""
-        return False
 
     def uphill(self, target: Target, state: State, generator: Generator) -> Tensor | None:
         """Starts (chains, dim) and a first mass matrix, as of `Warmup`."""
@@ -138,11 +130,12 @@ class MicrocanonicalWarmup:
         if self._errors is not None:
             self._errors.settle()
         if self._memory is not None and self._memory.value is not None:
-            self._matrix.kernel = replace(self.kernel, decoherence_length=self._memory.value)
+            self._apply(decoherence_length=self._memory.value)
 
-    def _apply(self) -> None:
+    def _apply(self, **changes: Any) -> None:
         if self._errors is not None:
-            self._matrix.kernel = with_factor_of(self.kernel, step_size=self._errors.value)
+            changes["step_size"] = self._errors.value
+        self.kernel = self._matrix.kernel = with_factor_of(self._matrix.kernel, **changes)
 
     def state_dict(self) -> dict[str, Any]:
         """All there is to continue."""
@@ -159,5 +152,4 @@ class MicrocanonicalWarmup:
         for part, saved in ((self._errors, state["errors"]), (self._memory, state["memory"])):
             if part is not None:
                 part.__dict__.update(saved)
-        self._matrix.kernel = replace(self.kernel, decoherence_length=state["decoherence_length"])
-        self._apply()
+        self._apply(decoherence_length=state["decoherence_length"])

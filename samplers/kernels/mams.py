@@ -1,4 +1,4 @@
-"""Metropolis-adjusted microcanonical sampler: isokinetic trajectories, accepted by what they lose of volume and density.
+"""Metropolis-adjusted microcanonical sampler: isokinetic trajectories, accepted by density and volume.
 
     u uniform on the sphere;   n times:   B(e/2),   x += e sqrt(d) L u,   B(e/2)
     accepted with probability min(1, p(x') / p(x) exp(-K)),     K = sum over all B of (d - 1) log w
@@ -10,13 +10,14 @@ B(t) turns u by the score for a time t, and w is the factor by which it shrinks 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import isokinetic
+from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.trajectories import TrajectoryInfo, TrajectoryKernel
 from samplers.runs.state import Info, State
@@ -78,3 +79,9 @@ class MAMS(TrajectoryKernel):
             momentum=math.sqrt(target.dim) * u,
             length=n * self.h,
         )
+
+    def tuned(self, warm: Kernel) -> Self:
+        new = super().tuned(warm)
+        if self.steps or self.trajectory_length or new.trajectory_length is None:
+            return new
+        return replace(new, trajectory_length=new.trajectory_length / math.sqrt(2))

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-import torch
 from torch import Generator, Tensor
 
 from samplers.adaptation.microcanonical import MicrocanonicalWarmup
