@@ -193,3 +193,26 @@ def test_bad_fields_are_named(field):
         MCLMC(**{field: -1})
     with pytest.raises(ValueError, match="steps, trajectory_length: got both"):
         MAMS(steps=3, trajectory_length=1.0)
+
+
+@pytest.mark.parametrize("at", [20, 85, 100, 130])
+def test_a_run_of_mclmc_that_stops_anywhere_in_warmup_continues_to_the_same_bits(at, tmp_path):
+    """In a window of the mass matrix, while the decoherence length is measured, and after."""
+    calls, target = [], skewed()
+
+    class Stopping(type(target)):
+        def log_prob_and_score(self, x):
+            calls.append(x)
+            if len(calls) == at:
+                raise RuntimeError("stopped")
+            return super().log_prob_and_score(x)
+
+    broken = Stopping(*target.factors, name="skewed")
+    options = {"chains": 16, "draws": 20, "warmup": 120, "init": target.sample(16, generator=generator()), "seed": 1}
+    whole = MCLMC().sample(target, **options)
+    with pytest.raises(RuntimeError, match="stopped"):
+        MCLMC().sample(broken, checkpoint=tmp_path / "run.pt", **options)
+    rest = MCLMC().sample(target, checkpoint=tmp_path / "run.pt", **options)
+    assert torch.equal(rest.x, whole.x)
+    assert rest.kernel.hyperparameters() == whole.kernel.hyperparameters()
+    assert whole.kernel.decoherence_length != MCLMC.default_decoherence_length
