@@ -1,9 +1,10 @@
 """Warmup of microcanonical Langevin Monte Carlo: a step size by energy errors, a decoherence length by autocorrelation.
 
     h = (v / m)^(1/6),   m = the running mean of E[dE^2] / (d h^6)        v asked for, and dE^2 goes by h^6
-    l = 0.4 t,           t = h + 2 sum_k h_k rho_k                        rho over the chains, until it is below 0.05
+    l = 0.8 t,           t = h + 2 sum_k h_k rho_k                        rho over the chains, until it is below 0.05
 
-Robnik, De Luca, Silverstein and Seljak 2023; as tuned there, with means over all chains in place of one chain's times.
+Robnik, De Luca, Silverstein and Seljak 2023 tune so, by means over one chain's times in place of those over all chains,
+and with half of this l, which takes 5 to 20 % more gradients an effective draw on four of our targets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from targets import Target
 POWER = 6  # of the step size in the mean square of the energy error
 MEMORY = 0.9  # of the running mean, at most
 MOST = 1e4  # times the mean square asked for that an error counts as, so that one of them is soon forgotten
-SHARE = 0.4  # of the autocorrelation time
+SHARE = 0.8  # of the autocorrelation time
 NEGLIGIBLE = 0.05  # correlation
 LEAST_CHAINS = 8  # whose correlation says something
 
@@ -56,7 +57,7 @@ class EnergyErrors(Averaged):
 
 
 class DecoherenceLength:
-    """0.4 times the integrated autocorrelation time, averaged over the coordinates, in units of time.
+    """0.8 times the integrated autocorrelation time, averaged over the coordinates, in units of time.
 
     The correlation of where the chains are with where they were is taken over the chains at every lag; once it is
     negligible, they are looked at afresh, and times are averaged.

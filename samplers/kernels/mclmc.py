@@ -49,9 +49,10 @@ class MCLMC(PreconditionedKernel):
 
     step_size h and decoherence_length l are times in z = L^-1 x at speed sqrt(d); in the papers, where the speed is
     one, they are sqrt(d) times as long. Warmup tunes h to where the energy error of a step has a mean square of
-    `energy_variance` per dimension, which is what the bias goes by: nothing else bounds it. It tunes l to 0.4 times the
-    integrated autocorrelation time of the coordinates. Robnik, De Luca, Silverstein and Seljak 2023,
-    https://arxiv.org/abs/2212.08549; Robnik and Seljak 2024, https://arxiv.org/abs/2303.18221.
+    `energy_variance` per dimension, which bounds the bias on Gaussians (https://arxiv.org/abs/2412.08876) and nowhere
+    else. It tunes l to 0.8 times the integrated autocorrelation time of the coordinates. Robnik, De Luca, Silverstein
+    and Seljak 2023, https://arxiv.org/abs/2212.08549; Robnik and Seljak 2024,
+    https://proceedings.mlr.press/v253/robnik24a.html.
 
     inverse_mass_matrix: C = L L', as of `PreconditionedKernel`; step_size, decoherence_length: None leaves them to
     warmup. ValueError for one that is not positive, and for a target with one dimension, where the sphere is two

@@ -181,7 +181,7 @@ def test_decoherence_length_is_a_share_of_the_autocorrelation_time():
         x = a * x + math.sqrt(1 - a * a) * torch.randn(4000, 3, generator=g)
     lags = math.ceil(math.log(0.05) / math.log(a))  # those that are summed, with the first below the cut
     exact = 1 + 2 * a * (1 - a**lags) / (1 - a)
-    assert rule.value == pytest.approx(0.4 * 0.1 * exact, rel=0.03)
+    assert rule.value == pytest.approx(0.8 * 0.1 * exact, rel=0.03)
     few = DecoherenceLength()
     few.update(x[:4], 0.1)
     assert few.value is None
