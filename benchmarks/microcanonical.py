@@ -1,8 +1,8 @@
 """Microcanonical kernels beside HMC, by counts of gradients: adjusted (MAMS) and unadjusted (MCLMC), with defaults.
 
 Effective draws: gradients a chain after warmup, over the least bulk ESS (ArviZ) of all coordinates, of x and of x^2.
-Errors: b^2 = max_i (mean of x_i^2 - E x_i^2)^2 / Var(x_i^2) of one chain, averaged over the chains; the gradients of a
-chain until it is below 0.01 and stays there, warmup not counted. MCLMC's own bias is in its b^2, not in its ESS: the
+Errors: b^2 = max_i E (mean of x_i^2 - E x_i^2)^2 / Var(x_i^2), the mean square over the chains of each one's error; the
+gradients of a chain until it is below 0.01 and stays there, warmup not counted; inf where it never was. MCLMC's own bias is in its b^2, not in its ESS: the
 last column is b^2 of all chains together, whose floor is about 1 / ESS.
 Many chains: one draw of each of many chains, the sequential gradients of a chain from its start, Pathfinder's and
 warmup's counted, and b^2 of all chains together, whose floor is that of as many exact draws.
@@ -89,8 +89,8 @@ class Squares:
         return cls(squares.mean(0), squares.var(0))
 
     def error(self, means: Tensor) -> Tensor:
-        """b^2 of means of squares (..., dim)."""
-        return ((means - self.mean).square() / self.variance).amax(-1)
+        """b^2 of means of squares (chains, ..., dim), averaged over the first axis."""
+        return ((means - self.mean).square() / self.variance).mean(0).amax(-1)
 
 
 def row(name: str, target: targets.Target, kernel: samplers.Kernel, truth: Squares, chains: int, kept: int) -> Row:
@@ -99,7 +99,7 @@ def row(name: str, target: targets.Target, kernel: samplers.Kernel, truth: Squar
     found = kernel.sample(target, chains=chains, draws=kept, warmup=500, seed=0, progress=False)
     lengths = torch.ones(kept, dtype=F64) if unadjusted else found.stats["n_steps"][0].double()
     means = found.x.square().cumsum(1) / torch.arange(1, kept + 1)[:, None]
-    above = (truth.error(means).mean(0) >= GOAL).nonzero()[:, 0]
+    above = (truth.error(means) >= GOAL).nonzero()[:, 0]
     last = int(above[-1]) + 1 if len(above) else 0
     gradients, kernel = float(lengths.sum()), found.kernel
     per = {f"gradients / ESS of {label}": gradients * chains / least_ess(x) for label, x in _powers(found.x)}
@@ -113,7 +113,7 @@ def row(name: str, target: targets.Target, kernel: samplers.Kernel, truth: Squar
         "gradients to b^2 < 0.01": float(lengths[: last + 1].sum()) if last < kept else math.inf,
         "gradients": gradients,
         "gradients of warmup": found.cost.score / chains - gradients,
-        "b^2 of all": float(truth.error(found.x.square().mean((0, 1)))),
+        "b^2 of all": float(truth.error(found.x.square().mean((0, 1))[None])),
     }
 
 
@@ -139,7 +139,7 @@ def many_chains(name: str, target: targets.Target, truth: Squares, chains: int) 
         runs["MCLMC, then MAMS"] = last.sample(target, warmup=20, init=first.x[:, -1], **options)
         for label, draws in runs.items():
             scores = draws.cost.score + (first.cost.score if "then" in label else 0)
-            error = float(truth.error(draws.x.square().mean((0, 1))))
+            error = float(truth.error(draws.x.square().mean((0, 1))[None]))
             rows.append(
                 {"target": name, "kernel": label, "warmup": steps, "gradients": scores / chains, "b^2 of all": error}
             )
