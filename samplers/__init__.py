@@ -44,6 +44,8 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
     from samplers.kernels import (
         HMC as HMC,
         MALA as MALA,
+        MAMS as MAMS,
+        MCLMC as MCLMC,
         ULA as ULA,
         Barker as Barker,
         DiscreteLangevin as DiscreteLangevin,
@@ -82,8 +84,8 @@ PLACES = {
     "samplers.draws.certificate": "Certificate",
     "samplers.draws.data_groups": "prior_predictive",
     "samplers.generative": "SchroedingerBridge ScoreDiffusion",
-    "samplers.kernels": "Barker DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA RandomWalkMetropolis "
-    "RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",
+    "samplers.kernels": "Barker DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA MAMS MCLMC "
+    "RandomWalkMetropolis RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",
     "samplers.particles": "Blob GFSD GFSF SVGD",
     "samplers.smoothing": "DiffusiveGibbs JointMultimeasurement SLIPS SequentialMultimeasurement WalkJump",
     "samplers.version": "__version__",

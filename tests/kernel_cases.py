@@ -3,7 +3,17 @@
 import torch
 
 import targets
-from samplers import HMC, MALA, ULA, Barker, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
+from samplers import (
+    HMC,
+    MALA,
+    MAMS,
+    MCLMC,
+    ULA,
+    Barker,
+    RandomWalkMetropolis,
+    RiemannianLangevin,
+    UnderdampedLangevin,
+)
 from samplers.kernels import RegionalHMC
 from samplers.kernels.noncentring import NonCentring
 
@@ -47,6 +57,8 @@ EXACT = {
     "Barker, dense": Barker(1.0, MASS),
     "HMC": HMC(0.5, "identity", steps=4),
     "HMC, jittered and dense": HMC(0.5, MASS, trajectory_length=2.0),
+    "MAMS": MAMS(0.7, "identity", steps=3),
+    "MAMS, jittered and dense": MAMS(0.7, MASS, trajectory_length=2.0),
     "HMC by regions, diagonal": RegionalHMC(0.7, steps=3, regions=DIAGONAL_REGIONS),
     "HMC by regions, dense": RegionalHMC(0.7, trajectory_length=2.0, regions=DENSE_REGIONS),
     "HMC by regions, non-centred": RegionalHMC(
@@ -59,6 +71,7 @@ EXACT = {
 BIASED = {
     "ULA": ULA(0.3),
     "underdamped": UnderdampedLangevin(0.8),
+    "MCLMC": MCLMC(0.6, MASS),
     "Riemannian, unadjusted": RiemannianLangevin(diagonal_metric, 0.3, adjusted=False),
 }
 
@@ -66,7 +79,7 @@ ALL = EXACT | BIASED
 
 
 # tuned by warmup to their target_acceptance
-TUNED = {"random walk": RandomWalkMetropolis(), "MALA": MALA(), "Barker": Barker(), "HMC": HMC()}
+TUNED = {"random walk": RandomWalkMetropolis(), "MALA": MALA(), "Barker": Barker(), "HMC": HMC(), "MAMS": MAMS()}
 
 # at step sizes for scales of about one: these come in from light tails too, and bear a scale of a fiftieth
 ROBUST = {"random walk": RandomWalkMetropolis(1.0), "Barker": Barker(1.0)}

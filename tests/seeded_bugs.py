@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from kernel_cases import DIAGONAL_REGIONS, funnel_coordinates
+from seeded_bugs_microcanonical import MICROCANONICAL
 from torch.nn.functional import logsigmoid
 
 import targets
@@ -318,4 +319,5 @@ KERNELS = {
     "random walk of varying width without Hastings": RandomWalkScaleWithoutHastings(0.8),
     "random walk with a wrong acceptance function": RandomWalkBarker(0.8),
     "random walk with shared noise": RandomWalkSharedNoise(0.8),
+    **MICROCANONICAL,
 }

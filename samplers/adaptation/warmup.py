@@ -184,10 +184,7 @@ class Warmup:
                 min(self._most_steps, EARLY_STEPS) if early and self._most_steps else self._most_steps
             )
         if changes:
-            factor = self.kernel.__dict__.get("factor", ...)
-            self.kernel = replace(self.kernel, **changes)
-            if factor is not ...:
-                self.kernel.__dict__["factor"] = factor  # the Cholesky factor changes at window ends alone
+            self.kernel = with_factor_of(self.kernel, **changes)
 
     def _settle(self) -> None:
         if self._step is not None:
@@ -221,6 +218,14 @@ class Warmup:
         self._apply()
         if self._length is not None:
             self.kernel = replace(self.kernel, max_steps=state["most_steps"])
+
+
+def with_factor_of(kernel: Any, **changes: Any) -> Any:
+    """The kernel with changes other than of its mass matrix, whose Cholesky factor is then not taken anew."""
+    factor, changed = kernel.__dict__.get("factor", ...), replace(kernel, **changes)
+    if factor is not ...:
+        changed.__dict__["factor"] = factor
+    return changed
 
 
 def window_ends(steps: int) -> frozenset[int]:

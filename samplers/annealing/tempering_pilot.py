@@ -25,8 +25,9 @@ from samplers.annealing.tempering import Tempering
 from samplers.annealing.tuning import MOST_LEAPFROGS, TRAJECTORY, by_region
 from samplers.annealing.walk import Walk
 from samplers.draws import Cost
-from samplers.kernels import HMC, Kernel, RegionalHMC, State
+from samplers.kernels import Kernel, RegionalHMC, State
 from samplers.kernels.noncentring import NonCentring
+from samplers.kernels.trajectories import TrajectoryKernel
 from targets import GaussianMixture, Target
 from targets.counting import Counted, Tally
 
@@ -63,10 +64,12 @@ def pilot(sampler: T, target: Target, seed: int) -> tuple[T, Cost]:
 
 
 def _short(sampler: T, target: Target) -> T:
-    """With no more than 32 leapfrogs a move where HMC's are left open: far ways are those of the swaps."""
+    """With no more than 32 leapfrogs a move where they are left open: far ways are those of the swaps."""
 
     def short(kernel: Kernel) -> Kernel:
-        if not isinstance(kernel, HMC) or not (kernel.step_size is kernel.trajectory_length is kernel.steps is None):
+        if not isinstance(kernel, TrajectoryKernel):
+            return kernel
+        if not (kernel.step_size is kernel.trajectory_length is kernel.steps is None):
             return kernel
         return replace(kernel, max_steps=min(MOST_LEAPFROGS, kernel.max_steps))
 

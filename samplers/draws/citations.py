@@ -130,7 +130,8 @@ def _warmup(attrs: Mapping[str, Any]) -> set[str]:
     if not attrs.get("warmup"):
         return set()
     text, found = str(given), set()
-    if given.get("step_size", 0) is None or "step_size=None" in text:
+    by_acceptance = attrs.get("sampler") != "MCLMC"  # which goes by energy errors
+    if by_acceptance and (given.get("step_size", 0) is None or "step_size=None" in text):
         found.add("dual averaging")
     if (given.get("trajectory_length", 0) is None and given["steps"] is None) or "length=None, steps=None" in text:
         found.add("ChEES")

@@ -7,6 +7,8 @@ from samplers.kernels.gibbs import Gibbs
 from samplers.kernels.gibbs_with_gradients import GibbsWithGradients
 from samplers.kernels.hmc import HMC
 from samplers.kernels.mala import MALA
+from samplers.kernels.mams import MAMS
+from samplers.kernels.mclmc import MCLMC
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.preconditioned import PreconditionedKernel
 from samplers.kernels.random_walk import RandomWalkMetropolis
@@ -20,6 +22,8 @@ from samplers.runs.state import Info, State, evaluate, noise_like
 __all__ = [
     "HMC",
     "MALA",
+    "MAMS",
+    "MCLMC",
     "ULA",
     "Barker",
     "DiscreteLangevin",

@@ -8,31 +8,20 @@ p is the momentum in z = L^-1 x, so that C = L L' is the inverse mass matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import metropolis
-from samplers.kernels.preconditioned import PreconditionedKernel
+from samplers.kernels.trajectories import TrajectoryInfo, TrajectoryKernel
 from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
-from targets.arguments import check_integer, positive
 
 
 @dataclass(frozen=True, eq=False)
-class HMCInfo(Info):
-    """Also the end of the trajectory before the test, from which warmup learns the trajectory length."""
-
-    proposal: Tensor | None = None
-    momentum: Tensor | None = None
-    length: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class HMC(PreconditionedKernel):
+class HMC(TrajectoryKernel):
     """Hamiltonian Monte Carlo; leaves the target invariant and is reversible (the momentum is drawn anew each step).
 
     step_size e is in units of z = L^-1 x; warmup tunes it to an acceptance of `target_acceptance`, 0.9, in its last
@@ -55,41 +44,10 @@ class HMC(PreconditionedKernel):
         (torch.Size([4, 100, 2]), True)
     """
 
-    trajectory_length: float | None = None
-    steps: int | None = None
-    max_steps: int = 1000
     target_acceptance: float = 0.9
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    default_trajectory_length: ClassVar[float] = 1.0
-    most_energy_error: ClassVar[float] = 1000.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps is not None and self.trajectory_length is not None:
-            raise ValueError("steps, trajectory_length: got both, expected at most one")
-        if self.trajectory_length is not None:
-            object.__setattr__(self, "trajectory_length", positive(self.trajectory_length, "trajectory_length"))
-        for argument in ("steps", "max_steps"):
-            if getattr(self, argument) is not None:
-                check_integer(getattr(self, argument), argument)
-
-    def _leapfrogs(self, generator: Generator) -> int:
-        if self.steps is not None:
-            return self.steps
-        return int(self.leapfrogs_for(torch.rand((), generator=generator, device=generator.device)))
-
-    def leapfrogs_for(self, jitter: Tensor) -> Tensor:
-        """How many leapfrogs a step makes whose u is `jitter`, of the same shape."""
-        if self.steps is not None:
-            return torch.full_like(jitter, self.steps, dtype=torch.int64)
-        length = self.default_trajectory_length if self.trajectory_length is None else self.trajectory_length
-        return (jitter.double() * length / self.h).ceil().clamp(1, self.max_steps).long()
-
-    def frozen(self, generator: Generator) -> HMC:
-        """HMC with one number of leapfrogs, drawn as a step draws it."""
-        return replace(self, steps=self._leapfrogs(generator), trajectory_length=None)
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         n = self._leapfrogs(generator)
@@ -103,7 +61,7 @@ class HMC(PreconditionedKernel):
         if by_energy is not log_ratio:  # rejected for its energy where the test rejects it as diverging
             alone = torch.where(info.diverging | by_energy.isnan(), 0.0, by_energy.clamp_max(0.0).exp())
         energy = 0.5 * start.double().square().sum(-1) - state.log_prob.double()
-        return new, HMCInfo(
+        return new, TrajectoryInfo(
             info.acceptance_rate,
             info.diverging,
             energy=energy,
@@ -134,8 +92,3 @@ class HMC(PreconditionedKernel):
             end = evaluate(target, torch.add(end.x, self.to_x(momentum), alpha=e))
             momentum = torch.add(momentum, self.pull(end), alpha=e if i < n - 1 else 0.5 * e)
         return end, momentum
-
-    def tuned(self, warm: Kernel) -> Self:
-        assert isinstance(warm, HMC)
-        new = super().tuned(warm)
-        return new if self.steps or self.trajectory_length else replace(new, trajectory_length=warm.trajectory_length)

@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from samplers.kernels import HMC, MALA, ULA, Kernel, PreconditionedKernel, State, UnderdampedLangevin
+from samplers.kernels import HMC, MALA, MCLMC, ULA, Kernel, PreconditionedKernel, State, UnderdampedLangevin, isokinetic
+from samplers.kernels.mclmc import DirectedState
+from samplers.kernels.trajectories import TrajectoryKernel
 from samplers.kernels.underdamped import UnderdampedState
 from samplers.runs.state import noise_like
 from samplers.smoothing.measurements import Measured
@@ -40,7 +42,7 @@ def walker(kernel: Kernel | None, law: Measured) -> Kernel:
         changes["inverse_mass_matrix"] = covariance_of(law.noise, law.target.dim, law.dim // law.target.dim)
     if kernel.step_size is None:
         changes["step_size"] = default_step(kernel, law.dim)
-    if isinstance(kernel, HMC) and kernel.steps is None and kernel.trajectory_length is None:
+    if isinstance(kernel, TrajectoryKernel) and kernel.steps is None and kernel.trajectory_length is None:
         changes["trajectory_length"] = TRAJECTORY
         changes["max_steps"] = min(kernel.max_steps, LONGEST)
     return replace(kernel, **changes).placed(law)
@@ -48,7 +50,7 @@ def walker(kernel: Kernel | None, law: Measured) -> Kernel:
 
 def default_step(kernel: PreconditionedKernel, dim: int) -> float:
     """In units of the noise; Metropolised kernels shorten it as their acceptance in high dimension asks."""
-    if isinstance(kernel, HMC):
+    if isinstance(kernel, TrajectoryKernel):
         return float(1.2 * dim**-0.25)
     if isinstance(kernel, MALA):
         return float(0.8 * dim ** (-1 / 3))
@@ -67,9 +69,11 @@ def covariance_of(noise: Noise, dim: int, m: int) -> Tensor:
 
 
 def continued(kernel: Kernel, law: Target, y: Tensor, log_prob: Tensor, score: Tensor | None, g: Generator) -> State:
-    """The walk at y, whose density and score are known already; velocities are drawn anew."""
+    """The walk at y, whose density and score are known already; velocities and directions are drawn anew."""
     if isinstance(kernel, UnderdampedLangevin):
         return UnderdampedState(y, log_prob, score, noise_like(y, g))
+    if isinstance(kernel, MCLMC):
+        return DirectedState(y, log_prob, score, isokinetic.directions(y, g))
     if isinstance(kernel, PreconditionedKernel) and score is not None:
         return State(y, log_prob, score)
     return kernel.init(law, y, g)

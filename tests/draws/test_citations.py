@@ -150,6 +150,8 @@ SPINS = targets.Ising((4, 4))
 RUNS = {
     "hmc": (samplers.HMC(), GAUSSIAN, {"duane1987", "hoffman2021", "zhang2022pathfinder"}),
     "mala": (samplers.MALA(), targets.Funnel(2), {"roberts1996", "nesterov2009", "neal2003"}),
+    "mams": (samplers.MAMS(), GAUSSIAN, {"robnik2025", "hoffman2021", "nesterov2009"}),
+    "mclmc": (samplers.MCLMC(), GAUSSIAN, {"robnik2023", "robnik2024", "zhang2022pathfinder"}),
     "smc": (
         samplers.SMC(waste_free=4, base=GAUSSIAN, betas=3),
         targets.Banana(),

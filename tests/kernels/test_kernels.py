@@ -7,7 +7,7 @@ import torch
 from kernel_cases import ALL, BIASED, EXACT, ROBUST, skewed
 
 import targets
-from samplers import HMC, MALA, ULA, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
+from samplers import HMC, MALA, MAMS, MCLMC, ULA, RandomWalkMetropolis, RiemannianLangevin, UnderdampedLangevin
 from samplers.kernels import State, evaluate, metropolis
 from samplers.testing import check_invariance, check_leapfrog, check_moves, check_reversible
 
@@ -59,26 +59,38 @@ SKEWED_MIXTURE = targets.GaussianMixture(
 )
 
 
-def stationary_second_moment(kernel, steps, chains):
-    """E[x^2] of the mixture after the kernel has settled, from exact draws."""
+MIXTURE_IN_A_PLANE = targets.Product(SKEWED_MIXTURE, targets.Gaussian(torch.zeros(1, dtype=torch.float64)))
+
+
+def stationary_second_moment(kernel, target, steps, chains):
+    """E[x_0^2] of the mixture after the kernel has settled, from exact draws."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        state = kernel.init(SKEWED_MIXTURE, SKEWED_MIXTURE.sample(chains, generator=generator), generator)
+        state = kernel.init(target, target.sample(chains, generator=generator), generator)
         for _ in range(steps):
-            state, _ = kernel.step(SKEWED_MIXTURE, state, generator)
-    return float(state.x.square().mean())
+            state, _ = kernel.step(target, state, generator)
+    return float(state.x[:, 0].square().mean())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kernel", "order", "h", "time"), [(ULA, 1, 0.2, 6.0), (UnderdampedLangevin, 2, 0.45, 12.0)])
-def test_bias_shrinks_with_the_declared_order(kernel, order, h, time):
+@pytest.mark.parametrize(
+    ("kernel", "target", "order", "h", "time"),
+    [
+        (ULA, SKEWED_MIXTURE, 1, 0.2, 6.0),
+        (UnderdampedLangevin, SKEWED_MIXTURE, 2, 0.45, 12.0),
+        (MCLMC, MIXTURE_IN_A_PLANE, 2, 0.8, 12.0),
+    ],
+)
+def test_bias_shrinks_with_the_declared_order(kernel, target, order, h, time):
     """Halving the step divides the bias of E[x^2] by 2^order, up to four standard errors and terms of higher order."""
     assert kernel(h).order == order
     chains = 2_000_000
     mean, variance = SKEWED_MIXTURE.mean, SKEWED_MIXTURE.covariance
     exact = float(mean.square() + variance.squeeze())
     error = 3.0 / math.sqrt(chains)  # the standard deviation of x^2 is 2.7
-    coarse, fine = (stationary_second_moment(kernel(h / k), round(time * k / h), chains) - exact for k in (1, 2))
+    coarse, fine = (
+        stationary_second_moment(kernel(h / k), target, round(time * k / h), chains) - exact for k in (1, 2)
+    )
     assert abs(coarse) > 8 * error
     # terms of higher order are a third of the leading one at most at these steps
     assert abs(coarse - 2**order * fine) < abs(coarse) / 3 + 4 * error * (1 + 2**order)
@@ -270,7 +282,7 @@ def test_metropolis_rejects_and_counts_what_is_not_finite():
     assert info.acceptance_rate.tolist() == [0, 0, 0, 0, 1]
 
 
-@pytest.mark.parametrize("kind", [MALA, ULA, HMC, RandomWalkMetropolis, UnderdampedLangevin])
+@pytest.mark.parametrize("kind", [MALA, ULA, HMC, MAMS, MCLMC, RandomWalkMetropolis, UnderdampedLangevin])
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, True, "0.1"])
 def test_bad_step_size_is_named(kind, value):
     with pytest.raises(ValueError, match=r"step_size: got .*, expected a positive finite number"):

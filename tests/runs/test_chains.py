@@ -14,6 +14,8 @@ import targets
 from samplers import (
     HMC,
     MALA,
+    MAMS,
+    MCLMC,
     ULA,
     Cost,
     Draws,
@@ -32,6 +34,8 @@ TUNED = {
     "ULA": ULA(),
     "MALA": MALA(),
     "HMC": HMC(),
+    "MAMS": MAMS(),
+    "MCLMC": MCLMC(),
     "underdamped": UnderdampedLangevin(),
     "Riemannian": RiemannianLangevin(diagonal_metric),
     "Riemannian, unadjusted": RiemannianLangevin(diagonal_metric, adjusted=False),

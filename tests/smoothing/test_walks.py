@@ -7,7 +7,7 @@ import torch
 from scout_cases import Hidden
 
 import targets
-from samplers import HMC, MALA, SamplingWarning, UnderdampedLangevin
+from samplers import HMC, MALA, MAMS, MCLMC, SamplingWarning, UnderdampedLangevin
 from samplers.denoisers import Auto, ClosedForm, Denoiser, Estimate
 from samplers.smoothing import DiffusiveGibbs, JointMultimeasurement, WalkJump
 from samplers.testing import check_invariance, check_moves, check_reversible
@@ -28,6 +28,7 @@ def dense_mixture():
 WALKS = {
     "walk-jump": WalkJump(sigma=1.2, steps=2),
     "walk-jump by MALA": WalkJump(sigma=0.8, kernel=MALA(0.4), steps=2),
+    "walk-jump by MAMS": WalkJump(sigma=1.2, kernel=MAMS(), steps=1),
     "walk-jump, correlated noise": WalkJump(noise=COVARIANCE, steps=1),
     "walk-jump, variances": WalkJump(noise=torch.tensor([0.5, 2.0]), steps=1),
     "three measurements": JointMultimeasurement(sigma=1.5, m=3, steps=1),
@@ -130,6 +131,7 @@ BUGS = {
     "the mean for a draw": WalkJump(sigma=0.8, denoiser=MeanAsDraw()),
     "jump='mean'": WalkJump(sigma=0.8, jump="mean"),
     "no Metropolis test": WalkJump(sigma=1.2, kernel=UnderdampedLangevin(1.5), steps=4),
+    "no Metropolis test, at constant speed": WalkJump(sigma=1.2, kernel=MCLMC(1.5), steps=4),
     "a state that is not where x is": StaleNoise(sigma=1.0, step_size=0.2),
 }
 
