@@ -58,6 +58,7 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/langevin_speed.py
 	$(BIN)/python benchmarks/hmc_vs_nuts.py
+	$(BIN)/python benchmarks/divergences.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/smc.py
 	$(BIN)/python benchmarks/scouts.py

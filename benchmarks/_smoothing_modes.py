@@ -71,8 +71,8 @@ def closed_form(options: Options) -> Iterator[Found]:
         once: dict[str, Any] = {"chains": n, "draws": 1, "warmup": 0, "init": pair.start}
         chains: list[tuple[str, Any, int]] = [
             ("walk-jump, exact score, 64 steps", walk, 64 // walk.steps),
-            ("ULA, step 0.05, as many scores", samplers.ULA(0.05), round(scores)),
-            ("MALA, step 0.05, as many scores", samplers.MALA(0.05), round(scores)),
+            ("ULA, step 0.05, as many scores", samplers.ULA(0.05, "identity"), round(scores)),
+            ("MALA, step 0.05, as many scores", samplers.MALA(0.05, "identity"), round(scores)),
         ]
         for label, sampler, thin in chains:
             if options.wants(f"{pair.name}, {label}"):

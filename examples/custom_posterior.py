@@ -2,9 +2,10 @@
 
     successes_j ~ Binomial(40, sigmoid(theta_j)),     theta_j ~ N(mu, tau),     mu ~ N(0, 2),     tau ~ half-N(0, 2)
 
-The prior of theta depends on mu and tau, so the function is the log of the joint density. Counts are simulated, HMC
-samples, and the summary is printed beside the logits that made them. With few data a group, write theta = mu + tau z
-with z ~ N(0, 1) instead: the form used here would then be a funnel.
+Here the function is the log of the joint density, priors included; `hierarchical.py` gives a prior that depends on
+other parameters as `prior=` instead. Counts are simulated, HMC samples, and the summary is printed beside the logits
+that made them. With few data a group, write theta = mu + tau z with z ~ N(0, 1) instead: the form used here would then
+be a funnel.
 """
 
 import torch

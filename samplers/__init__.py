@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
         SamplingWarning as SamplingWarning,
     )
     from samplers.draws.certificate import Certificate as Certificate
+    from samplers.draws.data_groups import prior_predictive as prior_predictive
     from samplers.generative import (
         SchroedingerBridge as SchroedingerBridge,
         ScoreDiffusion as ScoreDiffusion,
@@ -79,6 +80,7 @@ PLACES = {
     "samplers.diffusion": "CMCD DDS DIS GBS MCD PIS SCLD load",
     "samplers.draws": "Cost Draws LogZ SamplingWarning",
     "samplers.draws.certificate": "Certificate",
+    "samplers.draws.data_groups": "prior_predictive",
     "samplers.generative": "SchroedingerBridge ScoreDiffusion",
     "samplers.kernels": "Barker DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA RandomWalkMetropolis "
     "RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",

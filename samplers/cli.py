@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     several.add_argument("--samplers", help="names joined by commas; default: ula,mala,hmc")
     several.add_argument("--peers", action="store_true", help="with --suite: samplers of other packages take part")
     several.add_argument("--seeds", type=int, default=1, help="runs of each cell")
+    several.add_argument("--truth", action="store_true", help="in one or two dimensions, find the truth by quadrature")
     several.add_argument("--reference", action="store_true", help="where no truth is known, take a long HMC run for it")
     several.add_argument("--max-evaluations", type=int, metavar="N", help="what one run may use of the target")
     several.add_argument("--max-seconds", type=float, metavar="S", help="what one run may take")
@@ -115,7 +116,7 @@ def _columns_option(parser: argparse.ArgumentParser) -> None:
         "--columns",
         choices=("main", "all"),
         default="main",
-        help="of the table: main, which fits 120 characters (default), or all, in lines as long as that takes",
+        help="of the table: main, which fits the terminal (default), or all, in lines as long as that takes",
     )
 
 
@@ -157,7 +158,7 @@ def _sample(options: argparse.Namespace) -> None:
         draws = kernel.sample(target, seed=options.seed, checkpoint=options.checkpoint, **settings)
     table, certificate = draws.summary(), draws.certificate
     draws.save(options.out)
-    print(f"{table.to_string()}\n\n{textwrap.fill(str(certificate), LINE)}")
+    print(f"{table.in_lines()}\n\n{textwrap.fill(str(certificate), LINE)}")
     print(f"\n{draws.cost.score:,} scores in {draws.cost.seconds:.1f} s; draws in {options.out}")
 
 
@@ -231,6 +232,7 @@ def _compare(options: argparse.Namespace) -> int:
         result = compare(
             found,
             {name: sampler(name, options.set) for name in names},
+            truth=options.truth,
             reference=options.reference,
             max_evaluations=options.max_evaluations,
             max_seconds=options.max_seconds,
@@ -244,8 +246,9 @@ def _compare(options: argparse.Namespace) -> int:
 def _only_a_suite(options: argparse.Namespace) -> None:
     """ValueError for what a suite brings with it."""
     given = _given(options, *SETTINGS, "samplers", "set", "max_evaluations", "max_seconds")
-    if options.targets or options.reference or given:
-        named = [*options.targets, *(["--reference"] if options.reference else []), *(f"--{name}" for name in given)]
+    flags = [f"--{name}" for name in ("truth", "reference") if getattr(options, name)]
+    if options.targets or flags or given:
+        named = [*options.targets, *flags, *(f"--{name}" for name in given)]
         raise ValueError(f"--suite: a suite has targets, samplers and options of its own; got {', '.join(named)} too")
 
 

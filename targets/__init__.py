@@ -26,8 +26,9 @@ from targets.parameters import CorrelationCholesky, Interval, Ordered, Positive,
 from targets.particle_systems import DoubleWellParticles, LennardJones
 from targets.phi_four_chain import PhiFourChain
 from targets.phi_four_lattice import PhiFourLattice
-from targets.posterior import Posterior, Prior
+from targets.posterior import Posterior
 from targets.potts import Potts
+from targets.prior import Prior
 from targets.product import Product
 from targets.pyro_model import from_pyro
 from targets.relaxed import RelaxedMRF
@@ -36,6 +37,7 @@ from targets.student_mixture import StudentMixture
 from targets.tempered import Tempered
 from targets.toy import Banana, LogExponential
 from targets.wells import DoubleWell, Prinz, ThreeHole
+from targets.with_truth import WithTruth, with_truth
 
 if TYPE_CHECKING:
     from targets.jax_density import from_jax
@@ -102,6 +104,7 @@ __all__ = [
     "ThreeHole",
     "UniformSites",
     "Variable",
+    "WithTruth",
     "benchmark",
     "benchmarks",
     "from_jax",
@@ -110,6 +113,7 @@ __all__ = [
     "from_pymc",
     "from_pyro",
     "from_stan",
+    "with_truth",
 ]
 
 

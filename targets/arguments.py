@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+MOST_NAMES = 8
 
 
 def floating_dtype(value: Any) -> torch.dtype:
@@ -19,6 +21,13 @@ def floating_dtype(value: Any) -> torch.dtype:
         dtype = torch.as_tensor(value).dtype
         return dtype if dtype.is_floating_point else torch.get_default_dtype()
     return torch.get_default_dtype()
+
+
+def check_dtype(dtype: object) -> torch.dtype:
+    """A floating-point dtype, or TypeError."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"dtype: got {dtype!r}, expected a floating-point dtype such as torch.float32")
+    return dtype
 
 
 def as_double(value: Any, argument: str) -> Tensor:
@@ -69,6 +78,14 @@ def not_negative(value: object, argument: str) -> float:
     return number
 
 
+def probability(value: object, argument: str) -> float:
+    """A number between zero and one, neither of them, or an error that names the argument."""
+    number = _number(value)
+    if not 0 < number < 1:
+        raise ValueError(f"{argument}: got {value!r}, expected a number between 0 and 1")
+    return number
+
+
 def check_choice(value: object, argument: str, choices: Iterable[object]) -> None:
     """ValueError where the value is none of the choices, which it lists."""
     words = list(choices)
@@ -108,3 +125,10 @@ def brief(values: Any) -> str:
     listed = values.tolist() if isinstance(values, Tensor) else list(values)
     shown = ", ".join(f"{value:.6g}" for value in listed[:8])
     return f"[{shown}{', ...' if len(listed) > 8 else ''}]"
+
+
+def with_shapes(variables: Mapping[str, Any]) -> str:
+    """a, theta[8] and so on: names with the shapes of what they stand for, the first few of many."""
+    every = [f"{name}[{', '.join(map(str, one.shape))}]" if one.shape else name for name, one in variables.items()]
+    more = len(every) - MOST_NAMES
+    return ", ".join(every[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import check_integer
+from targets.arguments import check_dtype, check_integer, with_shapes
 from targets.noise import Noise
 
 KNOWLEDGE = (
@@ -90,9 +90,7 @@ class Target:
         name: str | None = None,
     ) -> None:
         self.dim = check_integer(dim, "dim")
-        self.dtype = torch.get_default_dtype() if dtype is None else dtype
-        if not self.dtype.is_floating_point:
-            raise TypeError(f"dtype: got {dtype}, expected a floating-point dtype")
+        self.dtype = torch.get_default_dtype() if dtype is None else check_dtype(dtype)
         self._check_digits(self.dtype)
         self.device = torch.device("cpu" if device is None else device)
         self.name = type(self).__name__ if name is None else name
@@ -223,7 +221,7 @@ class Target:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """A copy on another device or in another floating-point dtype; the target itself where nothing changes."""
         device = self.device if device is None else torch.device(device)
-        dtype = self.dtype if dtype is None else dtype
+        dtype = self.dtype if dtype is None else check_dtype(dtype)
         if (device, dtype) == (self.device, self.dtype):
             return self
         self._check_digits(dtype)
@@ -256,7 +254,10 @@ class Target:
             raise TypeError(f"x: got {x.dtype}, expected floating-point numbers such as {self.dtype} for {self.name}")
 
     def __repr__(self) -> str:
-        return f"{self.name}(dim={self.dim})"
+        variables = self.variables
+        if variables.keys() == {"x"}:
+            return f"{self.name}(dim={self.dim})"
+        return f"{self.name}(dim={self.dim}: {with_shapes(variables)})"
 
 
 def differentiate(log_prob: Any, x: Tensor, name: str) -> tuple[Tensor, Tensor]:

@@ -40,15 +40,20 @@ _UNCHECKED: dict[str, constraints.Constraint] = {}  # the distributions that the
 _ONE = torch.Size()
 
 
-def in_coordinates(prior: Distribution, transform: transforms.Transform) -> Distribution | None:
-    """The law of u when transform(u) follows the prior, or None where no closed form is known here."""
+def in_coordinates(
+    prior: Distribution, transform: transforms.Transform, *, numbers: bool = True
+) -> Distribution | None:
+    """The law of u when transform(u) follows the prior, or None where no closed form is known here.
+
+    numbers: whether the prior's may be read, and forms that suit some of them be taken; not where they depend on x.
+    """
     if isinstance(transform, transforms.ComposeTransform) and not transform.parts:  # the identity
         return prior
     if isinstance(prior, Independent):
-        inner = in_coordinates(prior.base_dist, transform)
+        inner = in_coordinates(prior.base_dist, transform, numbers=numbers)
         return inner and Independent(inner, prior.reinterpreted_batch_ndims, validate_args=False)
     if isinstance(prior, MixtureSameFamily):
-        inner = in_coordinates(prior.component_distribution, transform)
+        inner = in_coordinates(prior.component_distribution, transform, numbers=numbers)
         return inner and MixtureSameFamily(prior.mixture_distribution, inner, validate_args=False)
     if isinstance(transform, IntervalTransform):
         unit = (transform.low, transform.high) == (0, 1)
@@ -56,7 +61,7 @@ def in_coordinates(prior: Distribution, transform: transforms.Transform) -> Dist
             return LogitBeta(prior.concentration1, prior.concentration0)
         if unit and isinstance(prior, Kumaraswamy):
             return LogitKumaraswamy(prior.concentration1, prior.concentration0)
-        if isinstance(prior, Uniform) and _is(prior.low, transform.low) and _is(prior.high, transform.high):
+        if numbers and isinstance(prior, Uniform) and _is(prior.low, transform.low) and _is(prior.high, transform.high):
             one = torch.ones_like(prior.low)
             return LogitBeta(one, one)
     if isinstance(transform, transforms.ExpTransform) and isinstance(prior, Gamma):
@@ -68,36 +73,38 @@ def in_coordinates(prior: Distribution, transform: transforms.Transform) -> Dist
     if isinstance(transform, CorrelationCholeskyTransform) and isinstance(prior, LKJCholesky):
         return PartialCorrelations(prior.dim, prior.concentration)
     if isinstance(prior, TransformedDistribution):
-        return _peeled(prior.base_dist, _flat(prior.transforms), transform)
+        return _peeled(prior.base_dist, _flat(prior.transforms), transform, numbers)
     return None
 
 
 def _peeled(
-    base: Distribution, steps: list[transforms.Transform], transform: transforms.Transform
+    base: Distribution, steps: list[transforms.Transform], transform: transforms.Transform, numbers: bool
 ) -> Distribution | None:
     """The law of u when transform(u) is the last of `steps` applied to a draw of the others: the last one undone."""
     if not steps:
-        return in_coordinates(base, transform)
+        return in_coordinates(base, transform, numbers=numbers)
     *rest, last = steps
     if _same_map(last, transform):
         return TransformedDistribution(base, rest, validate_args=False) if rest else base
+    if not numbers:
+        return None
     loc, scale = (getattr(last, name, None) for name in ("loc", "scale"))
     inner = None
     if isinstance(last, transforms.AffineTransform) and isinstance(transform, IntervalTransform):
         loc, scale = _number(loc), _number(scale)
         if loc is not None and scale:
             ends = sorted(((transform.low - loc) / scale, (transform.high - loc) / scale))
-            inner = _peeled(base, rest, IntervalTransform(*(_rounded(end) for end in ends)))
+            inner = _peeled(base, rest, IntervalTransform(*(_rounded(end) for end in ends)), numbers)
             shift, factor = 0.0, math.copysign(1.0, scale)
     elif isinstance(last, transforms.AffineTransform) and isinstance(transform, transforms.ExpTransform):
         loc, scale = _number(loc), _number(scale)
         if loc == 0 and scale and scale > 0:
-            inner = _peeled(base, rest, transform)
+            inner = _peeled(base, rest, transform, numbers)
             shift, factor = math.log(scale), 1.0
     elif isinstance(last, transforms.PowerTransform) and isinstance(transform, transforms.ExpTransform):
         exponent = _number(last.exponent)
         if exponent:
-            inner = _peeled(base, rest, transform)
+            inner = _peeled(base, rest, transform, numbers)
             shift, factor = 0.0, exponent
     if inner is None or (shift, factor) == (0.0, 1.0):
         return inner

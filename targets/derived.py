@@ -11,17 +11,21 @@ from torch import Tensor
 
 from targets.labels import check_name
 from targets.linear_algebra import is_failure
-from targets.user_function import copies, shapes_of
+from targets.user_arguments import given_what_it_takes, taken_by
+from targets.user_errors import axis_of, explained, note_call
+from targets.user_function import copies, over_values
 
 
 class Derived:
     """A function of values (n, *shape) by name, to further ones; `shapes`: theirs, for one draw.
 
-    values: those at three points, where the function is looked at; an error for what draws could not carry.
+    values: those at three points, where the function is looked at; an error for what draws could not carry. batched:
+    whether the function is written for all points at once, or for one.
     """
 
-    def __init__(self, function: Callable[..., Any], values: Mapping[str, Tensor]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], values: Mapping[str, Tensor], *, batched: bool) -> None:
+        function = given_what_it_takes(function, taken_by(function, values, "derived"), values)
+        self._batched, self._function = batched, function if batched else over_values(function)
         self.shapes: dict[str, tuple[int, ...]] = {}
         with torch.no_grad():
             found = self._called(values)
@@ -60,6 +64,13 @@ class Derived:
         try:
             return self._function(**copies(values))
         except Exception as error:
-            if not (is_failure(error) and self.shapes):
-                error.add_note("derived was called with " + shapes_of(values))
-            raise
+            if is_failure(error) and self.shapes:
+                raise
+            better = explained(error, "derived", next(iter(values.values())), advice=_ADVICE)
+            note_call(error if better is None else better, "derived", values, axis_of(self._batched))
+            if better is None:
+                raise
+            raise better from error
+
+
+_ADVICE = "write it in torch operations, or compute it from draws.constrained after the run"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.distributions import Beta, Distribution, LKJCholesky, transforms
 
 
@@ -27,11 +28,39 @@ def moved_distribution(prior: Distribution, dtype: torch.dtype, device: torch.de
     return moved
 
 
+def holds_other(law: Distribution, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a law has numbers in another dtype or place."""
+    found = []
+
+    def look(value: Any) -> Any:
+        if isinstance(value, Distribution):
+            _rebuilt(value, look)
+        elif isinstance(value, Tensor) and value.is_floating_point():
+            found.append((value.dtype, value.device.type) != (dtype, device.type))
+        return value
+
+    look(law)
+    return any(found)
+
+
 def without_validation(prior: Distribution) -> Distribution:
     """A copy whose log_prob returns NaN or -infinity instead of raising: chains count such points, they do not stop."""
     quiet: Any = _rebuilt(prior, lambda value: without_validation(value) if isinstance(value, Distribution) else value)
     quiet._validate_args = False
     return quiet
+
+
+@contextmanager
+def drawing_from(generator: Generator, device: torch.device | None = None) -> Iterator[None]:
+    """Draws of torch.distributions, which know the global generator only: seeded from `generator`, and put back.
+
+    device: the one that is drawn on, beside the CPU; by default that of `generator`.
+    """
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
+    device = generator.device if device is None else device
+    with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+        torch.manual_seed(int(seed))
+        yield
 
 
 def integer_argument(prior: Distribution) -> str | None:

@@ -23,12 +23,13 @@ def check_ends(
     parameters: Mapping[str, Parameter],
     argument: str,
     density: Callable[[Tensor], Tensor],
-    seen: Callable[[Tensor], Tensor],
+    seen: Callable[[str, Tensor], Tensor],
     centre: Tensor,
 ) -> None:
     """Warn where a user's function of parameters cannot see mass that matters, which is near an end of an interval.
 
-    Those whose priors come nowhere near an end are left out. density, seen: as below; centre: a point (dim,).
+    Those whose priors come nowhere near an end are left out. density, seen: as below, the latter also of the
+    parameter's name; centre: a point (dim,).
     """
     column = 0
     for key, kind in parameters.items():
@@ -43,7 +44,7 @@ def check_ends(
                     transform,
                     i,
                     lambda x: value_or_nan(density, x),
-                    lambda x: value_or_nan(seen, x),
+                    lambda x, key=key: value_or_nan(lambda points: seen(key, points), x),  # type: ignore[misc]
                     centre,
                 )
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from targets.arguments import did_you_mean
+
 RESERVED = ("chain", "draw")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -35,6 +37,27 @@ def read_coords(coords: object) -> dict[str, list[Any]]:
     if not isinstance(coords, Mapping):
         raise TypeError(f"coords: got {type(coords).__name__}, expected a dict from dims to labels")
     return {check_name(dim, "coords"): _labels(labels, f"coords[{dim!r}]") for dim, labels in coords.items()}
+
+
+def read_dims(dims: object, shapes: Shapes) -> dict[str, tuple[str, ...]]:
+    """Names of the axes of quantities, of which the shapes are given; one word is the name of one axis."""
+    if dims is None:
+        return {}
+    if not isinstance(dims, Mapping):
+        raise TypeError(f'dims: got {type(dims).__name__}, expected a dict such as {{"effect": "school"}}')
+    read = {}
+    for name, axes in dims.items():
+        if name not in shapes:
+            raise ValueError(
+                f"dims: got {name!r}, which is not derived, observed or predicted{did_you_mean(str(name), shapes)} "
+                "Parameters have dims= of their own"
+            )
+        read[name] = (axes,) if isinstance(axes, str) else tuple(axes)
+        if len(read[name]) != len(shapes[name]):
+            raise ValueError(
+                f"dims[{name!r}]: got {read[name]} for the shape {shapes[name]} of one draw, expected one name per axis"
+            )
+    return read
 
 
 def _labels(labels: Any, argument: str) -> list[Any]:
@@ -88,3 +111,9 @@ def check_axes(shapes: Shapes, dims: Mapping[str, tuple[str, ...] | None], coord
                 raise ValueError(
                     f"dims: {dim!r} has {before} entries in {other!r} and {length} in {name!r}; expected one length"
                 )
+    for dim in coords:
+        if dim not in lengths:
+            raise ValueError(
+                f"coords: got labels for {dim!r}, which is the name of no axis{did_you_mean(dim, lengths)} Axes are "
+                "named by dims="
+            )

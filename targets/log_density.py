@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from targets.arguments import as_double
 from targets.base import Target, differentiate
-from targets.linear_algebra import value_and_score_or_nan, value_or_nan
+from targets.linear_algebra import is_failure, value_and_score_or_nan, value_or_nan
+from targets.user_errors import axis_of, note_call
 from targets.user_function import (
     check_evaluations,
     check_gradient,
@@ -39,7 +41,10 @@ class LogDensity(Target):
     Raises TypeError or ValueError, naming what came and what was expected, when `fn` returns something that is not
     a tensor of shape (n,) with the dtype and device of its input, or that cannot be differentiated.
 
-    dim: of x. dtype, device: of x when `fn` is called. name: that of `fn` by default, or as of `Target`.
+    dim: of x. modes: points (modes, dim) that are known to be modes; they are then in `known`, chains are counted in
+    them (`samplers.diagnostics.mode_mixing`), the certificate measures the mass around them, and draws that lack it are
+    at fault in `samplers.compare`. dtype, device: of x when `fn` is called. name: that of `fn` by default, or as of
+    `Target`. For one or two dimensions `with_truth` finds the rest.
 
         >>> target = targets.LogDensity(lambda x: -x.square().sum(-1), dim=2)
         >>> target.log_prob(torch.ones(3, 2)), target.score(torch.ones(2))
@@ -54,6 +59,7 @@ class LogDensity(Target):
         batched: bool = True,
         score: Callable[[Tensor], Tensor] | None = None,
         compile: bool = False,
+        modes: Any = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         name: str | None = None,
@@ -63,6 +69,7 @@ class LogDensity(Target):
         if score is not None and not callable(score):
             raise TypeError(f"score: got {type(score).__name__}, expected a function (n, dim) -> (n, dim)")
         super().__init__(dim, dtype=dtype, device=device, name=name or getattr(fn, "__name__", None))
+        self._modes = None if modes is None else self._checked_modes(modes)
         self._batched = batched
         self._given = fn
         self._fn = fn if batched else over_points(fn)
@@ -71,19 +78,40 @@ class LogDensity(Target):
         self._numpy = False
         self._compiled = torch.compile(torch.func.grad(self._summed, has_aux=True)) if compile else None
 
+    def _checked_modes(self, modes: Any) -> Tensor:
+        points = as_double(modes, "modes")
+        if points.ndim != 2 or points.shape[1] != self.dim or len(points) == 0:
+            raise ValueError(f"modes: got shape {tuple(points.shape)}, expected (modes, {self.dim}), at least one")
+        return points.to(self.device, self.dtype)
+
+    @property
+    def modes(self) -> Tensor:
+        if self._modes is None:
+            self._raise_unknown("modes")
+        return self._modes
+
+    @property
+    def _unknown(self) -> frozenset[str]:
+        return frozenset(["modes"] if self._modes is None else [])
+
     def _summed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value = self._fn(x.clone())
         return value.sum(), value
 
     def _call(self, flat: Tensor) -> Tensor:
-        value = evaluated(
-            lambda: self._fn(flat.clone()),
-            lambda: self._given(flat[0].detach().clone()),
-            "fn",
-            flat,
-            batched=self._batched,
-            numpy=self._numpy,
-        )
+        try:
+            value = evaluated(
+                lambda: self._fn(flat.clone()),
+                lambda: self._given(flat[0].detach().clone()),
+                "fn",
+                flat,
+                batched=self._batched,
+                numpy=self._numpy,
+            )
+        except Exception as error:
+            if not is_failure(error):
+                note_call(error, "fn", {"x": flat}, axis_of(self._batched))
+            raise
         if len(flat) == self.dim > 1 and self not in _COMPARED and flat.device.type != "meta":
             self._compare(flat, value)
         return value
@@ -128,13 +156,14 @@ def from_numpy(
     *,
     dim: int,
     batched: bool = True,
+    modes: Any = None,
     name: str | None = None,
 ) -> Target:
     """A log-density written in NumPy, in double precision on the CPU.
 
     `log_prob` maps an array (n, dim) to (n,) and `grad` maps it to (n, dim); with `batched=False` both take one point.
     Without `grad` only samplers that need no score can be used, and the others say so. Both get copies, which they
-    may write into; where NumPy or SciPy cannot factorise a matrix, the point gets NaN.
+    may write into; where NumPy or SciPy cannot factorise a matrix, the point gets NaN. modes: as of `LogDensity`.
     """
 
     def lifted(function: Callable[[np.ndarray], Any], argument: str, empty: tuple[int, ...]) -> Callable[..., Tensor]:
@@ -154,6 +183,7 @@ def from_numpy(
         lifted(log_prob, "log_prob", (0,)),
         dim,
         score=None if grad is None else lifted(grad, "grad", (0, dim)),
+        modes=modes,
         dtype=torch.float64,
         name=name or getattr(log_prob, "__name__", None),
     )

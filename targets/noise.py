@@ -11,6 +11,8 @@ from torch import Generator, Tensor
 
 from targets.arguments import as_double, cholesky, positive
 
+LEAST = 1e-100  # a deviation whose square and its inverse are far from the ends of float64
+
 
 class Noise(ABC):
     """N(0, C) on R^dim: products with C and its inverse P, draws, log-determinant. dim is None where any fits.
@@ -85,6 +87,8 @@ class IsotropicNoise(Noise):
 
     def __init__(self, sigma: float) -> None:
         self.sigma = positive(sigma, "sigma")
+        if not LEAST <= self.sigma <= 1 / LEAST:
+            raise ValueError(f"sigma: got {sigma!r}, expected {LEAST:g} to {1 / LEAST:g}: its square is a variance")
 
     def times(self, v: Tensor) -> Tensor:
         return v * self.sigma**2

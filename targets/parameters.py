@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints, transforms
+from torch.distributions import constraints, transforms
 
 from targets.arguments import check_integer
 from targets.end_transforms import CorrelationCholeskyTransform, IntervalTransform, PositiveTransform, StickBreaking
-from targets.parameter import Parameter
+from targets.parameter import Parameter, PriorLike
 
 
 class Real(Parameter):
@@ -27,7 +27,7 @@ class Real(Parameter):
     transform = transforms.identity_transform
     suited = "use a distribution on the whole line (Normal, StudentT, Cauchy), or another kind of parameter"
 
-    def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
+    def __init__(self, *shape: int, prior: PriorLike = None, dims: str | Sequence[str] | None = None) -> None:
         super().__init__(shape, _product(shape), prior, dims)
 
 
@@ -44,7 +44,7 @@ class Positive(Parameter):
     transform = PositiveTransform()
     suited = "use a distribution on all positive numbers (HalfNormal, Gamma, LogNormal), or another kind of parameter"
 
-    def __init__(self, *shape: int, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
+    def __init__(self, *shape: int, prior: PriorLike = None, dims: str | Sequence[str] | None = None) -> None:
         super().__init__(shape, _product(shape), prior, dims)
 
 
@@ -63,7 +63,7 @@ class Interval(Parameter):
         low: float,
         high: float,
         *shape: int,
-        prior: Distribution | None = None,
+        prior: PriorLike = None,
         dims: str | Sequence[str] | None = None,
     ) -> None:
         if not -math.inf < low < high < math.inf:
@@ -94,7 +94,7 @@ class Simplex(Parameter):
     transform = StickBreaking()
     suited = "use a distribution on the simplex (Dirichlet)"
 
-    def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
+    def __init__(self, n: int, *, prior: PriorLike = None, dims: str | Sequence[str] | None = None) -> None:
         n = check_integer(n, "n", 2)
         super().__init__((n,), n - 1, prior, dims)
 
@@ -113,7 +113,7 @@ class Ordered(Parameter):
         "log_joint; n independent draws in order have the density n! times the product"
     )
 
-    def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
+    def __init__(self, n: int, *, prior: PriorLike = None, dims: str | Sequence[str] | None = None) -> None:
         n = check_integer(n, "n", 2)
         self.transform = OrderedTransform()
         self.constraint = self.transform.codomain
@@ -137,7 +137,7 @@ class CorrelationCholesky(Parameter):
     transform = CorrelationCholeskyTransform()
     suited = "use a distribution of Cholesky factors of correlations (LKJCholesky)"
 
-    def __init__(self, n: int, *, prior: Distribution | None = None, dims: str | Sequence[str] | None = None) -> None:
+    def __init__(self, n: int, *, prior: PriorLike = None, dims: str | Sequence[str] | None = None) -> None:
         n = check_integer(n, "n", 2)
         super().__init__((n, n), n * (n - 1) // 2, prior, dims)
 

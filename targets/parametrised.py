@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from targets.base import Target, Variable
-from targets.labels import check_axes, check_name, read_coords
+from targets.labels import Shapes, check_axes, check_name, read_coords
 from targets.parameter import Parameter
 
 
@@ -36,14 +36,20 @@ class Parametrised(Target):
                     f"parameters[{key!r}]: got {kind!r}, expected Real(), Positive(), Interval(...) or the like"
                 )
         super().__init__(sum(p.size for p in parameters.values()), dtype=dtype, device=device, name=name)
-        self.parameters = {key: kind.to(self.dtype, self.device) for key, kind in parameters.items()}
+        self._exact = dict(parameters)
+        self._place()
         self._sizes = [p.size for p in parameters.values()]
         self._coords = read_coords(coords)
-        self._check_axes({})
 
-    def _check_axes(self, derived: dict[str, tuple[int, ...]]) -> None:
-        shapes = {key: kind.shape for key, kind in self.parameters.items()} | derived
-        check_axes(shapes, {key: kind.dims for key, kind in self.parameters.items()}, self._coords)
+    def _place(self) -> None:
+        self.parameters = {key: kind.to(self.dtype, self.device) for key, kind in self._exact.items()}
+
+    def _check_axes(self, shapes: Shapes, dims: Mapping[str, tuple[str, ...]]) -> None:
+        """ValueError where axes and labels do not fit, those of further quantities included."""
+        own = {key: kind.dims for key, kind in self.parameters.items()}
+        check_axes(
+            {key: kind.shape for key, kind in self.parameters.items()} | dict(shapes), own | dict(dims), self._coords
+        )
 
     def _coordinates(self, x: Tensor) -> dict[str, Tensor]:
         """The unconstrained coordinates (*batch, size) of every parameter."""
@@ -53,14 +59,13 @@ class Parametrised(Target):
     def _values(self, coordinates: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {key: self.parameters[key].value(u) for key, u in coordinates.items()}
 
+    def parameter_values(self, x: Tensor) -> dict[str, Tensor]:
+        """Constrained parameters, (*batch, dim) -> {name: (*batch, *shape)}, without what is derived of them."""
+        return self._values(self._coordinates(x))
+
     def _log_det(self, coordinates: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Tensor:
         """log |d values / d x|, (*batch,)."""
         return reduce(add, (self.parameters[key].log_det(u, values[key]) for key, u in coordinates.items()))
-
-    def _log_prior(self, coordinates: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Tensor:
-        """Log-density of the priors with respect to x, (*batch,)."""
-        kinds = self.parameters
-        return reduce(add, (kinds[key].log_prior_in_coordinates(u, values[key]) for key, u in coordinates.items()))
 
     def constrain(self, x: Tensor) -> dict[str, Tensor]:
         return self._values(self._coordinates(x))

@@ -5,11 +5,8 @@ The caller's memory is never the chain's: a function gets a copy of its argument
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,20 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from targets import linear_algebra
-
-_DTYPES = re.compile(r"scalar type|same dtype|dtypes? match|result type \w+ can't be cast|data types to match")
-# how torch and NumPy complain of shapes: of the others' errors one cannot tell that they are about the batch axis
-_SHAPES = re.compile(
-    "size|shape|dimension|dim |index|indices|one element|ambiguous|broadcast|aligned|elements cannot be converted"
-    "|length-1|mat1 and mat2|1D tensors",
-    re.IGNORECASE,
-)
-# a value at x was asked for as a number of Python: no advice about the batch axis helps, as vmap has no values either
-_LEFT_TORCH = re.compile(r"converted to Python scalars|calling \.item\(\)|data-dependent control flow")
-# of NumPy and of what is built on it, which need not be installed
-_NUMPY_FOLDERS = tuple(
-    f"{Path(np.__file__).parent.parent / name}{os.sep}" for name in ("numpy", "pandas", "scipy", "xarray")
-)
+from targets.user_errors import COUNTS, OF_ONE_POINT, explained, is_number
 
 
 def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,9 +24,9 @@ def over_points(fn: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x: vectorised(x) if len(x) else x.sum(-1)
 
 
-def over_values(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of named values at one point, over a leading batch axis of every one."""
-    over_dict = torch.func.vmap(lambda values: function(**values))
+def over_values(function: Callable[..., Any], random: bool = False) -> Callable[..., Any]:
+    """A function of named values at one point, over a leading batch axis of every one; it may be random if said so."""
+    over_dict = torch.func.vmap(lambda values: function(**values), randomness="different" if random else "error")
 
     def call(**values: Tensor) -> Any:
         empty = len(next(iter(values.values()))) == 0
@@ -59,11 +43,6 @@ def over_values(function: Callable[..., Any]) -> Callable[..., Any]:
 def copies(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Named values that a function may write into."""
     return {key: value.clone() for key, value in values.items()}
-
-
-def shapes_of(values: Mapping[str, Tensor]) -> str:
-    """Names and shapes, for messages."""
-    return ", ".join(f"{key} {tuple(value.shape)}" for key, value in values.items())
 
 
 def evaluated(
@@ -86,7 +65,7 @@ def evaluated(
         better = (
             None
             if linear_algebra.is_failure(error)
-            else _explained(error, one_point, argument, x, batched=batched, numpy=numpy)
+            else explained(error, argument, x, one_point if batched else None, numpy=numpy)
         )
         if better is None:
             raise
@@ -94,60 +73,9 @@ def evaluated(
     try:
         return check_values(value, x, argument)
     except ValueError as error:
-        if value.shape == x.shape[:-1] or not (batched and _is_number(one_point)):
+        if value.shape == x.shape[:-1] or not (batched and is_number(one_point)):
             raise
-        raise ValueError(f"{error}{_OF_ONE_POINT}") from None
-
-
-_OF_ONE_POINT = (
-    "; it gives one number for one point: pass batched=False for a function of one point, or write it for a batch, "
-    "the first axis"
-)
-
-
-def _explained(
-    error: Exception, one_point: Callable[[], Any], argument: str, x: Tensor, *, batched: bool, numpy: bool
-) -> Exception | None:
-    """The error in words that say what to pass, where that can be told."""
-    said = f"{argument}: {(str(error).splitlines() or [''])[0] or type(error).__name__}"
-    if numpy and "must be Tensor" in said:
-        return TypeError(f"{said}; it is called with NumPy arrays: a function of torch operations is for LogDensity")
-    if not numpy and _is_numpy(error):
-        return TypeError(
-            f"{said}; it is called with torch tensors: write it in torch operations, or give a NumPy log-density to "
-            "targets.from_numpy(fn, grad=..., dim=...)"
-        )
-    if not numpy and _DTYPES.search(said):
-        other = torch.float32 if x.dtype == torch.float64 else torch.float64
-        return TypeError(
-            f"{said}; x comes in {x.dtype}: convert the data it closes over, or pass dtype={other} to the target"
-        )
-    if not numpy and _LEFT_TORCH.search(str(error)):
-        return TypeError(
-            f"{said}; it is called with torch tensors, many points at once: write it in torch operations "
-            "(torch.exp, not math.exp; torch.where, not `if` on a value; no float() or .item())"
-        )
-    if batched and _SHAPES.search(said) and _is_number(one_point):
-        return RuntimeError(said + _OF_ONE_POINT)
-    return None
-
-
-def _is_numpy(error: Exception) -> bool:
-    """Whether NumPy was at work on tensors."""
-    step = error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_filename.startswith(_NUMPY_FOLDERS):
-            return True
-        step = step.tb_next
-    return any(word in str(error) for word in ("numpy()", "ndarray", "ufunc"))
-
-
-def _is_number(one_point: Callable[[], Any]) -> bool:
-    try:
-        value = one_point()
-    except Exception:  # the first error is the one to tell
-        return False
-    return isinstance(value, (float, int)) or (isinstance(value, Tensor) and value.ndim == 0)
+        raise ValueError(f"{error}{OF_ONE_POINT}") from None
 
 
 def check_values(value: Any, x: Tensor, argument: str) -> Tensor:
@@ -218,12 +146,9 @@ def check_evaluations(argument: str, together: Tensor, again: Tensor, apart: Ten
         )
     if not _close(together, apart, 1e-3):
         raise ValueError(
-            f"{argument}: {_COUNTS.get(len(together), len(together))} points together give {together.tolist()}, "
+            f"{argument}: {COUNTS.get(len(together), len(together))} points together give {together.tolist()}, "
             f"one by one {apart.tolist()}; the function mixes its batch axis with another. {advice}"
         )
-
-
-_COUNTS = {2: "two", 3: "three"}
 
 
 def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:

@@ -9,7 +9,7 @@ from scipy.stats import norm
 import targets
 from samplers import MALA, Gibbs, WalkJump, diagnostics
 from samplers.testing import statistics
-from samplers.testing.sequential import sequential
+from samplers.testing.sequential_rule import sequential
 
 
 def check_no_bias(name="MALA", k=1, m=6, lag=2, runs=1000):

@@ -24,7 +24,7 @@ from samplers.diagnostics.couplings.states import rows, with_rows
 from samplers.runs.state import State
 from samplers.testing import check_invariance, statistics
 from samplers.testing.invariance import features
-from samplers.testing.sequential import sequential
+from samplers.testing.sequential_rule import sequential
 
 DOUBLE = torch.float64
 

@@ -16,7 +16,7 @@ import targets
 from samplers import HMC, MALA, ULA, Gibbs, Kernel, RandomWalkMetropolis, SwendsenWang, WalkJump, diagnostics
 from samplers.diagnostics.couplings import WithRandomWalk
 from samplers.testing import statistics
-from samplers.testing.sequential import sequential
+from samplers.testing.sequential_rule import sequential
 
 WIDTH, EDGE = 0.02, 8.0
 GRID = torch.arange(-EDGE, EDGE + WIDTH / 2, WIDTH, dtype=DOUBLE)

@@ -11,7 +11,7 @@ from scipy.stats import norm
 import targets
 from samplers import Gibbs, SwendsenWang, diagnostics
 from samplers.testing import statistics, transition_matrix
-from samplers.testing.sequential import sequential
+from samplers.testing.sequential_rule import sequential
 
 COLOURS = targets.Potts((2,), states=3, coupling=0.7, periodic=False, dtype=DOUBLE)
 FRUSTRATED = targets.PairwiseMRF(row([0.0, 0.6, -0.4], [0.6, 0.0, 0.5], [-0.4, 0.5, 0.0]), row(0.2, 0.0, -0.3))

@@ -20,6 +20,7 @@ PRINTED = {
         "diffusion model        2.",
     ],
     "evidence.py": ["plain      -525.", "-525.158", "-531.711", "log Bayes factor of curved over plain: -6."],
+    "hierarchical.py": ["spread of intercepts: median 0.", "intercept[L]", "rate[A]", "log evidence -46"],
     "ising.py": ["8 x 8 torus: coupling, exact energy per site", "Swendsen-Wang", "0.4407  -0.6573", "0.6000  -1.1454"],
     "custom_energy.py": [
         "the score of ring and blob comes from automatic differentiation",
@@ -60,6 +61,14 @@ PRINTED = {
         "R-hat warns of nothing; mass is missed\n  mode weights 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00 0.00",
         "scattered starts: largest R-hat 2.",
     ],
+    "posterior_predictive.py": [
+        "variance of the counts 29.1",
+        "Poisson                          1.5             1",
+        "  0.000\nnegative binomial ",
+        "negative binomial     0 ",
+        "Poisson               1 -278.",
+        "  67.",
+    ],
     "score_diffusion.py": [
         "KL of the Gaussian of the samples' moments 1.",
         "KL of the model ",
@@ -99,6 +108,7 @@ WRITTEN = {
     "mcmc_to_model.py": {"mcmc_to_model.png"},
     "mixing_time.py": {"mixing_time.png"},
     "mrf_scores.py": {"mrf_scores.png"},
+    "posterior_predictive.py": {"posterior_predictive.png"},
     "score_diffusion.py": {"score_diffusion.png"},
     "schroedinger_bridge.py": {"schroedinger_bridge.png"},
     "super_resolution.py": {"super_resolution.png"},

@@ -81,6 +81,7 @@ LOOSE = {
     "docstrings",
     "examples",
     "imports",
+    "notebooks",
     "readme",
     "release",
     "warnings",

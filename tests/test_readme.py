@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+import warnings
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,11 @@ def test_every_sampler_is_in_the_table():
     kernels = [name for name in samplers.__all__ if isinstance(getattr(samplers, name), type)]
     kernels = [name for name in kernels if issubclass(getattr(samplers, name), samplers.Kernel) and name != "Kernel"]
     assert all(f"| `{name}` |" in README.read_text() for name in kernels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_the_first_block_prints_no_warning(seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(BLOCKS[0].replace("seed=1", f"seed={seed}"), {})

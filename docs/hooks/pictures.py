@@ -14,6 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
+    "posterior_predictive",
     "walk_jump",
     "chain_of_measurements",
     "ising",

@@ -11,8 +11,8 @@ class LeftOpen:
     """step_size, trajectory_length: whether they are to be found. mass: "auto", "diagonal" or "dense", None if given.
 
     Asked of the fields that a kernel has, whatever its class: step_size=None is to be tuned where the kernel declares
-    a target_acceptance, trajectory_length=None where steps are open too. "auto" beside a step size that was given, in
-    the units of x, is the identity.
+    a target_acceptance, trajectory_length=None where steps are open too. A step size that is given leaves the mass
+    matrix open: the identity is asked for by name.
     """
 
     step_size: bool
@@ -24,7 +24,7 @@ class LeftOpen:
         """That of a kernel."""
         given = {field.name: getattr(kernel, field.name) for field in fields(kernel)}
         step, mass = given.get("step_size", "none"), given.get("inverse_mass_matrix")
-        if not isinstance(mass, str) or mass == "identity" or (mass == "auto" and step is not None):
+        if not isinstance(mass, str) or mass == "identity":
             mass = None
         length = given.get("trajectory_length", "none") is None and given.get("steps") is None
         return cls(step is None and kernel.target_acceptance is not None, mass, length)

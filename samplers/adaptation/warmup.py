@@ -20,6 +20,11 @@ from targets import Target
 
 EARLY_STEPS = 32  # leapfrogs at most while the mass matrix is still rough
 ASKED_EVERY = 5  # steps of dual averaging, at most: whether smaller steps help
+LEAST_RATE, LEAST_CAUTIOUS = 1e-2, 1e-3  # an acceptance counts as this at least in a harmonic mean
+MANY_RATES = 64  # in a harmonic mean: of one rate it is the rate itself, and heeds none
+OFTEN = 0.65  # an acceptance asked for below which low ones are what is asked for
+FEW_LEFT = 20  # steps, in fewer of which a step size must first follow the last matrix, and a harmonic mean only swings
+LEAST_SHARE = 0.5  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
 ROWS_PER_DIM = 20  # of pooled chains, before a dense matrix is trusted
 
 
@@ -31,7 +36,9 @@ class Warmup:
     follows dual averaging (Nesterov 2009; Hoffman and Gelman 2014) of the acceptance; in the first quarter of the
     steps its mean over the chains is harmonic, so that a chain in a tight spot is not outvoted. The trajectory
     length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size
-    and length alone.
+    and length alone; there the mean of kernels with trajectories is harmonic too, aimed at what the target acceptance
+    is for Gaussian energy errors, and the step size is smaller where few trajectories have large ones (they become
+    unstable in a tail), down to half.
 
     Where the step size has fallen so far that a trajectory takes 128 leapfrogs, it is asked whether smaller steps help
     at all (`samplers.adaptation.smaller_steps`). Where they do not, `jumps` is true: trajectories are held to 32
@@ -41,6 +48,7 @@ class Warmup:
     """
 
     jumps = False
+    _cautious, _inverse = False, 1.0
 
     def __init__(self, kernel: Any, steps: int, target: Target) -> None:
         self.kernel = kernel
@@ -85,19 +93,31 @@ class Warmup:
             self._length.update(self.kernel.whiten(before.x), self.kernel.whiten(info.proposal), info)
         if self._step is not None:
             rate = info.by_step_size
-            if t < self._steps // 4 and not self.jumps:
-                # a chain still on its way in must not be outvoted by those that have arrived
-                rate = 1 / (1 / rate.clamp_min(1e-2)).mean()
-            self._step.update(float(rate.mean()))
+            # a chain still on its way in, or in a tight spot, must not be outvoted by the others
+            if self.jumps or not (t < self._steps // 4 or self._cautious):
+                mean = float(rate.mean())
+            elif self._cautious:
+                mean = self._harmonic_of_many(rate)
+            else:
+                mean = float(1 / (1 / rate.clamp_min(LEAST_RATE)).mean())
+            self._step.update(mean)
             if self._trajectory is not None and self._step.t % ASKED_EVERY == 0:
                 self._ask(self._trajectory, state, target)
         if self._mass is not None:
             self._moments.update(state.x)
             if t + 1 in self._ends:
                 self._end_window()
+        if t + 1 == (9 * self._steps) // 10:
+            self._turn_cautious(t + 1)
         if t + 1 == self._steps:
             self._settle()
         self._apply(early=t < self._steps // 3)
+
+    def _harmonic_of_many(self, rate: Tensor) -> float:
+        """The harmonic mean of the chains' acceptance; of fewer than 64, of those of the steps before too."""
+        share = min(1.0, len(rate) / MANY_RATES)
+        self._inverse += share * (float((1 / rate.clamp_min(LEAST_CAUTIOUS)).mean()) - self._inverse)
+        return 1 / self._inverse
 
     @property
     def _trajectory(self) -> float | None:
@@ -127,6 +147,15 @@ class Warmup:
             self._step.restart(step)
         self.jumps = answer
         self._least_step = step if answer and self._length is None else 0.0
+
+    def _turn_cautious(self, t: int) -> None:
+        """Heed the worst chains from here on, where a step is a trajectory that may become unstable on its way."""
+        if self._step is None or self.jumps or not hasattr(self.kernel, "trajectory_length"):
+            return
+        self._cautious = self.kernel.target_acceptance >= OFTEN and self._steps - t >= FEW_LEFT
+        if self._cautious:
+            self._step.turn_cautious(LEAST_SHARE)
+            self._inverse = 1 / self._step.target
 
     def _end_window(self) -> None:
         matrix = self._estimate()
@@ -175,6 +204,7 @@ class Warmup:
             "step": None if self._step is None else dict(self._step.__dict__),
             "length": None if self._length is None else dict(self._length.__dict__),
             "most_steps": getattr(self.kernel, "max_steps", None),
+            "cautious": (self._cautious, self._inverse),
             "smaller": (self.jumps, self._next_asked, self._least_step),
         }
 
@@ -187,6 +217,7 @@ class Warmup:
             if part is not None:
                 part.__dict__.update(saved)
         self.jumps, self._next_asked, self._least_step = state["smaller"]
+        self._cautious, self._inverse = state["cautious"]
         self._apply()
         if self._length is not None:
             self.kernel = replace(self.kernel, max_steps=state["most_steps"])

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from samplers.annealing.denoised import Denoised, Denoising
 from samplers.annealing.paths import Bridge
 from samplers.draws import INDEPENDENT, Draws
+from samplers.draws.brief import Brief
 from samplers.draws.places import file_place
 from samplers.kernels import ULA
 from samplers.runs.sampling import Sampling
@@ -36,7 +37,7 @@ WIDE = 2.0  # sigma_max against the target's largest standard deviation where it
 
 
 @dataclass(frozen=True, eq=False)
-class AnnealedLangevin:
+class AnnealedLangevin(Brief):
     """Annealed Langevin dynamics: independent, unweighted, biased draws.
 
     kind: "noise" follows the scores of the target smoothed by Gaussian noise of falling size, for targets that know

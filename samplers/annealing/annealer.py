@@ -17,15 +17,17 @@ from samplers.annealing.paths import DiscretePath, FunctionPath, GeometricPath, 
 from samplers.annealing.resampling import Scheme
 from samplers.annealing.schedule import MOST_TEMPERATURES, fixed_betas, next_beta
 from samplers.annealing.tuning import Tuner
+from samplers.draws.brief import Brief
 from samplers.kernels import Kernel
 from samplers.kernels.noncentring import NonCentring
 from samplers.runs.job import Job
+from samplers.runs.transition import one_step
 from targets import GaussianMixture, Target
 from targets.arguments import check_integer
 
 
 @dataclass(frozen=True, eq=False)
-class Annealer(ABC):
+class Annealer(Brief, ABC):
     """Particles that follow densities pi_b from a base at b = 0 to the target at b = 1; see AIS and SMC."""
 
     kernel: Kernel | Sequence[Kernel] | None = None
@@ -230,7 +232,7 @@ class Run(Job):
         rates, states = [], [cloud.state]
         for _ in range(moves):
             old = cloud.state
-            cloud.state, info = kernel.step(density, old, self.generator)
+            cloud.state, info = one_step(kernel, density, old, self.generator)
             rates.append(float(info.acceptance_rate.mean()))
             self.divergences += int(info.diverging.sum())
             if keep:

@@ -18,6 +18,7 @@ from samplers.annealing.reverse import upper_bound
 from samplers.annealing.tails import reaching
 from samplers.annealing.walk import Walk
 from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws.kept import remembering
 from samplers.draws.places import file_place
 from samplers.kernels import Kernel
 from samplers.runs.checkpoint import check_begun
@@ -33,6 +34,7 @@ from targets.sampling_warning import warn
 class AnnealedSampler(Annealer):
     """An annealer with the verb `sample`."""
 
+    @remembering
     def sample(
         self,
         target: Target,

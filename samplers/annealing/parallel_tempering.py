@@ -14,6 +14,7 @@ from samplers.annealing.tempering import Tempering
 from samplers.annealing.tempering_pilot import pilot
 from samplers.annealing.tempering_record import TemperingState, findings
 from samplers.draws import Cost
+from samplers.draws.brief import in_full
 from samplers.kernels import Kernel, State
 from samplers.runs.starts import Init, positions
 from samplers.runs.state import Findings
@@ -107,5 +108,5 @@ class ParallelTempering(Tempering):
 def _described(kernel: Kernel) -> str:
     """The kernel's name and fields, tensors by their shape."""
     values = {field.name: getattr(kernel, field.name) for field in fields(kernel)}
-    shown = {name: f"tensor{tuple(v.shape)}" if isinstance(v, Tensor) else repr(v) for name, v in values.items()}
+    shown = {name: f"tensor{tuple(v.shape)}" if isinstance(v, Tensor) else in_full(v) for name, v in values.items()}
     return f"{type(kernel).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"

@@ -24,6 +24,7 @@ from samplers.annealing.rungs import DiscreteRungs, FunctionRungs, GeometricRung
 from samplers.annealing.swaps import swap
 from samplers.annealing.tempering_record import TemperingState
 from samplers.kernels import Info, Kernel, State, _choices
+from samplers.runs.transition import one_step
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
@@ -192,7 +193,7 @@ class Tempering(Kernel):
             here = rungs.recall(k, state.positions[:, k], state.ends, kernel, generator)
             for _ in range(self.swaps_every):
                 before = here
-                here, info = kernel.step(rungs.densities[k], before, generator)
+                here, info = one_step(kernel, rungs.densities[k], before, generator)
             states.append(here)
             moves.append((here, before, info))
         return states, tuple(moves)

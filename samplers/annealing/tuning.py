@@ -15,6 +15,7 @@ from samplers.adaptation.step_size import RobbinsMonro
 from samplers.annealing.cloud import Cloud, take
 from samplers.kernels import HMC, Kernel, RegionalHMC
 from samplers.kernels.noncentring import NonCentring
+from samplers.runs.transition import one_step
 from targets import GaussianMixture, Target
 
 POINTS_PER_DIM = 10  # effective particles a dimension before a dense matrix is trusted
@@ -43,7 +44,8 @@ class Tuner:
         kernel = by_region(kernel, regions, coordinates)
         left = LeftOpen.of(kernel)
         self._given: Any = kernel
-        # a kernel without an acceptance to aim at keeps its default step, which is in the units of x
+        # a step that is given, or a default one without an acceptance to aim at, is in the units of x here: the clouds
+        # at the temperatures differ in their units
         kept = left.mass == "auto" and not left.step_size
         self._mass = None if kept or isinstance(kernel, RegionalHMC) else left.mass
         self._lengths = left.trajectory_length
@@ -88,7 +90,7 @@ class Tuner:
         points = cloud.log_weights.numel()
         some = take(cloud.state, torch.arange(0, points, max(1, points // TRIAL_POINTS), device=cloud.eves.device))
         for _ in range(TRIALS):
-            _, info = kernel.step(target, some, generator)
+            _, info = one_step(kernel, target, some, generator)
             self.step.update(float(info.acceptance_rate.mean()))
             kernel = replace(kernel, step_size=self.step.value)
 
@@ -111,12 +113,15 @@ class Tuner:
 
 def by_region(kernel: Kernel, regions: GaussianMixture | None, coordinates: NonCentring | None) -> Kernel:
     """HMC that leaves all open with the mass matrices of a mixture that a pilot has fitted, in its coordinates."""
-    if regions is None or type(kernel) is not HMC or LeftOpen.of(kernel).mass != "auto":
+    left = LeftOpen.of(kernel)
+    if regions is None or type(kernel) is not HMC or left.mass != "auto" or not left.step_size:
         return kernel
+    given = kernel.target_acceptance != HMC.target_acceptance
     return RegionalHMC(
         trajectory_length=kernel.trajectory_length,
         steps=kernel.steps,
         max_steps=kernel.max_steps,
+        target_acceptance=kernel.target_acceptance if given else RegionalHMC.target_acceptance,
         regions=regions,
         coordinates=coordinates,
     )

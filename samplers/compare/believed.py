@@ -20,9 +20,9 @@ import numpy as np
 
 from samplers.compare.rows import Row, counted, joined, number
 from samplers.draws.certificate import STANDARD_ERRORS
+from samplers.draws.wording import digits, in_words, plus_minus
 
 COVERED = 0.95
-DIGITS = 6  # after the point, at most
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Stated:
 
 @dataclass(frozen=True)
 class Believed:
-    """value, with the interval (lower, upper) that covers log Z with probability COVERED, NaN where nothing tells it.
+    """value and its standard_error, with the interval (lower, upper) that covers log Z with probability COVERED; NaN
+    where nothing tells these.
 
     samplers: by name, how many of their runs stand behind it. witnesses: how many of the samplers share no pilot.
     """
@@ -48,6 +49,7 @@ class Believed:
     upper: float
     samplers: Mapping[str, int]
     witnesses: int
+    standard_error: float = math.nan
 
     @property
     def estimates(self) -> int:
@@ -56,16 +58,15 @@ class Believed:
 
     def __str__(self) -> str:
         runs = [f"{name} ({count} runs)" if count > 1 else name for name, count in self.samplers.items()]
-        many = "one estimate" if self.estimates == 1 else f"{self.estimates} independent estimates"
+        many = "one estimate" if self.estimates == 1 else f"{in_words(self.estimates)} independent estimates"
         many += f", by {joined(runs)}"
         if len(self.samplers) > 1:
             many += f": {counted(self.witnesses, 'witness')}"
         if math.isnan(self.lower):
             return f"log Z to believe: {self.value:.4g}, of unknown error, from {many}"
-        half = 0.5 * (self.upper - self.lower)
-        places = min(DIGITS, max(1, 1 - math.floor(math.log10(half)))) if half > 0 else DIGITS
-        span = f"{self.lower:.{places}f} to {self.upper:.{places}f} ({COVERED:.0%})"
-        return f"log Z to believe: {self.value:.{places}f}, {span}, from {many}"
+        low, high = (digits(end, self.standard_error) for end in (self.lower, self.upper))
+        said = f"log Z to believe: {plus_minus(self.value, self.standard_error)}, from {many}"
+        return f"{said}; between {low} and {high} in {COVERED:.0%} of cases"
 
 
 def stated(row: Row) -> Stated | None:
@@ -85,24 +86,26 @@ def believed(runs: Mapping[str, Sequence[Row]], witnesses: Mapping[str, str]) ->
     pairs = [(name, one) for name, one in found if one.error > 0] or found
     if not pairs:
         return None
-    value, half = _together(np.array([one.value for _, one in pairs]), np.array([one.error for _, one in pairs]))
+    value, error, half = _together(np.array([one.value for _, one in pairs]), np.array([one.error for _, one in pairs]))
     counts = Counter(name for name, _ in pairs)
     above = float(np.median([one.hidden for _, one in pairs]))
-    return Believed(value, value - half, value + half + above, counts, len({witnesses[name] for name in counts}))
+    different = len({witnesses[name] for name in counts})
+    return Believed(value, value - half, value + half + above, counts, different, error)
 
 
-def _together(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """The mean, and half the width of its interval."""
+def _together(values: np.ndarray, errors: np.ndarray) -> tuple[float, float, float]:
+    """The mean, its standard error, and half the width of its interval."""
     from scipy.stats import norm, t
 
     n = len(values)
     if not (errors > 0).all():
-        half = t.isf((1 - COVERED) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
-        return float(values.mean()), float(half)
+        error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+        return float(values.mean()), error, float(t.isf((1 - COVERED) / 2, n - 1)) * error
     weights = 1 / errors**2
     mean = float(weights @ values / weights.sum())
     error = 1 / math.sqrt(weights.sum())
     excess = float(weights @ (values - mean) ** 2) / (n - 1) if n > 1 else 0.0
     if excess <= 1:
-        return mean, float(norm.isf((1 - COVERED) / 2)) * error
-    return mean, float(t.isf((1 - COVERED) / 2, n - 1)) * error * math.sqrt(excess)
+        return mean, error, float(norm.isf((1 - COVERED) / 2)) * error
+    error *= math.sqrt(excess)
+    return mean, error, float(t.isf((1 - COVERED) / 2, n - 1)) * error

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from samplers.compare.cell import Cell
 from samplers.compare.facts import Facts
 from samplers.compare.results import FACTS, Results, StoredDraws
+from samplers.compare.rows import counted
 from samplers.compare.store import Store
-from samplers.compare.table import WIDTH, format_table
+from samplers.compare.table import as_html, format_table
 from samplers.compare.truth import Truth
 from samplers.compare.witnesses import examine
+from samplers.draws import html
+from samplers.draws.wording import WIDTH, terminal_width, wrapped
 from samplers.version import versions
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ class Comparison(Results):
 
     rows: one for each cell; table: the same as a data frame. draws: by (target, sampler, seed), read from disk when
     asked for. facts: what is known of each target. agreements, examined, verdicts: by target. beside: published figures
-    and ours. Printed, it is the table, the verdicts and what is beside.
+    and ours. Printed, it is the table, the verdicts and what is beside, in lines that the terminal has room for.
 
     store: the folder with what each cell gave. grid: what was compared, plain values. targets: by name, for draws that
     are to have their meaning back; None without.
@@ -91,11 +94,26 @@ class Comparison(Results):
         return write_report(self, Path(folder))
 
     def text(self, *, width: int | None = WIDTH) -> str:
-        """The table, the verdicts and what is beside; width: of the table, None for all its columns."""
-        parts = [format_table(self.table, width=width), *(f"{name}: {one}" for name, one in self.verdicts.items())]
+        """The table, the verdicts and what is beside; width: of a line, None for all columns in lines as long as that
+        takes.
+        """
+        said = [f"{name}: {one}" for name, one in self.verdicts.items()]
         if self.beside:
-            parts.append("\n".join(["Beside published figures:", *(f"  {one}" for one in self.beside)]))
-        return "\n\n".join(parts)
+            said.append("\n".join(["Beside published figures:", *(f"  {one}" for one in self.beside)]))
+        if width is not None:
+            said = [wrapped(text, width) for text in said]
+        return "\n\n".join([format_table(self.table, width=width), *said])
 
     def __str__(self) -> str:
-        return self.text()
+        return self.text(width=terminal_width())
+
+    def __repr__(self) -> str:
+        failed = sum(bool(row["error"]) for row in self.rows)
+        targets, samplers = ({row[name] for row in self.rows} for name in ("target", "sampler"))
+        runs = f"{counted(len(self.rows), 'run')} of {counted(len(samplers), 'sampler')}"
+        return f"Comparison({runs} on {counted(len(targets), 'target')}, {failed or 'none'} failed)"
+
+    def _repr_html_(self) -> str:
+        beside = html.listed(map(str, self.beside), "Beside published figures:")
+        verdicts = [one.html(name) for name, one in self.verdicts.items()]
+        return html.block("", as_html(self.table), *verdicts, beside)

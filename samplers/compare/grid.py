@@ -17,7 +17,7 @@ from samplers.compare.budget import Budget
 from samplers.compare.cell import Cell, to_job
 from samplers.compare.comparison import Comparison
 from samplers.compare.store import Store
-from samplers.compare.truth import Truth, known_truth, truth_from
+from samplers.compare.truth import Truth, known_truth, truth_from, with_truths
 from samplers.compare.witnesses import checked
 from samplers.draws import Draws, Sampler
 from samplers.draws.signature import Choice, taken_by
@@ -38,6 +38,7 @@ def compare(
     seeds: int | Iterable[int] = 1,
     init: Mapping[str, Any] | None = None,
     witnesses: Mapping[str, Any] | None = None,
+    truth: bool = False,
     reference: bool = False,
     max_evaluations: int | None = None,
     max_seconds: float | None = None,
@@ -63,6 +64,9 @@ def compare(
     another sampler, a colleague, an optimiser; in unconstrained coordinates. After the runs the mass around them is
     measured, and a run that lacks more of it than chance allows is at fault. Other witnesses leave stored runs as they
     are.
+    truth: have what is known of each density in one or two dimensions that does not state its moments and log Z found
+    by quadrature (`targets.with_truth`), so that it is judged like a benchmark; where that refuses, a remark says why.
+    Others stay as they are.
     reference: where a target states no moments, take those of an HMC run four times as long with another seed, unless
     its own R-hat is above 1.01; the column `truth` says which.
     max_evaluations, max_seconds: what one run may use of the target, or take, warmup, pilot and training included. Its
@@ -82,6 +86,8 @@ def compare(
     """
     if timeout is not None:
         positive(timeout, "timeout")
+    _check(targets, samplers, init)
+    targets, remarks = with_truths(targets) if truth else (targets, {})
     cells = make_cells(
         targets,
         samplers,
@@ -94,7 +100,7 @@ def compare(
     pointed = checked(witnesses, targets)
     long_runs = {name: (init or {}).get(name) for name in targets} if reference else {}
     grid = Grid(timeout, threads, executor, check_integer(workers, "workers"), retry, fresh, progress)
-    return grid.run(cells, folder, long_runs, options, pointed)
+    return grid.run(cells, folder, long_runs, options, pointed, remarks)
 
 
 def make_cells(
@@ -136,6 +142,9 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
 def _check(targets: Any, samplers: Any, init: Any) -> dict[str, tuple[Sampler, Mapping[str, Any]]]:
     """The samplers with their own options; errors name what came."""
     for what, given in (("targets", targets), ("samplers", samplers)):
+        if not isinstance(given, Mapping):
+            example = '{"funnel": target}' if what == "targets" else '{"hmc": samplers.HMC()}'
+            raise TypeError(f"{what}: got {type(given).__name__}, expected a dict by name such as {example}")
         for name in given:
             if not isinstance(name, str) or not name:
                 raise TypeError(f"{what}: got the name {name!r}, expected a text that is not empty")
@@ -184,16 +193,20 @@ class Grid:
         long_runs: Mapping[str, Any],
         options: Mapping[str, Any],
         witnesses: Mapping[str, Tensor] | None = None,
+        remarks: Mapping[str, str] | None = None,
         **about: Any,
     ) -> Comparison:
         """All of it: the truths, then the cells. long_runs: starting points of reference runs by target, None for the
-        sampler's own; options: theirs; witnesses: points by target; about: what the comparison remembers of itself.
+        sampler's own; options: theirs; witnesses: points by target; remarks: on truths, likewise; about: what the
+        comparison remembers of itself.
         """
         store = Store(folder)
         targets = {cell.target_name: cell.target for cell in cells}
         truths: dict[str, Truth | None] = {name: known_truth(target) for name, target in targets.items()}
         wanted = {n: init for n, init in long_runs.items() if truths[n] is None and not targets[n].discrete}
         notes = self._references(store, targets, wanted, options, truths)
+        for name, remark in (remarks or {}).items():
+            notes[name].append(remark)
         cells = [replace(cell, truth=truths[cell.target_name]) for cell in cells]
         self._all(store, cells, "cells")
         return Comparison.write(store, cells, truths, notes, witnesses=witnesses or {}, about=about)
@@ -232,7 +245,7 @@ class Grid:
         missing = [cell for cell in cells if rows[cell.key] is None]
         for cell in {(cell.target_name, cell.sampler_name): cell for cell in missing}.values():
             to_job(cell)  # an error now, before hours of others
-        bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cell")
+        bar = Progress(len(cells), len(cells) - len(missing), self.progress if cells else False, what, "cells")
         busy: set[apart.Server] = set()
         executor = self.executor or ThreadPoolExecutor(self.workers)
         run = partial(apart.run_apart, timeout=self.timeout, threads=self.threads)

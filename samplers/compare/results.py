@@ -75,6 +75,12 @@ class StoredDraws(Mapping[Key, Draws]):
         self._targets = targets
 
     def __getitem__(self, key: Key) -> Draws:
+        if key not in self._paths:
+            there = [tuple(dict.fromkeys(names)) for names in zip(*self._paths, strict=True)] or [(), (), ()]
+            raise KeyError(
+                f"draws: got {key!r}, expected (target, sampler, seed) of a run that gave draws: targets {there[0]}, "
+                f"samplers {there[1]}, seeds {there[2]}"
+            )
         return Draws.load(self._paths[key], self._targets.get(key[0]))
 
     def __contains__(self, key: object) -> bool:

@@ -8,13 +8,17 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from samplers.compare.columns import COLUMNS, LAST, Column
+from samplers.draws import html
+from samplers.draws.wording import WIDTH
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WIDTH, GAP = 120, "  "
+GAP = "  "
 LONGEST_NAME = 24  # in one line
 WHOLE, LONG, SHORT = "whole", "long titles", "short titles"
+
+Cell = list[str]  # of lines
 
 
 def shown_columns(table: pd.DataFrame, *, brief: bool) -> dict[str, Column]:
@@ -39,22 +43,37 @@ def format_table(table: pd.DataFrame, *, width: int | None = WIDTH) -> str:
     if width is None:
         every = shown_columns(table, brief=False)
         return "\n".join(_lines([_cells(name, column, table, WHOLE) for name, column in every.items()]))
+    cells, note = _fitting(table, width)
+    return "\n".join(_lines(list(cells.values()))) + ("\n" + textwrap.fill(note, width) if note else "")
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """The table for a notebook, with the columns that stand in one of WIDTH characters."""
+    cells, note = _fitting(table, WIDTH)
+    columns = [COLUMNS[name] for name in cells]
+    texts = [_texts(column.name, column, table, LONG) for column in columns]
+    rows = list(zip(*texts, strict=True))
+    words = [column.words for column in columns]
+    return html.table([column.title for column in columns], rows, words) + html.paragraph(note)
+
+
+def _fitting(table: pd.DataFrame, width: int) -> tuple[dict[str, list[Cell]], str]:
+    """The columns that there is room for, and what is left out, in words."""
     columns = shown_columns(table, brief=True)
     if table["seed"].nunique() == 1:
         del columns["seed"]
     plain = {name: _cells(name, column, table, LONG) for name, column in columns.items()}
     if _room(plain.values()) <= width:
-        return "\n".join(_lines(list(plain.values())))
+        return plain, ""
     cells = {name: _cells(name, column, table, SHORT) for name, column in columns.items()}
-    chosen: set[str] = set()
+    chosen = {name for name, column in columns.items() if column.room == 0}
     for group in _turns(columns):
         wider = chosen | group
         if _room([cells[name] for name in wider]) <= width:
             chosen = wider
-    text = "\n".join(_lines([cells[name] for name in columns if name in chosen]))
     left_out = [column.title for name, column in columns.items() if name not in chosen]
     note = f"Not shown: {', '.join(left_out)} (`--columns all` of the command, `.table` in Python)"
-    return text + ("\n" + textwrap.fill(note, width) if left_out else "")
+    return {name: cells[name] for name in columns if name in chosen}, note if left_out else ""
 
 
 def _turns(columns: Mapping[str, Column]) -> Iterator[set[str]]:
@@ -64,14 +83,9 @@ def _turns(columns: Mapping[str, Column]) -> Iterator[set[str]]:
     yield from ({name} for name in columns)
 
 
-Cell = list[str]  # of lines
-
-
 def _cells(name: str, column: Column, table: pd.DataFrame, form: str) -> list[Cell]:
     """The title, then every row's text; words on the left, numbers on the right."""
-    texts = [column.show(value) for value in table[name]]
-    if name == "error" and form != WHOLE:
-        texts = [text.partition(":")[0] for text in texts]
+    texts = _texts(name, column, table, form)
     named = column.words and form != WHOLE
     rows = [(textwrap.wrap(text, LONGEST_NAME) or [""]) if named else [text] for text in texts]
     title = [column.title]
@@ -82,6 +96,11 @@ def _cells(name: str, column: Column, table: pd.DataFrame, form: str) -> list[Ce
             title = textwrap.wrap(column.title, -(-len(column.title) // 2) + 2)
     cells = [title, *rows]
     return [[line.ljust(_width(cells)) for line in cell] for cell in cells] if column.words else cells
+
+
+def _texts(name: str, column: Column, table: pd.DataFrame, form: str) -> list[str]:
+    texts = [column.show(value) for value in table[name]]
+    return [text.partition(":")[0] for text in texts] if name == "error" and form != WHOLE else texts
 
 
 def _room(columns: Collection[list[Cell]]) -> int:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from samplers.compare.shape import Shares, Thresholds, shares, thresholds, weights_of, with_log_density
 from samplers.draws import Draws, estimates
 from samplers.draws.weighted import families_of, mean_and_error
-from targets import Moments, Target
+from targets import Moments, Target, with_truth
 
 EXACT_DRAWS, SEED = 20_000, 54_321
 MOST_OF_ONE = 0.2  # of a fourth moment from these that one draw may make up; of a Gaussian it makes up some 0.006
@@ -59,6 +59,30 @@ def known_truth(target: Target) -> Truth | None:
     at = thresholds([draws])
     noise = {name: _sd_noise(value, exact[name]) for name, value in draws.constrained_points.items() if name in exact}
     return Truth(exact, "exact", errors, at, shares(draws, at), noise)
+
+
+def with_truths(targets: Mapping[str, Target]) -> tuple[dict[str, Target], dict[str, str]]:
+    """The targets, those in one or two dimensions with what quadrature tells of them; and remarks on these, by name."""
+    found, remarks = dict(targets), {}
+    for name, target in targets.items():
+        if (
+            target.discrete
+            or target.dim > 2
+            or not target.has_density
+            or {"log_z", "moments", "sample"} <= target.known
+        ):
+            continue
+        try:
+            found[name] = known = with_truth(target)
+        except ValueError as error:
+            remarks[name] = f"quadrature does not tell the truth: {error}"
+            continue
+        told = known.accuracy
+        remarks[name] = (
+            f"the truth is by quadrature: log Z to {told.log_z:.0e}, moments to {told.moments:.0e} of a standard "
+            f"deviation{''.join(f'; {what} is left out, {why}' for what, why in told.left_out.items())}"
+        )
+    return found, remarks
 
 
 def _sd_noise(value: Tensor, exact: Moments) -> Tensor:

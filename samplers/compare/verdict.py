@@ -13,6 +13,7 @@ from samplers.compare.facts import Facts
 from samplers.compare.limits import FEW
 from samplers.compare.rows import Row, answers, by, has, joined, number
 from samplers.compare.witnesses import Examined
+from samplers.draws import html
 
 LOST = 0.1  # share of its weight below which a mode is lost
 SEEN = 20  # effective draws that a mode should have had before it is called lost
@@ -21,7 +22,7 @@ MOST_NAMES = 3  # of constants
 COMPARED = ("shape_error_se", "mean_error_se", "mode_error_se")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """faults: {sampler: what is wrong with it}, an empty list where nothing is; cautions: {sampler: why little can be
     said of it}, likewise; conclusion: whom to believe; remarks: on log Z, the truth and the witnesses. log_z: the one
@@ -35,9 +36,25 @@ class Verdict:
     log_z: Believed | None = None
 
     def __str__(self) -> str:
-        said = {name: [*faults, *self.cautions[name]] for name, faults in self.faults.items()}
-        lines = [self.conclusion, *(f"  {name}: {'; '.join(texts)}" for name, texts in said.items() if texts)]
+        lines = [self.conclusion, *(f"  {name}: {texts}" for name, texts in self._said().items())]
         return "\n".join([*lines, *(f"  {text}" for text in self.remarks)])
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.conclusion!r})"
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def html(self, title: str = "") -> str:
+        """As a notebook shows it, below the name of its target."""
+        return html.block(
+            title, html.paragraph(self.conclusion), html.facts(self._said()), html.listed(map(str, self.remarks))
+        )
+
+    def _said(self) -> dict[str, str]:
+        """Faults and cautions of those that have some, by sampler."""
+        said = {name: "; ".join([*faults, *self.cautions[name]]) for name, faults in self.faults.items()}
+        return {name: texts for name, texts in said.items() if texts}
 
 
 def verdicts(

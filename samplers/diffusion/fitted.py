@@ -15,7 +15,8 @@ from samplers.annealing.pilot import PILOT
 from samplers.annealing.resampling import systematic
 from samplers.diffusion.method import LearnedMethod
 from samplers.diffusion.space import Space
-from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
+from samplers.draws.kept import remembering
 from samplers.draws.places import file_place
 from samplers.draws.weighted import FAMILY
 from samplers.identity import known
@@ -39,7 +40,7 @@ FORMAT = "unnorm learned sampler 4"
 SCOUTS = 9_000_011  # offset of their seed
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Fitted:
     """What `fit` returns.
 
@@ -71,11 +72,19 @@ class Fitted:
     untrained: Evaluation | None = None
     cost: Cost = field(default_factory=Cost)
 
+    def __repr__(self) -> str:
+        said, found = f"{self.method} fitted to {self.target}, {self.iterations:,} iterations", self.evaluation
+        if found is None:
+            return said
+        log_z = LogZ(found.log_z, found.standard_error)
+        return f"{said}\n{log_z}; ESS {found.ess:.1%} of {found.draws:,} paths, Pareto k-hat {found.pareto_k:.2f}"
+
     @property
     def network(self) -> nn.Module:
         """The control network."""
         return self.measure.control.network
 
+    @remembering
     def sample(
         self,
         target: Target | None = None,

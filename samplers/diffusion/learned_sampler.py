@@ -10,6 +10,7 @@ from samplers.diffusion.fit import Fitting
 from samplers.diffusion.fitted import Fitted
 from samplers.diffusion.method import LearnedMethod
 from samplers.draws import Draws
+from samplers.draws.kept import remembering
 from samplers.runs.checks import check_continuous
 from targets import Target
 from targets.arguments import check_integer, positive
@@ -65,6 +66,7 @@ class LearnedSampler(LearnedMethod):
         fitting.carry_out(checkpoint, progress)
         return fitting.examined()
 
+    @remembering
     def sample(
         self,
         target: Target,

@@ -12,6 +12,7 @@ from samplers.diffusion.gradient import Objective
 from samplers.diffusion.objectives import KL, LogVariance
 from samplers.diffusion.settings import Training
 from samplers.diffusion.space import PriorChoice, Space
+from samplers.draws.brief import Brief
 from samplers.networks import NetworkSpec, ResidualMLP
 from samplers.networks.flow import FlowNetwork
 from samplers.path_measures.base import PathMeasure
@@ -25,7 +26,7 @@ WILD = 3.0  # standard deviations
 
 
 @dataclass(frozen=True, eq=False)
-class LearnedMethod(ABC):
+class LearnedMethod(Brief, ABC):
     """The hyper-parameters of a `LearnedSampler`, which adds the verbs, and the path measures made of them."""
 
     steps: int = 64

@@ -2,7 +2,7 @@
 
 from samplers.draws.cost import Cost
 from samplers.draws.draws import Draws, Sampler
-from samplers.draws.log_z import LogZ
+from samplers.draws.log_z import LogRatio, LogZ
 from samplers.draws.points import INDEPENDENT, PARTICLES
 from samplers.draws.weighted import largest_pareto_k
 from targets.sampling_warning import SamplingWarning
@@ -12,6 +12,7 @@ __all__ = (
     "PARTICLES",
     "Cost",
     "Draws",
+    "LogRatio",
     "LogZ",
     "Sampler",
     "SamplingWarning",

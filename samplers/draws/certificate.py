@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from samplers.draws import html
+from samplers.draws.wording import digits, in_words, plus_minus
+
 STANDARD_ERRORS = 2.0  # half the width of the interval that a normal error leaves in 95 of 100 cases
 MOST_MISSED = 0.02  # of Z-hat that draws may lack before it is said
 ESTIMATES = ("own", "by_bridge", "by_regions", "by_annealing", "at_least")
-COUNTS = {2: "two", 3: "three"}
 LEAST_HELD = 0.2  # share of the draws in the scouts' regions below which these tell little
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What searches that share nothing with a sampler say of its draws and of its log Z.
 
@@ -71,8 +73,17 @@ class Certificate:
         return cls(**record | pairs | lists)
 
     def __str__(self) -> str:
-        parts = [self._log_z(), self._coverage(), *self.doubts]
-        return ". ".join(part[:1].upper() + part[1:] for part in parts if part) + "."
+        return " ".join(_sentence(part) for part in (self._log_z(), self._coverage(), *self.doubts) if part)
+
+    def __repr__(self) -> str:
+        doubts = f"{len(self.doubts)} doubt{'' if len(self.doubts) == 1 else 's'}" if self.doubts else "no doubts"
+        log_z = "" if math.isnan(self.log_z) else f"log Z {plus_minus(self.log_z, self.standard_error)}, "
+        return f"Certificate({log_z}{doubts})"
+
+    def _repr_html_(self) -> str:
+        said = [_sentence(part) for part in (self._log_z(), self._coverage()) if part]
+        doubts = html.listed(map(_sentence, self.doubts), "What speaks against the draws:")
+        return html.block("Certificate", html.paragraph(" ".join(said)), doubts)
 
     def _log_z(self) -> str:
         if math.isnan(self.log_z):
@@ -80,12 +91,12 @@ class Certificate:
         said = f"log Z {plus_minus(self.log_z, self.standard_error)}, from "
         if len(self.estimates) > 1:
             each = ", ".join(f"{name} {plus_minus(*one)}" for name, one in self.estimates.items())
-            said += f"{COUNTS[len(self.estimates)]} estimates ({each})"
+            said += f"{in_words(len(self.estimates))} estimates ({each})"
         else:
             said += f"one estimate, {next(iter(self.estimates))}"
         if math.isnan(self.lower):
             return said
-        low, high = (_digits(value, self.standard_error) for value in (self.lower, self.upper))
+        low, high = (digits(value, self.standard_error) for value in (self.lower, self.upper))
         return f"{said}; between {low} and {high} in 95 of 100 cases"
 
     def _coverage(self) -> str:
@@ -103,15 +114,8 @@ class Certificate:
         return f"{said}. The draws miss nothing of what was found, and {hidden}"
 
 
-def plus_minus(value: float, error: float) -> str:
-    """A value with its error, in as many digits as the error tells."""
-    return f"{_digits(value, error)} +- {_digits(error, error) if error > 0 else format(error, '.2g')}"
-
-
-def _digits(value: float, error: float) -> str:
-    if not error > 0 or math.isinf(error):
-        return f"{value:.4g}"
-    return f"{value:.{max(0, 1 - math.floor(math.log10(error)))}f}"
+def _sentence(part: str) -> str:
+    return f"{part[:1].upper()}{part[1:]}."
 
 
 def _share(value: float) -> str:

@@ -94,6 +94,9 @@ def quantile_gaussian(*quantiles: Quantile) -> Gaussian:
     """
     if not quantiles:
         raise ValueError("quantiles: got none, expected a function for each coordinate")
+    for number, quantile in enumerate(quantiles):
+        if not callable(quantile):
+            raise TypeError(f"quantiles: got {quantile!r} as number {number}, expected a function of u in (0, 1)")
     found = [_of_quantile(quantile, i) for i, quantile in enumerate(quantiles)]
     mean, scale = torch.tensor(found, dtype=torch.float64).unbind(-1)
     return Gaussian(mean, scale, name="closest in W2")

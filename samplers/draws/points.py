@@ -35,9 +35,15 @@ class PointSet:
     divergences: Tensor | None = None
 
     @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Chains, draws of each, and dimensions."""
+        chains, draws, dim = self.x.shape
+        return chains, draws, dim
+
+    @property
     def variables(self) -> dict[str, Variable]:
         """The named variables of `constrained`."""
-        return {"x": Variable((self.x.shape[-1],))} if self.target is None else self.target.variables
+        return {"x": Variable((self.sizes[-1],))} if self.target is None else self.target.variables
 
     @cached_property
     def constrained_points(self) -> dict[str, Tensor]:
@@ -51,6 +57,23 @@ class PointSet:
     def constrained(self) -> dict[str, Tensor]:
         """Named, constrained draws, {name: (chains, draws, *shape)}, equally weighted: those of `unweighted()`."""
         return self.unweighted().constrained_points
+
+    def part(self, which: slice) -> Tensor:
+        """x of some draws of every chain, (chains, some, dim)."""
+        return self.x[:, which]
+
+    def thinned(self, thin: int) -> PointSet:
+        """Every thin-th draw of each chain, with its statistics, from the first on; without weights."""
+        every = slice(None, None, thin)
+        made = PointSet(
+            self.part(every),
+            stats={name: value[:, every] for name, value in self.stats.items()},
+            target=self.target,
+            attrs=self.attrs | {"thinned": f"every {thin}th of {self.sizes[1]} draws of each chain"},
+        )
+        if "constrained_points" in self.__dict__:
+            made.__dict__["constrained_points"] = {n: value[:, every] for n, value in self.constrained_points.items()}
+        return made
 
     @cached_property
     def pareto_k(self) -> float | None:
@@ -92,6 +115,7 @@ class PointSet:
             target=self.target,
             kernel=self.kernel,
             attrs=self.attrs | {"resampled": said, "weight_ess": self.weight_ess},
+            divergences=self.divergences,
         )
         if "certificate" in self.__dict__:
             made.__dict__["certificate"] = self.__dict__["certificate"]

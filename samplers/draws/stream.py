@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from samplers.draws import Cost, Draws, records
+from samplers.draws import Draws, kept, records
+from samplers.draws.certificate import Certificate
 from samplers.draws.places import whole
 from targets import Target
 
 BLOCK_BYTES = 64 * 2**20
 ZARR = "draws.zarr"  # beside complete.json and run.json, which are not Zarr's
+RECORD = "run.json"  # with all that `kept.record` says, once the run has ended
 
 
 class Stream:
@@ -64,7 +68,7 @@ class Stream:
                     self._group.create_array(name, shape=shape, chunks=chunks, dtype=array.dtype, compressors=None)
                     self._group[name].attrs.update(kept)
                 self._group[name][self.complete : self.complete + len(value)] = array
-            self._put("complete.json", self.complete + len(x))
+            put(self.path / "complete.json", self.complete + len(x))
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -73,13 +77,11 @@ class Stream:
             ) from error
         self.complete += len(x)
 
-    def finish(self, record: dict[str, Any]) -> None:
-        """Write the attributes of the run."""
-        self._put("run.json", record)
 
-    def _put(self, name: str, content: Any) -> None:
-        with whole(self.path / name) as partial:
-            partial.write_text(json.dumps(content))
+def put(path: Path, content: Any) -> None:
+    """The content as JSON in a file."""
+    with whole(path) as partial:
+        partial.write_text(json.dumps(content))
 
 
 class StreamedDraws(Draws):
@@ -116,6 +118,36 @@ class StreamedDraws(Draws):
     def stats(self, value: dict[str, Tensor]) -> None:
         del value
 
+    def part(self, which: slice) -> Tensor:  # noqa: D102 - as of `PointSet`
+        array = self._group["x"]
+        start, stop, step = which.indices(self.complete)
+        return records.tensor(array[start:stop:step], array.attrs).transpose(0, 1)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Chains, draws of each, and dimensions."""
+        _, chains, dim = self._group["x"].shape
+        return chains, self.complete, dim
+
+    def remember(self, said: Iterable[str]) -> Self:
+        """Keep what was said of these draws, in the folder too, with all that the run has left beside its draws."""
+        super().remember(said)
+        content = kept.record(self)
+        if self.moments is not None:
+            content["moments"] = kept.listed(self.moments)
+        put(self.path / RECORD, content)
+        return self
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """As of `Draws`; the folder of a run that has ended keeps it, where it can be written."""
+        made = super().certificate
+        self.__dict__["certificate"] = made
+        if self.target is not None and (self.path / RECORD).exists():
+            with contextlib.suppress(OSError):
+                self.remember(())
+        return made
+
     def blocks(self) -> Iterator[Tensor]:
         """x by blocks, each (chains, block, dim)."""
         size = self._group["x"].chunks[0]
@@ -127,7 +159,10 @@ def open_stream(path: Path, target: Target | None) -> StreamedDraws:
     """The draws that are whole in the folder of a streamed run, finished or not."""
     if not (path / "complete.json").exists():
         raise ValueError(f"path: {path} holds no complete block of a streamed run")
-    record = path / "run.json"
-    attrs = json.loads(record.read_text()) if record.exists() else {}
-    cost = Cost(**attrs.pop("cost")) if "cost" in attrs else Cost()
-    return StreamedDraws(path, target, attrs=attrs, cost=cost)
+    record = path / RECORD
+    content = json.loads(record.read_text()) if record.exists() else {}
+    moments = content.pop("moments", None)
+    draws = StreamedDraws(
+        path, target, moments=None if moments is None else kept.moments(moments), **kept.fields(content)
+    )
+    return kept.certified(draws, content)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samplers.draws import estimates
+from samplers.draws.divergences import divergence_complaints
 from samplers.draws.points import INDEPENDENT, PARTICLES, PointSet
 from samplers.draws.still import still
 from targets.sampling_warning import warn
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 HIGHEST_R_HAT = 1.01
 LEAST_ESS = 400.0  # Vehtari et al. 2021: 100 for each of four chains
+WARNINGS = "warnings"  # in the attributes of draws: what their run has said
+DIVERGED = re.compile(r"\d[\d,]* of \d[\d,]* (steps|moves) diverged")  # as a run counts them
 # arguments with which the table still holds the diagnostics of every variable
 HARMLESS = {"round_to", "hdi_prob", "ci_prob", "ci_kind"}
 
@@ -29,15 +33,31 @@ def summarise(draws: PointSet, doubts: Callable[[], Sequence[str]], **kwargs: An
     """
     round_to = kwargs.get("round_to")
     if only_moments(draws):
-        return estimates.rounded(_of_moments(draws), round_to)
+        return _printed(estimates.rounded(_of_moments(draws), round_to))
     equal = draws.unweighted()
     table = estimates.table(equal.constrained, equal.variables, **kwargs)
     judged = table
     if not kwargs.keys() <= HARMLESS:
         judged = estimates.table(equal.constrained, equal.variables, kind="diagnostics")
-    for message in (*complaints(draws, judged), *doubts()):
+    _say(draws, [*complaints(draws, judged), *doubts()])
+    return _printed(estimates.rounded(table, round_to))
+
+
+def _printed(table: Any) -> Any:
+    """A data frame as one that is printed whole."""
+    from samplers.draws.wide import Wide
+
+    return Wide(table) if hasattr(table, "columns") else table
+
+
+def _say(draws: PointSet, found: Sequence[str]) -> None:
+    """What was found, and what the run has warned of besides; divergent steps, which both count, once."""
+    counted = bool(divergence_complaints(draws))
+    for message in found:
         warn(message)
-    return estimates.rounded(table, round_to)
+    for message in draws.attrs.get(WARNINGS, ()):
+        if message not in found and not (counted and DIVERGED.match(message)):
+            warn(message)
 
 
 def complaints(draws: PointSet, table: pd.DataFrame) -> list[str]:
@@ -93,17 +113,6 @@ def _above(r_hat: float) -> str:
     return f"{r_hat:.2f}" if HIGHEST_R_HAT < round(r_hat, 2) < 1000 else f"{r_hat:.6g}"
 
 
-def divergence_complaints(draws: PointSet) -> list[str]:
-    """Said at the end of a run as well, where no table is made."""
-    if draws.divergences is None or not bool((draws.divergences > 0).any()):
-        return []
-    count, chains = int(draws.divergences.sum()), int((draws.divergences > 0).sum())
-    return [
-        f"{count} divergent steps in {chains} of {len(draws.divergences)} chains: proposals had a non-finite density "
-        "or a large energy error, and parts of the target may be out of reach. Reparametrise, or take smaller steps"
-    ]
-
-
 def only_moments(draws: PointSet) -> bool:
     """Whether the run kept running moments of more draws than are here."""
     return draws.moments is not None and draws.moments.count > draws.x.shape[0] * draws.x.shape[1]
@@ -121,8 +130,7 @@ def _of_moments(draws: PointSet) -> pd.DataFrame:
         f"of x{'' if plain else ', the unconstrained coordinates'}. Quantiles, R-hat and effective sample sizes take "
         'keep="draws"'
     )
-    for message in divergence_complaints(draws):
-        warn(message)
+    _say(draws, divergence_complaints(draws))
     sd = moments.variance.sqrt() if moments.count > 1 else moments.mean * math.nan
     columns = {"mean": moments.mean.cpu().numpy(), "sd": sd.cpu().numpy()}
     return pd.DataFrame(columns, index=[f"x[{i}]" for i in range(len(sd))])

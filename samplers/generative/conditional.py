@@ -17,7 +17,7 @@ from samplers.generative.trained import Trained
 from samplers.processes.base import Time
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class ConditionalDiffusion(Trained):
     """What `ScoreDiffusion.fit(samples, given=conditions)` gives: S(x, t, y) ~ grad log p_t(x | y), amortised over y.
 

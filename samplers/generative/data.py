@@ -25,7 +25,7 @@ from samplers.generative.columns import shares_of
 from samplers.generative.conditions import check_finite, check_values
 from samplers.generative.transformations import Transformation
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_dtype, check_integer
 
 ROWS = 10_000
 BLOCKS = 10  # of each chain
@@ -60,15 +60,16 @@ class Samples:
         rows: int = ROWS,
         generator: Generator | None = None,
         constant: bool = False,
+        few: bool = False,
     ) -> Samples:
         """From a tensor (n, dim), draws, by their weights where they have some, or a target with exact draws.
 
         given: conditions (n, c), one for each row; of draws in their order, or (chains, draws, c). rows, generator: of
-        draws of a target. constant: columns may be, as ordinal ones that get noise. Of draws it is x, in unconstrained
-        coordinates, that is taken, and points without weight are left out. TypeError for anything else, and for
-        integers; ValueError for another shape, values that are not finite, not more rows than dimensions (by the
-        effective number of weighted ones), constant columns, weights that are none, and a target without exact draws or
-        with conditions.
+        draws of a target. constant: columns may be, as ordinal ones that get noise. few: rows may be as few as they
+        are, where no density is learned. Of draws it is x, in unconstrained coordinates, that is taken, and points
+        without weight are left out. TypeError for anything else, and for integers; ValueError for another shape, values
+        that are not finite, not more rows than dimensions (by the effective number of weighted ones), constant columns,
+        weights that are none, and a target without exact draws or with conditions.
         """
         if isinstance(samples, Target):
             if given is not None:
@@ -83,17 +84,17 @@ class Samples:
                 f"samples: got {type(samples).__name__}, expected a tensor (n, dim), samplers.Draws or a target with "
                 "exact draws"
             )
-        found._check(constant)
+        found._check(constant, few)
         return found
 
-    def _check(self, may_be_constant: bool) -> None:
+    def _check(self, may_be_constant: bool, may_be_few: bool) -> None:
         x = self.x
         if x.ndim != 2 or 0 in x.shape:
             raise ValueError(f"samples: got shape {tuple(x.shape)}, expected (n, dim)")
         if not x.is_floating_point():
             raise TypeError(f"samples: got dtype {x.dtype}, expected a floating-point dtype; integers too as such")
         check_finite(x, "samples")
-        if self.effective <= x.shape[1]:
+        if not may_be_few and self.effective <= x.shape[1]:
             number = f"{len(x)} rows" if self.shares is None else f"weights worth {self.effective:.3g} rows"
             raise ValueError(f"samples: got {number} in {x.shape[1]} dimensions, expected more rows than dimensions")
         if not may_be_constant:
@@ -103,7 +104,7 @@ class Samples:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """In another place and precision, which is that of x; None keeps what is."""
-        x = self.x.to(device=device, dtype=dtype)
+        x = self.x.to(device=device, dtype=None if dtype is None else check_dtype(dtype))
         shares, groups, given = (_moved(values, x) for values in (self.shares, self.groups, self.given))
         return replace(self, x=x, shares=shares, groups=groups, given=given)
 

@@ -24,7 +24,7 @@ from targets import Target
 LEAST = 1e-5  # of the horizon: what densities are given for is the state at this time
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FittedDiffusion(ReverseSampler):
     """What `ScoreDiffusion.fit` gives.
 

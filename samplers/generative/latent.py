@@ -10,6 +10,7 @@ from typing import Any, Unpack, overload
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
+from samplers.draws.brief import Brief, in_full
 from samplers.generative.autoencoder import Autoencoder, AutoencoderNetwork, loss_of_rows
 from samplers.generative.code import Code
 from samplers.generative.column_likelihood import check_columns
@@ -22,15 +23,15 @@ from samplers.generative.score_learning import SPLIT, ScoreLearning
 from samplers.generative.score_model import check_kinds
 from samplers.generative.training import FitOptions
 from samplers.generative.transformations import Chain, Columns
-from targets import Gaussian
-from targets.arguments import check_integer
+from targets import Gaussian, Target
+from targets.arguments import did_you_mean
 from targets.sampling_warning import warn
 
 ENCODER = 16_000_057  # offset of the seed
 
 
 @dataclass(frozen=True)
-class LatentDiffusion:
+class LatentDiffusion(Brief):
     """A diffusion model of codes of the data, with a bound on the log-probability of the data themselves.
 
         z ~ q(z | x) = N(m(x), s(x)^2)      the encoder        p(x | z)      the decoder
@@ -83,17 +84,26 @@ class LatentDiffusion:
 
         Arguments and errors as of `ScoreDiffusion.fit`. The autoencoder learns from x alone, whatever is given; rows
         held out are the same for both. iterations, max_minutes: of the diffusion. checkpoint: a file; the autoencoder's
-        stands beside it, with `.autoencoder` at the end of its name. The cost counts both.
+        stands beside it, with `.autoencoder` at the end of its name. The cost counts both. TypeError for a target,
+        whose draws are what is learned from, and for an option that is none: all is checked before any training.
         """
-        code, cost, notes = self._code(samples, options)
+        if unknown := set(options) - FitOptions.__annotations__.keys():
+            name = min(unknown)
+            raise TypeError(f"{name}: is no option of fit{did_you_mean(name, FitOptions.__annotations__)}")
+        if isinstance(samples, Target):
+            raise TypeError(
+                f"samples: got {samples.name}, a target; expected a tensor (n, dim) or samplers.Draws of it"
+            )
+        self.diffusion.check_run(given, **options)
+        code, cost, notes = self._code(samples, given, options)
         diffusion = replace(self.diffusion, columns=code)
         fitted = diffusion.fit(samples, **options) if given is None else diffusion.fit(samples, given=given, **options)
         fitted.cost, fitted.notes = fitted.cost + cost, notes + fitted.notes
         return fitted
 
-    def _code(self, samples: Tensor | Draws, options: FitOptions) -> tuple[Code, Cost, list[str]]:
-        spec, seed = self.autoencoder, check_integer(options.get("seed", 0), "seed", 0)
-        data = Samples.of(samples, constant=self.columns is not None)
+    def _code(self, samples: Tensor | Draws, given: Tensor | None, options: FitOptions) -> tuple[Code, Cost, list[str]]:
+        spec, seed = self.autoencoder, options.get("seed", 0)
+        data = Samples.of(samples, given=given, constant=self.columns is not None)
         data = data.to(options.get("device"), options.get("dtype"))
         kinds = [Real()] * data.x.shape[1] if self.columns is None else self.columns
         train, held = data, None
@@ -130,7 +140,7 @@ class LatentDiffusion:
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers."""
-        return {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {name: in_full(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
 class AutoencoderLearning(ScoreLearning[AutoencoderNetwork]):

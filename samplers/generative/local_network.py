@@ -68,8 +68,10 @@ class LocalScore(ScoreSpec):
         positive(self.least_time, "least_time")
         object.__setattr__(self, "radii", check_radii(self.radii))
         object.__setattr__(self, "shape", self.lattice.shape)
+        if not isinstance(self.periodic, bool):
+            raise TypeError(f"periodic: got {self.periodic!r}, expected True or False")
         for radius in self.radii:
-            self.lattice.within(radius)
+            self.lattice.check_radius(radius, "radii")
 
     @property
     def lattice(self) -> Lattice:

@@ -27,7 +27,7 @@ DECODED = 15_000_017  # offset of the seed
 LEAST_STEP = 1e-3  # of the horizon, the first time of the grid of `reverse` above 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ReverseSampler(Trained):
     """Fields and draws of `FittedDiffusion`, as it says."""
 
@@ -100,7 +100,7 @@ class ReverseSampler(Trained):
         return ReverseProcess(self.score, self.process, grid, self.dim, prior=prior, data=seen, dtype=self.start.dtype)
 
 
-def check_dim(target: Target, dim: int) -> None:
+def check_dim(target: Target, dim: int, argument: str = "target") -> None:
     """ValueError unless the target has this dimension."""
     if target.dim != dim:
-        raise ValueError(f"target: got dimension {target.dim}, expected {dim}, that of the samples")
+        raise ValueError(f"{argument}: got dimension {target.dim}, expected {dim}, that of the samples")

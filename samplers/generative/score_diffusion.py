@@ -12,6 +12,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.draws import Cost, Draws
+from samplers.draws.brief import Brief, in_full
+from samplers.draws.kept import remembering
 from samplers.draws.signature import Choice
 from samplers.generative.columns import Column
 from samplers.generative.conditional import ConditionalDiffusion
@@ -34,6 +36,7 @@ from samplers.identity.contents import digest
 from samplers.learning.packing import packed
 from samplers.processes.base import Process
 from samplers.processes.linear import VP
+from samplers.runs.checks import check_continuous
 from targets import Gaussian, Target
 from targets.arguments import check_choice, check_integer, positive
 from targets.sampling_warning import warn
@@ -44,7 +47,7 @@ ROWS = 50_000  # exact draws of a target, where that is what is learned from
 
 
 @dataclass(frozen=True)
-class ScoreDiffusion:
+class ScoreDiffusion(Brief):
     """A diffusion model: the score of the data with noise, learned from samples by score matching.
 
         x_t = a_t X + s_t e,   e ~ N(0, C)              the noising process
@@ -95,6 +98,17 @@ class ScoreDiffusion:
             object.__setattr__(self, "columns", tuple(self.columns))
             Columns(self.columns)
 
+    def check_run(self, given: Tensor | None, **options: Unpack[FitOptions]) -> None:
+        """ValueError for arguments of `fit` out of range, whatever is learned from."""
+        check_integer(options.get("seed", 0), "seed", 0)
+        check_integer(options.get("iterations", 0), "iterations", 0)
+        if (minutes := options.get("max_minutes")) is not None:
+            positive(minutes, "max_minutes")
+        if given is None and self.training.drop_condition:
+            raise ValueError(
+                f"training: got drop_condition={self.training.drop_condition!r} without given=, expected conditions"
+            )
+
     @overload
     def fit(
         self, samples: Tensor | Draws | Target, *, given: None = None, **options: Unpack[FitOptions]
@@ -133,14 +147,7 @@ class ScoreDiffusion:
         for a checkpoint of another run, and for `Training(drop_condition=)` without conditions. Warns
         (SamplingWarning) where the held-out loss has risen again, or is above that of the Gaussian.
         """
-        check_integer(seed, "seed", 0)
-        check_integer(iterations, "iterations", 0)
-        if max_minutes is not None:
-            positive(max_minutes, "max_minutes")
-        if given is None and self.training.drop_condition:
-            raise ValueError(
-                f"training: got drop_condition={self.training.drop_condition!r} without given=, expected conditions"
-            )
+        self.check_run(given, seed=seed, iterations=iterations, max_minutes=max_minutes)
         taught = Cost()
         if isinstance(samples, Target) and "sample" not in samples.known and given is None:
             samples = teach(
@@ -199,6 +206,7 @@ class ScoreDiffusion:
         }
         return FittedDiffusion(**found) if conditions is None else ConditionalDiffusion(**found, conditions=conditions)
 
+    @remembering
     def sample(
         self,
         target: Target,
@@ -219,8 +227,15 @@ class ScoreDiffusion:
         Exact draws of the target are not used. The weights correct what the model has not learned and what the teacher
         has weighted wrongly, not a mode that it has missed; the certificate's scouts know nothing of either. The cost
         counts teacher, training and weights. max_minutes: of the training. checkpoint: a file; the teacher's stands
-        beside it. correct: as of `FittedDiffusion.weigh`.
+        beside it. correct: as of `FittedDiffusion.weigh`. ValueError for columns that are not real, and for arguments
+        out of range, before the teacher begins.
         """
+        check_continuous(target, self)
+        check_integer(draws, "draws")
+        check_choice(correct, "correct", ("smc", None))
+        self.check_run(None, seed=seed, iterations=iterations, max_minutes=max_minutes)
+        if self.columns is not None:
+            raise ValueError("columns: expected real numbers alone for weights")
         learned = teach(
             self.teacher, target.to(device, dtype), samples=samples, seed=seed, progress=progress, checkpoint=checkpoint
         )
@@ -233,7 +248,7 @@ class ScoreDiffusion:
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers; of noise of a shape the first digits of a digest of it as well."""
-        settings: dict[str, Any] = {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        settings: dict[str, Any] = {name: in_full(getattr(self, name)) for name in self.__dataclass_fields__}
         noise = self.process.noise
         return settings if noise is None else settings | {"noise": digest([packed(noise)])[:8]}
 

@@ -24,7 +24,7 @@ FORMAT = "unnorm diffusion model 3"  # 1 had another network under the same name
 NUMBERS = ("seed", "iterations", "validation", "untrained")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Trained:
     """The fields of `FittedDiffusion` and `ConditionalDiffusion`, as the former says."""
 
@@ -40,6 +40,9 @@ class Trained:
     untrained: float = float("nan")
     notes: list[str] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} of {self.dim} coordinates, {self.iterations:,} iterations\n{self}"
 
     def __str__(self) -> str:
         return f"held-out loss {self.validation:.5g}; {self.untrained:.5g} that of the Gaussian of the samples' moments"

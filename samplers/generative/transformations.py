@@ -91,7 +91,10 @@ class Columns(Transformation):
         return any(kind.random for kind in self.kinds)
 
     def learned(self, x: Tensor, shares: Tensor | None = None) -> Self:
-        """With what the kinds take from the training rows x (n, dim) of these weights, (n,) or None for equal ones."""
+        """With what the kinds take from the training rows x (n, dim) of these weights, (n,) or None for equal ones.
+        ValueError for rows of another number of columns."""
+        if x.shape[-1] != len(self.kinds):
+            raise ValueError(f"columns: got {len(self.kinds)} kinds, expected {x.shape[-1]}, one for each column")
         self.check(x)
         return type(self)([kind.learned(column, shares) for kind, column in zip(self.kinds, x.mT, strict=True)])
 

@@ -32,14 +32,21 @@ def weighted_draws(
     """Draws x (n, dim) of weights log w (n,), with the certificate.
 
     log_prob: of the target, (n,). counted: what counted its evaluations since `began`. RuntimeError where all weights
-    are zero; warns (SamplingWarning) where weights, with this advice, or certificate say that the target is not
-    covered.
+    are zero; warns (SamplingWarning) where the target's log-density is NaN or +inf, which no weight can stand for, and
+    where weights, with this advice, or certificate say that the target is not covered.
     """
+    undefined = int((~(log_prob < math.inf)).sum())
     if not math.isfinite(log_z.value):
-        raise RuntimeError(f"all {len(x)} weights are zero: no path ends where {target.name} has mass")
+        reason = f"no path ends where {target.name} has mass"
+        if undefined:
+            reason = f"the log-density of {target.name} is NaN or +inf at {undefined} of the ends"
+        raise RuntimeError(f"all {len(x)} weights are zero: {reason}")
+    if undefined:
+        warn(
+            f"target: the log-density of {target.name} is NaN or +inf at {undefined} of {len(x)} draws, which get no "
+            "weight: log Z and expectations leave out the mass there, if there is any"
+        )
     evaluation = evaluate_weights(log_w)
-    for text in evaluation.complaints(advice=advice):
-        warn(text)
     made = Draws(
         x[None],
         stats={"lp": log_prob[None], **(stats or {})},
@@ -50,6 +57,7 @@ def weighted_draws(
         kernel=kernel,
         attrs=attrs | {"ess": evaluation.ess, "target": target.name},
     )
-    for text in made.certified():
+    told = [*evaluation.complaints(advice=advice), *made.certified()]
+    for text in told:
         warn(text)
-    return made
+    return made.remember(told)

@@ -35,8 +35,9 @@ class Barker(PreconditionedKernel):
     the step size is too long for some coordinates. Livingstone and Zanella 2022, https://doi.org/10.1111/rssb.12482.
 
     step_size: h, the standard deviation of a coordinate's move in units of z = L^-1 x; None leaves it to warmup, which
-        tunes it to an acceptance of 0.574, best for every proposal of this class as the number of dimensions grows
-        (Vogrinc, Livingstone and Zanella 2023, https://arxiv.org/abs/2201.01123); 0.5 without a warmup.
+        tunes it to an acceptance of `target_acceptance`, 0.574, best for every proposal of this class as the number of
+        dimensions grows (Vogrinc, Livingstone and Zanella 2023, https://arxiv.org/abs/2201.01123); 0.5 without a
+        warmup.
     inverse_mass_matrix: C = L L', as of `PreconditionedKernel`.
 
     States and draws are (chains, dim) and (chains, draws, dim). Raises ValueError for a step size that is not positive
@@ -48,9 +49,10 @@ class Barker(PreconditionedKernel):
         torch.Size([8, 50, 2])
     """
 
+    target_acceptance: float = 0.574
+
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.574
     default_step_size: ClassVar[float] = 0.5
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:

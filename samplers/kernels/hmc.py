@@ -35,8 +35,9 @@ class HMCInfo(Info):
 class HMC(PreconditionedKernel):
     """Hamiltonian Monte Carlo; leaves the target invariant and is reversible (the momentum is drawn anew each step).
 
-    step_size e is in units of z = L^-1 x; warmup tunes it to an acceptance of 0.9, cautious enough
-    for the tails of hierarchical models.
+    step_size e is in units of z = L^-1 x; warmup tunes it to an acceptance of `target_acceptance`, 0.9, in its last
+    tenth by a harmonic mean, so that few unstable trajectories make it smaller
+    (`samplers.adaptation.warmup.Warmup`).
     trajectory_length T: each step runs ceil(u T / e) leapfrogs with u uniform on (0, 1), the same for all chains,
     which never resonates with the target; warmup tunes T by the ChEES criterion. `steps` fixes the number instead.
     At most `max_steps` leapfrogs. An energy error beyond 1000 counts as diverging.
@@ -57,10 +58,10 @@ class HMC(PreconditionedKernel):
     trajectory_length: float | None = None
     steps: int | None = None
     max_steps: int = 1000
+    target_acceptance: float = 0.9
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.9
     default_trajectory_length: ClassVar[float] = 1.0
     most_energy_error: ClassVar[float] = 1000.0
 

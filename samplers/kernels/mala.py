@@ -26,7 +26,8 @@ class MALA(PreconditionedKernel):
     """Metropolis-adjusted Langevin: y = x + h C s(x) + sqrt(2h) L xi, accepted by Metropolis-Hastings.
 
     Leaves the target invariant and is reversible. One score evaluation a step. step_size h is in squared units of
-    z = L^-1 x; warmup tunes it to an acceptance of 0.574. Roberts and Tweedie 1996, https://doi.org/10.2307/3318418;
+    z = L^-1 x; warmup tunes it to an acceptance of `target_acceptance`, 0.574. Roberts and Tweedie 1996,
+    https://doi.org/10.2307/3318418;
     Roberts and Rosenthal 1998, https://doi.org/10.1111/1467-9868.00123.
 
     step_size, inverse_mass_matrix: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as well as
@@ -37,9 +38,10 @@ class MALA(PreconditionedKernel):
         (torch.Size([4, 20, 2]), True)
     """
 
+    target_acceptance: float = 0.574
+
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.574
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         return metropolis(state, *self.propose(target, state, noise_like(state.x, generator)), generator)

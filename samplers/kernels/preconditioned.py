@@ -15,7 +15,7 @@ from torch import Tensor
 from samplers.kernels.base import Kernel
 from samplers.runs.state import State
 from targets import Target
-from targets.arguments import positive
+from targets.arguments import positive, probability
 
 Mass = Literal["auto", "diagonal", "dense", "identity"]
 
@@ -24,13 +24,14 @@ Mass = Literal["auto", "diagonal", "dense", "identity"]
 class PreconditionedKernel(Kernel):
     """A kernel with a step size and a fixed linear change of coordinates x = L z in which it moves.
 
-    step_size: None leaves it to warmup; a kernel that never saw warmup uses `default_step_size`.
-    inverse_mass_matrix: C = L L', (dim,) for a diagonal one or (dim, dim). "auto" leaves it to warmup, which chooses
-    dense where the pooled chains determine it, else diagonal, or the identity if a step size is given, which then
-    is in the units of x; "diagonal" and "dense" leave only the values; "identity" (any of these before warmup)
-    is C = I.
+    step_size: in units of z; None leaves it to warmup; a kernel that never saw warmup uses `default_step_size`.
+    inverse_mass_matrix: C = L L', (dim,) for a diagonal one or (dim, dim). "auto" leaves it to warmup, whether a step
+    size is given or not, which chooses dense where the pooled chains determine it, else diagonal; "diagonal" and
+    "dense" leave only the values; "identity" (any of these before warmup) is C = I, and z then x.
+    target_acceptance, of the kernels that are tuned to one: a mean over chains and steps.
 
-    ValueError for a step size that is not positive, and for another word or shape of the matrix.
+    ValueError for a step size that is not positive, a target_acceptance outside (0, 1), and another word or shape of
+    the matrix.
 
         >>> kernel = samplers.MALA(step_size=0.5, inverse_mass_matrix=torch.tensor([1.0, 4.0]))
         >>> kernel.whiten(torch.tensor([[1.0, 2.0]]))
@@ -45,6 +46,8 @@ class PreconditionedKernel(Kernel):
     def __post_init__(self) -> None:
         if self.step_size is not None:
             object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
+        if self.target_acceptance is not None:
+            probability(self.target_acceptance, "target_acceptance")
         if not isinstance(self.inverse_mass_matrix, (str, Tensor)):
             object.__setattr__(self, "inverse_mass_matrix", torch.as_tensor(self.inverse_mass_matrix))
         mass = self.inverse_mass_matrix

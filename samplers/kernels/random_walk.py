@@ -21,7 +21,8 @@ class RandomWalkMetropolis(PreconditionedKernel):
     """Random-walk Metropolis: y = x + h L xi, accepted with probability min(1, p(y)/p(x)). Needs no score.
 
     Leaves the target invariant and is reversible. step_size h is the proposal's standard deviation in units of
-    z = L^-1 x; warmup tunes it to an acceptance of 0.234. Metropolis et al. 1953, https://doi.org/10.1063/1.1699114;
+    z = L^-1 x; warmup tunes it to an acceptance of `target_acceptance`, 0.234. Metropolis et al. 1953,
+    https://doi.org/10.1063/1.1699114;
     Roberts, Gelman and Gilks 1997, https://doi.org/10.1214/aoap/1034625254.
 
     step_size, inverse_mass_matrix: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as well as
@@ -32,10 +33,11 @@ class RandomWalkMetropolis(PreconditionedKernel):
         0
     """
 
+    target_acceptance: float = 0.234
+
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
     needs_score: ClassVar[bool] = False
-    target_acceptance: ClassVar[float] = 0.234
     default_step_size: ClassVar[float] = 0.5
 
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:

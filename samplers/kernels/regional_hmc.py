@@ -81,8 +81,9 @@ class RegionalHMC(HMC):
     coordinates: those in which it moves and `regions` are given; None is x itself. Where the scale of many coordinates
     goes by one (the neck of a funnel) no mixture of a few components follows it, and non-centred coordinates do.
 
-    inverse_mass_matrix, trajectory_length, steps, max_steps: as of HMC, the matrix in units of a component's. regions
-    must be given: TypeError where they are no GaussianMixture.
+    inverse_mass_matrix, trajectory_length, steps, max_steps: as of HMC, the matrix in units of a component's.
+    target_acceptance: that by the energy error alone, 0.8. regions must be given: TypeError where they are
+    no GaussianMixture.
 
         >>> from samplers.kernels import RegionalHMC
         >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=[0.1, 1.0])
@@ -93,10 +94,10 @@ class RegionalHMC(HMC):
 
     regions: GaussianMixture = field(kw_only=True)
     coordinates: NonCentring | None = None
+    target_acceptance: float = 0.8
 
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.8
 
     def __post_init__(self) -> None:
         super().__post_init__()

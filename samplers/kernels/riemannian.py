@@ -19,7 +19,7 @@ from samplers.kernels.base import Kernel
 from samplers.kernels.metropolis import always, metropolis
 from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
-from targets.arguments import positive
+from targets.arguments import positive, probability
 
 HELD = 1 << 17  # numbers of the metric at once while it is differentiated
 
@@ -45,7 +45,7 @@ class RiemannianLangevin(Kernel):
         differentiable torch operations. A point where it is not is treated as a non-finite proposal.
     divergence: optional closed form of div G^-1, (n, dim) -> (n, dim); else the metric is differentiated at a copy of
         each point for each of its dim, or dim (dim + 1) / 2, entries.
-    step_size h: warmup tunes it to an acceptance of 0.574. Girolami and Calderhead 2011,
+    step_size h: warmup tunes it to an acceptance of `target_acceptance`, 0.574. Girolami and Calderhead 2011,
     https://doi.org/10.1111/j.1467-9868.2010.00765.x; Xifara et al. 2014, https://arxiv.org/abs/1309.2983.
 
     TypeError for a metric that is no function, ValueError for one that returns another shape.
@@ -59,8 +59,8 @@ class RiemannianLangevin(Kernel):
     step_size: float | None = None
     adjusted: bool = True
     divergence: Callable[[Tensor], Tensor] | None = None
+    target_acceptance: float = 0.574
 
-    target_acceptance: ClassVar[float] = 0.574
     default_step_size: ClassVar[float] = 0.1
 
     def __post_init__(self) -> None:
@@ -70,6 +70,7 @@ class RiemannianLangevin(Kernel):
             )
         if self.step_size is not None:
             object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
+        probability(self.target_acceptance, "target_acceptance")
 
     @property
     def reversible(self) -> bool:

@@ -26,7 +26,7 @@ from targets import Target
 class CautiousMALA(MALA):
     """MALA at an acceptance of 0.95: the step size rule of the kernels that leave the test out."""
 
-    target_acceptance: ClassVar[float] = 0.95
+    target_acceptance: float = 0.95
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ class Learning(Job):
     """
 
     unit = "iterations"
-    useful, whole = True, False
+    useful, whole, foretold = True, False, True
     total: int
 
     def __init__(
@@ -46,8 +46,12 @@ class Learning(Job):
     @property
     def finished(self) -> bool:
         """Whether no iteration or no time is left, in any process."""
-        late = self.until is not None and self.seconds - self.earlier > self.until
-        return self.done == self.total or distributed.anywhere(late)
+        return self.done == self.total or distributed.anywhere(self.seconds_left < 0)
+
+    @property
+    def seconds_left(self) -> float:
+        """Of the minutes that it was given."""
+        return math.inf if self.until is None else self.until - (self.seconds - self.earlier)
 
     def stepped(self, pressed: bool) -> bool:
         """What is told of an iteration, and whether it was the last; not in `step`, where an error undoes it."""
@@ -75,6 +79,7 @@ class Learning(Job):
             carry_out(self, path, False if rank else progress)
         finally:
             self.log.close()
+        self.notes += [text for text in self.said if text not in self.notes]
 
 
 class Log:

@@ -52,18 +52,22 @@ class Lattice:
         """The number of sites in a neighbourhood that no edge cuts."""
         return int(math.prod(1 if side == 1 else 2 * radius + 1 for side in self.shape))
 
+    def check_radius(self, radius: int, argument: str = "radius") -> None:
+        """ValueError for a radius around which a periodic side would meet itself."""
+        narrow = [side for side in self.shape if 1 < side < 2 * radius + 1]
+        if self.periodic and narrow:
+            raise ValueError(
+                f"{argument}: got {radius} around a periodic side of {narrow[0]}, expected at most "
+                f"{(narrow[0] - 1) // 2}: farther a site is met twice"
+            )
+
     def within(self, radius: int) -> tuple[Tensor, Tensor, Tensor]:
         """The tables of `AtNeighbours`: sites within the radius, (sites, size), in the order of their offsets, the
         slots of the same pairs seen from their other ends, and which are there, (sites, size, 1).
 
         ValueError for a radius around which a periodic side would meet itself.
         """
-        narrow = [side for side in self.shape if 1 < side < 2 * radius + 1]
-        if self.periodic and narrow:
-            raise ValueError(
-                f"radius: got {radius} around a periodic side of {narrow[0]}, expected at most {(narrow[0] - 1) // 2}: "
-                "farther a site is met twice"
-            )
+        self.check_radius(radius)
         reach = [torch.arange(1) if side == 1 else torch.arange(-radius, radius + 1) for side in self.shape]
         offsets = torch.stack(torch.meshgrid(*reach, indexing="ij"), -1).reshape(-1, len(self.shape))
         ranges = [torch.arange(side) for side in self.shape]

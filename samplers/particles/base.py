@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
+from samplers.draws.brief import Brief
 from samplers.kernels.metropolis import finite, select
 from samplers.particles.pair_kernels import PairKernel, median_squared_bandwidth
 from samplers.runs.checks import check_continuous
@@ -39,7 +40,7 @@ class Swarm(State):
 
 
 @dataclass(frozen=True)
-class ParticleFlow(ABC):
+class ParticleFlow(Brief, ABC):
     """The fields of a `ParticleMethod`, which adds the verb, and a step of its particles.
 
     smooths_density: its velocity holds a kernel density estimate of the particles, which takes kernel="rbf".

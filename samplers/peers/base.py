@@ -14,6 +14,8 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
+from samplers.draws.brief import Brief
+from samplers.draws.kept import remembering
 from samplers.runs.checks import check_continuous
 from samplers.runs.header import of_target, plain
 from samplers.runs.plan import Plan
@@ -27,7 +29,7 @@ from targets.sampling_warning import warn
 
 
 @dataclass(frozen=True)
-class Peer(ABC):
+class Peer(Brief, ABC):
     """A sampler of another package: a frozen dataclass of its hyper-parameters. `packages`: what it needs.
 
     A run raises ModuleNotFoundError that names a package which is not there.
@@ -102,6 +104,7 @@ class ChainPeer(Peer):
     def run(self, target: Counted, x: Tensor, plan: Plan) -> ChainRun:
         """Chains from x, (chains, dim): warmup, then draws * thin steps."""
 
+    @remembering
     def sample(
         self,
         target: Target,

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 
 from samplers.draws import Draws
+from samplers.draws.kept import remembering
 from samplers.peers.base import Peer, say
 from samplers.peers.tempering import Tempering
 from targets import Target
@@ -57,6 +58,7 @@ class BlackjaxTemperedSMC(Peer):
         if not (self.base is None or self.base == "pilot" or isinstance(self.base, Target)):
             raise TypeError(f"base: got {self.base!r}, expected a targets.Target, 'pilot' or None")
 
+    @remembering
     def sample(
         self,
         target: Target,

@@ -13,7 +13,7 @@ from torch import Tensor
 from samplers.peers.base import ChainPeer, ChainRun
 from samplers.peers.bridge import Bridge, as_tensor, from_numpy, key, to_numpy
 from samplers.runs.plan import Plan
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, probability
 from targets.counting import Counted
 
 
@@ -38,8 +38,7 @@ class NUTSPeer(ChainPeer):
     step_size: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < positive(self.target_acceptance, "target_acceptance") < 1:
-            raise ValueError(f"target_acceptance: got {self.target_acceptance!r}, expected a probability below 1")
+        probability(self.target_acceptance, "target_acceptance")
         positive(self.step_size, "step_size")
         check_integer(self.max_doublings, "max_doublings")
 

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
+from samplers.draws.divergences import divergence_advice
 from samplers.draws.slow import widened
 from samplers.runs.complaints import remarks
 from samplers.runs.header import plain
@@ -24,7 +25,7 @@ from samplers.runs.recorder import Recorder
 from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, first_state
 from samplers.runs.state import Info, State, put_back, values
-from samplers.runs.transition import Transition
+from samplers.runs.transition import Transition, one_step
 from samplers.version import versions
 from targets import Target
 from targets.arguments import brief
@@ -97,7 +98,7 @@ class Chains(Sampling):
         if t == plan.warmup and plan.warmup:
             self._freeze()
         before = self.state
-        self.state, self.info = self.kernel.step(self.counted, before, self.generator)
+        self.state, self.info = one_step(self.kernel, self.counted, before, self.generator)
         if t < plan.warmup:
             self.warmup.update(t, self.state, before, self.info, self.counted)
             self.kernel = self.warmup.kernel
@@ -169,14 +170,14 @@ class Chains(Sampling):
 
     def complaints(self, draws: Draws) -> Iterator[str]:
         """What the run has met, and where a pilot found starts or base what a certificate says."""
-        yield from self._met()
+        yield from self._met(draws)
         if draws.log_z is not None and "pilot" in draws.attrs and self.stream is None and self.kernel.needs_score:
             yield from draws.certified()
 
     def broken_off(self) -> None:
         self.recorder.keep_quietly()
 
-    def _met(self) -> Iterator[str]:
+    def _met(self, draws: Draws) -> Iterator[str]:
         yield from self.found.warnings
         yield from self.remarks
         if self.target.has_density:
@@ -200,5 +201,6 @@ class Chains(Sampling):
         if count > self.kernel.usual_divergences * steps * self.plan.chains:
             yield (
                 f"{count} of {steps * self.plan.chains} steps diverged (chains: {int((self.divergences > 0).sum())} of "
-                f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected"
+                f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected. "
+                f"{divergence_advice(draws)}"
             )

@@ -63,6 +63,7 @@ class Checkpoint:
         job.load_state_dict(saved)
         job.generator.set_state(saved["generator"].cpu())
         job.tally.restore(saved["tally"])
+        job.said[:] = saved.get("said", [])
         job.earlier += saved["seconds"]
         self._saved = None
 
@@ -94,7 +95,12 @@ class Checkpoint:
 
     def _drawn(self) -> dict[str, Any]:
         job = self._job
-        return {"done": job.done, "generator": job.generator.get_state(), "tally": asdict(job.tally)}
+        return {
+            "done": job.done,
+            "generator": job.generator.get_state(),
+            "tally": asdict(job.tally),
+            "said": list(job.said),
+        }
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

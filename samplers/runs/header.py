@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from samplers.draws.brief import in_full
 from targets import Target
 
 
@@ -22,7 +23,7 @@ def of_target(target: Target) -> dict[str, Any]:
 def plain(values: dict[str, Any]) -> dict[str, Any]:
     """Values that JSON and a checkpoint can hold."""
     return {
-        key: value if isinstance(value, (str, int, float, list, type(None))) else repr(value)
+        key: value if isinstance(value, (str, int, float, list, type(None))) else in_full(value)
         for key, value in values.items()
     }
 

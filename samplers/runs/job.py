@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -20,12 +21,14 @@ class Job(ABC):
     name: of the sampler. target: plain, on its device; counted: the same with what its evaluations are counted in.
     generator: what steps draw from. total, done: steps in all, None where that is found on the way, and whole steps so
     far. unit: what a step is called. useful: whether what is there before the last step can be given. whole: a step
-    that is broken off leaves the run as it was.
+    that is broken off leaves the run as it was. said: what the run has warned of so far, also before a checkpoint.
+    foretold: whether it is said beforehand how long it will take; seconds_left: in which it ends in any case.
     """
 
     unit: ClassVar[str]
     useful: bool = False
     whole: ClassVar[bool] = True
+    foretold: ClassVar[bool] = False
 
     def __init__(
         self, name: str, target: Target, generator: Generator, total: int | None, tally: Tally | None = None
@@ -34,6 +37,7 @@ class Job(ABC):
         self.tally = Tally() if tally is None else tally
         self.counted = Counted(target, self.tally)
         self.done = 0
+        self.said: list[str] = []
         self.earlier, self._began = 0.0, time.perf_counter()
 
     # Steps
@@ -54,6 +58,11 @@ class Job(ABC):
     def stepped(self, pressed: bool) -> bool:
         """After a whole step, whether the run ends here; `pressed` is Ctrl-C."""
         return pressed
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds after which it ends, wherever it is."""
+        return math.inf
 
     # What is said of it
 

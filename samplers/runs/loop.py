@@ -8,7 +8,7 @@ from samplers.runs.checkpoint import Checkpoint
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.job import Job
 from samplers.runs.progress import Progress
-from targets.sampling_warning import warn
+from targets.sampling_warning import overheard, warn
 
 
 def carry_out(job: Job, path: Path | None, progress: bool | None) -> None:
@@ -19,8 +19,13 @@ def carry_out(job: Job, path: Path | None, progress: bool | None) -> None:
     where an error ends the run, the checkpoint holds all whole steps.
     """
     checkpoint = Checkpoint(path, job)
+    with overheard(job.said):
+        _carry_out(job, checkpoint, progress)
+
+
+def _carry_out(job: Job, checkpoint: Checkpoint, progress: bool | None) -> None:
     checkpoint.begin()
-    bar = Progress(job.total, job.done, progress, f"{job.name} on {job.target.name}")
+    bar = Progress(job.total, job.done, progress, f"{job.name} on {job.target.name}", job.unit, job)
     stopped = False
     try:
         with deferred_interrupt() as pressed:

@@ -1,37 +1,142 @@
-"""The progress bar of a run."""
+"""The progress of a run: a bar on a terminal or in a notebook, elsewhere a line a minute."""
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+LIFE = 60.0  # seconds between two lines
+LONG = 30.0  # seconds from which on it is said beforehand how long it will take
+FIRST = 2.0  # seconds of steps, the first one left out, by which that is told
+
+
+class Foretelling(Protocol):
+    """What says how long it may take: a `Job`."""
+
+    @property
+    def foretold(self) -> bool:
+        """Whether that is to be said beside a bar too."""
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds after which it ends, wherever it is."""
 
 
 class Progress:
-    """A tqdm bar with figures of the run beside it; nothing at all where `shown` is False.
+    """A tqdm bar with figures of the run beside it, or a line of them on stderr once a minute; nothing where `shown` is
+    False.
 
-    `shown=None` shows it when stderr is a terminal. The figures are read from the device twice a second.
+    `shown=None` is a bar where stderr is a terminal or the page of a notebook, and lines elsewhere; True a bar. The
+    figures are read from the device twice a second. A run that takes longer than some 30 seconds says so after its
+    first steps.
     """
 
-    def __init__(self, total: int | None, start: int, shown: bool | None, label: str, unit: str = "step") -> None:
+    def __init__(
+        self,
+        total: int | None,
+        start: int,
+        shown: bool | None,
+        label: str,
+        unit: str = "steps",
+        job: Foretelling | None = None,
+    ) -> None:
         self._bar: Any = None
-        if sys.stderr.isatty() if shown is None else shown:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, initial=start, desc=label, unit=unit, dynamic_ncols=True, file=sys.stderr)
-        self._next = 0.0
+        self._total, self._done, self._label, self._unit, self._job = total, start, label, unit, job
+        self._silent = shown is False
+        if shown or (shown is None and (sys.stderr.isatty() or in_notebook())):
+            self._bar = _tqdm()(
+                total=total, initial=start, desc=label, unit=unit.removesuffix("s"), dynamic_ncols=True, file=sys.stderr
+            )
+        self._foretells = self._bar is None or (job is not None and job.foretold)
+        self._first: tuple[float, int] | None = None  # when the first step ended, and how many there were then
+        self._next = 0.0 if self._bar is not None else time.monotonic() + LIFE
 
     def advance(self, figures: Callable[[], str]) -> None:
         """Advance by one step; `figures` is called when what it says is shown."""
-        if self._bar is None:
+        if self._silent:
             return
-        self._bar.update()
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + 0.5
-            self._bar.set_postfix_str(figures())
+        self._done += 1
+        now = time.monotonic()
+        self._foretell(now)
+        if self._bar is not None:
+            self._bar.update()
+            if now >= self._next:
+                self._next = now + 0.5
+                self._bar.set_postfix_str(figures())
+        elif now >= self._next:
+            self._next = now + LIFE
+            self._say(f"{self._so_far(now)}; {figures()}")
+
+    def _foretell(self, now: float) -> None:
+        """How long it will take, once that can be told."""
+        if self._first is None:
+            self._first = now, self._done
+            return
+        if not self._foretells or now - self._first[0] < FIRST:
+            return
+        self._foretells = False
+        seconds, steps = self._ahead(now)
+        if math.isinf(seconds) or seconds < LONG:
+            return
+        left = None if self._total is None else self._total - self._done
+        if steps == left:
+            self._say(f"{self._label}: about {duration(seconds)} for {steps:,} {self._unit}")
+        else:
+            self._say(f"{self._label}: {duration(seconds)} as asked, in which about {steps:,} of {left:,} {self._unit}")
+
+    def _ahead(self, now: float) -> tuple[float, int | None]:
+        """How many seconds, and steps in them, are ahead by the mean of those since the first; infinity for unknown."""
+        assert self._first is not None
+        each = (now - self._first[0]) / max(1, self._done - self._first[1])
+        most = math.inf if self._job is None else self._job.seconds_left
+        left = None if self._total is None else self._total - self._done
+        if left is None or each * left > most:
+            return most, None if math.isinf(most) else int(most / each)
+        return each * left, left
+
+    def _so_far(self, now: float) -> str:
+        text = f"{self._label}: {self._done:,}" + ("" if self._total is None else f" of {self._total:,}")
+        seconds, _ = self._ahead(now) if self._first is not None else (math.inf, None)
+        return f"{text} {self._unit}" + ("" if math.isinf(seconds) else f", about {duration(seconds)} left")
+
+    def _say(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """45 seconds, 7 minutes or 1.5 hours."""
+    if seconds < 90:
+        number, unit = f"{seconds:.0f}", "second"
+    elif seconds < 90 * 60:
+        number, unit = f"{seconds / 60:.0f}", "minute"
+    else:
+        number, unit = f"{seconds / 3600:.1f}", "hour"
+    return f"{number} {unit}{'' if number == '1' else 's'}"
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, whose stderr is no terminal and shows a bar all the same."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
+
+
+def _tqdm() -> Any:
+    """The widget of a notebook that has ipywidgets, else the bar in characters, which notebooks show as well."""
+    if in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm

@@ -86,7 +86,6 @@ class Recorder:
             return Draws(last[:, None], cost=cost, target=self._target, attrs=attrs, moments=self.moments)
         if self._stream is not None:
             self._flush()
-            self._stream.finish(attrs | {"cost": dict(cost.__dict__)})
             return StreamedDraws(self._stream.path, self._target, cost=cost, attrs=attrs, moments=self.moments)
         assert self._x is not None
         n = self._filled

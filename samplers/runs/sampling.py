@@ -11,7 +11,7 @@ import torch
 from samplers.draws import Draws
 from samplers.runs.job import Job
 from samplers.runs.loop import carry_out
-from targets.sampling_warning import warn
+from targets.sampling_warning import overheard, warn
 
 
 class Sampling(Job):
@@ -37,6 +37,10 @@ class Sampling(Job):
                 self.broken_off()
                 raise
             draws = self.result()
-            for message in self.complaints(draws):
-                warn(message)
+            try:
+                with overheard(self.said):
+                    for message in self.complaints(draws):
+                        warn(message)
+            finally:  # also where a warning is an error
+                draws.remember(self.said)
         return draws

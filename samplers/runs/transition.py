@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 from torch import Generator, Tensor
 
 from samplers.draws import Cost
+from samplers.draws.brief import Brief
 from samplers.runs.starts import Init, positions
 from samplers.runs.state import Findings, Info, State
 from targets import Target
@@ -39,7 +40,7 @@ class Adaptation(Protocol):
         """Continue from there."""
 
 
-class Transition(ABC):
+class Transition(Brief, ABC):
     """A Markov transition of (chains, dim): two pure functions, and how a run begins and ends with it.
 
     usual_divergences: share of steps that may diverge without a warning, where other moves reach what these do not.
@@ -103,3 +104,15 @@ class Transition(ABC):
     @abstractmethod
     def make_warmup(self, steps: int, target: Target) -> Adaptation:
         """What tunes it while it runs."""
+
+
+def one_step(kernel: Transition, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
+    """kernel.step, or a TypeError for a step of a user's kernel that does not return a state and an info."""
+    found: Any = kernel.step(target, state, generator)
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], State) and isinstance(found[1], Info):
+        return found
+    came = f"({', '.join(type(one).__name__ for one in found)})" if isinstance(found, tuple) else type(found).__name__
+    raise TypeError(
+        f"{type(kernel).__name__}.step: returned {came}, expected (State, Info): the new state, and an Info with the "
+        "acceptance_rate and diverging of each chain"
+    )

@@ -8,14 +8,16 @@ once; by half, for paths of one fan that start near the same end are no independ
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from samplers.scouts.fan import fan, paths_for
+from samplers.scouts.from_points import POINTS, from_points
 from samplers.scouts.reach import reach
-from samplers.scouts.regions import Regions
+from samplers.scouts.regions import Regions, curvature, measured
 from targets import Target
 from targets.counting import Counted
 
@@ -53,11 +55,32 @@ class Search:
 
 
 def search(target: Target, prior: Target | None, generator: Generator, fans: int = 1) -> Regions | None:
-    """The regions that so many fans find; None where there are none or the dimension is too high."""
+    """The regions that so many fans find; None where there are none or the dimension is too high.
+
+    Those around modes that the target states without their weights, as a user's `LogDensity(modes=)` does, are among
+    them: paths may miss what its owner knows.
+    """
     sent = Search(target, prior, generator)
     for _ in range(fans if sent.possible else 0):
         sent.send()
-    return sent.regions
+    if "modes" not in target.known or "mode_weights" in target.known:
+        return sent.regions
+    found = sent.regions
+    for named in _named(target, target.modes.to(torch.float64), generator):
+        found = named if found is None else both(found, named)
+    return found
+
+
+@torch.no_grad()
+def _named(target: Target, modes: Tensor, generator: Generator) -> Iterator[Regions]:
+    """Around modes that are exact, as wide as their curvature says, whence no path leads away; around ends of paths."""
+    factors, peaked = curvature(target, modes, torch.ones_like(modes))
+    if bool(peaked.any()):
+        captures = torch.ones(int(peaked.sum()), dtype=torch.long, device=modes.device)
+        yield measured(target, modes[peaked], factors[peaked], captures, POINTS, generator)
+    around = from_points(target, modes, generator)
+    if around is not None:
+        yield around
 
 
 def hidden(found: Regions, log_z: float = -math.inf) -> float:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from torch import Tensor
 
 from samplers.denoisers import Denoiser
+from samplers.draws.brief import Brief
 from samplers.kernels import Kernel
 from samplers.kernels.base import check_kernel
 from samplers.runs.header import plain
@@ -32,7 +33,7 @@ Walk = Callable[[Measured, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Chain(ABC):
+class Chain(Brief, ABC):
     """The fields that chains of measurements share, and their levels; see SequentialMultimeasurement and SLIPS."""
 
     noise: Literal["isotropic"] | Tensor | Noise = "isotropic"

@@ -22,7 +22,7 @@ from samplers.smoothing.noise import random_field
 from samplers.smoothing.plan import plan
 from samplers.smoothing.resampled import ResampledProposals
 from targets import Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, probability
 from targets.mrf_noise import MRFNoise
 
 DEFAULT_STEP = 0.1
@@ -38,8 +38,8 @@ class DiffusiveGibbs(Kernel):
     None takes four from that of `samplers.smoothing.plan` down to a sixteenth of it.
     candidates: x is first chosen anew among itself and that many draws of N(y, sigma^2 I), in proportion to gamma
     (samplers.smoothing.resampled); 1 is nearly the Metropolis test of the original. 0 leaves it out.
-    steps: of MALA on p(x | y) afterwards, with h / (1 + h / sigma^2), h the `step_size`, which warmup tunes to an
-    acceptance of 0.574.
+    steps: of MALA on p(x | y) afterwards, with h / (1 + h / sigma^2), h the `step_size`, which warmup tunes to
+    an acceptance of `target_acceptance`, 0.574.
 
     noise: "mrf" on a PairwiseMRF takes noise of precision J + D, given which the spins are independent: x is drawn
     anew from all of p(x | y), and neither sigma nor candidates nor steps play a part (Martens and Sutskever 2010; Zhang
@@ -61,10 +61,10 @@ class DiffusiveGibbs(Kernel):
     steps: int = 4
     step_size: float | None = None
     noise: Literal["isotropic", "mrf"] | MRFNoise = "isotropic"
+    target_acceptance: float = 0.574
 
     needs_score: ClassVar[bool] = False  # it finds other modes by itself: no Pathfinder start
     exact: ClassVar[bool] = True
-    target_acceptance: ClassVar[float] = 0.574
 
     def __post_init__(self) -> None:
         if self.shaped and self.sigma is not None:
@@ -82,6 +82,7 @@ class DiffusiveGibbs(Kernel):
             raise ValueError("candidates, steps: got 0 for both, and x would never move")
         if self.step_size is not None:
             object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))
+        probability(self.target_acceptance, "target_acceptance")
 
     @property
     def reversible(self) -> bool:

@@ -20,6 +20,7 @@ from samplers.kernels.base import check_kernel
 from samplers.runs.checks import check_target
 from samplers.runs.header import plain
 from samplers.runs.state import Findings
+from samplers.runs.transition import one_step
 from samplers.smoothing.jump import Jump, check_jump, jumped
 from samplers.smoothing.measurements import Asked, JointMeasurements, record
 from samplers.smoothing.noise import check_noise, noise_of, of_mean, random_field
@@ -145,7 +146,7 @@ class MeasurementWalk(Kernel):
         law, walk = placed.walking(target, state, generator)
         rate, diverging = torch.zeros_like(state.log_prob, dtype=torch.float64), torch.zeros_like(state.points).bool()
         for _ in range(self.steps):
-            walk, info = placed.kernel.step(law, walk, generator)
+            walk, info = one_step(placed.kernel, law, walk, generator)
             rate += info.acceptance_rate / self.steps
             diverging |= info.diverging
         return self.read(target, state, law, walk), Info(rate, diverging)

@@ -22,6 +22,7 @@ from samplers.smoothing.probes import concave_at, probed_threshold
 from samplers.smoothing.spread import DRAWS, Spread, enclosing_ball, hardest
 from targets import Target
 from targets.counting import Counted
+from targets.sampling_warning import aside
 
 CONDITIONAL_ESS, MOVES = 0.7, 3
 SCORES, MOST_POINTS, FEWEST_POINTS = 50_000, 256, 16  # for Hessians
@@ -41,7 +42,7 @@ def from_draws(target: Target, whiten: Tensor | None, seed: int) -> Spread:
     if "sample" in target.known:
         x, source, cost = target.sample(DRAWS, generator=generator), "exact draws", Cost()
     else:
-        with warnings.catch_warnings(record=True) as caught:
+        with aside(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SamplingWarning)
             pilot = SMC(conditional_ess=CONDITIONAL_ESS, moves=MOVES)
             draws = pilot.sample(target, draws=DRAWS, seed=seed, progress=False)

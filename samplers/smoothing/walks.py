@@ -15,6 +15,7 @@ from samplers.draws import Draws
 from samplers.kernels import State
 from samplers.runs.header import plain
 from samplers.runs.starts import Init, positions
+from samplers.runs.transition import one_step
 from samplers.smoothing.chain import Chain
 from samplers.smoothing.jump import jumped
 from samplers.smoothing.measurements import Measured, Noisy
@@ -54,7 +55,7 @@ class Walks:
         state: State = self.kernel.init(law, y, law.generator)
         rates = []
         for _ in range(steps):
-            state, info = self.kernel.step(law, state, law.generator)
+            state, info = one_step(self.kernel, law, state, law.generator)
             rates.append(float(info.acceptance_rate.mean()))
             self.divergences += int(info.diverging.sum())
         if rates:

@@ -13,11 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from samplers.draws import Sampler, SamplingWarning
 from samplers.testing import statistics
-from samplers.testing.sequential import LEVEL, STAGES, Report, sequential
+from samplers.testing.sequential_rule import LEVEL, STAGES, Report, sequential
 from targets import Target
 from targets.arguments import check_integer
 
@@ -52,11 +51,14 @@ def check_unbiased_z(
     check_integer(runs, "runs", 20)
     check_integer(draws, "draws")
 
+    last: list[np.ndarray] = []
+
     def p_values(stage: int, n: int) -> dict[str, float]:
         with np.errstate(over="ignore"):
             ratio = np.exp(_estimates(sampler, target, n, draws, statistics.seeds(seed, stage, n)) - target.log_z)
         if not np.isfinite(ratio).all():
             return {f"Z-hat / Z = {ratio[~np.isfinite(ratio)][0]} in one of {n} runs": 0.0}
+        last[:] = [ratio]
         mean, error = float(ratio.mean()), float(ratio.std(ddof=1)) / math.sqrt(n)
         label = f"mean of Z-hat / Z = {mean:.5g} +- {error:.2g} in {n} runs"
         wager = _wager(ratio)
@@ -69,7 +71,17 @@ def check_unbiased_z(
             return {f"{label}, by a wager": wager}
         return {f"{label}, by Hall's test": _hall(ratio), f"{label}, by a wager": wager}
 
-    return sequential(f"unbiased Z of {type(sampler).__name__} on {target.name}", runs, p_values, level)
+    return sequential(
+        f"unbiased Z of {type(sampler).__name__} on {target.name}", runs, p_values, level, lambda _: _how_far(*last)
+    )
+
+
+def _how_far(ratio: np.ndarray | None = None) -> str:
+    if ratio is None:
+        return ""
+    off, error = float(ratio.mean()) - 1, float(ratio.std(ddof=1)) / math.sqrt(len(ratio))
+    errors = f" ({abs(off) / error:.1f} standard errors)" if error > 0 else ""
+    return f"Z-hat is too {'large' if off > 0 else 'small'} by {abs(off):.2%} of Z on average{errors}"
 
 
 def _estimates(sampler: Any, target: Target, runs: int, draws: int, seeds: list[int]) -> np.ndarray:
@@ -94,7 +106,7 @@ def _hall(y: np.ndarray) -> float:
         return float(abs(y.mean() - 1) < 1e-6)
     t, skewness = (float(y.mean()) - 1) / spread, _skewness(y)
     t += skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / (6 * len(y))
-    return float(special.erfc(abs(t) * math.sqrt(len(y) / 2)))
+    return math.erfc(abs(t) * math.sqrt(len(y) / 2))
 
 
 def _wager(y: np.ndarray) -> float:
@@ -106,4 +118,4 @@ def _log_capital(y: np.ndarray) -> float:
     """log of the mean over several stakes of prod (1 + stake (y - 1))."""
     with np.errstate(divide="ignore"):  # a y of zero loses the whole stake
         capital = np.log1p(STAKES[:, None] * (y - 1)).sum(1)
-    return float(special.logsumexp(capital)) - math.log(len(STAKES))
+    return float(np.logaddexp.reduce(capital)) - math.log(len(STAKES))

@@ -9,9 +9,11 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import Kernel
+from samplers.runs.transition import one_step
 from samplers.testing import statistics
+from samplers.testing.apart import SHOWN, in_words
 from samplers.testing.functions import Backend, FunctionKernel, as_kernel, name_of, rounded
-from samplers.testing.sequential import LEVEL, Report, sequential
+from samplers.testing.sequential_rule import LEVEL, Report, sequential
 from targets import Target
 
 Functions = Mapping[str, Callable[[Tensor], Tensor]]
@@ -42,12 +44,15 @@ def check_invariance(
         `(x, key) -> x` in JAX. Each step gets a generator or key of its own, made from `seed`. The name of the second
         parameter tells the library (or its annotation), or `backend="torch" | "numpy" | "jax"`.
 
-    The target needs an exact sampler (`"sample" in target.known`). Returns the report; raises AssertionError that
-    names the statistic, or counts positions that are not finite; TypeError or ValueError that says what a function
-    returned in place of positions like its own, and ValueError for a function that draws from elsewhere or keeps
-    something between calls. Invariance says nothing of mixing: a kernel that never moves passes; see `check_moves`.
+    The target needs an exact sampler (`"sample" in target.known`; `targets.with_truth` gives one to a density in one or
+    two dimensions). Returns the report; raises AssertionError that names the statistic and says by how much and which
+    way means, variances or shares are off, or counts positions that are not finite; TypeError or ValueError that says
+    what a function returned in place of positions like its own, and ValueError for a function that draws from
+    elsewhere or keeps something between calls (`check_repeatable` looks at kernels too). Invariance says nothing of
+    mixing: a kernel that never moves passes; see `check_moves`.
     """
     kernel = prepared(kernel, target, chains, seed, backend)
+    last: dict[str, tuple[Tensor, Tensor]] = {}
 
     def p_values(stage: int, draws: int) -> dict[str, float]:
         chain_seed, fresh_seed, tie_seed = statistics.seeds(seed, stage, 3)
@@ -58,10 +63,15 @@ def check_invariance(
         named = features(target, ties) | dict(functions or {})
         found: dict[str, float] = {}
         for name, function in named.items():
-            found |= statistics.two_sample(function(moved), function(fresh), name, ties)
+            last[name] = function(moved), function(fresh)
+            found |= statistics.two_sample(*last[name], name, ties)
         return found
 
-    return sequential(f"invariance of {name_of(kernel)} on {target.name}", chains, p_values, level)
+    def how_far(worst: list[str]) -> str:
+        quantities = list(dict.fromkeys(statistic.split(" of ", 1)[1] for statistic in worst))[:SHOWN]
+        return "; ".join(in_words(*last[name], name) for name in quantities)
+
+    return sequential(f"invariance of {name_of(kernel)} on {target.name}", chains, p_values, level, how_far)
 
 
 @torch.no_grad()
@@ -69,7 +79,7 @@ def run(kernel: Kernel, target: Target, start: Tensor, steps: int, generator: Ge
     """The end points (chains, dim) of chains that begin at `start`."""
     state = kernel.init(target, start, generator)
     for _ in range(steps):
-        state, _ = kernel.step(target, state, generator)
+        state, _ = one_step(kernel, target, state, generator)
     return state.x
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from torch import Generator, Tensor
 
 from samplers.draws.ties import joined, slack, tied
 from samplers.kernels import Kernel, State
+from samplers.runs.transition import one_step
 from samplers.testing import statistics
+from samplers.testing.apart import SHOWN, of_ranks, of_signs
 from samplers.testing.functions import Backend, name_of
 from samplers.testing.invariance import _generator, features, prepared
-from samplers.testing.sequential import LEVEL, Report, sequential
+from samplers.testing.sequential_rule import LEVEL, Report, sequential
 from targets import Target
 
 
@@ -35,10 +38,11 @@ def check_reversible(
     the like. Not valid for kernels whose momentum persists, nor for ones whose chains see one another.
 
     kernel, backend: as for `check_invariance`; a plain function is held to be reversible. Returns the report; raises
-    AssertionError that names the statistic, ValueError for a target without exact draws. Gandy and Scott 2020; Besag
-    and Clifford 1989.
+    AssertionError that names the statistic and says how far it is off, ValueError for a target without exact draws.
+    Gandy and Scott 2020; Besag and Clifford 1989.
     """
     kernel = prepared(kernel, target, chains, seed, backend)
+    said: dict[str, Callable[[], str]] = {}
 
     def p_values(stage: int, draws: int) -> dict[str, float]:
         chain_seed, other_seed = statistics.seeds(seed, stage, 2)
@@ -47,12 +51,15 @@ def check_reversible(
         with torch.no_grad():
             fixed = kernel.frozen(other)  # chains must be independent, and the kernel the same in both directions
             start = fixed.init(target, target.sample(draws, generator=generator), generator)
-            found = _ranks(fixed, target, start, length, named, generator, other)
-            after, _ = fixed.step(target, start, generator)
-        found |= _pairs(start.x, after.x)
+            found = _ranks(fixed, target, start, length, named, generator, other, said)
+            after, _ = one_step(fixed, target, start, generator)
+        found |= _pairs(start.x, after.x, said)
         return found
 
-    return sequential(f"reversibility of {name_of(kernel)} on {target.name}", chains, p_values, level)
+    def how_far(worst: list[str]) -> str:
+        return "; ".join(said[statistic]() for statistic in worst[:SHOWN])
+
+    return sequential(f"reversibility of {name_of(kernel)} on {target.name}", chains, p_values, level, how_far)
 
 
 def _ranks(
@@ -63,6 +70,7 @@ def _ranks(
     named: dict[str, Callable[[Tensor], Tensor]],
     generator: Generator,
     other: Generator,
+    said: dict[str, Callable[[], str]],
 ) -> dict[str, float]:
     n = len(start.x)
     place = torch.randint(length, (n,), generator=other, device=start.x.device)
@@ -71,7 +79,7 @@ def _ranks(
     for sign, reach in ((1, length - 1 - place), (-1, place)):  # forward, then backward: the same kernel
         state = start
         for k in range(1, length):
-            state, _ = kernel.step(target, state, generator)
+            state, _ = one_step(kernel, target, state, generator)
             inside = (k <= reach).nonzero()[:, 0]
             for name, function in named.items():
                 series[name][inside, place[inside] + sign * k] = function(state.x)[inside]
@@ -82,11 +90,13 @@ def _ranks(
         ranked = joined(value, slack(value.flatten()).reshape(value.shape))
         own = ranked.gather(1, place[:, None])
         below, equal = (ranked < own).sum(1), (ranked == own).sum(1)
-        found[f"rank of {name}"] = statistics.uniform_ranks(below + (uniform * equal).long(), length)
+        ranks = below + (uniform * equal).long()
+        found[f"rank of {name}"] = statistics.uniform_ranks(ranks, length)
+        said[f"rank of {name}"] = partial(of_ranks, ranks, length, name)
     return found
 
 
-def _pairs(a: Tensor, b: Tensor) -> dict[str, float]:
+def _pairs(a: Tensor, b: Tensor, said: dict[str, Callable[[], str]]) -> dict[str, float]:
     functions = {
         "a_0 b_0^2": lambda a, b: a[:, 0] * b[:, 0].square(),
         "a_0^3 b_0": lambda a, b: a[:, 0] ** 3 * b[:, 0],
@@ -95,9 +105,12 @@ def _pairs(a: Tensor, b: Tensor) -> dict[str, float]:
     if a.shape[1] > 1:
         functions["a_0 b_n"] = lambda a, b: a[:, 0] * b[:, -1]
         functions["a_n^2 b_0"] = lambda a, b: a[:, -1].square() * b[:, 0]
-    return {
-        f"pairs, {name}": statistics.symmetric_signs(_difference(f(a, b), f(b, a))) for name, f in functions.items()
-    }
+    found = {}
+    for name, f in functions.items():
+        differences = _difference(f(a, b), f(b, a))
+        found[f"pairs, {name}"] = statistics.symmetric_signs(differences)
+        said[f"pairs, {name}"] = partial(of_signs, differences, name)
+    return found
 
 
 def _difference(ahead: Tensor, back: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from samplers.kernels import HMC, MALA, Kernel, PreconditionedKernel, RandomWalkMetropolis
 from targets import Banana, Funnel, Gaussian, GaussianMixture, LogExponential, Product, StudentMixture, Target
+from targets.arguments import check_integer
 
 __all__ = ["gaussian_mixtures", "gaussians", "kernels", "step_sizes", "targets"]
 
@@ -25,18 +26,24 @@ def _tensors(shape: tuple[int, ...], low: float, high: float) -> st.SearchStrate
     return numbers.map(lambda values: torch.tensor(values, dtype=torch.float64).reshape(shape))
 
 
+def _dims(most: int, dim: int | None) -> st.SearchStrategy[int]:
+    return st.integers(1, most) if dim is None else st.just(check_integer(dim, "dim"))
+
+
 @st.composite
-def gaussians(draw: Any, most_dim: int = 4) -> Gaussian:
-    """Gaussians with any mean and a well-conditioned covariance."""
-    dim = draw(st.integers(1, most_dim))
+def gaussians(draw: Any, most_dim: int = 4, dim: int | None = None) -> Gaussian:
+    """Gaussians with any mean and a well-conditioned covariance; in `dim` dimensions, or in up to `most_dim`."""
+    dim = draw(_dims(most_dim, dim))
     factor = torch.eye(dim, dtype=torch.float64) + draw(_tensors((dim, dim), -0.375, 0.375)).tril(-1)
     return Gaussian(draw(_tensors((dim,), -3, 3)), covariance=factor @ factor.mT)
 
 
 @st.composite
-def gaussian_mixtures(draw: Any, most_dim: int = 4, most_components: int = 5) -> GaussianMixture:
-    """Mixtures with unequal weights and isotropic, diagonal or full covariances."""
-    dim, components = draw(st.integers(1, most_dim)), draw(st.integers(1, most_components))
+def gaussian_mixtures(
+    draw: Any, most_dim: int = 4, most_components: int = 5, dim: int | None = None
+) -> GaussianMixture:
+    """Mixtures with unequal weights and isotropic, diagonal or full covariances; dimensions as of `gaussians`."""
+    dim, components = draw(_dims(most_dim, dim)), draw(st.integers(1, most_components))
     means = draw(_tensors((components, dim), -4, 4))
     weights = draw(_tensors((components,), 0.125, 1.0))
     kind = draw(st.sampled_from(["shared", "isotropic", "diagonal", "full"]))
@@ -47,14 +54,25 @@ def gaussian_mixtures(draw: Any, most_dim: int = 4, most_components: int = 5) ->
     return GaussianMixture(means, scales=draw(_tensors(shape, 0.5, 1.5)), weights=weights)
 
 
-def targets() -> st.SearchStrategy[Target]:
-    """Targets with exact draws, symmetric and skewed, light and heavy in the tails."""
+def targets(dim: int | None = None) -> st.SearchStrategy[Target]:
+    """Targets with exact draws, symmetric and skewed, light and heavy in the tails; all in `dim` dimensions, if given.
+
+    For a kernel that works in one dimension, say, or in two: `@given(target=targets(dim=2))`.
+    """
     double = torch.float64
-    skewed = st.integers(1, 3).map(lambda dim: LogExponential(dim, dtype=double))
-    mixed = st.builds(Product, gaussians(2), skewed)
-    student = _tensors((2, 2), -3, 3).map(lambda means: StudentMixture(means, dof=3.0))
-    fixed = st.sampled_from([Banana(1.5, 0.3, dtype=double), Funnel(3, 1.0, dtype=double)])
-    return st.one_of(gaussians(), gaussian_mixtures(), skewed, mixed, student, fixed)
+    skewed = _dims(3, dim).map(lambda dim: LogExponential(dim, dtype=double))
+    student = _tensors((2, 2 if dim is None else dim), -3, 3).map(lambda means: StudentMixture(means, dof=3.0))
+    found: list[st.SearchStrategy[Any]] = [gaussians(dim=dim), gaussian_mixtures(dim=dim), skewed, student]
+    if dim is None:
+        found.append(st.builds(Product, gaussians(2), skewed))
+    elif dim > 1:
+        ahead = gaussians(dim=dim - 1)
+        found.append(st.builds(Product, ahead, st.just(LogExponential(1, dtype=double))))
+    if dim in (None, 2):
+        found.append(st.just(Banana(1.5, 0.3, dtype=double)))
+    if dim is None or dim > 1:
+        found.append(st.just(Funnel(3 if dim is None else dim, 1.0, dtype=double)))
+    return st.one_of(found)
 
 
 @st.composite

@@ -1,12 +1,14 @@
 """The rules of step sizes, at acceptances that are known functions of them."""
 
 import math
+from statistics import NormalDist
 
 import pytest
+import torch
 
 from samplers import HMC, MALA, ULA, Gibbs, RandomWalkMetropolis
 from samplers.adaptation.left_open import LeftOpen
-from samplers.adaptation.step_size import DualAveraging, RobbinsMonro, robbins_monro
+from samplers.adaptation.step_size import DualAveraging, RobbinsMonro, gaussian_harmonic_mean, robbins_monro
 
 
 def acceptance(step_size):
@@ -51,11 +53,37 @@ def test_a_restart_forgets_the_acceptances_and_keeps_the_step_size():
     assert rule.value == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("mean", [0.65, 0.8, 0.9, 0.99])
+def test_the_harmonic_mean_of_gaussian_energy_errors_by_quadrature(mean):
+    """d ~ N(s^2/2, s^2) is where E exp(-d) = 1; a = min(1, exp(-d))."""
+    s = -2 * NormalDist().inv_cdf(mean / 2)
+    d = torch.linspace(-12, 12, 2_000_001, dtype=torch.float64)
+    weights = torch.exp(-0.5 * d.square()) * (d[1] - d[0]) / math.sqrt(2 * math.pi)
+    rate = (-(s * d + s * s / 2)).clamp_max(0.0).exp()
+    assert float((weights * rate).sum()) == pytest.approx(mean, rel=1e-6)
+    assert gaussian_harmonic_mean(mean) == pytest.approx(1 / float((weights / rate).sum()), rel=1e-6)
+
+
+def test_a_cautious_rule_stops_at_a_share_of_its_step_size():
+    rule = DualAveraging(1.0, 0.9)
+    for _ in range(50):
+        rule.update(acceptance(rule.value))
+    before = math.exp(rule.log_average)
+    rule.turn_cautious(0.5)
+    for _ in range(200):
+        rule.update(0.0)
+    assert rule.value == pytest.approx(0.5 * before)
+    rule.settle()
+    assert 0.5 * before <= rule.value < 0.6 * before
+    assert rule.target == gaussian_harmonic_mean(0.9)
+
+
 @pytest.mark.parametrize(
     ("kernel", "left"),
     [
         (HMC(), LeftOpen(True, "auto", True)),
-        (HMC(0.1), LeftOpen(False, None, True)),
+        (HMC(0.1), LeftOpen(False, "auto", True)),
+        (HMC(0.1, "identity"), LeftOpen(False, None, True)),
         (HMC(0.1, "dense", steps=3), LeftOpen(False, "dense", False)),
         (MALA(), LeftOpen(True, "auto", False)),
         (RandomWalkMetropolis(inverse_mass_matrix="identity"), LeftOpen(True, None, False)),

@@ -151,7 +151,7 @@ def test_the_log_z_to_believe_is_on_the_page(tmp_path):
     result = cases.stored(tmp_path, given, {"one": cases.at_once, "two": cases.exact}, seeds=2)
     text = Page(result.report(tmp_path / "report") / "index.html").text
     assert "one and two agree with one another, which is no proof: nothing exact is known here" in text
-    assert re.search(r"log Z to believe: .* from \d independent estimates, by one \(2 runs\)", text)
+    assert re.search(r"log Z to believe: .* from (two|three|four) independent estimates, by one \(2 runs\)", text)
     assert "What a search that shares nothing with a run says of its draws and of log Z." in text
     assert "Scouts that share nothing with the sampler found 2 regions" in text
 
@@ -367,3 +367,38 @@ def test_labels():
         "10⁻⁵",
     ]
     assert wrapped("a very long name of a sampler", 12).count("\n") == 2
+
+
+# Printed, and in a notebook
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_a_comparison_is_printed_in_the_width_of_the_terminal(result, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = str(result).splitlines()
+    assert max(map(len, lines)) <= columns
+    text = " ".join(" ".join(lines).split())
+    assert "Not shown: " in text
+    assert all(
+        title in text for title in ("two modes", "R-hat", "(`--columns all` of the command, `.table` in Python)")
+    )
+    assert text == " ".join(result.text(width=columns).split())
+
+
+def test_a_comparison_is_one_line_where_it_is_not_printed(result):
+    rows = result.rows
+    failed = sum(bool(row["error"]) for row in rows)
+    count = len({row["sampler"] for row in rows})
+    assert repr(result) == f"Comparison({len(rows)} runs of {count} samplers on 2 targets, {failed} failed)"
+
+
+def test_a_comparison_in_a_notebook_is_safe(result, tmp_path):
+    whole = result._repr_html_() + "".join(one._repr_html_() for one in result.verdicts.values())
+    (tmp_path / "shown.html").write_text(whole)
+    shown = Page(tmp_path / "shown.html")
+    assert EVIL in shown.text
+    assert "a/b & <c>" in shown.text
+    tags = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+    assert {tag for tag, _ in shown.tags} <= tags
+    assert all(one.conclusion in shown.text for one in result.verdicts.values())
+    assert "Not shown: " in shown.text

@@ -298,7 +298,11 @@ def test_one_log_z_to_believe():
     (found,) = verdicts(of_one_pilot(**stated), {"t": Facts("t", 2, False)}, {}).values()
     assert (found.log_z.value, found.log_z.estimates, found.log_z.witnesses) == (pytest.approx(1.05), 2, 1)
     assert found.log_z.upper - found.log_z.value == pytest.approx(norm.isf(0.025) * 0.1 / math.sqrt(2))
-    said = "log Z to believe: 1.05, 0.91 to 1.19 (95%), from 2 independent estimates, by a and b: 1 witness"
+    assert found.log_z.standard_error == pytest.approx(0.1 / math.sqrt(2))
+    said = (
+        "log Z to believe: 1.050 +- 0.071, from two independent estimates, by a and b: 1 witness; between 0.911 and "
+        "1.189 in 95% of cases"
+    )
     assert found.remarks == [said]
     known = [one | {"log_z_true": 1.0} for one in of_one_pilot(**stated)]
     (found,) = verdicts(known, {"t": Facts("t", 2, False, log_z=1.0)}, {}).values()

@@ -277,6 +277,20 @@ CHAIN = targets.Ising((5,), 0.5, periodic=False)
             ),
             "expected noise that is independent at each site",
         ),
+        "not finite": (
+            lambda: Unrolled.fit(gaussian_on(tree_edges(4), 4), (0.5, 1.0), draws=torch.full((20, 4), torch.nan)),
+            "draws: got values that are not finite",
+        ),
+        "seed": (lambda: Unrolled.fit(CHAIN, (0.5, 1.0), seed=-1), "seed: got -1"),
+        "columns": (
+            lambda: Unrolled.plain(CHAIN).estimate(CHAIN, torch.zeros(2, 4), IsotropicNoise(1.0)),
+            "y: got shape (2, 4), expected (n, 5)",
+        ),
+        "one row": (
+            lambda: Unrolled.plain(CHAIN).draw(CHAIN, torch.zeros(5), IsotropicNoise(1.0), seeded(0)),
+            "y: got shape (5,), expected (n, 5)",
+        ),
+        "sigma": (lambda: IsotropicNoise(1e200), "sigma: got 1e+200, expected 1e-100 to 1e+100"),
         "dim": (
             lambda: Unrolled.plain(CHAIN).check(CHAIN, CorrelatedNoise(torch.ones(4))),
             "noise: got noise in 4 dimensions, expected 5",
@@ -292,5 +306,10 @@ def test_bad_arguments(call, message):
 def test_other_targets_are_refused():
     with pytest.raises(TypeError, match="target: got Funnel, expected a PairwiseMRF, a Potts model or a Gaussian"):
         Unrolled.plain(CHAIN).check(targets.Funnel(3), IsotropicNoise(1.0))
+    for make in (Unrolled.plain, lambda target: Unrolled.fit(target, (0.5, 1.0))):
+        with pytest.raises(TypeError, match="target: got Funnel, expected a PairwiseMRF, a Potts model or a Gaussian"):
+            make(targets.Funnel(3))
+    with pytest.raises(TypeError, match="noise: got 1.0, expected a smaller and a larger standard deviation"):
+        Unrolled.fit(CHAIN, 1.0)
     with pytest.raises(TypeError, match="target: got Gaussian, expected a PairwiseMRF or a Potts model"):
         Unrolled.plain(CHAIN).check(gaussian_on(tree_edges(4), 4), IsotropicNoise(1.0))

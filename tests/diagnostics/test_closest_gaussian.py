@@ -70,6 +70,7 @@ WRONG = {
     r"law: got Banana, whose mean and covariance are not known": lambda: closest_gaussian(Unknown(2, name="Banana")),
     r"law: got Ising in 9 dimensions, expected a Gaussian": lambda: closest_gaussian(targets.Ising((3, 3)), "w2"),
     r"quantiles: got none, expected a function": lambda: quantile_gaussian(),
+    r"quantiles: got 3 as number 1, expected a function": lambda: quantile_gaussian(lambda u: u, 3),
     r"quantiles: got mean .* from number 1, expected s > 0": lambda: quantile_gaussian(lambda u: u, lambda u: -u),
     r"gaussian: got the mean \[0.5\], expected that of the law": lambda: fourier_bounds(COIN, targets.Gaussian([0.5])),
     r"gaussian: got dim 2, expected 1": lambda: fourier_bounds(COIN, GAUSSIAN),

@@ -12,6 +12,7 @@ from torch.distributions import HalfNormal, Normal
 import targets
 from samplers import HMC, MALA, ULA, Cost, Draws, LogZ, SamplingWarning, UnderdampedLangevin
 from samplers.draws import records
+from samplers.draws.draws import _groups
 from samplers.draws.records import arviz_1, import_arviz
 
 
@@ -197,7 +198,7 @@ def test_weighted_points_come_back_from_a_file_bit_for_bit(target, tmp_path):
 def test_a_file_in_which_the_weights_stood_beside_the_posterior_is_read(target, tmp_path):
     """As files of version 0.1 are."""
     draws = weighted(target, 50)
-    groups = draws._groups(draws.attrs | {"cost": {"seconds": 1.0}}, draws.stats | {"log_weight": draws.log_weights})
+    groups = _groups(draws, draws.attrs | {"cost": {"seconds": 1.0}}, log_weight=draws.log_weights)
     loaded = Draws.load(records.write(tmp_path / "old.nc", groups))
     assert torch.equal(loaded.log_weights, draws.log_weights)
     assert torch.equal(loaded.constrained["tau"], draws.constrained["tau"])

@@ -8,6 +8,7 @@ from seeded_bugs_latent import BUGS
 
 from samplers import ScoreDiffusion
 from samplers.generative import Autoencoder, Categorical, LatentDiffusion, Levels, ScoreMLP, Training, load
+from targets import Gaussian
 
 CHECKS = [name for name in dir(latent_cases) if name.startswith("check_")]
 QUICK = Autoencoder(size=1, width=8, iterations=5, training=Training(batch=32, validation=0))
@@ -85,8 +86,33 @@ def test_what_it_refuses():
         Autoencoder(iterations=-1)
     with pytest.raises(TypeError, match=r"training: got 5, expected a samplers\.generative\.Training"):
         Autoencoder(training=5)
+    with pytest.raises(TypeError, match="samples: got Gaussian, a target; expected a tensor"):
+        LatentDiffusion(QUICK, SMALL).fit(Gaussian(torch.zeros(3)))
+    for model in (LatentDiffusion(QUICK, SMALL, columns=KINDS), ScoreDiffusion(columns=KINDS)):
+        with pytest.raises(ValueError, match="columns: got 3 kinds, expected 5, one for each column"):
+            model.fit(linear(50), progress=False)
     fitted = LatentDiffusion(QUICK, SMALL, columns=KINDS).fit(mixed(60), iterations=0, progress=False)
     with pytest.raises(ValueError, match=r"x: got 7 in column 0, expected an integer from 0 to 2"):
         fitted.elbo(torch.tensor([[7.0, 0.0, 1.0]], dtype=torch.float64))
     assert fitted.model.network is not None
     assert isinstance(fitted.spec, ScoreMLP)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"iteration": 3}, "iteration: is no option of fit; did you mean iterations"),
+        ({"iterations": -1}, "iterations: got -1"),
+        ({"seed": 0.5}, "seed: got 0.5"),
+        ({"max_minutes": 0}, "max_minutes: got 0"),
+        ({"given": torch.ones(49, 1)}, "given: got 49 rows of conditions, expected 50"),
+        ({"dtype": torch.int64}, "dtype: got torch.int64, expected a floating-point dtype"),
+    ],
+)
+def test_options_are_checked_before_the_autoencoder_is_trained(options, message, monkeypatch):
+    """A word misspelt must not cost the minutes of the autoencoder."""
+    monkeypatch.setattr("samplers.generative.latent.AutoencoderLearning", None)
+    with pytest.raises((TypeError, ValueError), match=message):
+        LatentDiffusion(QUICK, SMALL).fit(linear(50), **options)
+    with pytest.raises(ValueError, match="training: got drop_condition=0.1 without given="):
+        LatentDiffusion(QUICK, ScoreDiffusion(training=Training(drop_condition=0.1))).fit(linear(50))

@@ -58,8 +58,10 @@ def test_what_a_lattice_refuses():
         LocalScore((4,), radii=())
     with pytest.raises(ValueError, match=r"radii: got -1"):
         LocalScore((4,), radii=(1, -1))
-    with pytest.raises(ValueError, match=r"radius: got 2 around a periodic side of 3"):
+    with pytest.raises(ValueError, match=r"radii: got 2 around a periodic side of 3"):
         LocalScore((3,), radii=(2,), periodic=True)
+    with pytest.raises(TypeError, match=r"periodic: got 'yes', expected True or False"):
+        LocalScore((4,), periodic="yes")
     with pytest.raises(ValueError, match=r"degrees: got 0"):
         LocalScore((4,), degrees=0)
     with pytest.raises(ValueError, match=r"shape: got 6 numbers in 1 x \(2, 3\), expected 5"):

@@ -174,3 +174,28 @@ def test_an_empty_batch_of_a_numpy_density_of_one_point():
     target = targets.from_numpy(numpy_quartic, lambda x: -(x**3), dim=2, batched=False)
     value, score = target.log_prob_and_score(torch.zeros(0, 2, dtype=torch.float64))
     assert (value.shape, score.shape) == ((0,), (0, 2))
+
+
+# Modes
+
+
+def test_named_modes_are_known_and_move_with_the_target():
+    target = targets.LogDensity(quartic, 2, modes=[[0.0, 0.0], [1, 2]], dtype=torch.float64)
+    assert target.known == {"modes"}
+    assert target.modes.dtype == torch.float64
+    assert target.to(dtype=torch.float32).modes.dtype == torch.float32
+    assert target.mode_probabilities(torch.tensor([[0.9, 1.9]], dtype=torch.float64)).tolist() == [[0, 1]]
+    assert targets.from_numpy(lambda x: -(x**2).sum(-1), dim=1, modes=np.zeros((1, 1))).modes.tolist() == [[0.0]]
+
+
+def test_without_them_none_are_known():
+    target = targets.LogDensity(quartic, 2)
+    assert target.known == frozenset()
+    with pytest.raises(NotImplementedError, match="modes is not known exactly"):
+        _ = target.modes
+
+
+@pytest.mark.parametrize("modes", [[0.0, 0.0], [[0.0]], torch.empty(0, 2)])
+def test_named_modes_of_a_wrong_shape(modes):
+    with pytest.raises(ValueError, match=r"modes: got shape .*, expected \(modes, 2\), at least one"):
+        targets.LogDensity(quartic, 2, modes=modes)

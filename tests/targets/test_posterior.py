@@ -215,7 +215,7 @@ def test_derived_quantities_of_one_point_are_vectorised_too():
 def test_dims_and_coords_reach_the_variables():
     schools = list("ABCDEFGH")
     target = targets.Posterior(
-        log_likelihood=log_likelihood, parameters=parameters(dims="school"), coords={"school": schools, "unused": [1]}
+        log_likelihood=log_likelihood, parameters=parameters(dims="school"), coords={"school": schools}
     )
     assert target.variables["z"].dims == ("school",)
     assert target.variables["z"].coords == {"school": schools}
@@ -294,7 +294,8 @@ def test_an_error_inside_the_function_carries_the_shapes_it_was_called_with():
     with pytest.raises(RuntimeError) as caught:
         targets.Posterior(lambda mu, theta: (mu + theta).sum(-1), {"mu": targets.Real(), "theta": targets.Real(8)})
     assert re.search(
-        r"log_joint was called with mu \(3,\), theta \(3, 8\) in torch\.float64: the first axis is the batch",
+        r"log_joint was called with three points at once, mu \(3,\), theta \(3, 8\) in torch\.float64: "
+        r"the first axis is the batch; .*batched=False",
         "".join(caught.value.__notes__),
     )
 

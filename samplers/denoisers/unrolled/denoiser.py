@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from samplers.denoisers.base import Estimate, Finding, Memory
-from samplers.denoisers.unrolled.laws import SiteLaw, check_field, law_of
+from samplers.denoisers.unrolled.laws import SiteLaw, check_field, check_kind, law_of
 from samplers.denoisers.unrolled.learning import FieldFitting, noise_levels
 from samplers.draws import Cost
 from samplers.identity.contents import digest
@@ -81,6 +81,7 @@ class Unrolled(Finding[SiteLaw]):
     @classmethod
     def plain(cls, target: Target, *, rounds: int = 16, scheme: Scheme = "belief propagation", sweeps: int = 8) -> Self:
         """The algorithm itself in so many rounds, for targets of this kind. ValueError for TAP of a Gaussian."""
+        check_kind(plain(target))
         gaussian = isinstance(plain(target), Gaussian)
         generator = Generator(target.device)
         return cls(_maker(scheme, gaussian)(rounds, 0, 0, generator), scheme, gaussian, sweeps)
@@ -109,12 +110,15 @@ class Unrolled(Finding[SiteLaw]):
         draws: (n, dim) of the target, by default 4096 of its exact sampler. width, channels: of the correction of
         messages, by default 8 and 2, or 0 for Gaussians, which have none. iterations, batch, lr: of Adam.
         """
+        check_kind(plain(target))
+        if not isinstance(noise, (tuple, list)) or len(noise) != 2:
+            raise TypeError(f"noise: got {noise!r}, expected a smaller and a larger standard deviation")
         low, high = (positive(value, "noise") for value in noise)
         if not low < high:
             raise ValueError(f"noise: got {noise}, expected a smaller and a larger standard deviation")
         for name, value in (("iterations", iterations), ("batch", batch), ("levels", levels)):
             check_integer(value, name)
-        begun, generator = time.perf_counter(), Generator(target.device).manual_seed(seed)
+        begun, generator = time.perf_counter(), Generator(target.device).manual_seed(check_integer(seed, "seed", 0))
         target, gaussian = plain(target), isinstance(plain(target), Gaussian)
         width = width if width is not None else 0 if gaussian else WIDTH
         channels = channels if channels is not None else CHANNELS if width else 0
@@ -141,6 +145,8 @@ class Unrolled(Finding[SiteLaw]):
         return law_of(target.inner, noise)
 
     def _found(self, law: SiteLaw, y: Tensor) -> Tensor:
+        if y.ndim != 2 or y.shape[1] != len(law.couplings):
+            raise ValueError(f"y: got shape {tuple(y.shape)}, expected (n, {len(law.couplings)})")
         network = self.network if y.device.type == "cpu" else copy.deepcopy(self.network).to(y.device)
         result: Tensor = network(law.slots, law.couplings, law.potentials(y.double()))
         return result
@@ -228,4 +234,6 @@ def _checked_draws(draws: Tensor | None, target: Target, generator: Generator) -
         raise ValueError(f"draws: got shape {tuple(draws.shape)}, expected (n, {target.dim}) with n of at least 10")
     if isinstance(target, DiscreteTarget):
         target.check_configuration(draws.to(target.dtype), "draws")
+    elif not bool(draws.isfinite().all()):
+        raise ValueError("draws: got values that are not finite, expected finite numbers")
     return draws

@@ -177,10 +177,16 @@ def law_of(target: Target, noise: Noise) -> SiteLaw:
     return GaussianLaw.of(target, noise)
 
 
+def check_kind(target: object) -> None:
+    """TypeError for a target that is no such field."""
+    if not isinstance(target, (PairwiseMRF, Potts, Gaussian)):
+        name = target.name if isinstance(target, Target) else type(target).__name__
+        raise TypeError(f"target: got {name}, expected a PairwiseMRF, a Potts model or a Gaussian")
+
+
 def check_field(target: Target, noise: Noise) -> None:
     """TypeError for a target that is no such field, ValueError for noise that does not suit it."""
-    if not isinstance(target, (PairwiseMRF, Potts, Gaussian)):
-        raise TypeError(f"target: got {target.name}, expected a PairwiseMRF, a Potts model or a Gaussian")
+    check_kind(target)
     noise.check(target.dim)
     if isinstance(target, Potts) and noise.variances(target.dim) is None:
         raise ValueError(

@@ -81,7 +81,10 @@ class MeetingTimes:
 
     def upper_bound(self, t: int | Sequence[int] | Tensor) -> Bound:
         """The bound after t steps, of the shape of t."""
-        steps = torch.as_tensor(t)
+        try:
+            steps = torch.as_tensor(t)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"t: got {t!r}, expected numbers of steps, integers of at least 0") from None
         if steps.is_floating_point() or steps.dtype == torch.bool or bool((steps < 0).any()):
             raise ValueError(f"t: got {t!r}, expected numbers of steps, integers of at least 0")
         each = self._each(steps.to(self.times.device))
@@ -122,7 +125,7 @@ class MeetingTimes:
 
         fn: (n, dim) -> (n,) or (n, size). k, m: averaged over the steps k .. m of X; None is the 90 % quantile of
         tau - L, and the larger of 5 k and L. pairs, seed: None is as many as here, and the next seed. ValueError where
-        k is left open and too few pairs have met to tell.
+        k is left open and too few pairs have met to tell, and for values of fn that are not finite.
         """
         if k is None:
             k = self._late()
@@ -136,7 +139,7 @@ class MeetingTimes:
             init=self.init,
             max_steps=self.max_steps,
             pairs=len(self.times) if pairs is None else check_integer(pairs, "pairs", 2),
-            seed=self.seed + 1 if seed is None else seed,
+            seed=self.seed + 1 if seed is None else check_integer(seed, "seed", 0),
         )
 
     def _late(self) -> int:
@@ -191,6 +194,7 @@ def meeting_times(
     lag, pairs = check_integer(lag, "lag"), check_integer(pairs, "pairs", 2)
     if check_integer(max_steps, "max_steps") <= lag:
         raise ValueError(f"max_steps: got {max_steps}, expected more than lag={lag}")
+    check_integer(seed, "seed", 0)
     check_kernel(kernel)
     kernel.check_target(target)
     began = time.perf_counter()

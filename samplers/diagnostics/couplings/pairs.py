@@ -38,7 +38,10 @@ class Pairs:
     def _points(self, init: Init, n: int) -> Tensor:
         """Draws from the law that both chains start from: one point is the law of that point."""
         if init is not None and not callable(init):
-            point = torch.as_tensor(init)
+            try:
+                point = torch.as_tensor(init)
+            except (TypeError, ValueError, RuntimeError):
+                raise TypeError(f"init: got {init!r}, expected one point ({self.target.dim},) or a function") from None
             if point.shape != (self.target.dim,):
                 raise ValueError(
                     f"init: got shape {tuple(point.shape)}, expected ({self.target.dim},), one point where all chains "

@@ -17,6 +17,7 @@ from samplers.draws import Cost
 from samplers.kernels import Kernel
 from samplers.runs.starts import Init
 from targets import Target
+from targets.arguments import brief
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
@@ -150,4 +151,8 @@ def _values(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         raise ValueError(
             f"fn: returned {came} for x of shape {tuple(x.shape)}, expected ({len(x)},) or ({len(x)}, size)"
         )
+    finite = values.isfinite()
+    if not bool(finite.all()):
+        row = int((~finite).reshape(len(x), -1).any(1).nonzero()[0])
+        raise ValueError(f"fn: returned {values[row].tolist()} at x = {brief(x[row])}, expected finite numbers")
     return values.double()

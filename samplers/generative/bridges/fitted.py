@@ -26,7 +26,7 @@ from targets.arguments import check_choice, check_integer
 FORMAT = "unnorm Schroedinger bridge 1"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FittedBridge:
     """What `SchroedingerBridge.fit` gives: a process between two laws that runs both ways.
 
@@ -52,6 +52,9 @@ class FittedBridge:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+
+    def __repr__(self) -> str:
+        return f"FittedBridge of {self.dim} dimensions, noise {self.noise:.4g}, {self.iterations:,} iterations"
 
     @property
     def dim(self) -> int:
@@ -106,7 +109,10 @@ class FittedBridge:
         law, x = (self.end, pair[1]) if direction == "forward" else (self.start, pair[0])
         attrs = self.attrs(draws, seed) | {"direction": direction}
         cost = Cost(seconds=time.perf_counter() - began)
-        return Draws(x[None], cost=cost, target=law.target, kernel=self, attrs=attrs)
+        target = law.target
+        if target is not None and target.discrete:  # whose configurations the process does not end in
+            target = None
+        return Draws(x[None], cost=cost, target=target, kernel=self, attrs=attrs)
 
     # The process between
 
@@ -120,7 +126,10 @@ class FittedBridge:
     def path(self, x: Tensor, times: Any, *, seed: int = 1, direction: Direction = "forward") -> Tensor:
         """States (len(times), n, dim) of processes from x (n, dim) at increasing times in [0, 1] of the bridge, in this
         order: backward x is the state at 1. ValueError for other times."""
-        found = torch.as_tensor(times, dtype=torch.float64)
+        try:
+            found = torch.as_tensor(times, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"times: got {times!r}, expected increasing times in [0, 1]") from None
         in_order = found.ndim == 1 and len(found) > 0 and bool((found.diff() > 0).all())
         if not (in_order and float(found[0]) >= 0 and float(found[-1]) <= 1):
             raise ValueError(f"times: got {times!r}, expected increasing times in [0, 1]")

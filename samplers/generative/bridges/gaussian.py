@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from samplers.generative.bridges.mixture_potential import MixturePotential
+from samplers.generative.bridges.potential import times
 from targets import Gaussian
-from targets.arguments import positive
+from targets.arguments import as_double, cholesky, positive
 
 
 def slope(start: Tensor, end: Tensor, noise: float) -> Tensor:
@@ -56,9 +57,18 @@ class GaussianBridge:
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", positive(self.noise, "noise"))
         for end in ("start", "end"):
-            law = Gaussian(getattr(self, f"{end}_mean").double(), covariance=getattr(self, f"{end}_covariance"))
-            object.__setattr__(self, f"{end}_mean", law.mean)
-            object.__setattr__(self, f"{end}_covariance", getattr(self, f"{end}_covariance").double())
+            mean = as_double(getattr(self, f"{end}_mean"), f"{end}_mean")
+            if mean.ndim != 1:
+                raise ValueError(f"{end}_mean: got shape {tuple(mean.shape)}, expected (dim,)")
+            covariance = as_double(getattr(self, f"{end}_covariance"), f"{end}_covariance").to(mean)
+            if covariance.shape != (len(mean), len(mean)):
+                raise ValueError(
+                    f"{end}_covariance: got shape {tuple(covariance.shape)}, expected ({len(mean)}, {len(mean)}) like "
+                    f"{end}_mean"
+                )
+            cholesky(covariance, f"{end}_covariance")
+            object.__setattr__(self, f"{end}_mean", mean)
+            object.__setattr__(self, f"{end}_covariance", covariance)
         if self.start_mean.shape != self.end_mean.shape:
             raise ValueError(
                 f"end_mean: got dimension {len(self.end_mean)}, expected {len(self.start_mean)}, that of start_mean"
@@ -66,7 +76,10 @@ class GaussianBridge:
 
     @classmethod
     def between(cls, start: Gaussian, end: Gaussian, noise: float) -> GaussianBridge:
-        """Of two targets."""
+        """Of two targets; TypeError for others, which `targets.Gaussian` of their moments stands for."""
+        for name, law in (("start", start), ("end", end)):
+            if not isinstance(law, Gaussian):
+                raise TypeError(f"{name}: got {type(law).__name__}, expected a targets.Gaussian")
         moments = (law.to(dtype=torch.float64) for law in (start, end))
         (m, a), (n, b) = ((law.mean, law.covariance) for law in moments)
         return cls(m, a, n, b, noise)
@@ -89,8 +102,7 @@ class GaussianBridge:
 
     def marginal(self, t: float) -> Gaussian:
         """The law of X_t, 0 <= t <= 1."""
-        if not 0 <= t <= 1:
-            raise ValueError(f"t: got {t!r}, expected a time in [0, 1]")
+        t = float(times(t, self.start_mean[None])[0])
         cross = self.cross_covariance + self.cross_covariance.mT
         unit = torch.eye(len(cross)).to(cross)
         covariance = (1 - t) ** 2 * self.start_covariance + t**2 * self.end_covariance

@@ -44,8 +44,8 @@ class End:
     ) -> End:
         """From a tensor (n, dim), draws by their weights, or a target, of which ROWS exact draws are taken.
 
-        energies: whether a target without exact draws will do. spread: whether rows in a hyperplane will not. As
-        `Samples.of` raises, under this name.
+        energies: whether a target without exact draws will do. spread: whether rows in a hyperplane will not, such as
+        few ones. As `Samples.of` raises, under this name.
         """
         target = given if isinstance(given, Target) else None
         if target is not None and "sample" not in target.known:
@@ -56,7 +56,7 @@ class End:
                 "method that learns from energies"
             )
         try:
-            samples = Samples.of(given, rows=ROWS, generator=generator)
+            samples = Samples.of(given, rows=ROWS, generator=generator, constant=not spread, few=not spread)
             if spread:
                 Standardisation.of(*samples.moments)  # which says so where no density exists
             return cls(samples, target)
@@ -137,7 +137,7 @@ class Found:
 
 class BridgeMethod(ABC):
     """A way to find the bridge, a frozen dataclass of its settings. energies: whether an end may be an energy alone.
-    spread: whether the rows of an end must not lie in a hyperplane.
+    spread: whether the rows of an end must not lie in a hyperplane. weighable: whether its bridges have exact weights.
 
     `learn` gets ends of one dimension, dtype and device, warns of nothing (notes are warned of by the caller), and
     draws from generators made from `run.seed` alone.
@@ -153,6 +153,7 @@ class BridgeMethod(ABC):
 
     energies: ClassVar[bool] = False
     spread: ClassVar[bool] = True
+    weighable: ClassVar[bool] = True
 
     @abstractmethod
     def learn(self, start: End, end: End, noise: float, run: Run) -> Found:

@@ -143,9 +143,6 @@ class MixturePotential(Potential):
         pull = ((self.spreads - 1) * z + self._shifts_along) / wide
         return self._back(exponents.softmax(1), pull) + (self.end_origin - self.origin)
 
-    def mean(self, x: Tensor) -> Tensor:
-        return x + self.drift(x, 0.0)
-
     def shares(self, x: Tensor) -> Tensor:
         """w (n, K) in float64."""
         return by_rows(lambda x: self._log_shares(x).exp(), self._width, x)

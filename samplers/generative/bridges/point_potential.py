@@ -67,9 +67,6 @@ class PointPotential(Potential):
 
         return self.points[by_rows(part, len(self.points), x)].to(x.dtype)
 
-    def mean(self, x: Tensor) -> Tensor:
-        return x + self.drift(x, 0.0)
-
     def drift(self, x: Tensor, t: Time) -> Tensor:
         """(n, dim); ValueError at t = 1, where it has no limit but on the points."""
         at = times(t, x)

@@ -10,13 +10,17 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Draws
+from samplers.draws.brief import Brief, in_full
+from samplers.draws.kept import remembering
 from samplers.draws.signature import Choice
 from samplers.generative.bridges.fitted import FittedBridge
 from samplers.generative.bridges.method import BridgeMethod, End, Run
 from samplers.generative.bridges.mixture_potentials import MixturePotentials
+from samplers.generative.bridges.weighing import CONTINUOUS
 from samplers.generative.data import Samples
 from samplers.generative.score_model import check_kinds
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
+from samplers.runs.checks import check_continuous
 from targets import Gaussian, Target
 from targets.arguments import check_integer, positive
 from targets.sampling_warning import warn
@@ -25,7 +29,7 @@ STARTS, ENDS = 16_000_057, 17_000_023  # offsets of the seeds of exact draws
 
 
 @dataclass(frozen=True)
-class SchroedingerBridge:
+class SchroedingerBridge(Brief):
     """The Schroedinger bridge: of all processes from one law to another the closest to Brownian motion.
 
         min KL(P | R) over P with X_0 ~ start, X_1 ~ end;   R: dX = sqrt(noise) dB from the start
@@ -81,11 +85,7 @@ class SchroedingerBridge:
         dimensions and a target without exact draws, unless the method learns from energies. Warns (SamplingWarning)
         of what the method notes.
         """
-        check_integer(seed, "seed", 0)
-        if iterations is not None:
-            check_integer(iterations, "iterations", 0)
-        if max_minutes is not None:
-            positive(max_minutes, "max_minutes")
+        _check_run(seed, iterations, max_minutes)
         ends = []
         for name, law, offset in (("start", start, STARTS), ("end", end, ENDS)):
             home = law.x if isinstance(law, Draws) else law
@@ -116,6 +116,7 @@ class SchroedingerBridge:
             found.cost,
         )
 
+    @remembering
     def sample(
         self,
         target: Target,
@@ -135,8 +136,17 @@ class SchroedingerBridge:
         The Gaussian has the moments of these draws, and the noise counts in units of their mean variance there, so that
         1 suits any scale. Weights are those of `FittedBridge.weigh`, by ends: they correct what was not learned and
         what the teacher has weighted wrongly, not a mode that it has missed. Exact draws of the target are not used.
-        The cost counts teacher, fit and weights. checkpoint: a file; the teacher's stands beside it.
+        The cost counts teacher, fit and weights. checkpoint: a file; the teacher's stands beside it. ValueError for a
+        method without exact weights, as `Sinkhorn`, and for numbers out of range, before the teacher begins.
         """
+        check_continuous(target, self, expected=CONTINUOUS)
+        check_integer(draws, "draws")
+        _check_run(seed, iterations, max_minutes)
+        if not self.method.weighable:
+            raise ValueError(
+                f"method: got {self.method!r}, whose plan has atoms and no weights; expected one that has, such as "
+                "MixturePotentials()"
+            )
         learned = teach(
             self.teacher, target.to(device, dtype), samples=samples, seed=seed, progress=progress, checkpoint=checkpoint
         )
@@ -158,4 +168,13 @@ class SchroedingerBridge:
 
     def describe(self) -> dict[str, Any]:
         """The settings, as words and numbers."""
-        return {name: repr(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {name: in_full(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def _check_run(seed: int, iterations: int | None, max_minutes: float | None) -> None:
+    """ValueError for numbers out of range."""
+    check_integer(seed, "seed", 0)
+    if iterations is not None:
+        check_integer(iterations, "iterations", 0)
+    if max_minutes is not None:
+        positive(max_minutes, "max_minutes")

@@ -52,6 +52,7 @@ class Sinkhorn(BridgeMethod):
     tolerance: float = 1e-6
 
     spread: ClassVar[bool] = False
+    weighable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_integer(self.rows, "rows", 2)

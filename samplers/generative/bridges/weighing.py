@@ -22,10 +22,12 @@ from samplers.generative.bridges.bridge import Bridge, Direction
 from samplers.generative.reverse_sampler import check_dim
 from samplers.generative.weighted import weighted_draws
 from samplers.path_measures.evaluation import weigh as log_z_of
+from samplers.runs.checks import check_continuous
 from targets import Target
 from targets.arguments import check_choice, check_integer
 from targets.counting import Counted
 
+CONTINUOUS = "a density on R^n, such as a continuous relaxation"
 BLOCK = 1024  # starts whose ends are weighted together
 
 
@@ -62,9 +64,11 @@ def weigh(
     bridge = fitted.bridge
     check_choice(by, "by", ("ends", "path", None))
     by = bridge.weighed_by if by is None else by
+    check_continuous(target, fitted, expected=CONTINUOUS)
     check_dim(target, bridge.dim)
     if start is not None:
-        check_dim(start, bridge.dim)
+        check_continuous(start, fitted, expected=CONTINUOUS)
+        check_dim(start, bridge.dim, "start")
     generator = Generator(bridge.device).manual_seed(seed)
     law = fitted.normalised_start if start is None else start
     if by == "path" and (law is None or not {"sample", "log_z"} <= set(law.known)):

@@ -167,6 +167,9 @@ REFUSED = {
     "pairs: got 1, expected an integer of at least 2": {"pairs": 1},
     "max_steps: got 50, expected more than lag=60": {"max_steps": 50, "lag": 60},
     "init: got shape (3,), expected (2,), one point where all chains start": {"init": torch.zeros(3)},
+    "init: got 'wide', expected one point (2,) or a function": {"init": "wide"},
+    "seed: got -1, expected an integer of at least 0": {"seed": -1},
+    "seed: got 1.5, expected an integer of at least 0": {"seed": 1.5},
     "kernel: got HMC with steps=4, two chains of which never meet; expected jittered": {"kernel": HMC(0.5, steps=4)},
     "kernel: got UnderdampedLangevin, which has no coupling": {"kernel": UnderdampedLangevin()},
     "kernel: got the class MALA, expected a kernel such as": {"kernel": MALA},
@@ -191,6 +194,11 @@ FOUND = of_times(5, 6, 10, 11, lag=5)
 REFUSED_LATER = {
     "t: got -1, expected numbers of steps": lambda: FOUND.upper_bound(-1),
     "t: got 0.5, expected numbers of steps": lambda: FOUND.upper_bound(0.5),
+    "t: got 'soon', expected numbers of steps": lambda: FOUND.upper_bound("soon"),
+    "seed: got -2, expected an integer of at least 0": lambda: FOUND.unbiased(lambda x: x, 4, 8, seed=-2),
+    r"fn: returned nan at x = \[.*\], expected finite numbers": lambda: FOUND.unbiased(
+        lambda x: x[:, 0] * math.nan, 0, 8
+    ),
     "epsilon: got 1.5, expected a total variation": lambda: FOUND.mixing_time(1.5),
     "k: got -1, expected an integer of at least 0": lambda: FOUND.unbiased(lambda x: x, -1),
     "m: got 3, expected an integer of at least 4": lambda: FOUND.unbiased(lambda x: x, 4, 3),

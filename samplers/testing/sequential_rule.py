@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LEVEL = 1e-5
 STAGES = 7
@@ -23,7 +23,8 @@ GROWTH = 4
 class Report:
     """The outcome of a check: its name, stages used, the p-values of the last stage, and the smallest one's name.
 
-    check: its name. passed: whether. stages: those used. draws: of the last one. p_values: by statistic.
+    check: its name. passed: whether. stages: those used. draws: of the last one. p_values: by statistic. how_far: of a
+    failure, in which direction and by how much what failed is off, in words.
 
         >>> from samplers.testing import check_invariance
         >>> report = check_invariance(samplers.MALA(0.5), targets.Gaussian([0.0]), chains=500, seed=0)
@@ -36,6 +37,7 @@ class Report:
     stages: int
     draws: int
     p_values: dict[str, float]
+    how_far: str = ""
 
     @property
     def worst(self) -> str:
@@ -44,16 +46,24 @@ class Report:
 
     def __str__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
+        further = f". {self.how_far[:1].upper()}{self.how_far[1:]}" if self.how_far else ""
         return (
             f"{self.check} {verdict} at stage {self.stages} of {STAGES} with {self.draws} draws: smallest p-value "
-            f"{self.p_values[self.worst]:.2e} for {self.worst}, of {len(self.p_values)} statistics"
+            f"{self.p_values[self.worst]:.2e} for {self.worst}, of {len(self.p_values)} statistics{further}"
         )
 
 
 def sequential(
-    check: str, draws: int, p_values: Callable[[int, int], dict[str, float]], level: float = LEVEL
+    check: str,
+    draws: int,
+    p_values: Callable[[int, int], dict[str, float]],
+    level: float = LEVEL,
+    how_far: Callable[[list[str]], str] | None = None,
 ) -> Report:
-    """Run `p_values(stage, draws)` by the rule; returns the report, or raises AssertionError with it."""
+    """Run `p_values(stage, draws)` by the rule; returns the report, or raises AssertionError with it.
+
+    how_far: says of the statistics that failed at the last stage, the worst first, how far they are off.
+    """
     beta = level / STAGES
     gamma = beta ** (1 / STAGES)
     report = None
@@ -63,7 +73,8 @@ def sequential(
         q = len(found) * min(found.values())
         report = Report(check, q > beta, stage + 1, draws, found)
         if q <= beta:
-            raise AssertionError(str(report))
+            worst = sorted((name for name in found if len(found) * found[name] <= beta), key=found.__getitem__)
+            raise AssertionError(str(report if how_far is None else replace(report, how_far=how_far(worst))))
         if q > gamma + beta:
             break
         beta /= gamma

@@ -1,0 +1,103 @@
+"""Where divergent steps begin and which form of a hierarchy is advised, on draws whose widths are known."""
+
+import math
+
+import pytest
+import torch
+
+import targets
+from samplers import Draws
+from samplers.draws.divergences import divergence_advice, divergent_place
+
+CHAINS, DRAWS, GROUPS = 16, 1000, 4
+
+
+def hierarchy(power, scale=0.5):
+    """log tau ~ N(0, scale^2), e_j = tau^power z_j: (chains, draws, 1 + groups) of exact draws, and their target."""
+    generator = torch.Generator().manual_seed(0)
+    log_tau = scale * torch.randn(CHAINS, DRAWS, 1, generator=generator, dtype=torch.float64)
+    effects = (power * log_tau).exp() * torch.randn(CHAINS, DRAWS, GROUPS, generator=generator, dtype=torch.float64)
+    target = targets.Posterior(
+        lambda tau, e: -e.square().sum(-1) - tau, {"tau": targets.Positive(), "e": targets.Real(GROUPS)}
+    )
+    return torch.cat([log_tau, effects], -1), target
+
+
+def diverged(x, target, where, **given):
+    """Draws of which that of each chain with the largest (smallest) coordinate 0 began a divergent step."""
+    worst = (where * x[..., 0]).argmax(1)
+    diverging = torch.zeros(x.shape[:2], dtype=torch.bool)
+    diverging[torch.arange(len(x)), worst] = True
+    return Draws(x, stats={"diverging": diverging}, divergences=diverging.sum(1), target=target, **given)
+
+
+def test_the_place_is_named_with_its_distance():
+    x, target = hierarchy(0.0)
+    place = divergent_place(diverged(x, target, -1))
+    z = (x[..., 0] - x[..., 0].mean()) / x[..., 0].std()
+    assert place.name == "tau"
+    assert place.shift == pytest.approx(float(z.amin(1).mean()))
+
+
+@pytest.mark.parametrize(
+    ("power", "where", "form"),
+    [
+        (1.0, -1, "the non-centred form: e is narrow there"),  # a funnel's neck
+        (-1.0, 1, "the centred form: e is narrow there"),  # tau e is what the data know
+        (1.0, 1, None),  # the wide end
+        (-1.0, -1, None),
+        (0.0, -1, None),  # no width goes by tau
+        (0.0, 1, None),
+        (-0.4, 1, None),  # narrower, but tau e has a width that goes by tau more than that of e does
+        (0.4, -1, None),
+    ],
+)
+def test_a_form_is_advised_only_where_its_widths_go_less_by_the_scale(power, where, form):
+    x, target = hierarchy(power)
+    found = divergent_place(diverged(x, target, where))
+    assert (found.form is None) if form is None else found.form.startswith(form)
+
+
+def test_a_scale_that_is_no_parameter_is_told_by_its_coordinate():
+    x, _ = hierarchy(1.0, scale=1.0)
+    place = divergent_place(diverged(x, None, -1))
+    assert place.name == "x[0]"
+    assert place.form.startswith("parameters whose width does not go by x[0]")
+
+
+def test_few_chains_tell_no_place():
+    x, target = hierarchy(1.0)
+    draws = diverged(x, target, -1)
+    draws.stats["diverging"][1:] = False
+    z = (x[..., 0] - x[..., 0].mean()) / x[..., 0].std()
+    assert float(z[0].min()) > -4  # of one chain this is no surprise
+    assert divergent_place(draws) is None
+    assert divergence_advice(draws).startswith("Try ")
+
+
+@pytest.mark.parametrize(
+    ("aim", "first"),
+    [
+        (0.9, "Try target_acceptance=0.95; if that does not help, a longer warmup"),
+        (0.95, "Try target_acceptance=0.975"),
+        (0.995, "Try a longer warmup"),
+    ],
+)
+def test_the_next_target_acceptance_is_half_as_far_from_one(aim, first):
+    from samplers import HMC
+
+    x, target = hierarchy(0.0)
+    draws = Draws(
+        x, divergences=torch.ones(CHAINS, dtype=torch.int64), target=target, kernel=HMC(target_acceptance=aim)
+    )
+    assert divergence_advice(draws).startswith(first)
+    draws.attrs["hyperparameters"] = {"step_size": 0.3}
+    assert divergence_advice(draws).startswith("Try a smaller step_size")
+
+
+def test_moments_and_weights_have_no_place():
+    x, target = hierarchy(1.0)
+    assert divergent_place(Draws(x, divergences=torch.ones(CHAINS), target=target)) is None
+    weighted = diverged(x[:1], target, -1, log_weights=torch.zeros(1, DRAWS))
+    assert divergent_place(weighted) is None
+    assert math.isfinite(float(weighted.x.sum()))
