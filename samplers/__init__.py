@@ -91,7 +91,10 @@ PLACES = {
     "samplers.version": "__version__",
 }
 # Folders with public names of their own, which are attributes without an import statement too
-FOLDERS = "denoisers diagnostics diffusion draws generative kernels networks peers processes smoothing testing".split()
+FOLDERS = (
+    *("denoisers", "diagnostics", "diffusion", "draws", "generative", "kernels", "networks", "peers", "processes"),
+    *("smoothing", "testing"),
+)
 _MODULES = {name: module for module, names in PLACES.items() for name in names.split()}
 
 __all__ = sorted(_MODULES)
