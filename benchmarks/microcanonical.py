@@ -2,8 +2,8 @@
 
 Effective draws: gradients a chain after warmup, over the least bulk ESS (ArviZ) of all coordinates, of x and of x^2.
 Errors: b^2 = max_i E (mean of x_i^2 - E x_i^2)^2 / Var(x_i^2), the mean square over the chains of each one's error; the
-gradients of a chain until it is below 0.01 and stays there, warmup not counted; inf where it never was. MCLMC's own bias is in its b^2, not in its ESS: the
-last column is b^2 of all chains together, whose floor is about 1 / ESS.
+gradients of a chain until it is below 0.01 and stays there, warmup not counted; inf where it never was. MCLMC's own
+bias is in its b^2, not in its ESS: the last column is b^2 of all chains together, whose floor is about 1 / ESS.
 Many chains: one draw of each of many chains, the sequential gradients of a chain from its start, Pathfinder's and
 warmup's counted, and b^2 of all chains together, whose floor is that of as many exact draws.
 
@@ -149,7 +149,7 @@ def many_chains(name: str, target: targets.Target, truth: Squares, chains: int) 
 def main() -> None:
     arguments = parser(__doc__).parse_args()
     torch.set_num_threads(1)
-    chains, draws, crowd, known = (8, 20, 50, 20) if arguments.quick else (32, 300, 512, 300)
+    chains, draws, crowd, known = (8, 20, 50, 20) if arguments.quick else (32, 600, 512, 300)
     made = {name: make() for name, make in TARGETS.items()}
     truths = {name: Squares.of(target, known) for name, target in made.items()}
     tables = {

@@ -146,6 +146,15 @@ def test_mclmc_steps_that_are_not_finite_are_not_taken_and_turn():
     torch.testing.assert_close(new.direction.norm(dim=-1), torch.ones(400, dtype=F64))
 
 
+def test_mclmc_forgets_a_direction_in_the_decoherence_length():
+    """Without a force u.u' is exp(-h / l) for a step in many dimensions, up to O(1 / d)."""
+    dim, kernel = 400, MCLMC(0.3, "identity", decoherence_length=0.7)
+    flat = targets.Gaussian(torch.zeros(dim, dtype=F64), 1e6)
+    state = kernel.init(flat, torch.zeros(500, dim, dtype=F64), generator())
+    new, _ = kernel.step(flat, state, generator(1))
+    assert float((state.direction * new.direction).sum(-1).mean()) == pytest.approx(math.exp(-0.3 / 0.7), abs=0.01)
+
+
 def test_mclmc_warmup_finds_the_energy_error_asked_for():
     target = targets.Gaussian(torch.zeros(20, dtype=F64), torch.logspace(-1, 1, 20, dtype=F64))
     for asked in (5e-4, 5e-3):
@@ -160,12 +169,16 @@ def test_mclmc_warmup_finds_the_energy_error_asked_for():
 
 
 def test_energy_errors_solve_a_power_law():
-    """Of mean square d c h^6 and nothing else: the step size is (v / c)^(1/6), whatever it was before."""
-    rule, ones = EnergyErrors(start=20.0, target=5e-4, dim=3), torch.ones(8, dtype=F64)
+    """Of mean square d c h^6 and nothing else: the step size is (v / c)^(1/6), from near at once, from afar in time."""
+    ones, exact = torch.ones(8, dtype=F64), (5e-4 / 2.0) ** (1 / 6)
+    near = EnergyErrors(start=1.5 * exact, target=5e-4, dim=3)
+    near.update(math.sqrt(3 * 2.0) * near.value**3 * ones)
+    assert near.value == pytest.approx(exact, rel=1e-12)
+    rule = EnergyErrors(start=20.0, target=5e-4, dim=3)
     for _ in range(200):
         rule.update(math.sqrt(3 * 2.0) * rule.value**3 * ones)
     rule.settle()
-    assert rule.value == pytest.approx((5e-4 / 2.0) ** (1 / 6), rel=1e-2)
+    assert rule.value == pytest.approx(exact, rel=1e-2)
     for wrong in (math.nan, math.inf):
         before = rule.value
         rule.update(wrong * ones)
