@@ -1,5 +1,6 @@
 """Several samplers on several targets, side by side. `samplers.compare(...)` calls this module: it is `compare`."""
 
+import inspect
 import sys
 from types import ModuleType
 
@@ -18,3 +19,5 @@ class _Callable(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Callable
+# `help(samplers.compare)` begins as that of the function does
+__doc__ = f"compare{inspect.signature(compare)}\n\n{inspect.getdoc(compare)}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samplers.compare.rows import Row, counted, joined, number
+from samplers.compare.rows import Row, joined, number
 from samplers.draws.certificate import STANDARD_ERRORS
 from samplers.draws.wording import digits, in_words, plus_minus
 
@@ -41,14 +41,14 @@ class Believed:
     """value and its standard_error, with the interval (lower, upper) that covers log Z with probability COVERED; NaN
     where nothing tells these.
 
-    samplers: by name, how many of their runs stand behind it. witnesses: how many of the samplers share no pilot.
+    samplers: by name, how many of their runs stand behind it. independent: how many of the samplers share no pilot.
     """
 
     value: float
     lower: float
     upper: float
     samplers: Mapping[str, int]
-    witnesses: int
+    independent: int
     standard_error: float = math.nan
 
     @property
@@ -56,12 +56,18 @@ class Believed:
         """How many independent ones stand behind it."""
         return sum(self.samplers.values())
 
+    def _shared(self) -> str:
+        """How few samplers these are, where some start from the same pilot."""
+        if self.independent == len(self.samplers):
+            return ""
+        return (
+            ", which start from one pilot" if self.independent == 1 else f", which count as {self.independent} samplers"
+        )
+
     def __str__(self) -> str:
         runs = [f"{name} ({count} runs)" if count > 1 else name for name, count in self.samplers.items()]
         many = "one estimate" if self.estimates == 1 else f"{in_words(self.estimates)} independent estimates"
-        many += f", by {joined(runs)}"
-        if len(self.samplers) > 1:
-            many += f": {counted(self.witnesses, 'witness')}"
+        many += f", by {joined(runs)}{self._shared()}"
         if math.isnan(self.lower):
             return f"log Z to believe: {self.value:.4g}, of unknown error, from {many}"
         low, high = (digits(end, self.standard_error) for end in (self.lower, self.upper))
@@ -79,8 +85,8 @@ def stated(row: Row) -> Stated | None:
     return Stated(value, error, max(0.0, high - value - STANDARD_ERRORS * error) if math.isfinite(high) else 0.0)
 
 
-def believed(runs: Mapping[str, Sequence[Row]], witnesses: Mapping[str, str]) -> Believed | None:
-    """Of runs by sampler; witnesses: what each sampler shares with those of the same witness. None without log Z."""
+def believed(runs: Mapping[str, Sequence[Row]], pilots: Mapping[str, str]) -> Believed | None:
+    """Of runs by sampler; pilots: as of `pilots_of`. None where no run states log Z."""
     found = [(name, one) for name, rows in runs.items() for row in rows if (one := stated(row)) is not None]
     # those of unknown error only where there are no others
     pairs = [(name, one) for name, one in found if one.error > 0] or found
@@ -89,7 +95,7 @@ def believed(runs: Mapping[str, Sequence[Row]], witnesses: Mapping[str, str]) ->
     value, error, half = _together(np.array([one.value for _, one in pairs]), np.array([one.error for _, one in pairs]))
     counts = Counter(name for name, _ in pairs)
     above = float(np.median([one.hidden for _, one in pairs]))
-    different = len({witnesses[name] for name in counts})
+    different = len({pilots[name] for name in counts})
     return Believed(value, value - half, value + half + above, counts, different, error)
 
 

@@ -1,6 +1,6 @@
-"""Whom to believe, in words: who agrees with what is known, or with whom, and how many witnesses they are.
+"""Whom to believe, in words: who agrees with what is known, or with whom, and how many of them are independent.
 
-Samplers that start from one pilot see what it has found and miss together what it has missed: they are one witness.
+Samplers that start from one pilot see what it has found and miss together what it has missed: they count as one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from samplers.compare.rows import Row, joined, number
 NEXT = ("a sampler of another kind", "points from elsewhere (witnesses=, init=)", "more seeds")
 
 
-def witnesses_of(answers: Mapping[str, Sequence[Row]]) -> dict[str, str]:
-    """What each sampler's runs share with others of the same witness: the name of their pilot, else its own name."""
+def pilots_of(answers: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """The pilot that each sampler's runs start from, by the name that they share; its own name where it has none."""
     found = {}
     for name, runs in answers.items():
         pilots = sorted({run["pilot"] for run in runs if run.get("pilot")})
@@ -33,7 +33,7 @@ def conclusion(
     compared: list[str],
     faults: Mapping[str, list[str]],
     facts: Facts,
-    witnesses: Mapping[str, str],
+    pilots: Mapping[str, str],
     *,
     shaped: bool,
     pointed: bool,
@@ -57,27 +57,28 @@ def conclusion(
         whom = f"{joined(compared)} {'agree' if len(compared) > 1 else 'agrees'} with {known}"
         others = "; the others do not, or have a fault of their own:"
     else:
-        whom = _unproven(good, facts, witnesses, pointed)
+        whom = _unproven(good, facts, pilots, pointed)
         others = ". The others do not agree, or have a fault of their own:" if len(good) > 1 else ". Of the others:"
     if rest:
         whom += f"; of {rest} too few effective draws tell nothing"
     return whom + (others if faulty else ".")
 
 
-def _unproven(good: list[str], facts: Facts, witnesses: Mapping[str, str], pointed: bool) -> str:
-    """That agreement is no proof, how many witnesses there are, and what to try next."""
+def _unproven(good: list[str], facts: Facts, pilots: Mapping[str, str], pointed: bool) -> str:
+    """That agreement is no proof, how many samplers are independent, and what to try next."""
     nothing = "nothing exact is known here" + (" but log Z" if facts.log_z == facts.log_z else "")
     more = [step for step in NEXT if not (pointed and "witnesses=" in step)]
     then = f"try {', '.join(more[:-1])} or {more[-1]}"
     if len(good) == 1:
-        return f"Nothing speaks against {good[0]}, which is no proof: {nothing}, and it is the only witness; {then}"
-    shared = [[name for name in good if witnesses[name] == one] for one in dict.fromkeys(witnesses[n] for n in good)]
+        alone = "no other sampler stands beside it"
+        return f"Nothing speaks against {good[0]}, which is no proof: {nothing}, and {alone}; {then}"
+    shared = [[name for name in good if pilots[name] == one] for one in dict.fromkeys(pilots[n] for n in good)]
     together = [group for group in shared if len(group) > 1]
     if len(shared) == 1:
-        counted = "they share one pilot and are one witness"
+        counted = "they start from one pilot and count as one"
     elif together:
-        groups = "; ".join(f"{joined(group)} share one pilot and are one" for group in together)
-        counted = f"they are {len(shared)} witnesses, as {groups}"
+        groups = "; ".join(f"{joined(group)} start from one pilot and count as one" for group in together)
+        counted = f"they count as {len(shared)}, as {groups}"
     else:
-        counted = f"they are {len(shared)} witnesses"
+        counted = f"they are {len(shared)} independent samplers"
     return f"{joined(good)} agree with one another, which is no proof: {nothing}, and {counted}; {then}"

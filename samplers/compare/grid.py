@@ -83,6 +83,11 @@ def compare(
 
     Ctrl-C ends the cells that run here, leaves an executor the one it is at, and is raised. ValueError names a bad
     argument, and a folder of another comparison.
+
+        >>> plane = targets.Gaussian([0.0, 0.0])
+        >>> result = samplers.compare({"plane": plane}, {"svgd": samplers.SVGD()}, draws=20, distances=False)
+        >>> list(result.verdicts), len(result.rows)
+        (['plane'], 1)
     """
     if timeout is not None:
         positive(timeout, "timeout")

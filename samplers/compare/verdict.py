@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from samplers.compare import limits
 from samplers.compare.agreements import Together
 from samplers.compare.believed import Believed, believed
-from samplers.compare.conclusion import conclusion, known_log_z, witnesses_of
+from samplers.compare.conclusion import conclusion, known_log_z, pilots_of
 from samplers.compare.facts import Facts
 from samplers.compare.limits import FEW
 from samplers.compare.rows import Row, answers, by, has, joined, number
@@ -87,10 +87,10 @@ def _verdict(
         faults[name].append(said)
     good = [name for name in sound if not faults[name]]
     compared = [name for name in good if any(has(run, error) for run in runs[name] for error in COMPARED)]
-    witnesses = witnesses_of({name: runs[name] for name in good})
+    pilots = pilots_of({name: runs[name] for name in good})
     exact = known_log_z(every)
-    whole = None if exact else believed({name: runs[name] for name in good}, witnesses)
-    concluded = conclusion(good, compared, faults, facts, witnesses, shaped=shaped, pointed=examined is not None)
+    whole = None if exact else believed({name: runs[name] for name in good}, pilots)
+    concluded = conclusion(good, compared, faults, facts, pilots, shaped=shaped, pointed=examined is not None)
     told = ["" if whole is None else str(whole), exact, "" if examined is None else examined.remark(rows)]
     return Verdict(faults, cautions, concluded, [*filter(None, told), *facts.notes, *_constants(every)], whole)
 

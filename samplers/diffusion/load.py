@@ -28,6 +28,16 @@ def load(path: str | Path, target: Target) -> Fitted:
     """The sampler that `Fitted.save` wrote, for its target, on the target's device.
 
     Raises FileNotFoundError, and ValueError for another file and for another target.
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> target = targets.Gaussian([0.0, 1.0])
+        >>> fitted = samplers.DDS(steps=4).fit(target, iterations=0, progress=False)
+        >>> with TemporaryDirectory() as folder:
+        ...     path = fitted.save(Path(folder) / "dds.pt")
+        ...     again = samplers.load(path, target)
+        >>> torch.equal(again.sample(draws=5, seed=1).x, fitted.sample(draws=5, seed=1).x)
+        True
     """
     content = read(path, FORMAT, "Fitted.save")
     found = content["target"]

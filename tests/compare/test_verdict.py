@@ -279,14 +279,14 @@ def of_one_pilot(**changes):
     return [row(sampler=name, **unknown, **more, **changes.get(name, {})) for name, more in own.items()]
 
 
-def test_samplers_that_share_a_pilot_are_one_witness():
+def test_samplers_that_share_a_pilot_count_as_one():
     (found,) = verdicts(of_one_pilot(), {"t": Facts("t", 2, False)}, {}).values()
     first = found.conclusion.partition(". ")[0]
     assert first.startswith("a, b and c agree with one another, which is no proof: nothing exact is known here")
-    assert "they are 2 witnesses, as a and b share one pilot and are one" in first
+    assert "they count as 2, as a and b start from one pilot and count as one" in first
     assert "try a sampler of another kind, points from elsewhere (witnesses=, init=) or more seeds" in first
     (found,) = verdicts(of_one_pilot()[:2], {"t": Facts("t", 2, False)}, {}).values()
-    assert "they share one pilot and are one witness" in found.conclusion
+    assert "they start from one pilot and count as one" in found.conclusion
     (found,) = verdicts(of_one_pilot(c={"r_hat": 2.0}), {"t": Facts("t", 2, False)}, {}).values()
     assert found.conclusion.startswith("a and b agree")
     assert found.conclusion.endswith(". The others do not agree, or have a fault of their own:")
@@ -296,12 +296,12 @@ def test_one_log_z_to_believe():
     stated = {name: {"log_z": value, "log_z_se": 0.1} for name, value in zip("abc", (1.0, 1.1, 5.0), strict=True)}
     stated["c"]["r_hat"] = 2.0  # at fault, so that it does not count
     (found,) = verdicts(of_one_pilot(**stated), {"t": Facts("t", 2, False)}, {}).values()
-    assert (found.log_z.value, found.log_z.estimates, found.log_z.witnesses) == (pytest.approx(1.05), 2, 1)
+    assert (found.log_z.value, found.log_z.estimates, found.log_z.independent) == (pytest.approx(1.05), 2, 1)
     assert found.log_z.upper - found.log_z.value == pytest.approx(norm.isf(0.025) * 0.1 / math.sqrt(2))
     assert found.log_z.standard_error == pytest.approx(0.1 / math.sqrt(2))
     said = (
-        "log Z to believe: 1.050 +- 0.071, from two independent estimates, by a and b: 1 witness; between 0.911 and "
-        "1.189 in 95% of cases"
+        "log Z to believe: 1.050 +- 0.071, from two independent estimates, by a and b, which start from one pilot; "
+        "between 0.911 and 1.189 in 95% of cases"
     )
     assert found.remarks == [said]
     known = [one | {"log_z_true": 1.0} for one in of_one_pilot(**stated)]
