@@ -8,7 +8,7 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "examples/notebooks"
-PAGES = ("start", "certificate")
+PAGES = ("tutorial_posterior", "tutorial_kernel")
 BLOCK = re.compile(r"^```python\n(.*?)^```$\n?", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(\[[^\]]*\]\()(?![a-z]+:|#)([^)\s]+\))")  # to another page
 

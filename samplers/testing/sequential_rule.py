@@ -19,7 +19,7 @@ STAGES = 7
 GROWTH = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The outcome of a check: its name, stages used, the p-values of the last stage, and the smallest one's name.
 
@@ -30,6 +30,8 @@ class Report:
         >>> report = check_invariance(samplers.MALA(0.5), targets.Gaussian([0.0]), chains=500, seed=0)
         >>> report.passed, report.check
         (True, 'invariance of MALA on Gaussian')
+        >>> report
+        invariance of MALA on Gaussian passed at stage 1 of 7 with 500 draws: smallest p-value ...
     """
 
     check: str
@@ -44,7 +46,7 @@ class Report:
         """The statistic with the smallest p-value."""
         return min(self.p_values, key=lambda name: self.p_values[name])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
         further = f". {self.how_far[:1].upper()}{self.how_far[1:]}" if self.how_far else ""
         return (
