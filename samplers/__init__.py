@@ -90,12 +90,19 @@ PLACES = {
     "samplers.smoothing": "DiffusiveGibbs JointMultimeasurement SLIPS SequentialMultimeasurement WalkJump",
     "samplers.version": "__version__",
 }
+# Folders with public names of their own, which are attributes without an import statement too
+FOLDERS = (
+    *("denoisers", "diagnostics", "diffusion", "draws", "generative", "kernels", "networks", "peers", "processes"),
+    *("smoothing", "testing"),
+)
 _MODULES = {name: module for module, names in PLACES.items() for name in names.split()}
 
 __all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
+    if name in FOLDERS:
+        return importlib.import_module(f"samplers.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module 'samplers' has no attribute {name!r}")
     module = importlib.import_module(_MODULES[name])
@@ -105,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *FOLDERS})

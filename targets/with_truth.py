@@ -232,3 +232,8 @@ def _points(modes: Any, target: Target) -> np.ndarray:
         first = int((~value.isfinite()).nonzero()[0])
         raise ValueError(f"modes: the density of {target.name} is {float(value[first])} at {points[first].tolist()}")
     return points.numpy()
+
+
+def without_truth(target: Target | None) -> Target | None:
+    """The density that a user has written, whether `with_truth` was asked about it or not."""
+    return target.target if isinstance(target, WithTruth) else target

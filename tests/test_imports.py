@@ -93,3 +93,11 @@ def test_tests_stand_in_the_room_of_what_they_test():
     tested = {one.parent.name for one in (ROOT / "tests").glob("*/test_*.py")}
     assert tested == rooms
     assert {one.stem.removeprefix("test_") for one in (ROOT / "tests").glob("test_*.py")} == LOOSE
+
+
+def test_folders_are_attributes_without_an_import_statement():
+    import samplers
+
+    code = "import samplers; print(*[getattr(samplers, name).__name__ for name in samplers.FOLDERS])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert shown == [f"samplers.{name}" for name in samplers.FOLDERS]

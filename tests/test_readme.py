@@ -24,7 +24,7 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert "r_hat" in shown
     assert "tau" in shown
     assert "mixture: SMC agrees with what is exactly known; the others do not" in shown
-    assert "HMC: mass is missed" in shown
+    assert "mass is missed" in shown
     assert (tmp_path / "report" / "index.html").exists()
 
 

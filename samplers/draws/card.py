@@ -6,19 +6,15 @@ Nothing is computed for it: what is not known yet, such as R-hat, is not said.
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
 
 from samplers.draws import html
-from samplers.draws.points import INDEPENDENT, PARTICLES
+from samplers.draws.points import INDEPENDENT, PARTICLES, PointSet
 from targets.arguments import with_shapes
-
-if TYPE_CHECKING:
-    from samplers.draws.draws import Draws
 
 LINE = 100  # characters
 
 
-def in_two_lines(draws: Draws) -> str:
+def in_two_lines(draws: PointSet) -> str:
     """The `repr` of draws."""
     first = f"{_title(draws)}: {_sizes(draws)} of {with_shapes(draws.variables)}"
     known = [str(draws.log_z)] if draws.log_z is not None else []
@@ -26,7 +22,7 @@ def in_two_lines(draws: Draws) -> str:
     return f"{_cut(first)}\n{_cut(second)}" if second else _cut(first)
 
 
-def as_html(draws: Draws) -> str:
+def as_html(draws: PointSet) -> str:
     """The same with cost, warnings and certificate in full."""
     found = {
         "points": _sizes(draws),
@@ -42,13 +38,13 @@ def as_html(draws: Draws) -> str:
     return html.block(_title(draws), *parts)
 
 
-def _title(draws: Draws) -> str:
+def _title(draws: PointSet) -> str:
     sampler = draws.attrs.get("sampler")
     target = draws.attrs.get("target") or (None if draws.target is None else draws.target.name)
     return "Draws" + (f" by {sampler}" if sampler else "") + (f" from {target}" if target else "")
 
 
-def _sizes(draws: Draws) -> str:
+def _sizes(draws: PointSet) -> str:
     chains, count, _ = draws.sizes
     if draws.moments is not None and draws.moments.count > chains * count:
         return f"running moments of {draws.moments.count:,} draws, and the last of {chains:,} chains,"
@@ -60,7 +56,7 @@ def _sizes(draws: Draws) -> str:
     return f"{chains:,} chain{'' if chains == 1 else 's'} x {count:,} draws"
 
 
-def _verdict(draws: Draws) -> list[str]:
+def _verdict(draws: PointSet) -> list[str]:
     """What is known to speak against them."""
     found = []
     if draws.divergences is not None:

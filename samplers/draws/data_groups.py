@@ -13,6 +13,7 @@ from samplers.draws.points import PointSet
 from targets import Target, Variable
 from targets.arguments import check_integer
 from targets.posterior import Posterior
+from targets.with_truth import without_truth
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def observed_group(target: Target | None, attrs: Mapping[str, Any]) -> dict[str, xr.Dataset]:
     """observed_data, where the target has some."""
+    target = without_truth(target)
     if not isinstance(target, Posterior) or not target.observed:
         return {}
     # with axes of chain and draw, and these taken away
@@ -43,6 +45,7 @@ def likelihood_group(draws: PointSet, attrs: Mapping[str, Any], *, thin: int | N
 
 def prior_groups(target: Target | None, n: int, attrs: Mapping[str, Any], *, seed: int) -> dict[str, xr.Dataset]:
     """prior and prior_predictive, of n exact draws of the prior."""
+    target = without_truth(target)
     if not isinstance(target, Posterior):
         raise TypeError(f"target: got {target!r}, expected a targets.Posterior with priors and predictive=")
     generator = Generator(target.device).manual_seed(seed)
@@ -77,6 +80,7 @@ def prior_predictive(target: Target, draws: int = 500, *, seed: int = 0) -> Any:
 
 
 def _variables(target: Target | None) -> dict[str, Variable]:
+    target = without_truth(target)
     return target.data_variables if isinstance(target, Posterior) else {}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from samplers.draws.certificate import Certificate
 from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
 from samplers.draws.points import PointSet
-from samplers.draws.summary import WARNINGS, summarise
+from samplers.draws.summary import summarise
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
@@ -64,17 +64,6 @@ class Draws(PointSet):
 
     def _repr_html_(self) -> str:
         return card.as_html(self)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the run has warned of; files and folders keep it, and `summary` says it again."""
-        return tuple(self.attrs.get(WARNINGS, ()))
-
-    def remember(self, said: Iterable[str]) -> Self:
-        """Keep what was said of these draws, beside what was before."""
-        if every := kept.with_warnings(self.warnings, said):
-            self.attrs[WARNINGS] = every
-        return self
 
     @cached_property
     def certificate(self) -> Certificate:

@@ -17,6 +17,7 @@ from targets.predictive import ALONE, Predictive
 from targets.predictive_check import check_model
 from targets.sampling_warning import warn
 from targets.user_function import no_validation
+from targets.with_truth import without_truth
 
 BLOCK = 1024  # points at once, as many as a long run has chains
 BLOCK_BYTES = 2**24  # of results at once
@@ -131,12 +132,13 @@ def _read(draws: PointSet) -> PointSet:
 
 
 def _own(draws: PointSet) -> Predictive:
-    return draws.target.predictive if isinstance(draws.target, Posterior) else Predictive(None, ["x"])
+    target = without_truth(draws.target)
+    return target.predictive if isinstance(target, Posterior) else Predictive(None, ["x"])
 
 
 def _asked(draws: PointSet, fn: Any, batched: bool | None) -> Predictive:
     """A function that is given now, looked at at up to three draws."""
-    target = draws.target
+    target = without_truth(draws.target)
     if batched is None:
         batched = target.predictive.batched if isinstance(target, Posterior) else True
     known = list(draws.constrained_points if target is None else target.variables)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,19 +14,16 @@ from samplers.draws.certificate import Certificate
 from samplers.draws.cost import Cost
 from samplers.draws.log_z import LogZ
 from samplers.draws.moments import RunningMoments
+from samplers.draws.points import PointSet
 from targets.sampling_warning import overheard
 
-if TYPE_CHECKING:
-    from samplers.draws.draws import Draws
-
-AnyDraws = TypeVar("AnyDraws", bound="Draws")
+AnyDraws = TypeVar("AnyDraws", bound=PointSet)
 P = ParamSpec("P")
 
 CERTIFICATE, DIVERGENCES = "certificate", "divergences_by_chain"
-MOST_WARNINGS = 20
 
 
-def record(draws: Draws) -> dict[str, Any]:
+def record(draws: PointSet) -> dict[str, Any]:
     """The attributes of draws with all that `fields` and `certificate` need, in plain values."""
     kept = draws.attrs | {"cost": asdict(draws.cost)}
     if draws.log_z is not None:
@@ -34,7 +31,7 @@ def record(draws: Draws) -> dict[str, Any]:
     if draws.divergences is not None:
         kept[DIVERGENCES] = draws.divergences.tolist()
     if CERTIFICATE in draws.__dict__:  # else it has not been made
-        kept[CERTIFICATE] = dict(draws.certificate.__dict__)
+        kept[CERTIFICATE] = dict(draws.__dict__[CERTIFICATE].__dict__)
     return kept
 
 
@@ -82,11 +79,3 @@ def moments(state: dict[str, Any]) -> RunningMoments:
     made = RunningMoments(len(values["mean"]), dense=values["squares"].ndim == 2)
     made.load_state_dict({"count": int(state["count"]), **values})
     return made
-
-
-def with_warnings(before: Iterable[str], said: Iterable[str]) -> list[str]:
-    """Each once; of more than MOST_WARNINGS, such as one of every step, the first and how many there were."""
-    every = list(dict.fromkeys([*before, *said]))
-    if len(every) <= MOST_WARNINGS:
-        return every
-    return [*every[: MOST_WARNINGS - 1], f"and {len(every) - MOST_WARNINGS + 1} more warnings of this run"]

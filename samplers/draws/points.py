@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -13,10 +14,12 @@ from samplers.draws.cost import Cost
 from samplers.draws.log_z import LogZ
 from samplers.draws.moments import RunningMoments
 from samplers.draws.weighted import in_proportion, largest_pareto_k
+from samplers.draws.wording import with_warnings
 from targets import Target, Variable
 
 # attrs["kind"] where the one chain is no Markov chain
 INDEPENDENT, PARTICLES = "independent draws", "interacting particles"
+WARNINGS = "warnings"  # in attrs: what the run has warned of
 
 
 @dataclass(eq=False)
@@ -33,6 +36,17 @@ class PointSet:
     attrs: dict[str, Any] = field(default_factory=dict)
     moments: RunningMoments | None = None
     divergences: Tensor | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the run has warned of; files and folders keep it, and `summary` says it again."""
+        return tuple(self.attrs.get(WARNINGS, ()))
+
+    def remember(self, said: Iterable[str]) -> Self:
+        """Keep what was said of these draws, beside what was before."""
+        if every := with_warnings(self.warnings, said):
+            self.attrs[WARNINGS] = every
+        return self
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 HIGHEST_R_HAT = 1.01
 LEAST_ESS = 400.0  # Vehtari et al. 2021: 100 for each of four chains
-WARNINGS = "warnings"  # in the attributes of draws: what their run has said
 DIVERGED = re.compile(r"\d[\d,]* of \d[\d,]* (steps|moves) diverged")  # as a run counts them
 # arguments with which the table still holds the diagnostics of every variable
 HARMLESS = {"round_to", "hdi_prob", "ci_prob", "ci_kind"}
@@ -55,7 +54,7 @@ def _say(draws: PointSet, found: Sequence[str]) -> None:
     counted = bool(divergence_complaints(draws))
     for message in found:
         warn(message)
-    for message in draws.attrs.get(WARNINGS, ()):
+    for message in draws.warnings:
         if message not in found and not (counted and DIVERGED.match(message)):
             warn(message)
 

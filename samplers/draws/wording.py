@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import shutil
 import textwrap
+from collections.abc import Iterable
 
 WIDTH = 120  # characters of a line where no terminal says otherwise
+MOST_WARNINGS = 20  # of a run that are kept
 SAID = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
@@ -39,3 +41,11 @@ def wrapped(text: str, width: int) -> str:
         indent = line[: len(line) - len(line.lstrip())]
         lines += textwrap.wrap(line, width, subsequent_indent=indent + "  ", break_on_hyphens=False) or [""]
     return "\n".join(lines)
+
+
+def with_warnings(before: Iterable[str], said: Iterable[str]) -> list[str]:
+    """Each once; of more than MOST_WARNINGS, such as one of every step, the first and how many there were."""
+    every = list(dict.fromkeys([*before, *said]))
+    if len(every) <= MOST_WARNINGS:
+        return every
+    return [*every[: MOST_WARNINGS - 1], f"and {len(every) - MOST_WARNINGS + 1} more warnings of this run"]

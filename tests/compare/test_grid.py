@@ -72,6 +72,9 @@ def test_what_cannot_be_sent_is_named():
     ("arguments", "message"),
     [
         (({"t": 3}, {"s": Exact()}), "targets: 't' is a int, expected a targets.Target"),
+        ((plane(), {"s": Exact()}), "targets: got Gaussian, expected a dict by name such as {.funnel.: target}"),
+        (([plane()], {"s": Exact()}), "targets: got list, expected a dict by name"),
+        (({"t": plane()}, [Exact()]), "samplers: got list, expected a dict by name such as {.hmc.: samplers.HMC"),
         (({}, {"s": Exact()}), "targets: got none"),
         (({1: plane()}, {"s": Exact()}), "targets: got the name 1, expected a text"),
         (({"t": plane()}, {"": Exact()}), "samplers: got the name '', expected a text"),
@@ -252,6 +255,14 @@ def test_rows_name_the_pilot_that_their_run_started_from():
 def test_options_of_one_sampler_are_its_own():
     result = compare({"t": plane()}, {"few": (Exact(), {"draws": 40}), "many": Exact()}, draws=60, distances=False)
     assert result.draws["t", "few", 0].x.shape[1] == 40
+    assert result.draws.get("few") is None
+    for key in ("few", ("t", "fe", 0)):
+        with pytest.raises(KeyError) as caught:
+            result.draws[key]
+        assert caught.value.args == (
+            f"draws: got {key!r}, expected (target, sampler, seed) of a run that gave draws: targets ('t',), "
+            "samplers ('few', 'many'), seeds (0,)",
+        )
     assert result.draws["t", "many", 0].x.shape[1] == 60
 
 

@@ -9,7 +9,7 @@ import torch
 import samplers
 import targets
 from samplers import AIS, HMC, MALA, Draws, LogZ, SamplingWarning
-from samplers.draws import kept
+from samplers.draws import kept, wording
 from samplers.draws.moments import RunningMoments
 from samplers.draws.stream import StreamedDraws
 from samplers.draws.summary import LEAST_ESS
@@ -247,7 +247,7 @@ def test_what_was_said_before_a_checkpoint_is_kept_after_it(tmp_path):
     _, before = told(broken)
     draws, _ = told(lambda: sampler.sample(line, **options))
     assert before
-    assert set(before[: kept.MOST_WARNINGS - 1]) <= set(draws.warnings)
+    assert set(before[: wording.MOST_WARNINGS - 1]) <= set(draws.warnings)
 
 
 def test_what_a_pilot_has_said_is_among_the_notes_of_a_continued_fit(tmp_path, monkeypatch):
@@ -272,8 +272,8 @@ def test_what_a_pilot_has_said_is_among_the_notes_of_a_continued_fit(tmp_path, m
 
 
 def test_many_warnings_are_kept_as_their_first_and_their_number():
-    every = kept.with_warnings(["0"], (str(i) for i in range(30)))
-    assert every == [*map(str, range(kept.MOST_WARNINGS - 1)), "and 11 more warnings of this run"]
+    every = wording.with_warnings(["0"], (str(i) for i in range(30)))
+    assert every == [*map(str, range(wording.MOST_WARNINGS - 1)), "and 11 more warnings of this run"]
 
 
 def test_overheard_warnings_are_said_all_the_same_and_go_no_further():

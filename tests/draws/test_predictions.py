@@ -334,3 +334,18 @@ def test_the_error_of_a_function_says_what_it_was_called_with():
     with pytest.raises(RuntimeError) as caught:
         exact(40, seed=0).evaluate(fn)
     assert "fn was called with three points at once, mu (3,) in torch.float64" in caught.value.__notes__[0]
+
+
+def test_truth_by_quadrature_leaves_predictions_and_data_as_they_are():
+    plain = targets.Posterior(
+        predictive=lambda mu: {"y": Normal(mu[:, None], 1.0)},
+        observed={"y": torch.tensor([0.3, -1.2, 2.4], dtype=F64)},
+        parameters={"mu": targets.Real(prior=Normal(0.0, 2.0))},
+    )
+    x = torch.linspace(-1, 1, 5, dtype=F64)[None, :, None]
+    draws, judged = (Draws(x, target=one) for one in (plain, targets.with_truth(plain)))
+    assert torch.equal(draws.predict(seed=1)["y"], judged.predict(seed=1)["y"])
+    options = {"log_likelihood": True, "posterior_predictive": True}
+    trees = [one.to_arviz(**options) for one in (draws, judged)]
+    for name in ("observed_data", "log_likelihood", "posterior_predictive"):
+        assert np.array_equal(trees[0][name]["y"], trees[1][name]["y"])

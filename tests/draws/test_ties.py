@@ -28,6 +28,7 @@ from samplers.diagnostics import (
 from samplers.diagnostics.distances import TOLERANCE
 from samplers.draws import largest_pareto_k
 from samplers.draws.ties import joined, kolmogorov, slack
+from samplers.kernels import Info
 from samplers.testing import check_invariance, check_reversible
 from samplers.testing.statistics import two_sample
 
@@ -141,7 +142,8 @@ class Rounds(Kernel):
 
     def step(self, target, state, generator):
         moved = torch.from_numpy(np.nextafter(state.x.numpy(), np.float64(math.inf)))
-        return self.init(target, moved, generator), None
+        every = torch.ones(len(moved), dtype=torch.bool)
+        return self.init(target, moved, generator), Info(every.double(), ~every)
 
 
 def test_a_kernel_that_rounds_is_neither_biased_nor_irreversible():

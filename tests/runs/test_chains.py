@@ -24,6 +24,7 @@ from samplers import (
     SamplingWarning,
     UnderdampedLangevin,
 )
+from samplers.testing import check_invariance
 
 # forty steps of warmup tune badly, and the runs say so: here only their bits are looked at
 pytestmark = pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
@@ -410,3 +411,22 @@ def test_a_truncated_checkpoint_is_refused_and_left(keep, tmp_path):
 
 def test_public_names():
     assert set(samplers.__all__) <= set(dir(samplers))
+
+
+@pytest.mark.parametrize(
+    ("part", "came"), [(0, r"\w*State"), (1, "Info"), (slice(None, None, -1), r"\(Info, \w*State\)")]
+)
+def test_a_step_that_does_not_return_state_and_info_is_told(part, came):
+    class Own(RandomWalkMetropolis):
+        def step(self, target, state, generator):
+            return super().step(target, state, generator)[part]
+
+    target = targets.Gaussian([0.0, 0.0])
+    runs = (
+        lambda: Own(0.5).sample(target, chains=2, draws=3, warmup=0, seed=0),
+        lambda: samplers.SMC(kernel=Own(0.5), betas=2).sample(target, draws=8, seed=0),
+        lambda: check_invariance(Own(0.5), target, chains=100, seed=0),
+    )
+    for run in runs:
+        with pytest.raises(TypeError, match=rf"Own.step: returned {came}, expected \(State, Info\): the new state"):
+            run()
