@@ -55,7 +55,7 @@ def main():
     draws = samplers.HMC().sample(posterior, chains=16, draws=300, warmup=200, seed=1, progress=False)
     print(draws.summary()[["mean", "sd", "ess_bulk", "r_hat"]].to_string())
     print("\nintercepts that made the counts:", [round(value, 2) for value in intercept.tolist()])
-    evidence = samplers.SMC().sample(posterior, draws=300, seed=1, progress=False).log_z
+    evidence = samplers.SMC(moves=3).sample(posterior, draws=200, seed=1, progress=False).log_z
     print(f"log evidence {evidence.value:.2f} +- {evidence.standard_error:.2f}, {draws.cost.score:,} scores")
 
 

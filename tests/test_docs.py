@@ -14,6 +14,7 @@ from samplers.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+SLOW = {"tutorial_comparison.md", "tutorial_posterior.md"}  # the latter runs as a notebook as well
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")  # of a picture too
 NEEDS = re.compile(r"# needs (\w+)")  # the first line of a block for those who have the package
@@ -37,8 +38,12 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@EVERY_PAGE
-@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else []) for page in PAGES],
+    ids=lambda page: page.relative_to(DOCS).as_posix(),
+)
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning", "ignore:Estimated shape parameter of Pareto")
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": f"docs_{page.stem}"}

@@ -20,7 +20,7 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     namespace = {}
     for block in BLOCKS:
         exec(block, namespace)
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     assert "r_hat" in shown
     assert "tau" in shown
     assert "mixture: SMC agrees with what is exactly known; the others do not" in shown

@@ -12,6 +12,7 @@ from samplers.denoisers.inner_base import RowBase, RowPosterior, posterior_draws
 from samplers.denoisers.inner_chains import InnerChains
 from samplers.denoisers.inner_smc import InnerSMC
 from samplers.denoisers.inner_tuning import FisherTuner
+from samplers.kernels import Info
 from samplers.smoothing import GivenMeasurements
 from samplers.smoothing.resampled import ResampledProposals
 from samplers.testing import check_invariance, check_moves, check_reversible
@@ -107,7 +108,8 @@ class PresentPointLeftOut(ResampledProposals):
         y = target.y.expand_as(state.x)
         fresh = y[:, None] + target.noise.sample_like(y[:, None].expand(-1, self.candidates, -1), generator)
         chosen = torch.multinomial(target.target.log_prob(fresh).softmax(1), 1, generator=generator)[:, 0]
-        return self.init(target, fresh[torch.arange(len(y)), chosen], generator), None
+        every = torch.ones(len(y), dtype=torch.bool)
+        return self.init(target, fresh[torch.arange(len(y)), chosen], generator), Info(every.double(), ~every)
 
 
 @dataclass(frozen=True, eq=False)

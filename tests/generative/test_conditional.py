@@ -61,7 +61,7 @@ def same(a, b):
         cases.check_start,
         cases.check_without,
         cases.check_parabola,
-        cases.check_labels,
+        pytest.param(cases.check_labels, marks=pytest.mark.slow),
         cases.check_contexts,
         cases.check_pairs,
         cases.check_rows,
@@ -71,6 +71,7 @@ def test_against_what_is_known(check):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUGS)
 def test_seeded_bugs_are_rejected(name, monkeypatch):
     check = BUGS[name](monkeypatch)

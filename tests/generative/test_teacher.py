@@ -27,6 +27,7 @@ class Counting:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
 def test_log_z_of_an_energy_is_unbiased_whatever_the_teacher_and_the_training():
     """exp(log Z) of 40 runs of untrained models, each learned from draws of its own: a z-test at 4 standard errors."""
