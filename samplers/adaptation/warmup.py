@@ -24,7 +24,7 @@ LEAST_RATE, LEAST_CAUTIOUS = 1e-2, 1e-3  # an acceptance counts as this at least
 MANY_RATES = 64  # in a harmonic mean: of one rate it is the rate itself, and heeds none
 OFTEN = 0.65  # an acceptance asked for below which low ones are what is asked for
 FEW_LEFT = 20  # steps, in fewer of which a step size must first follow the last matrix, and a harmonic mean only swings
-LEAST_SHARE = 0.5  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
+LEAST_SHARE = 0.7  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
 ROWS_PER_DIM = 20  # of pooled chains, before a dense matrix is trusted
 
 
@@ -38,7 +38,7 @@ class Warmup:
     length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size
     and length alone; there the mean of kernels with trajectories is harmonic too, aimed at what the target acceptance
     is for Gaussian energy errors, and the step size is smaller where few trajectories have large ones (they become
-    unstable in a tail), down to half.
+    unstable in a tail), down to 0.7 of what the plain mean gave.
 
     Where the step size has fallen so far that a trajectory takes 128 leapfrogs, it is asked whether smaller steps help
     at all (`samplers.adaptation.smaller_steps`). Where they do not, `jumps` is true: trajectories are held to 32
