@@ -56,7 +56,11 @@ def test_records_have_every_field_whatever_is_printed():
     assert in_full({"kernel": HMC(0.5)}) == f"{{'kernel': {full}}}"
     assert in_full(HMC(0.1, torch.eye(2))) != in_full(HMC(0.1, 2 * torch.eye(2)))
     drawn = MALA(0.5).sample(targets.Gaussian([0.0]), chains=2, draws=5, warmup=0, seed=0)
-    assert drawn.attrs["hyperparameters"] == {"step_size": 0.5, "inverse_mass_matrix": "auto"}
+    assert drawn.attrs["hyperparameters"] == {
+        "step_size": 0.5,
+        "inverse_mass_matrix": "auto",
+        "target_acceptance": 0.574,
+    }
 
 
 @dataclass(frozen=True)
