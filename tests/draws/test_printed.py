@@ -48,7 +48,10 @@ def test_a_sampler_shows_what_differs_from_its_defaults(sampler, text):
 
 
 def test_records_have_every_field_whatever_is_printed():
-    full = "HMC(step_size=0.5, inverse_mass_matrix='auto', trajectory_length=None, steps=None, max_steps=1000, target_acceptance=0.9)"
+    full = (
+        "HMC(step_size=0.5, inverse_mass_matrix='auto', trajectory_length=None, steps=None, max_steps=1000, "
+        "target_acceptance=0.9)"
+    )
     assert in_full(HMC(0.5)) == full
     assert in_full((SMC(HMC(0.5)),)).startswith(f"(SMC(kernel={full}, base=None, ")
     assert in_full([HMC(0.5)]) == f"[{full}]"
