@@ -34,7 +34,8 @@ def test_a_notebook_is_its_page(page):
 
 @pytest.mark.filterwarnings("default")  # of Jupyter's own packages
 @pytest.mark.parametrize("page", SHOWN)
-def test_a_notebook_runs(page, tmp_path):
+def test_a_notebook_runs(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # beside other tests, spinning threads cost many times one
     notebook = nbformat.read(NOTEBOOKS / f"{page}.ipynb", 4)
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
