@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 from samplers.draws import card, data_groups, evaluation, kept, records
+from samplers.draws.belongs import check_belongs
 from samplers.draws.certificate import Certificate
 from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
@@ -203,7 +204,9 @@ class Draws(PointSet):
             moments=records.moments(groups[MOMENTS]) if MOMENTS in groups else None,
             **kept.fields(attrs),
         )
-        if target is None:
+        if target is not None:
+            check_belongs(draws.x, records.tensors(own["posterior"]), target)
+        else:
             # without the target the constrained values are those of the file
             draws.__dict__["constrained_points"] = records.tensors(own["posterior"])
         return kept.certified(draws, attrs)

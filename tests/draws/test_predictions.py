@@ -349,3 +349,19 @@ def test_truth_by_quadrature_leaves_predictions_and_data_as_they_are():
     trees = [one.to_arviz(**options) for one in (draws, judged)]
     for name in ("observed_data", "log_likelihood", "posterior_predictive"):
         assert np.array_equal(trees[0][name]["y"], trees[1][name]["y"])
+
+
+def test_a_file_is_not_read_with_another_target(tmp_path):
+    kinds = {"a": targets.Real(), "s": targets.Positive()}
+    models = {
+        "right": targets.Posterior(lambda a, s: -(a**2) - s, kinds),
+        "another order": targets.Posterior(lambda a, s: -(a**2) - s, dict(reversed(kinds.items()))),
+        "another name": targets.Posterior(lambda b, s: -(b**2) - s, {"b": targets.Real(), "s": targets.Positive()}),
+        "another size": targets.Posterior(lambda a: -(a**2), {"a": targets.Real()}),
+    }
+    x = torch.linspace(-1, 1, 12, dtype=F64).reshape(2, 3, 2)
+    path = Draws(x, target=models["right"]).save(tmp_path / "run.nc")
+    assert torch.equal(Draws.load(path, models["right"]).x, x)
+    for name in ("another order", "another name", "another size"):
+        with pytest.raises(ValueError, match="^target: "):
+            Draws.load(path, models[name])
