@@ -197,7 +197,8 @@ class Panels:
         while True:
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 error = tails / masses.sum(0)[:, None]
-            left = np.nan_to_num(error.max(-1), nan=np.inf, posinf=np.inf)
+            error = np.where(np.isnan(error), np.inf, error)  # an error that cannot be told is not met
+            left = error.max(-1)
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 endless = ~(masses[self._thin()].sum(0) <= MUCH * masses.sum(0))
             left[:, endless] = 0.0
@@ -206,7 +207,7 @@ class Panels:
             share = np.where(left.sum(0) > tolerance, left, 0.0).max(1)
             wide = (self.high - self.low) > DEEPEST
             worst = left.argmax(1)
-            by_axis = np.where(wide, np.nan_to_num(error[np.arange(len(worst)), worst], nan=np.inf), -1.0)
+            by_axis = np.where(wide, error[np.arange(len(worst)), worst], -1.0)
             bad = (share > 0.5 * tolerance / len(share)) & wide.any(1)
             room = MOST_BOXES[self.dim] - len(share)
             if not bad.any() or room <= 0:

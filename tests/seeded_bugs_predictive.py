@@ -100,25 +100,21 @@ def plugged_in(patch):
     return check_predictions
 
 
+def with_terms(patch, change):
+    right = Predictive.terms
+    changed = lambda self, values: {n: change(v).expand_as(v) for n, v in right(self, values).items()}  # noqa: E731
+    patch.setattr(Predictive, "terms", changed)
+
+
 @bug("terms summed over the observations")
 def summed(patch):
-    right = Predictive.terms
-    patch.setattr(
-        Predictive,
-        "terms",
-        lambda self, values: {n: v.sum(-1, keepdim=True).expand_as(v) for n, v in right(self, values).items()},
-    )
+    with_terms(patch, lambda v: v.sum(-1, keepdim=True))
     return check_terms
 
 
 @bug("terms of which each is a share of the sum")
 def shares(patch):
-    right = Predictive.terms
-    patch.setattr(
-        Predictive,
-        "terms",
-        lambda self, values: {n: v.mean(-1, keepdim=True).expand_as(v) for n, v in right(self, values).items()},
-    )
+    with_terms(patch, lambda v: v.mean(-1, keepdim=True))
     return check_loo
 
 

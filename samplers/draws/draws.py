@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 from samplers.draws import card, data_groups, evaluation, kept, records
-from samplers.draws.belongs import check_belongs
+from samplers.draws.belongs import check_names
 from samplers.draws.certificate import Certificate
 from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
@@ -205,7 +205,7 @@ class Draws(PointSet):
             **kept.fields(attrs),
         )
         if target is not None:
-            check_belongs(draws.x, records.tensors(own["posterior"]), target)
+            check_names(draws.x, records.tensors(own["posterior"]), target)
         else:
             # without the target the constrained values are those of the file
             draws.__dict__["constrained_points"] = records.tensors(own["posterior"])

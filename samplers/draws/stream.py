@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from samplers.draws import Draws, kept, records
+from samplers.draws.belongs import check_density
 from samplers.draws.certificate import Certificate
 from samplers.draws.places import whole
 from targets import Target
@@ -110,9 +111,14 @@ class StreamedDraws(Draws):
         del value
 
     @property
+    def names(self) -> list[str]:
+        """Of the statistics."""
+        return sorted(name for name in self._group.array_keys() if name != "x")
+
+    @property
     def stats(self) -> dict[str, Tensor]:
         """All statistics, (chains, draws), read from disk."""
-        return {name: self._read(name) for name in sorted(self._group.array_keys()) if name != "x"}
+        return {name: self._read(name) for name in self.names}
 
     @stats.setter
     def stats(self, value: dict[str, Tensor]) -> None:
@@ -165,4 +171,6 @@ def open_stream(path: Path, target: Target | None) -> StreamedDraws:
     draws = StreamedDraws(
         path, target, moments=None if moments is None else kept.moments(moments), **kept.fields(content)
     )
+    if target is not None and draws.complete:
+        check_density(draws._read("x", stop=1), draws._read("lp", stop=1) if "lp" in draws.names else None, target)
     return kept.certified(draws, content)

@@ -51,8 +51,6 @@ class MAMS(TrajectoryKernel):
         (torch.Size([4, 100, 2]), True)
     """
 
-    target_acceptance: float = 0.9
-
     reversible: ClassVar[bool] = True
     exact: ClassVar[bool] = True
 

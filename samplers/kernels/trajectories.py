@@ -31,12 +31,13 @@ class TrajectoryKernel(PreconditionedKernel):
     """A kernel that makes ceil(u T / e) leapfrogs a step, u uniform on (0, 1), the same for all chains.
 
     trajectory_length T: None leaves it to warmup; `steps` fixes the number of leapfrogs instead, `max_steps` bounds it.
-    ValueError where both steps and trajectory_length are given.
+    target_acceptance: to which warmup tunes the step size. ValueError where both steps and trajectory_length are given.
     """
 
     trajectory_length: float | None = None
     steps: int | None = None
     max_steps: int = 1000
+    target_acceptance: float = 0.9
 
     default_trajectory_length: ClassVar[float] = 1.0
     most_energy_error: ClassVar[float] = 1000.0

@@ -362,6 +362,13 @@ def test_a_file_is_not_read_with_another_target(tmp_path):
     x = torch.linspace(-1, 1, 12, dtype=F64).reshape(2, 3, 2)
     path = Draws(x, target=models["right"]).save(tmp_path / "run.nc")
     assert torch.equal(Draws.load(path, models["right"]).x, x)
+    folder = tmp_path / "run"
+    options = {"chains": 2, "draws": 3, "warmup": 0, "seed": 0, "progress": False}
+    streamed = samplers.MALA(0.1).sample(models["right"], stream=folder, **options)
+    assert torch.equal(Draws.load(folder, models["right"]).x, streamed.x)
     for name in ("another order", "another name", "another size"):
         with pytest.raises(ValueError, match="^target: "):
             Draws.load(path, models[name])
+        if name != "another name":  # of which a folder holds nothing
+            with pytest.raises(ValueError, match="^target: "):
+                Draws.load(folder, models[name])
