@@ -12,6 +12,7 @@ from targets.base import Target
 from targets.frame import Values
 from targets.panels import Panels
 
+CONSTANT = 1e-13  # standard deviations over the mean, below which there is nothing but rounding
 TOGETHER = 256  # scalars that boxes are refined for; others must do with the boxes that are there
 
 
@@ -52,7 +53,10 @@ class Group:
             away = self.g(x) - mean[:, None]
             return away[:, None] * away if self.pairs else away**2
 
-        return mean, panels.expectation(products, self.size ** (2 if self.pairs else 1))
+        second = panels.expectation(products, self.size ** (2 if self.pairs else 1))
+        if not self.pairs:  # such as derived quantities that are constants
+            second = np.where(second <= (CONSTANT * mean) ** 2, 0.0, second)
+        return mean, second
 
     def finish(self, fine: Panels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Means and second moments on fine panels, and how uncertain each scalar is in standard deviations, (size,)."""

@@ -15,6 +15,7 @@ import samplers
 import targets
 from samplers.testing import check_invariance
 from targets import panels, quantities
+from targets.frame import Frame
 from targets.with_truth import with_truth
 
 DOUBLE = torch.float64
@@ -189,6 +190,17 @@ def test_a_cauchy_law_in_the_plane():
     truth = with_truth(law)
     assert abs(truth.log_z - log_z) < 1e-8
     assert "covariance" in truth.accuracy.left_out
+
+
+@pytest.mark.parametrize("value", [2.0, -3e8, 1e-5, 0.0])
+def test_a_derived_constant_has_no_deviation(value):
+    constant = targets.Posterior(
+        lambda a: -a.square() / 2, {"a": targets.Real()}, derived=lambda a: {"c": torch.full_like(a, value)}
+    )
+    found = targets.with_truth(constant)
+    assert not found.accuracy.left_out
+    assert found.moments["c"].mean.item() == pytest.approx(value, rel=1e-13)
+    assert found.moments["c"].sd.item() == 0
 
 
 def test_a_derived_quantity_without_moments_leaves_the_others():
@@ -417,3 +429,13 @@ def test_without_a_bug_nothing_is_wrong():
 def test_bugs_are_found(bug, monkeypatch):
     bug(monkeypatch)
     assert _wrong()
+
+
+def test_an_error_that_cannot_be_told_is_not_met(monkeypatch):
+    monkeypatch.setitem(panels.MOST_BOXES, 1, 64)
+    edges = np.linspace(-1, 1, 9)[:, None]
+    line = panels.Panels(lambda x: -(x[:, 0] ** 2) / 2, Frame(np.zeros(1), np.eye(1)), 0.0, edges[:-1], edges[1:])
+    line.mass = line._evaluate(line.low, line.high)
+    nothing = line.refine(1e-8, lambda x: np.zeros((1, len(x))))  # its error relative to itself is 0 / 0
+    assert nothing[0] < 1e-8
+    assert math.isinf(nothing[1])
