@@ -70,6 +70,17 @@ def test_relative_links_lead_somewhere(page):
             assert anchor in anchors(goal), f"{page.name}: {link}"
 
 
+def test_links_that_leave_the_pages_lead_to_files_of_the_site():
+    text = (DOCS / "hooks/pages.py").read_text()
+    folders = set(re.findall(r'ROOT / "([^"]+)"\)\.glob', text))
+    for page in PAGES:
+        for link in LINK.findall(without_code(page.read_text())):
+            path = (page.parent / link.partition("#")[0]).resolve()
+            if link.startswith("../") and DOCS not in path.parents:
+                place = path.relative_to(DOCS.parent)
+                assert place.parent.as_posix() in folders or place.name == "CONTRIBUTING.md", f"{page.name}: {link}"
+
+
 def test_every_page_is_in_the_index():
     linked = set(LINK.findall((DOCS / "index.md").read_text()))
     assert {page.relative_to(DOCS).as_posix() for page in PAGES} - {"index.md"} <= linked

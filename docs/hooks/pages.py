@@ -1,7 +1,9 @@
-"""Pages of the site that stand outside docs/: the examples, the tables of benchmarks/results, CONTRIBUTING.md.
+"""Files of the site that stand outside docs/: the examples, the notebooks, the tables of benchmarks/results,
+CONTRIBUTING.md.
 
-In the repository the pages link to these files; on the site each is a page of its own, and the links lead there.
-Pictures beside the tables come along. An entry of the nav that ends in `/*` becomes the pages of that folder.
+In the repository the pages link to these files; on the site each is a page of its own (a notebook: a file to download),
+and the links lead there. Pictures beside the tables come along. An entry of the nav that ends in `/*` becomes the pages
+of that folder.
 """
 
 import ast
@@ -20,6 +22,7 @@ def sources() -> dict[str, Path]:
     """The files outside docs/, by their path on the site."""
     found = {"contributing.md": ROOT / "CONTRIBUTING.md"}
     found |= {f"examples/{path.stem}.md": path for path in (ROOT / "examples").glob("*.py")}
+    found |= {f"examples/notebooks/{path.name}": path for path in (ROOT / "examples/notebooks").glob("*.ipynb")}
     for suffix in (".md", ".png"):
         found |= {f"benchmarks/{path.name}": path for path in (ROOT / "benchmarks/results").glob(f"*{suffix}")}
     return {place: path for place, path in sorted(found.items()) if not path.stem.endswith("-quick")}
