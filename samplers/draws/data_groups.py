@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from samplers.draws import evaluation, records
 from samplers.draws.points import PointSet
 from targets import Target, Variable
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 from targets.posterior import Posterior
 from targets.with_truth import without_truth
 
@@ -47,7 +47,7 @@ def prior_groups(target: Target | None, n: int, attrs: Mapping[str, Any], *, see
     """prior and prior_predictive, of n exact draws of the prior."""
     target = without_truth(target)
     if not isinstance(target, Posterior):
-        raise TypeError(f"target: got {target!r}, expected a targets.Posterior with priors and predictive=")
+        raise TypeError(f"target: got {shown(target)}, expected a targets.Posterior with priors and predictive=")
     generator = Generator(target.device).manual_seed(seed)
     prior = PointSet(target.prior.sample(check_integer(n, "draws"), generator=generator)[None], target=target)
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from samplers.kernels import Info, Kernel, State
 from samplers.kernels.base import check_kernel
 from targets import Target
-from targets.arguments import check_choice
+from targets.arguments import check_choice, shown
 
 Backend = Literal["torch", "numpy", "jax"]
 
@@ -170,7 +170,7 @@ def as_kernel(kernel: Any, backend: Backend | None = None) -> Kernel:
         check_kernel(kernel)
     if isinstance(kernel, Kernel):
         if backend is not None:
-            raise ValueError(f"backend: got {backend!r} for the kernel {name_of(kernel)}, expected None")
+            raise ValueError(f"backend: got {shown(backend)} for the kernel {name_of(kernel)}, expected None")
         return kernel
     parameter = _second_parameter(kernel)
     if parameter is None:

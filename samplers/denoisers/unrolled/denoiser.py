@@ -20,7 +20,7 @@ from samplers.identity.contents import digest
 from samplers.networks.unrolled import UnrolledBeliefPropagation, UnrolledMeanField, UnrolledTAP
 from samplers.networks.unrolled_gaussian import UnrolledGaussianMessages, UnrolledJacobi
 from targets import Gaussian, IsotropicNoise, Noise, Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 from targets.counting import Counted, charge, plain
 from targets.discrete import DiscreteTarget
 from targets.noise import as_noise
@@ -112,7 +112,7 @@ class Unrolled(Finding[SiteLaw]):
         """
         check_kind(plain(target))
         if not isinstance(noise, (tuple, list)) or len(noise) != 2:
-            raise TypeError(f"noise: got {noise!r}, expected a smaller and a larger standard deviation")
+            raise TypeError(f"noise: got {shown(noise)}, expected a smaller and a larger standard deviation")
         low, high = (positive(value, "noise") for value in noise)
         if not low < high:
             raise ValueError(f"noise: got {noise}, expected a smaller and a larger standard deviation")
@@ -212,7 +212,7 @@ def _maker(scheme: str, gaussian: bool) -> Maker:
     known = GAUSSIAN if gaussian else DISCRETE
     if scheme not in known:
         kind = " for a Gaussian" if gaussian else ""
-        raise ValueError(f"scheme: got {scheme!r}{kind}, expected one of {sorted(known)}")
+        raise ValueError(f"scheme: got {shown(scheme)}{kind}, expected one of {sorted(known)}")
     return known[scheme]
 
 
