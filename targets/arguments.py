@@ -115,9 +115,14 @@ def cholesky(covariance: Tensor, argument: str) -> Tensor:
     return factor
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """What follows an unknown name in a message: the nearest ones of those that are known, if any is near."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6) or difflib.get_close_matches(name, known, 1, 0.4)
+def did_you_mean(name: str, known: Iterable[str], *, weak: bool = True) -> str:
+    """What follows an unknown name in a message: the nearest ones of those that are known, if any is near.
+
+    weak: whether one that shares less than half of its letters may be named where there is no nearer one.
+    """
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if weak and not near:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"; did you mean {', '.join(near)}?" if near else "."
 
 

@@ -17,6 +17,7 @@ from samplers.diffusion.method import LearnedMethod
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
 from samplers.draws.kept import remembering
+from samplers.draws.keywords import naming_ours
 from samplers.draws.places import file_place
 from samplers.draws.weighted import FAMILY
 from samplers.identity import known
@@ -84,6 +85,7 @@ class Fitted:
         """The control network."""
         return self.measure.control.network
 
+    @naming_ours
     @remembering
     def sample(
         self,

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws.keywords import naming_ours
 from samplers.draws.places import file_place
 from samplers.generative.bridges.bridge import Bridge, Direction
 from samplers.generative.bridges.method import End
@@ -101,6 +102,7 @@ class FittedBridge:
         law = self.start if checked(direction) == "forward" else self.end
         return law.draw(check_integer(n, "n"), generator)
 
+    @naming_ours
     def sample(self, *, draws: int = 4096, seed: int = 1, direction: Direction = "forward") -> Draws:
         """Independent draws of the end (backward: of the start), (1, draws, dim), from the law of the other."""
         check_integer(draws, "draws")
