@@ -23,6 +23,7 @@ from torch import Tensor
 from samplers.draws.points import PointSet
 from targets import Gaussian, GaussianMixture, Product, Target
 from targets.arguments import brief, check_choice, shown
+from targets.way_to_truth import way_to_truth
 
 Law = Target | Tensor | PointSet
 Quantile = Callable[[float], float]
@@ -151,7 +152,7 @@ def _in_kl(law: Target) -> Gaussian:
     if not moments_known(law):
         raise ValueError(
             f"law: got {law.name}, whose mean and covariance are not known (known: {sorted(law.known)}); expected a "
-            "target that states them, or draws"
+            f"target that states them, or draws{way_to_truth(law)}"
         )
     return law if isinstance(law, Gaussian) else Gaussian(law.mean, covariance=law.covariance, name="moments")
 

@@ -26,6 +26,7 @@ from samplers.generative.conditions import check_finite, check_values
 from samplers.generative.transformations import Transformation
 from targets import Target
 from targets.arguments import check_dtype, check_integer, shown
+from targets.way_to_truth import way_to_truth
 
 ROWS = 10_000
 BLOCKS = 10  # of each chain
@@ -195,6 +196,7 @@ def _of_target(target: Target, rows: int, generator: Generator | None) -> Tensor
     if "sample" not in target.known:
         raise ValueError(
             f"samples: got {target.name}, which has no exact draws; expected a target that has, or draws of a sampler"
+            + way_to_truth(target)
         )
     if generator is None:
         raise ValueError("generator: got None, expected one: exact draws of a target are random")

@@ -106,9 +106,13 @@ class FunctionKernel(Kernel):
             with torch.enable_grad():  # a function may differentiate; the kit runs without
                 found = self.function(given, *([] if keywords else [source]), **keywords)
         except Exception as error:
+            names = {told: " or ".join(n for n, one in NAMES.items() if one == told) for told in SOURCES}
             error.add_note(
-                f"{name_of(self)} was called with {SOURCES[self.backend]}; another library is told by the name of the "
-                "second parameter (generator: torch, rng: NumPy, key: JAX) or by backend="
+                f"{name_of(self)} was called with {SOURCES[self.backend]}. The second parameter's name tells "
+                "the library: "
+                f"{names['torch']} gets a torch.Generator, {names['numpy']} a random generator of NumPy, "
+                f"{names['jax']} "
+                "a key of JAX; so does backend="
             )
             raise
         return self._back(self._checked(found, x), x)

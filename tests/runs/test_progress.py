@@ -24,8 +24,8 @@ class Clock:
 class Asked:
     """A run that may be asked how long it will take."""
 
-    def __init__(self, foretold=True, seconds_left=float("inf")):
-        self.foretold, self.seconds_left = foretold, seconds_left
+    def __init__(self, foretold=True, seconds_left=float("inf"), settled=True):
+        self.foretold, self.seconds_left, self.settled = foretold, seconds_left, settled
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from targets.arguments import check_integer, positive, shown
 from targets.counting import Counted, charge, plain
 from targets.discrete import DiscreteTarget
 from targets.noise import as_noise
+from targets.way_to_truth import way_to_truth
 
 Scheme = Literal["mean field", "TAP", "belief propagation"]
 Maker = Callable[[int, int, int, Generator], nn.Module]
@@ -227,6 +228,7 @@ def _checked_draws(draws: Tensor | None, target: Target, generator: Generator) -
         if "sample" not in target.known:
             raise ValueError(
                 f"draws: got None, and {target.name} has no exact sampler; expected draws (n, {target.dim})"
+                + way_to_truth(target)
             )
         return target.sample(4096, generator=generator)
     draws = torch.as_tensor(draws, device=target.device)
