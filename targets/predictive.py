@@ -229,8 +229,8 @@ def _read(observed: Mapping[str, Any] | None) -> dict[str, Tensor]:
             data = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
         except (TypeError, ValueError) as error:
             raise TypeError(
-                f"observed[{name!r}]: got {type(value).__name__}, expected an array of numbers; number strings by "
-                "numpy.unique(..., return_inverse=True)"
+                f"observed[{name!r}]: got {type(value).__name__}, expected an array of numbers; "
+                "number strings by numpy.unique(..., return_inverse=True)"
             ) from error
         if data.is_complex() or bool(data.isnan().any()):
             raise ValueError(f"observed[{name!r}]: holds values that are missing or complex, expected real numbers")

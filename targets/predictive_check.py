@@ -111,8 +111,9 @@ def check_observed(model: Predictive) -> None:
     for name in model.observed.keys() - spoken.keys():
         names = ", ".join(one or "a law without a name" for one in spoken)
         raise ValueError(
-            f"observed: has the names {', '.join(model.observed)}, and {' and '.join(returned)} returned {names}: nothing "
-            f"for {name!r}{did_you_mean(name, filter(None, spoken))} Return a dict from the names of the data to torch "
+            f"observed: has the names {', '.join(model.observed)}, and {' and '.join(returned)} returned {names}: "
+            f"nothing for {name!r}{did_you_mean(name, filter(None, spoken))} Return a dict from the names of "
+            "the data to torch "
             "distributions, or give the log-likelihood of the rest by pointwise="
         )
 

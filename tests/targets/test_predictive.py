@@ -297,6 +297,21 @@ WRONG = {
         ValueError,
         "the terms of 'y': differ for 3 points together and one by one",
     ),
+    "single precision": (
+        {"predictive": lambda a, s: {"w": Normal(a.float(), 1.0)}, "observed": None},
+        TypeError,
+        r"predictive\['w'\]: got torch.float32 for parameters in torch.float64, expected their dtype; convert the data",
+    ),
+    "terms in single precision": (
+        {"pointwise": lambda a: {"y": torch.zeros(len(a), 6)}},
+        TypeError,
+        "pointwise: the terms of 'y': got torch.float32 for parameters in torch.float64",
+    ),
+    "names that do not match": (
+        {"observed": {"y": Y, "z": Y}},
+        ValueError,
+        "observed: has the names y, z, and predictive returned y.*: nothing for 'z'",
+    ),
     "dims of nothing": (
         {"dims": {"yy": "t"}},
         ValueError,
