@@ -24,7 +24,7 @@ _LEFT_TORCH = re.compile(r"converted to Python scalars|calling \.item\(\)|data-d
 # how torch complains of arrays, data frames and strings among its own numbers, where NumPy itself is not at work:
 # vmap's tensors have no memory that NumPy could read
 _OF_OTHERS = re.compile(
-    r"numpy\(\)|ndarray|ufunc|data pointer of Tensor|argument to log_prob must be a Tensor|DataFrame|Series"
+    r"numpy\(\)|__array|ndarray|ufunc|data pointer of Tensor|argument to log_prob must be a Tensor|DataFrame|Series"
     r"|data type 'str'|dimensions 'str'|numpy\.(str|object)_"
 )
 CALLED_WITH = "it is called with torch tensors"

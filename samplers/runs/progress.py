@@ -13,7 +13,7 @@ from typing import Any, Protocol
 LIFE = 60.0  # seconds between two lines
 LONG = 30.0  # seconds from which on it is said beforehand how long it will take
 SPELL = 1.0  # seconds of steps, the first one left out, whose pace is compared with that of the spell before
-ALIKE = 1.25  # times that the pace of two spells may differ where it is told how long the rest takes
+ALIKE = 1.1  # times that the pace of two spells may differ where it is told how long the rest takes
 ROUNDING = 1e-6
 SPELLS = 30  # the last ones, by which the rest is told from then on
 

@@ -145,7 +145,7 @@ def test_draws_of_a_file_predict_the_same(tmp_path):
     assert torch.equal(loaded.predict(seed=3)["y"], draws.predict(seed=3)["y"])
     without = Draws.load(path)
     assert torch.equal(without.evaluate(lambda mu: mu), draws.x[..., 0])
-    with pytest.raises(NotImplementedError, match="the draws' target: has no predictive="):
+    with pytest.raises(NotImplementedError, match="draws: came without a target, which would have the predictive="):
         without.predict()
 
 

@@ -117,7 +117,7 @@ ERRORS = {
     ),
     "a zero weight": (
         lambda: targets.GaussianMixture(PLANE, scales=1.0, weights=[1.0, 0.0]),
-        r"weights: got \[1.0, 0.0\], expected positive numbers",
+        r"weights: got \[1, 0\], expected positive numbers",
     ),
     "student weights of another length": (
         lambda: targets.StudentMixture(PLANE, dof=3, weights=[1.0]),

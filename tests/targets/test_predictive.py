@@ -243,14 +243,18 @@ WRONG = {
     "data of another name": (
         {"observed": {"yy": Y}, "log_likelihood": None},
         ValueError,
-        r"predictive: has no law for what is observed, \['yy'\]",
+        r"observed: has the names yy, and predictive returned y: nothing for 'yy'; did you mean y\?",
     ),
     "more data": (
         {"observed": {"y": Y, "yy": Y}},
         ValueError,
-        "observed: got 'yy', expected one of the names .*: y.*mean y",
+        r"observed: has the names y, yy, and predictive returned y: nothing for 'yy'; did you mean y\?",
     ),
-    "no law": (fixed(Y.expand(3, 6)), ValueError, r"predictive\['y'\]: got shape \(3, 6\) for 16 points|has no law"),
+    "no law": (
+        fixed(Y.expand(3, 6)),
+        ValueError,
+        r"predictive\['y'\]: got shape \(3, 6\) for 16 points|returned y as tensors",
+    ),
     "scalars beside data": (
         {"predictive": lambda a, s: {"y": Normal(a, s)}},
         ValueError,
@@ -298,9 +302,9 @@ WRONG = {
         "the terms of 'y': differ for 3 points together and one by one",
     ),
     "single precision": (
-        {"predictive": lambda a, s: {"w": Normal(a.float(), 1.0)}, "observed": None},
+        {"predictive": lambda a, s: {"y": Normal((a[:, None] + 0 * T).float(), 1.0)}},
         TypeError,
-        r"predictive\['w'\]: got torch.float32 for parameters in torch.float64, expected their dtype; convert the data",
+        r"predictive\['y'\]: got torch.float32 for parameters in torch.float64, expected their dtype; convert the data",
     ),
     "terms in single precision": (
         {"pointwise": lambda a: {"y": torch.zeros(len(a), 6)}},
