@@ -10,6 +10,7 @@ from samplers import (
     MCLMC,
     ULA,
     Barker,
+    DiffusiveGibbs,
     RandomWalkMetropolis,
     RiemannianLangevin,
     UnderdampedLangevin,
@@ -25,6 +26,10 @@ def diagonal_metric(x):
 def dense_metric(x):
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     return eye + 0.3 * x[:, :, None] * x[:, None, :]
+
+
+def unit_metric(x):
+    return torch.eye(x.shape[-1], dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
 
 
 MASS = torch.tensor([[1.0, 0.3], [0.3, 0.8]], dtype=torch.float64)
@@ -79,7 +84,17 @@ ALL = EXACT | BIASED
 
 
 # tuned by warmup to their target_acceptance
-TUNED = {"random walk": RandomWalkMetropolis(), "MALA": MALA(), "Barker": Barker(), "HMC": HMC(), "MAMS": MAMS()}
+TUNED = {
+    "random walk": RandomWalkMetropolis(),
+    "MALA": MALA(),
+    "Barker": Barker(),
+    "HMC": HMC(),
+    "HMC by regions": RegionalHMC(regions=targets.GaussianMixture(torch.zeros(1, 10, dtype=torch.float64), scales=1.0)),
+    "MAMS": MAMS(),
+    "Riemannian, diagonal": RiemannianLangevin(torch.ones_like),
+    "Riemannian, dense": RiemannianLangevin(unit_metric, divergence=torch.zeros_like),
+    "diffusive Gibbs": DiffusiveGibbs(sigma=2.0),
+}
 
 # at step sizes for scales of about one: these come in from light tails too, and bear a scale of a fiftieth
 ROBUST = {"random walk": RandomWalkMetropolis(1.0), "Barker": Barker(1.0)}

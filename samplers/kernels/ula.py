@@ -34,8 +34,10 @@ class ULA(PreconditionedKernel):
     """Unadjusted Langevin: x' = x + h C s(x) + sqrt(2h) L xi; the invariant law is the target's up to O(h).
 
     step_size h is in squared units of z = L^-1 x. Left to warmup, it is the step at which a Metropolis test would
-    accept 95 % of the proposals (warmup runs MALA). A step that ends at a non-finite density or score is not taken
-    and is counted as diverging. Roberts and Tweedie 1996, https://doi.org/10.2307/3318418.
+    accept 95 % of the proposals (warmup runs MALA). That does not make the bias negligible: on a Gaussian whose
+    covariance is C every variance comes out as 1/(1 - h/2) times the truth, which at this step is 23 % too large in one
+    dimension, 16 % in two, 8 % in ten and 4 % in a hundred. A step that ends at a non-finite density or score is not
+    taken and is counted as diverging. Roberts and Tweedie 1996, https://doi.org/10.2307/3318418.
 
     step_size, inverse_mass_matrix: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as well as
     the errors raised.

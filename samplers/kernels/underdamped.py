@@ -37,9 +37,10 @@ class UnderdampedLangevin(PreconditionedKernel):
 
     On a Gaussian the law of x after a step is exact; elsewhere the error is of second order. Not reversible: the
     velocity persists. `friction` f is per unit of time, so that f d is the effective friction of a step; d below
-    2 in units of z = L^-1 x keeps it stable. Left to warmup, d is sqrt(2 h) with h the step at which MALA accepts 95 %.
-    The cached log_prob and score belong to the middle of the step, where the one evaluation takes place; draws
-    therefore carry no `lp`. Sachs, Leimkuhler and Danos 2017, https://doi.org/10.3390/e19120647.
+    2 in units of z = L^-1 x keeps it stable. Left to warmup, d is sqrt(2 h) with h the step at which MALA accepts 95 %,
+    which does not bound the error. The cached log_prob and score belong to the middle of the step, where the one
+    evaluation takes place; draws therefore carry no `lp`. Sachs, Leimkuhler and Danos 2017,
+    https://doi.org/10.3390/e19120647.
 
     step_size: d, a time; None leaves it to warmup. inverse_mass_matrix: C = L L', as of `PreconditionedKernel`, as well
     as the errors raised.

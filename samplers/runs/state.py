@@ -104,7 +104,12 @@ def each(state: S, change: Callable[[Tensor], Tensor]) -> S:
 
 
 def put_back(state: S, saved: dict[str, Tensor | None]) -> S:
-    """A state like this one with the `values` that were saved, on its device."""
+    """A state like this one with the `values` that were saved, on its device; ValueError for fields that it lacks."""
+    if unknown := saved.keys() - values(state).keys():
+        raise ValueError(
+            f"checkpoint: its state has {', '.join(sorted(unknown))}, which a {type(state).__name__} lacks: it was "
+            "written by another version of this package. Remove it to start the run from the beginning"
+        )
     fresh: dict[str, Any] = saved
     return each(replace(state, **fresh), lambda value: value.to(state.x.device))
 

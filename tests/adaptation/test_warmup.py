@@ -67,3 +67,5 @@ def test_warmup_reaches_the_target_acceptance(name):
     kernel = TUNED[name]
     draws = kernel.sample(targets.Gaussian(torch.zeros(10).double()), chains=64, draws=200, warmup=400)
     assert abs(float(draws.stats["acceptance_rate"].mean()) - kernel.target_acceptance) < 0.08
+    # a kernel whose steps reject for another reason than their size is driven to tiny ones, until all are accepted
+    assert draws.kernel.step_size > 0.3
