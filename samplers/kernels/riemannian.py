@@ -42,8 +42,8 @@ class RiemannianLangevin(Kernel):
         y = mean(x) + sqrt(2h) G(x)^(-1/2) xi,     mean(x) = x + h [ G^-1 s + div G^-1 ](x)
 
     `adjusted=True` accepts by Metropolis-Hastings with the full proposal densities: the target is invariant, the
-    kernel reversible. `adjusted=False` always accepts: bias O(h). On a Gaussian, with its inverse covariance as G, every
-    variance then comes out as 1/(1 - h/2) times the truth.
+    kernel reversible. `adjusted=False` always accepts: bias O(h). On a Gaussian, with its inverse covariance as G,
+    every variance then comes out as 1/(1 - h/2) times the truth.
 
     metric: (n, dim) -> (n, dim), the diagonal of G, or -> (n, dim, dim), G itself; positive definite, made of
         differentiable torch operations. A point where it is not is treated as a non-finite proposal.

@@ -83,7 +83,7 @@ def test_every_kernel_with_a_step_size_is_in_the_list():
 )
 @torch.no_grad()
 def test_a_state_holds_nothing_of_what_is_tuned(name, after):
-    """A step from the state of a kernel before it was tuned, and from one that the tuned kernel makes: the same bits."""
+    """A step from the state of a kernel before it was tuned and from one that the tuned kernel makes: the same bits."""
     kernel, changes = TUNABLE[name]
     tuned = replace(kernel, **changes)
     target = SPINS if kernel.discrete else skewed()
