@@ -71,4 +71,4 @@ class ULA(PreconditionedKernel):
         return self.whiten(destination.x - drift).double().square().sum(-1) / (-4 * self.h)
 
     def warmup_form(self) -> MALA:
-        return CautiousMALA(self.step_size, self.inverse_mass_matrix)
+        return CautiousMALA(self.step_size, self.inverse_mass_matrix, metric=self.metric)

@@ -76,7 +76,7 @@ class UnderdampedLangevin(PreconditionedKernel):
 
     def warmup_form(self) -> CautiousMALA:
         fixed = None if self.step_size is None else 0.5 * self.step_size**2
-        return CautiousMALA(fixed, self.inverse_mass_matrix)
+        return CautiousMALA(fixed, self.inverse_mass_matrix, metric=self.metric)
 
     def _step_size_from(self, warm: PreconditionedKernel) -> float | None:
         return None if warm.step_size is None else math.sqrt(2 * warm.step_size)
