@@ -59,6 +59,7 @@ bench: .venv/peers
 	$(BIN)/python benchmarks/langevin_speed.py
 	$(BIN)/python benchmarks/hmc_vs_nuts.py
 	$(BIN)/python benchmarks/divergences.py
+	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/smc.py
 	$(BIN)/python benchmarks/scouts.py

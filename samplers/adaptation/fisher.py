@@ -4,11 +4,12 @@
 
     diagonal   C_i = sqrt(A_ii / B_ii)
     dense      C B C = A:  the geometric mean of A and B^-1
-    low-rank   the diagonal one, and the geometric mean in the span of some directions, where its values are not near one
+    low-rank   the diagonal one, and the geometric mean in the span of some directions, where its values are not one
 
 F is the divergence of N(m, C) from p. Where p is a Gaussian all three need few draws, wherever these are: s says of the
 covariance what x does not yet. The directions are those in which x + s, both in the units of the diagonal metric, is
-longest: where C is right, x + s vanishes. Seyboldt, Carlson and Carpenter 2026, whose directions are those of x and of s.
+longest: where C is right, x + s vanishes. Seyboldt, Carlson and Carpenter 2026,
+https://arxiv.org/abs/2603.18845, whose directions are those of x and of s.
 """
 
 from __future__ import annotations
@@ -136,4 +137,3 @@ def of_covariance(form: str, matrix: Tensor) -> Tensor | LowRank:
     scales = matrix.diagonal().double().sqrt()
     values, vectors = torch.linalg.eigh(matrix.double() / scales.outer(scales))
     return LowRank.from_eigen(scales, vectors, values, CUTOFF).to(matrix.device, matrix.dtype)
-

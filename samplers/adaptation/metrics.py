@@ -17,6 +17,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from samplers.draws.brief import Brief
+
 ORTHONORMAL = 64.0  # times the square root of the rounding unit, by which U'U may differ from I
 
 
@@ -119,14 +121,14 @@ class Dense(Diagonal):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LowRank(Metric):
+class LowRank(Metric, Brief):
     """C = D (I + U (diag(a) - I) U') D, for `inverse_mass_matrix=`: a diagonal metric, and directions where it is off.
 
     scales: the diagonal of D, (dim,), in the units of x. directions: U, (dim, k), orthonormal columns. values: a, (k,),
     by how much C is larger or smaller along them than D D. Kernels find one in the warmup with `metric="low-rank"`
     (`samplers.adaptation.fisher`). Its products take O(dim k) operations. ValueError for shapes that do not fit one
     another, scales or values that are not positive, and columns that are not orthonormal. Seyboldt, Carlson and
-    Carpenter 2026.
+    Carpenter 2026, https://arxiv.org/abs/2603.18845.
 
         >>> from samplers.adaptation.metrics import LowRank
         >>> along = torch.ones(4, 1) / 2
@@ -242,8 +244,8 @@ def kept(matrix: Any) -> Any:
     return matrix.tensors() if isinstance(matrix, LowRank) else matrix
 
 
-def put_back(saved: Any, device: Any = None) -> Any:
+def from_kept(saved: Any, device: Any = None) -> Any:
     """What `kept` was given, its tensors on a device where one is named."""
     if isinstance(saved, dict):
-        return LowRank(**{name: put_back(value, device) for name, value in saved.items()})
+        return LowRank(**{name: from_kept(value, device) for name, value in saved.items()})
     return saved.to(device) if isinstance(saved, Tensor) and device is not None else saved

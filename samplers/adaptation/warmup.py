@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from samplers.adaptation import pathfinder, smaller_steps
 from samplers.adaptation.left_open import LeftOpen
 from samplers.adaptation.mass_matrix import is_positive_definite
-from samplers.adaptation.metrics import LowRank, kept, put_back
+from samplers.adaptation.metrics import LowRank, from_kept, kept
 from samplers.adaptation.step_size import DualAveraging
 from samplers.adaptation.trajectory_length import TrajectoryLength
 from samplers.adaptation.windows import window_for
@@ -198,7 +198,7 @@ class Warmup:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`."""
         if state["mass"] is not None:
-            self.kernel = with_matrix(self.kernel, put_back(state["mass"], self._device))
+            self.kernel = with_matrix(self.kernel, from_kept(state["mass"], self._device))
         if self._window is not None:
             self._window.load_state_dict(state["window"])
         for part, saved in ((self._step, state["step"]), (self._length, state["length"])):

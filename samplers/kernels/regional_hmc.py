@@ -101,6 +101,8 @@ class RegionalHMC(HMC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.metric is not None:
+            raise ValueError(f"metric: got {self.metric!r}, and the matrices of RegionalHMC are those of its regions")
         if not isinstance(self.regions, GaussianMixture):
             raise TypeError(f"regions: got {type(self.regions).__name__}, expected a targets.GaussianMixture")
 

@@ -12,6 +12,7 @@ import torch
 import samplers
 import targets
 from samplers import AIS, DDS, HMC, MALA, SMC, SVGD, Certificate, Draws, LogZ, WalkJump
+from samplers.adaptation.metrics import LowRank
 from samplers.draws import LogRatio, html
 from samplers.draws.brief import Brief, in_full
 from samplers.draws.wide import Wide
@@ -22,6 +23,7 @@ from samplers.runs.header import plain
 # Samplers
 
 IDENTITY = torch.eye(3)
+LOW_RANK = LowRank(torch.ones(3), torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([4.0]))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,8 @@ IDENTITY = torch.eye(3)
         (HMC(), "HMC()"),
         (MALA(0.25), "MALA(step_size=0.25)"),
         (HMC(0.603597, IDENTITY), "HMC(step_size=0.6036, inverse_mass_matrix=tensor(3, 3))"),
+        (HMC(metric="low-rank"), "HMC(metric='low-rank')"),
+        (MALA(0.5, LOW_RANK), "MALA(step_size=0.5, inverse_mass_matrix=LowRank(dim=3, rank=1))"),
         (SMC(HMC(0.5, steps=4), moves=3), "SMC(kernel=HMC(step_size=0.5, steps=4), moves=3)"),
         (SMC(betas=30), "SMC(betas=<31 values from 0.0 to 1.0>)"),
         (SMC(tuple(HMC(0.1) for _ in range(9)), betas=9), "SMC(kernel=<9 HMC>, betas=<10 values from 0.0 to 1.0>)"),
@@ -49,8 +53,8 @@ def test_a_sampler_shows_what_differs_from_its_defaults(sampler, text):
 
 def test_records_have_every_field_whatever_is_printed():
     full = (
-        "HMC(step_size=0.5, inverse_mass_matrix='auto', trajectory_length=None, steps=None, max_steps=1000, "
-        "target_acceptance=0.9)"
+        "HMC(step_size=0.5, inverse_mass_matrix='auto', metric=None, trajectory_length=None, steps=None, "
+        "max_steps=1000, target_acceptance=0.9)"
     )
     assert in_full(HMC(0.5)) == full
     assert in_full((SMC(HMC(0.5)),)).startswith(f"(SMC(kernel={full}, base=None, ")
@@ -62,6 +66,7 @@ def test_records_have_every_field_whatever_is_printed():
     assert drawn.attrs["hyperparameters"] == {
         "step_size": 0.5,
         "inverse_mass_matrix": "auto",
+        "metric": None,
         "target_acceptance": 0.574,
     }
 
