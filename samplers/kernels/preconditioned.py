@@ -16,7 +16,7 @@ from samplers.adaptation.metrics import LowRank, Metric, metric_of
 from samplers.kernels.base import Kernel
 from samplers.runs.state import State
 from targets import Target
-from targets.arguments import positive, probability
+from targets.arguments import positive, probability, shown
 
 Mass = Literal["auto", "diagonal", "dense", "identity"]
 BY_SCORES = ("diagonal", "low-rank", "dense")
@@ -63,7 +63,8 @@ class PreconditionedKernel(Kernel):
         if isinstance(mass, str):
             if mass not in ("auto", "diagonal", "dense", "identity"):
                 raise ValueError(
-                    f"inverse_mass_matrix: got {mass!r}, expected 'auto', 'diagonal', 'dense', 'identity' or a tensor"
+                    f"inverse_mass_matrix: got {shown(mass)}, expected 'auto', 'diagonal', 'dense', 'identity' "
+                    "or a tensor"
                 )
         elif isinstance(mass, LowRank):
             pass  # checked where it was made
