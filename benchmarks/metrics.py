@@ -166,7 +166,7 @@ def main() -> None:
                     arguments.goes_on and any(key.items() <= one.items() for one in recorded(NAME).get("Each", []))
                 ):
                     found = key | run(target, METRICS[metric], seed, plan)
-                    add(found, {**plan, "seeds": seeds, "dtype": "float64"}, quick=arguments.quick)
+                    add(found, {**plan, "dtype": "float64"}, quick=arguments.quick)
 
 
 def add(new: Row, settings: dict[str, Any], *, quick: bool) -> None:
@@ -180,7 +180,7 @@ def add(new: Row, settings: dict[str, Any], *, quick: bool) -> None:
         "Inverse mass matrices of HMC, by draws and by draws and scores",
         {"The default's gradients an effective draw over those of each": ratios(rows), "Runs": rows},
         settings=settings,
-        notes=("seconds are for orientation: other work ran on the machine",),
+        notes=("seconds are for orientation where other work ran on the machine; seeds says how many runs a row has",),
         quick=quick,
         numbers={"Each": each},
     )
