@@ -83,7 +83,7 @@ class RegionalHMC(HMC):
 
     inverse_mass_matrix, trajectory_length, steps, max_steps: as of HMC, the matrix in units of a component's.
     target_acceptance: that by the energy error alone, 0.8. regions must be given: TypeError where they are
-    no GaussianMixture.
+    no GaussianMixture. metric: none, the regions have the matrices; ValueError for one.
 
         >>> from samplers.kernels import RegionalHMC
         >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=[0.1, 1.0])
