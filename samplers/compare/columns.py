@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from samplers.annealing.evidence import HIGHEST_PARETO_K
 from samplers.compare import limits
 from samplers.compare.limits import Limit
 from samplers.compare.rows import Row, has, number, value
 from samplers.draws.certificate import MOST_MISSED
-from samplers.draws.summary import HIGHEST_R_HAT
+from samplers.draws.objections import HIGHEST_R_HAT
+from samplers.draws.weighted import HIGHEST_PARETO_K
 
 MIXING, ERRORS, DISTANCES = "Mixing", "Errors", "Distances"
 EVIDENCE, COST = "Weights and log Z", "Cost"

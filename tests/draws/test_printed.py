@@ -143,7 +143,7 @@ def test_draws_are_two_lines(draws, text):
 def test_the_verdict_of_draws_is_that_of_their_certificate_once_it_is_made():
     draws = of(4, 5)
     draws.__dict__["certificate"] = Certificate()
-    assert repr(draws).splitlines()[1] == "no warnings; no doubts in its certificate"
+    assert repr(draws).splitlines()[1] == "no warnings; certificate: not judged"
     draws.__dict__["certificate"] = Certificate(doubts=("mass is missed", "log Z is too low"))
     draws.remember(["mass is missed", "the run was short"])
     assert repr(draws).splitlines()[1] == "3 warnings: mass is missed"
@@ -237,7 +237,7 @@ def test_a_difference_of_runs_is_a_bayes_factor():
 
 
 def test_certificates_are_short():
-    assert repr(Certificate()) == "Certificate(no doubts)"
+    assert repr(Certificate()) == "Certificate(not judged)"
     assert repr(Certificate(log_z=0.5, standard_error=0.01, doubts=("a",))) == (
         "Certificate(log Z 0.500 +- 0.010, 1 doubt)"
     )
