@@ -80,7 +80,10 @@ class Draws(PointSet):
     def certified(
         self, found: Regions | None = None, by_annealing: tuple[float, float] | None = None
     ) -> tuple[str, ...]:
-        """Make the certificate, with what it takes in `cost`; returns its doubts on mass and log Z. See `samplers.scouts.certify`."""
+        """Make the certificate, with what it takes in `cost`; returns its doubts on mass and log Z.
+
+        See `samplers.scouts.certify`.
+        """
         from samplers.scouts.certify import certify
 
         assert self.target is not None

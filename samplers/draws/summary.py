@@ -25,8 +25,8 @@ def summarise(draws: PointSet, doubts: Callable[[], Sequence[str]], **kwargs: An
     """`arviz.summary` of the named variables; keyword arguments are ArviZ's.
 
     Weighted draws are resampled first. What is wrong is judged from all variables, before rounding, whatever the
-    arguments leave out of the table; `doubts` gives what the draws' certificate has against them. Of a run that kept only its
-    moments the table is of those.
+    arguments leave out of the table; `doubts` gives what the draws' certificate has against them. Of a run that kept
+    only its moments the table is of those.
     """
     round_to = kwargs.get("round_to")
     if only_moments(draws):
