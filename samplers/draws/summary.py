@@ -23,7 +23,11 @@ SAID_BY_RUN = [
     for by_run, here in (
         (r"^every one of the .* steps diverged|moves were not made", r"\d+ divergent steps"),
         (r"^every one of the .* steps diverged|^(\d+) of \1 chains never moved", r"all draws of .* are the same"),
-        (r"^the weights are not to be trusted", r"the effective sample size of the weights"),
+        (
+            r"^the weights are not to be trusted",
+            r"the effective sample size of the weights|the Pareto k-hat of the weights",
+        ),
+        (r"^\d+ of .* chains never moved", r"\d+ of \d+ chains never move:"),
     )
 ]
 # arguments with which the table still holds the diagnostics of every variable
