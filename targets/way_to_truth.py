@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from targets.base import Target
+from collections.abc import Set
+from typing import Protocol
 
 FOUND = ("log_z", "sample", "modes", "mode_weights", "mean", "covariance", "moments")  # by quadrature
 
 
-def way_to_truth(target: Target) -> str:
+class Asked(Protocol):
+    """What is read of a target here."""
+
+    dim: int
+
+    @property
+    def discrete(self) -> bool:
+        """Whether its points are discrete."""
+
+    @property
+    def known(self) -> Set[str]:
+        """What it states about itself."""
+
+
+def way_to_truth(target: Asked) -> str:
     """The end of such a message; empty where `targets.with_truth` has nothing to add."""
     if target.discrete or {"log_z", "sample"} <= target.known:
         return ""

@@ -114,7 +114,7 @@ class Progress:
     def _ahead(self, spells: int) -> tuple[float, int | None]:
         """How many seconds, and steps in them, are ahead by the pace of the last spells; infinity for unknown."""
         each = self._pace(-1 - min(spells, len(self._spells) - 1), -1)
-        most = math.inf if self._job is None else self._job.seconds_left
+        most = math.inf if self._job is None else max(0.0, self._job.seconds_left)
         left = None if self._total is None else self._total - self._done
         if left is None or each * left > most:
             return most, None if math.isinf(most) else int(most / each)
