@@ -77,7 +77,7 @@ def _verdict(
     every = [row for own in rows.values() for row in own]
     runs = {name: answers(own) for name, own in rows.items()}
     faults = {name: [*_failures(rows[name]), *_inner_faults(own), *_errors(own, facts)] for name, own in runs.items()}
-    cautions = {name: limits.ESS.said(own) for name, own in runs.items()}
+    cautions = {name: [*limits.ESS.said(own), *limits.BUDGET.said(own)] for name, own in runs.items()}
     if examined is not None:
         faults = {name: [*said, *examined.faults(name)] for name, said in faults.items()}
         cautions = {name: [*said, *examined.cautions(name)] for name, said in cautions.items()}

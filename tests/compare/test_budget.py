@@ -8,7 +8,8 @@ import torch
 import samplers
 import targets
 from samplers import Cost, Draws, compare
-from samplers.compare.budget import AIM, ENOUGH, Budget, OverBudget, evaluations, spend
+from samplers.compare.budget import AIM, Budget, OverBudget, evaluations, spend
+from samplers.compare.filled import ENOUGH
 
 
 class Costing:
@@ -27,7 +28,7 @@ class Costing:
 @pytest.mark.parametrize("budget", [Budget(10_000), Budget(seconds=10.0), Budget(10_000, 20.0)])
 def test_a_run_uses_most_of_its_budget_and_no_more(fixed, each, budget):
     sampler = Costing(fixed, each)
-    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, budget)
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, budget).draws
     share = budget.share(draws.cost)
     step = each / 10_000  # what one draw more costs
     assert min(ENOUGH, 1 - 1.5 * step) <= share <= 1
@@ -56,7 +57,7 @@ class Learning:
 
 def test_what_learns_from_a_teacher_grows_in_both():
     sampler = Learning()
-    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(100_000))
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(100_000)).draws
     assert ENOUGH <= Budget(100_000).share(draws.cost) <= 1
     samples, iterations = sampler.length
     assert samples == 16 * iterations > 100
@@ -124,7 +125,7 @@ WAYS = {
 def test_however_the_verb_is_written(way):
     make, given = WAYS[way]
     sampler, budget = make(), Budget(10_000)
-    draws = spend(lambda options: sampler.sample(None, **options), sampler, given, budget)
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, given, budget).draws
     assert ENOUGH <= budget.share(draws.cost) <= 1
 
 
