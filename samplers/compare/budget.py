@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from samplers.compare.filled import ENOUGH, FEWEST, FIRST, GROWTH, filled
+from samplers.compare.filled import ENOUGH, FEWEST, FIRST, filled
 from samplers.compare.lengths import Lengths
-from samplers.compare.trials import Run, Tried, Trials
+from samplers.compare.trials import Run, Trials, Tried
 from samplers.draws import Cost, Draws, Sampler
 from targets.arguments import check_integer, positive
 
-TRIALS, AIM = 12, 0.93
+TRIALS, AIM, GROWTH = 12, 0.93, 64
 
 
 class OverBudget(RuntimeError):

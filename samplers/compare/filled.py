@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samplers.compare.trials import Tried, Trials
+from samplers.compare.trials import Trials, Tried
 
 FIRST, GROWTH, ATTEMPTS = 16, 8, 6
 FEWEST = 4  # chains, of which R-hat can still be told
