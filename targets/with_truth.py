@@ -205,7 +205,7 @@ class WithTruth(Target):
     def _asked(self, name: str, value: Any) -> Any:
         if value is None:
             if name in self.accuracy.left_out:
-                raise NotImplementedError(f"{self.name}: {name} is not stated: {self.accuracy.left_out[name]}")
+                raise NotImplementedError(f"{self.name}: {name} is not known exactly: {self.accuracy.left_out[name]}")
             self._raise_unknown(name)
         return value
 

@@ -71,10 +71,9 @@ class Cell:
             row |= {"budget_share": math.nan, "search_share": math.nan}
             if self.budget:
                 row["budget_share"], row["search_share"] = map(self.budget.share, (draws.cost, search))
-                if row["budget_share"] < ENOUGH:
-                    said.append(
-                        f"no length was found that uses more than {row['budget_share']:.0%} of the budget of {self.budget}"
-                    )
+                share = row["budget_share"]
+                if share < ENOUGH:
+                    said.append(f"no length was found that uses more than {share:.0%} of the budget of {self.budget}")
             row |= measures.all_of(with_log_density(draws), self.truth, distances=self.distances)
             said += [f"{name} is not known: {why}" for name, why in row.get("unmeasured", {}).items()]
             row["error"] = ""

@@ -191,8 +191,8 @@ _COLUMNS = (
            brief=False),
     Column("budget_share", "of budget", COST, "{:.0%}", "share of the budget that was used", limits=(limits.BUDGET,),
            room=7),
-    Column("search_share", "search", COST, "{:.0%}", "share of the budget that the search for the run's length took beside "
-           "it", "low", brief=False),
+    Column("search_share", "search", COST, "{:.0%}", "share of the budget that the search for the run's length took "
+           "beside it", "low", brief=False),
     Column("seconds", "s", COST, "{:.1f}", "seconds of the run", "low", proportional=True, room=9),
     Column("error", "error", "", "{}", room=1),
 )  # fmt: skip

@@ -461,5 +461,7 @@ def test_modes_that_are_left_out_say_why():
     waves = with_truth(targets.LogDensity(lambda x: (3 * x.cos() - x.square() / 8000).sum(-1), 1, dtype=DOUBLE))
     assert "more than 32 maxima, the highest at x = [" in waves.accuracy.left_out["modes"]
     for name in ("modes", "mode_weights"):
-        with pytest.raises(NotImplementedError, match=f"{name} is not stated: there are more than 32 maxima.*modes="):
+        with pytest.raises(
+            NotImplementedError, match=f"{name} is not known exactly: there are more than 32 maxima.*modes="
+        ):
             getattr(waves, name)
