@@ -12,7 +12,8 @@ seed. These are its columns. A number that a run or a target does not tell is Na
 `distances=False`, and columns that no run of a comparison has are missing too.
 
 A standard error in "errors" is that of the draws and of the true value together. A share is a number from 0 to 1, nats
-are natural logarithms. Which measures make a fault, and from where on, is said in [the verdict](compare.md#the-verdict).
+are natural logarithms. Which measures make a fault, and from where on, is said in
+[the verdict](compare.md#the-verdict).
 
 """
 

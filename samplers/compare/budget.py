@@ -90,7 +90,8 @@ def spend(run: Run, sampler: Sampler, given: Mapping[str, Any], budget: Budget) 
         asked = ", ".join(f"{name}={value}" for name, value in least.options.items())
         raise OverBudget(
             f"the shortest run ({asked}) took {least.share:.2g} times the budget of {budget}: "
-            f"{evaluations(least.cost):,} evaluations and {least.cost.seconds:.3g} seconds, which a pilot, warmup or training takes beside the draws"
+            f"{evaluations(least.cost):,} evaluations and {least.cost.seconds:.3g} seconds, "
+            "which a pilot, warmup or training takes beside the draws"
         )
     return Spent(best.draws, trials.besides(best))
 

@@ -89,7 +89,7 @@ _BESIDE = (
     Described("stuck", RUN, "list of text", "scalars that are the same in all draws, and should move"),
     Described("pilot", RUN, "text", "the pilot that found the starts; samplers with the same pilot count as one"),
     Described("warnings", RUN, "list of text", "what the run has warned of, and measures that are not known and why"),
-    Described("usual_divergences", MIXING, "share", "divergences per draw up to which they are no fault of the sampler"),
+    Described("usual_divergences", MIXING, "share", "divergences per draw up to which they are no fault"),
     Described("mean_error_at", ERRORS, "text", "the variable of `mean_error_se`"),
     Described("sd_error_at", ERRORS, "text", "the variable of `sd_error_se`"),
     Described("shape_error", ERRORS, "text", "the share of the draws that `shape_error_se` is of, in words"),
