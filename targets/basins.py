@@ -1,7 +1,8 @@
 """Which mode of the plane each point climbs to: steepest ascent from node to node of a scan.
 
 Of maxima that are unlike a parabola, flat on top or along a ring. A point belongs to the mode that the path from its
-nearest node ends at; paths that end at another maximum go on to the mode which a level PROMINENT below it connects it with.
+nearest node ends at; paths that end at another maximum go on to the mode it is connected with
+by a level PROMINENT below.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def of(f: Values, coarse: Panels, fine: Panels, scan: Scan, peaks: Peaks, given:
     at, value = _different(f, peaks.at, peaks.value, scan if given is None else None)
     if len(at) > MOST:
         return (
-            f"there are more than {MOST} maxima, the highest at x = {at[0].tolist()}, where log p is {value[0]:.6g}; points "
-            "in modes= (of with_truth or LogDensity) name those that are to be counted"
+            f"there are more than {MOST} maxima, the highest at x = {at[0].tolist()}, where log p is {value[0]:.6g}; "
+            "points in modes= (of with_truth or LogDensity) name those that are to be counted"
         )
     found = _made(f, coarse, fine, scan, at, value)
     if isinstance(found, str) or (found.weights >= LEAST).all():

@@ -3,7 +3,7 @@
     share of n draws after w steps of warmup by c chains = s + b c + p c w + q c n
 
 s: of finding the kernel, b of finding starts, p of a step of warmup, q of a draw; measured by a run of a few chains.
-The warmup is half as long as the draws. Where the sampler was not told how many chains to run, there are fewer of them than
+The warmup is half as long as the draws. Where the sampler was not told how many chains to run, there are fewer than
 it would run by itself if their starts would take more than STARTS of the budget, or if they had fewer than STEPS steps.
 """
 

@@ -69,8 +69,8 @@ def with_truths(targets: Mapping[str, Target]) -> tuple[dict[str, Target], dict[
             continue
         if target.dim > 2:
             remarks[name] = (
-                f"truth=True finds nothing here, as quadrature takes one or two dimensions and {name} has {target.dim}: "
-                "compare with a long run (reference=True), or name points where mass is believed to lie (witnesses= "
+                f"truth=True finds nothing here, as quadrature takes one or two dimensions and {name} has {target.dim}"
+                ": compare with a long run (reference=True), or name points where mass is believed to lie (witnesses= "
                 "here, or modes= of a LogDensity)"
             )
             continue
