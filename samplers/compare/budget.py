@@ -97,9 +97,12 @@ def spend(run: Run, sampler: Sampler, given: Mapping[str, Any], budget: Budget) 
 
 
 def _searched(trials: Trials, first: Tried) -> Tried | None:
-    """By lines through what others have cost; None where even the shortest costs more than the budget."""
+    """By lines through what others have cost; None where even the shortest costs more than the budget.
+
+    A run that costs nothing, as by exact draws, stays short: no length of it uses a budget.
+    """
     tried, best = {FIRST: first.share}, first if first.share <= 1 else None
-    while len(tried) < TRIALS and not (best is not None and best.share >= ENOUGH):
+    while max(tried.values()) > 0 and len(tried) < TRIALS and not (best is not None and best.share >= ENOUGH):
         size = _next(tried)
         if size in tried:
             break

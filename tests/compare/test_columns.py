@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from compare_cases import Exact
 from report_cases import KINDS, stored
 
 import targets
-from samplers import compare
+from samplers.compare.budget import Budget
+from samplers.compare.cell import Cell
 from samplers.compare.columns import COLUMNS
 from samplers.compare.described import described
 
@@ -27,9 +29,9 @@ def test_every_column_is_described(tmp_path):
 
 
 def test_a_row_of_a_run_has_no_other_columns():
-    from compare_cases import Exact
-
-    row = compare({"g": targets.Gaussian([0.0])}, {"exact": Exact()}, max_evaluations=2000, distances=False).rows[0]
+    cell = Cell("g", "exact", 0, targets.Gaussian([0.0]), Exact(), budget=Budget(2000), distances=False)
+    row, _ = cell.run()
+    assert row["error"] == ""
     assert set(row) <= set(described()), set(row) - set(described())
 
 
