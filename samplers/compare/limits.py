@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from samplers.compare.filled import ENOUGH
 from samplers.compare.rows import Row, has, log_z_off_by, number, value
 from samplers.draws.certificate import MOST_MISSED
 from samplers.draws.estimates import r_hat_by_chance
@@ -121,6 +122,11 @@ ESS = Limit(
     lambda row: -number(row, "ess_bulk"),
     lambda _: -LEAST_ESS,
     f"few effective draws (ESS {{ess_bulk:.0f}}, below {LEAST_ESS:.0f})".format_map,
+)
+BUDGET = Limit(
+    lambda row: -number(row, "budget_share"),
+    lambda _: -ENOUGH,
+    "it used only {budget_share:.0%} of its budget: no length was found that uses more".format_map,
 )
 PARETO_K = Limit(
     value("pareto_k"),
