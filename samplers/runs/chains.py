@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from samplers.draws import Cost, Draws
 from samplers.draws.divergences import divergence_advice
 from samplers.draws.slow import widened
+from samplers.runs import ending
 from samplers.runs.complaints import remarks
 from samplers.runs.header import plain
 from samplers.runs.plan import Plan
@@ -53,6 +54,9 @@ class Chains(Sampling):
         self.remarks: tuple[str, ...] = ()
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
         self.recorder = Recorder(plan, target, stream)
+        self.ending = ending.taken()
+        if self.ending is not None:
+            self.ending.starts(self.cost)
 
     # Starting
 
@@ -61,6 +65,8 @@ class Chains(Sampling):
         self.state = self._first_state(self.init)
         if not self.plan.warmup:
             self._look()
+        if self.ending is not None:
+            self.ending.begins(self.cost)
         return self.state.x
 
     def _first_state(self, init: Init) -> State:
@@ -114,6 +120,12 @@ class Chains(Sampling):
                 self.recorder.write(self.state, self.info)
                 self.useful = True
 
+    def stepped(self, pressed: bool) -> bool:
+        warm = self.done > self.plan.warmup
+        if self.ending is not None and self.ending.over(self.cost, warm=warm, useful=self.useful):
+            self.total = self.done  # this is the whole run
+        return super().stepped(pressed)
+
     def _freeze(self) -> None:
         """Leave warmup: the kernel that was asked for, with what was found."""
         self.kernel = self.given.tuned(self.warmup.kernel)
@@ -164,6 +176,7 @@ class Chains(Sampling):
         self.found = kernel.findings(self.target, self.state)
         attrs = {
             **self.header(),
+            **({"draws": self.drawn} if self.finished else {}),  # fewer than planned where an end was set to it
             "tuned": plain(kernel.hyperparameters()),
             "versions": versions(),
             **self.found.attrs,
