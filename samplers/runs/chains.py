@@ -1,13 +1,13 @@
 """The run of chains: warmup, sampling, thinning, streaming.
 
-A run is a sequence of steps t = 0 .. warmup + draws * thin - 1. Everything it depends on besides its arguments (the
+A run is a sequence of steps t = 0 .. warmup + draws * thin - 1, or of fewer where it ends at a wanted precision. Everything it depends on besides its arguments (the
 chains' state, the generator, what warmup has learned, the counters) is in the fields of `Chains`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, first_state
 from samplers.runs.state import Info, State, put_back, values
 from samplers.runs.transition import Transition, one_step
+from samplers.runs.until import Until
+from samplers.runs.watch import Watch
 from samplers.version import versions
 from targets import Target
 from targets.arguments import brief
@@ -40,18 +42,26 @@ class Chains(Sampling):
     info: Info
 
     def __init__(
-        self, kernel: Transition, target: Target, plan: Plan, init: Init, stream: Path | None, spent: Cost
+        self,
+        kernel: Transition,
+        target: Target,
+        plan: Plan,
+        init: Init,
+        stream: Path | None,
+        spent: Cost,
+        until: Until | None = None,
     ) -> None:
         tally = Tally(spent.log_prob, spent.score)
         generator = Generator(target.device).manual_seed(plan.seed)
-        super().__init__(type(kernel).__name__, target, generator, plan.steps, tally)
+        super().__init__(type(kernel).__name__, target, generator, plan.steps if until is None else None, tally)
         self.earlier = spent.seconds
         self.given, self.plan, self.init, self.stream = kernel.placed(target), plan, init, stream
         self.warmup = self.given.make_warmup(plan.warmup, target)
         self.kernel = self.warmup.kernel if plan.warmup else self.given
         self.remarks: tuple[str, ...] = ()
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
-        self.recorder = Recorder(plan, target, stream)
+        self.watch = None if until is None else Watch(until, plan, target)
+        self.recorder = Recorder(plan, target, stream, None if self.watch is None else self.watch.next)
 
     # Starting
 
@@ -83,14 +93,24 @@ class Chains(Sampling):
         """Draws so far."""
         return max(0, self.done - self.plan.warmup) // self.plan.thin
 
+    @property
+    def finished(self) -> bool:
+        return self.done == self.plan.steps or (self.watch is not None and self.watch.over)
+
+    @property
+    def seconds_left(self) -> float:
+        return math.inf if self.watch is None else self.watch.until.limit - self.seconds
+
     def so_far(self) -> str:
-        return f"after {self.drawn} of {self.plan.draws} draws, at step {self.done}"
+        of = f" of {self.plan.draws}" if self.watch is None else ""
+        return f"after {self.drawn}{of} draws, at step {self.done}"
 
     def figures(self) -> str:
         phase = "warmup" if self.done <= self.plan.warmup else "sampling"
         return (
             f"{phase}, acceptance {float(self.info.acceptance_rate.mean()):.2f}, divergences "
             f"{int(self.divergences.sum())}, evaluations {self.tally.scores or self.tally.log_probs:.3g}"
+            f"{'' if self.watch is None else self.watch.figures()}"
         )
 
     def step(self) -> None:
@@ -107,6 +127,18 @@ class Chains(Sampling):
             if (t - plan.warmup + 1) % plan.thin == 0:
                 self.recorder.write(self.state, self.info)
                 self.useful = True
+
+    def stepped(self, pressed: bool) -> bool:
+        self._watch()
+        return super().stepped(pressed)
+
+    def _watch(self) -> None:
+        """After a draw of every chain, whether the run may end."""
+        if self.watch is None or not self.drawn or (self.done - self.plan.warmup) % self.plan.thin:
+            return
+        self.watch.look(self.drawn, self.seconds, self.recorder.every)
+        if not self.watch.over:
+            self.recorder.reserve(self.watch.next)
 
     def _freeze(self) -> None:
         """Leave warmup: the kernel that was asked for, with what was found."""
@@ -125,7 +157,8 @@ class Chains(Sampling):
 
     def settings(self) -> dict[str, Any]:
         storage = "memory" if self.stream is None else "folder"
-        return {"hyperparameters": plain(self.given.hyperparameters()), **asdict(self.plan), "storage": storage}
+        lengths = self.plan.lengths(open_ended=self.watch is not None)
+        return {"hyperparameters": plain(self.given.hyperparameters()), **lengths, "storage": storage}
 
     def before_step(self) -> dict[str, Any]:
         return {"state": values(self.state), "divergences": self.divergences}
@@ -136,6 +169,7 @@ class Chains(Sampling):
             "warmup": self.warmup.state_dict(),
             "remarks": self.remarks,
             "recorder": self.recorder.state_dict(),
+            "watch": None if self.watch is None else self.watch.state_dict(),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -149,6 +183,9 @@ class Chains(Sampling):
         self.divergences = saved["divergences"].to(x.device)
         self.recorder.load_state_dict(saved["recorder"])
         self.useful = self.drawn > 0
+        if self.watch is not None:
+            self.watch.load_state_dict(saved["watch"])
+            self._watch()
 
     # Results
 
@@ -161,6 +198,7 @@ class Chains(Sampling):
             "tuned": plain(kernel.hyperparameters()),
             "versions": versions(),
             **self.found.attrs,
+            **({} if self.watch is None else {"draws": self.drawn, **self.watch.record()}),
         }
         draws = self.recorder.result(self.state.x, attrs, self.cost)
         draws.kernel, draws.divergences = kernel, self.divergences
@@ -171,6 +209,8 @@ class Chains(Sampling):
     def complaints(self, draws: Draws) -> Iterator[str]:
         """What the run has met, and where a pilot found starts or base what a certificate says."""
         yield from self._met(draws)
+        if self.watch is not None and self.finished:
+            yield from self.watch.complaints(self.drawn)
         if draws.log_z is not None and "pilot" in draws.attrs and self.stream is None and self.kernel.needs_score:
             yield from draws.certified()
 
