@@ -104,7 +104,7 @@ def _r_hat(values: Tensor) -> Tensor:
 
 def _ess(values: Tensor) -> Tensor:
     """chains * draws / tau, tau = -1 + 2 sum of the autocorrelations of Geyer's initial monotone sequence."""
-    scalars, chains, n = values.shape
+    _, chains, n = values.shape
     covariance = _autocovariance(values)
     within = covariance[:, 0] * n / (n - 1)
     total = covariance[:, 0] + (values.mean(-1).var(-1) if chains > 1 else 0.0)

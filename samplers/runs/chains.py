@@ -1,7 +1,8 @@
 """The run of chains: warmup, sampling, thinning, streaming.
 
-A run is a sequence of steps t = 0 .. warmup + draws * thin - 1, or of fewer where it ends at a wanted precision. Everything it depends on besides its arguments (the
-chains' state, the generator, what warmup has learned, the counters) is in the fields of `Chains`.
+A run is a sequence of steps t = 0 .. warmup + draws * thin - 1, or of fewer where it ends at a wanted precision.
+Everything it depends on besides its arguments (the chains' state, the generator, what warmup has learned, the counters)
+is in the fields of `Chains`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from samplers.runs.recorder import Recorder
 from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, first_state
 from samplers.runs.state import Info, State, put_back, values
+from samplers.runs.threads import Threads
 from samplers.runs.transition import Transition, one_step
 from samplers.runs.until import Until
 from samplers.runs.watch import Watch
@@ -50,6 +52,7 @@ class Chains(Sampling):
         stream: Path | None,
         spent: Cost,
         until: Until | None = None,
+        threads: Threads | None = None,
     ) -> None:
         tally = Tally(spent.log_prob, spent.score)
         generator = Generator(target.device).manual_seed(plan.seed)
@@ -59,6 +62,8 @@ class Chains(Sampling):
         self.warmup = self.given.make_warmup(plan.warmup, target)
         self.kernel = self.warmup.kernel if plan.warmup else self.given
         self.remarks: tuple[str, ...] = ()
+        self.threads = Threads(None) if threads is None else threads
+        self._metric: object = None
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
         self.watch = None if until is None else Watch(until, plan, target)
         self.recorder = Recorder(plan, target, stream, None if self.watch is None else self.watch.next)
@@ -70,6 +75,7 @@ class Chains(Sampling):
         self.state = self._first_state(self.init)
         if not self.plan.warmup:
             self._look()
+        self._choose_threads()
         return self.state.x
 
     def _first_state(self, init: Init) -> State:
@@ -117,8 +123,12 @@ class Chains(Sampling):
         plan, t = self.plan, self.done
         if t == plan.warmup and plan.warmup:
             self._freeze()
-        before = self.state
-        self.state, self.info = one_step(self.kernel, self.counted, before, self.generator)
+        before, tally = self.state, self.tally
+        if self.threads.timing and getattr(self.kernel, "inverse_mass_matrix", None) is not self._metric:
+            self._choose_threads()
+        self.state, self.info = self.threads(
+            lambda: one_step(self.kernel, self.counted, before, self.generator), lambda: tally.scores or tally.log_probs
+        )
         if t < plan.warmup:
             self.warmup.update(t, self.state, before, self.info, self.counted)
             self.kernel = self.warmup.kernel
@@ -127,6 +137,20 @@ class Chains(Sampling):
             if (t - plan.warmup + 1) % plan.thin == 0:
                 self.recorder.write(self.state, self.info)
                 self.useful = True
+
+    def _choose_threads(self) -> None:
+        """By a step that is made beside the run, of which neither generator nor counts know."""
+        self._metric = getattr(self.kernel, "inverse_mass_matrix", None)
+        if self.target.device.type != "cpu":
+            return
+
+        def step() -> list[Tensor | None]:
+            generator = Generator(self.target.device)
+            generator.set_state(self.generator.get_state())
+            state, info = one_step(self.kernel, self.target, self.state, generator)
+            return [*values(state).values(), info.acceptance_rate, info.diverging]
+
+        self.threads.look(step)
 
     def stepped(self, pressed: bool) -> bool:
         self._watch()
@@ -186,6 +210,8 @@ class Chains(Sampling):
         if self.watch is not None:
             self.watch.load_state_dict(saved["watch"])
             self._watch()
+        if not self.finished:
+            self._choose_threads()
 
     # Results
 
@@ -198,6 +224,7 @@ class Chains(Sampling):
             "tuned": plain(kernel.hyperparameters()),
             "versions": versions(),
             **self.found.attrs,
+            "threads": self.threads.count,
             **({} if self.watch is None else {"draws": self.drawn, **self.watch.record()}),
         }
         draws = self.recorder.result(self.state.x, attrs, self.cost)

@@ -30,5 +30,5 @@ class Plan:
         return self.warmup + self.draws * self.thin
 
     def lengths(self, *, open_ended: bool) -> dict[str, Any]:
-        """What must agree for a checkpoint to be continued: not the largest number of draws of a run that ends by itself."""
+        """What must agree for a checkpoint to be continued: without `draws` for a run that ends by itself."""
         return {name: value for name, value in asdict(self).items() if not (open_ended and name == "draws")}

@@ -86,7 +86,8 @@ class Progress:
         if steps == left:
             self._say(f"{self._label}: about {duration(seconds)} for {steps:,} {self._unit}")
         else:
-            self._say(f"{self._label}: {duration(seconds)} as asked, in which about {steps:,} of {left:,} {self._unit}")
+            of = "" if left is None else f" of {left:,}"
+            self._say(f"{self._label}: {duration(seconds)} as asked, in which about {steps:,}{of} {self._unit}")
 
     def _ahead(self, now: float) -> tuple[float, int | None]:
         """How many seconds, and steps in them, are ahead by the mean of those since the first; infinity for unknown."""

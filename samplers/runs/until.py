@@ -14,17 +14,17 @@ R_HAT = 1.01  # asked for beside an ESS or an error: Vehtari et al. 2021
 
 @dataclass(frozen=True)
 class Until:
-    """A run ends as soon as all that is given holds of every coordinate and of every named parameter, or the time is up.
+    """A run ends as soon as all that is given holds of each coordinate and of each named parameter, or the time is up.
 
     ess: the least of bulk and tail effective sample size, over all chains together. mcse: the largest Monte Carlo
-    standard error of a mean, in posterior standard deviations; 0.02 takes an ESS of the mean of 2500. r_hat: the largest
-    rank-normalised split R-hat; left open it is 1.01 beside `ess` or `mcse` where there are several chains, and
+    standard error of a mean, in posterior standard deviations; 0.02 takes an ESS of the mean of 2500. r_hat: the
+    largest rank-normalised split R-hat; left open it is 1.01 beside `ess` or `mcse` where there are several chains, and
     `math.inf` asks for none. They are ArviZ's. minutes, seconds: of wall time, warmup and earlier calls of the same
     checkpoint included, after which the run ends wherever it is, once it has a draw; give one of them or none. What the
     time cuts depends on the machine; everything else does not.
 
     ValueError where nothing is given, for numbers that are not positive, and for an `r_hat` that is not above one.
-    Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021.
+    Vehtari, Gelman, Simpson, Carpenter and Buerkner 2021, https://arxiv.org/abs/1903.08008.
 
         >>> target = targets.Gaussian([0.0, 0.0], [1.0, 3.0])
         >>> draws = samplers.HMC().sample(target, until=samplers.Until(ess=500), chains=16, warmup=200)
@@ -77,7 +77,9 @@ def as_until(until: Until | Mapping[str, Any] | None) -> Until | None:
     if until is None or isinstance(until, Until):
         return until
     if not isinstance(until, Mapping):
-        raise TypeError(f"until: got {type(until).__name__}, expected a samplers.Until or a dict such as {{'ess': 1000}}")
+        raise TypeError(
+            f"until: got {type(until).__name__}, expected a samplers.Until or a dict such as {{'ess': 1000}}"
+        )
     known = [field.name for field in fields(Until)]
     for name in until:
         if name not in known:

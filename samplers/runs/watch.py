@@ -49,7 +49,9 @@ class Watch:
         self.until, self._plan, self._target = until, plan, target
         self.asked = until.asked(plan.chains)
         if until.precise and plan.keep == "moments":
-            raise ValueError('until, keep: a run that keeps moments only has no draws to look at; expected keep="draws"')
+            raise ValueError(
+                'until, keep: a run that keeps moments only has no draws to look at; expected keep="draws"'
+            )
         self._independent = max(self.asked.get("ess", 0.0), self.asked.get("mcse", math.inf) ** -2, LEAST)
         self.next = max(FIRST, math.ceil(self._independent / plan.chains))
         self.found: dict[str, tuple[float, str]] = {}
@@ -123,7 +125,9 @@ class Watch:
 
     def record(self) -> dict[str, Any]:
         """For the attributes of the draws: what was asked for and what was reached."""
-        asked: Mapping[str, float] = self.asked | ({} if math.isinf(self.until.limit) else {"seconds": self.until.limit})
+        asked: Mapping[str, float] = self.asked | (
+            {} if math.isinf(self.until.limit) else {"seconds": self.until.limit}
+        )
         return {"until": dict(asked), "reached": {name: value for name, (value, _) in self.found.items()}}
 
     def complaints(self, drawn: int) -> Iterator[str]:
@@ -139,8 +143,8 @@ class Watch:
         found = "; ".join(parts) or "they are too few to tell"
         more = "a longer time" if self.late else "a larger draws="
         yield (
-            f"the precision of until= was not reached {ended}, {drawn} of each chain: {found}. Give {more}; with the same "
-            "checkpoint= the run goes on"
+            f"the precision of until= was not reached {ended}, {drawn} of each chain: {found}. Give {more}; with the "
+            "same checkpoint= the run goes on"
         )
 
     # Checkpoints

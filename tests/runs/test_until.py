@@ -159,7 +159,9 @@ def test_a_limit_of_time_gives_what_there_is():
     draws = MALA().sample(TARGET, **SMALL, until=Until(seconds=1e-9))
     assert draws.x.shape[1] == 1
     assert not any("until" in said for said in draws.warnings)  # that was all that was asked for
-    with pytest.warns(SamplingWarning, match="until= was not reached in 6e-09 seconds, 1 of each chain: they are too few"):
+    with pytest.warns(
+        SamplingWarning, match="until= was not reached in 6e-09 seconds, 1 of each chain: they are too few"
+    ):
         MALA().sample(TARGET, **SMALL, until=Until(ess=400, minutes=1e-10))
 
 
@@ -236,7 +238,9 @@ def test_a_number_is_no_precision():
 
 
 def test_one_chain_has_an_ess_and_moments_have_a_time():
-    one = AR1().sample(targets.Gaussian(torch.zeros(1, dtype=DOUBLE)), chains=1, draws=9000, warmup=0, until={"ess": 100})
+    one = AR1().sample(
+        targets.Gaussian(torch.zeros(1, dtype=DOUBLE)), chains=1, draws=9000, warmup=0, until={"ess": 100}
+    )
     assert one.attrs["until"] == {"ess": 100.0}
     moments = MALA().sample(TARGET, **{**SMALL, "keep": "moments"}, until={"seconds": 1e-9})
     assert moments.moments.count == SMALL["chains"]
@@ -261,9 +265,14 @@ def test_samplers_that_make_their_draws_at_once_say_what_to_ask_instead(name):
 CHAINS = {
     "WalkJump": (samplers.WalkJump(sigma=1.0), TARGET),
     "JointMultimeasurement": (samplers.JointMultimeasurement(sigma=1.0, m=2), TARGET),
-    "ParallelTempering": (samplers.ParallelTempering(), TARGET),
+    "ParallelTempering": (
+        samplers.ParallelTempering(
+            base=targets.Gaussian(torch.zeros(2, dtype=DOUBLE), 4.0), temperatures=(0.0, 0.3, 1.0)
+        ),
+        TARGET,
+    ),
     "DiffusiveGibbs": (samplers.DiffusiveGibbs(), TARGET),
-    "Gibbs": (samplers.Gibbs(), targets.Ising((2, 2), coupling=0.2)),
+    "Gibbs": (samplers.Gibbs(), targets.Ising((3, 3), coupling=0.2)),
 }
 
 
