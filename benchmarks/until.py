@@ -1,10 +1,10 @@
 """What it costs to look whether a precision is reached, and what looking repeatedly does to the error that is stated.
 
 Coverage: an autoregressive chain (correlation 0.9 of neighbours, 4 chains started at exact draws, standard normal, so
-that mean and autocorrelation are known exactly), run until an ESS is reached, once for each seed. Printed are the share
-of seeds whose 95 % interval, mean +- 1.96 MCSE as ArviZ states it, holds the true mean; the ESS that was found over the
-true one of as many draws; and how much longer the run was than the true ESS takes. Beside it runs of a length that is
-fixed beforehand, the median of the others.
+that mean and autocorrelation are known exactly), looked at as `sample(until=)` does until an ESS is reached, once for
+each seed. Printed are the share of seeds whose 95 % interval, mean +- 1.96 MCSE as ArviZ states it, holds the true mean;
+the ESS that was found over the true one of as many draws; and how much longer the run was than the true ESS takes.
+Beside it runs of a length that is fixed beforehand, the median of the others.
 
 Cost: the seconds of looks over those of the run, warmup included.
 """
@@ -14,11 +14,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from typing import Any
 
 import numpy as np
 import torch
-from _machine import Row, parser, write
+from _machine import Row, parser, recorded, write
 from scipy.signal import lfilter
 from torch import Tensor
 
@@ -86,7 +85,7 @@ def coverage(ess: float, seeds: int) -> list[Row]:
     ]
 
 
-def cost(name: str, kernel: Kernel, target: targets.Target, ess: float, **options: Any) -> Row:
+def cost(name: str, kernel: Kernel, target: targets.Target, ess: float) -> Row:
     """The share of looks in the seconds of a run."""
     spent, looks, look = 0.0, 0, Watch._judge
 
@@ -99,7 +98,7 @@ def cost(name: str, kernel: Kernel, target: targets.Target, ess: float, **option
     Watch._judge = timed  # type: ignore[method-assign]
     began = time.process_time()
     try:
-        draws = kernel.sample(target, until=samplers.Until(ess=ess), progress=False, threads=1, **options)
+        draws = kernel.sample(target, until=samplers.Until(ess=ess), progress=False, threads=1)
     finally:
         Watch._judge = look  # type: ignore[method-assign]
     seconds = time.process_time() - began
@@ -113,32 +112,41 @@ def cost(name: str, kernel: Kernel, target: targets.Target, ess: float, **option
     }
 
 
+def costs(quick: bool) -> list[Row]:
+    """Rows of runs of 64 chains."""
+    ten, wide = targets.Gaussian(torch.zeros(10)), targets.Gaussian(torch.zeros(100), torch.logspace(-1, 1, 100))
+    cases: list[tuple[str, Kernel, targets.Target, float]] = [
+        ("HMC, Gaussian in 10", samplers.HMC(), ten, 1000.0),
+        ("HMC, Gaussian in 10", samplers.HMC(), ten, 10_000.0),
+        ("HMC, Gaussian in 100, scales 0.1 to 10", samplers.HMC(), wide, 1000.0),
+        ("random walk, Gaussian in 10", samplers.RandomWalkMetropolis(), ten, 1000.0),
+    ]
+    return [cost(*case) for case in cases[: 1 if quick else None]]
+
+
+COVERAGE, COST = "Coverage where the mean is known exactly", "What the looks cost"
+
+
 def main() -> None:
     """Measure and write."""
-    options = parser(__doc__).parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--only", choices=("coverage", "cost"), help="one table; the other stays as it was")
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    seeds = 5 if options.quick else 500
-    rows = [row for ess in ((100.0,) if options.quick else (100.0, 400.0)) for row in coverage(ess, seeds)]
-    wide = targets.Gaussian(torch.zeros(100), torch.logspace(-1, 1, 100))
-    cases: list[tuple[str, Kernel, targets.Target, float, dict[str, Any]]] = [
-        ("HMC, Gaussian in 10", samplers.HMC(), targets.Gaussian(torch.zeros(10)), 1000.0, {}),
-        ("HMC, Gaussian in 10", samplers.HMC(), targets.Gaussian(torch.zeros(10)), 10_000.0, {}),
-        ("HMC, Gaussian in 100, scales 0.1 to 10", samplers.HMC(), wide, 1000.0, {}),
-        ("MALA, banana", samplers.MALA(), targets.benchmark("banana"), 1000.0, {"draws": 5000}),
-        ("random walk, Gaussian in 10", samplers.RandomWalkMetropolis(), targets.Gaussian(torch.zeros(10)), 1000.0, {}),
-    ]
-    costs = [
-        cost(name, kernel, target, ess, **more)
-        for name, kernel, target, ess, more in cases[: 1 if options.quick else None]
-    ]
+    seeds, sizes = (5, (100.0,)) if options.quick else (500, (100.0, 400.0))
+    tables = recorded("until") if options.only else {}
+    if options.only != "cost":
+        tables[COVERAGE] = [row for ess in sizes for row in coverage(ess, seeds)]
+    if options.only != "coverage":
+        tables[COST] = costs(options.quick)
     write(
         "until",
         "Runs that end at a precision",
-        {"Coverage where the mean is known exactly": rows, "What the looks cost": costs},
-        settings={"correlation": CORRELATION, "chains": CHAINS, "chains of the second table": 64, "warmup": 500},
+        tables,
+        settings={"correlation": CORRELATION, "chains": CHAINS, "chains of the runs whose looks are timed": 64},
         notes=[
             "bulk ESS found / true: the true one is of the mean, draws * chains / 19; that of ranks is nearly the same",
-            "seconds are of this process's CPU time, as other processes ran beside it.",
+            "seconds are of this process's CPU time, as other processes ran beside it; warmup has 500 steps",
         ],
         quick=options.quick,
     )

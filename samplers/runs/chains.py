@@ -35,6 +35,8 @@ from targets import Target
 from targets.arguments import brief
 from targets.counting import Tally
 
+UNSEEN = object()  # in place of the mass matrix of a kernel whose threads have not been chosen
+
 
 class Chains(Sampling):
     """Warmup and sampling, and all that they depend on; `spent` is what finding the kernel took."""
@@ -63,7 +65,7 @@ class Chains(Sampling):
         self.kernel = self.warmup.kernel if plan.warmup else self.given
         self.remarks: tuple[str, ...] = ()
         self.threads = Threads(None) if threads is None else threads
-        self._metric: object = None
+        self._metric: object = UNSEEN
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
         self.watch = None if until is None else Watch(until, plan, target)
         self.recorder = Recorder(plan, target, stream, None if self.watch is None else self.watch.next)
@@ -170,6 +172,7 @@ class Chains(Sampling):
         if type(self.kernel) is not type(self.warmup.kernel):
             self.state = self.kernel.init(self.counted, self.state.x, self.generator)
         self._look()
+        self._metric = UNSEEN
         self.state = self.kernel.begin_sampling(self.state)
 
     def _look(self) -> None:

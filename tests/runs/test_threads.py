@@ -1,7 +1,7 @@
 """The number of threads of torch in a run: put back, chosen by size and by time, never at the price of a bit."""
 
 import signal
-import time
+import types
 
 import pytest
 import torch
@@ -79,33 +79,51 @@ def test_other_counts_are_refused(bad):
         MALA(0.3).sample(TARGET, **SHORT, threads=bad)
 
 
-def taking(seconds):
-    """A step that takes as many seconds as are stated for the count that torch has."""
+@pytest.fixture
+def taking(monkeypatch):
+    """Makes steps that take as many seconds as are stated for the count that torch has, and give that count."""
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock.now)
 
-    def step():
-        time.sleep(seconds[torch.get_num_threads()])
-        return torch.get_num_threads()
+    def made(seconds):
+        def step():
+            clock.now += seconds[torch.get_num_threads()]
+            return torch.get_num_threads()
 
-    return step
+        return step
+
+    return made
 
 
-@pytest.mark.parametrize(("seconds", "chosen"), [({1: 0.004, 2: 0.001}, 2), ({1: 0.001, 2: 0.001}, 1)])
-def test_what_is_faster_is_taken_and_asked_again(seconds, chosen):
+@pytest.mark.parametrize(("every", "chosen"), [(0.5, 2), (0.89, 2), (0.91, 1), (1.0, 1), (2.9, 1)])
+def test_what_is_faster_is_taken_and_asked_again(every, chosen, taking):
     with Threads("measured") as threads:
         threads.look(list)
-        took = [threads(taking(seconds), lambda: 0.0) for _ in range(module.FIRST + 9)]
-        assert took[:8] == [1, 2] * 4
-        assert set(took[8 : module.FIRST]) == {chosen} == {threads.count} or chosen == 1
-        assert took[module.FIRST : module.FIRST + 8] == [1, 2] * 4
+        took = [threads(taking({1: 1.0, 2: every}), lambda: 0.0) for _ in range(module.FIRST + 9)]
         assert torch.get_num_threads() == 1  # between steps
     assert torch.get_num_threads() == 2
+    series = [1, 2] * module.TRIES
+    assert took == series + [chosen] * (module.FIRST - 8) + series + [chosen]
 
 
-def test_threads_that_wait_for_one_another_are_tried_once():
+def test_threads_that_wait_for_one_another_are_tried_once(taking):
     with Threads("measured") as threads:
         threads.look(list)
-        took = [threads(taking({1: 0.001, 2: 0.02}), lambda: 0.0) for _ in range(20)]
+        took = [threads(taking({1: 1.0, 2: 3.1}), lambda: 0.0) for _ in range(20)]
     assert took == [1, 2] + [1] * 18
+
+
+def test_steps_are_compared_by_the_evaluations_they_make(taking):
+    """Those with two threads take twice as long and make four times as many evaluations."""
+    spent = [0.0]
+
+    def step():
+        spent[0] += {1: 10.0, 2: 40.0}[torch.get_num_threads()]
+        return taking({1: 1.0, 2: 2.0})()
+
+    with Threads("measured") as threads:
+        threads.look(list)
+        assert [threads(step, lambda: spent[0]) for _ in range(10)][8:] == [2, 2]
 
 
 @pytest.mark.parametrize(("size", "depends", "timing", "count"), [

@@ -34,12 +34,6 @@ class AR1(Kernel):
         return new, Info(torch.ones(len(noise)), torch.zeros(len(noise), dtype=torch.bool))
 
 
-class Alternating(AR1):
-    """Its mean is better known than by independent draws, its square worse: correlation 0.9 there."""
-
-    correlation = -math.sqrt(0.9)
-
-
 class Failing(targets.Target):
     """The Gaussian, which fails at its n-th evaluation."""
 
@@ -57,21 +51,21 @@ class Failing(targets.Target):
         return TARGET.log_prob_and_score(x)
 
 
-class Squared(targets.Target):
-    """A standard normal x with its square as a named variable."""
+class Product(targets.Target):
+    """Two coordinates, and their product as a named variable."""
 
     def __init__(self):
-        super().__init__(1, dtype=DOUBLE, name="squared")
+        super().__init__(2, dtype=DOUBLE, name="product")
 
     def log_prob(self, x):
-        return -0.5 * x.square().sum(-1)
+        return TARGET.log_prob(x)
 
     @property
     def variables(self):
-        return {"x": targets.Variable((1,)), "square": targets.Variable((1,))}
+        return {"a": targets.Variable(()), "b": targets.Variable(()), "product": targets.Variable(())}
 
     def constrain(self, x):
-        return {"x": x, "square": x.square()}
+        return {"a": x[..., 0], "b": x[..., 1], "product": x[..., 0] * x[..., 1]}
 
 
 def same(one, other):
@@ -146,15 +140,6 @@ def test_what_was_not_reached_is_said_once():
     assert message in draws.warnings
 
 
-def test_named_parameters_count_too():
-    options = {"chains": 4, "draws": 4000, "warmup": 0, "until": Until(ess=400)}
-    plain = Alternating().sample(targets.Gaussian(torch.zeros(1, dtype=DOUBLE)), **options)
-    named = Alternating().sample(Squared(), **options)
-    assert named.x.shape[1] > 1.5 * plain.x.shape[1]
-    ess = arviz.ess(arviz.convert_to_dataset(named.constrained["square"].numpy()))["x"].item()
-    assert 400 <= ess < 1000
-
-
 def test_a_limit_of_time_gives_what_there_is():
     draws = MALA().sample(TARGET, **SMALL, until=Until(seconds=1e-9))
     assert draws.x.shape[1] == 1
@@ -183,6 +168,20 @@ def test_one_bad_scalar_of_many_is_enough():
         assert not looks.reached
         if looks.found:
             assert looks.found["ess"][1] == "x[33]"
+
+
+def test_named_parameters_count_too():
+    """Each coordinate is independent from draw to draw, and their product hardly ever changes its sign."""
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(4, 1000, generator=generator, dtype=DOUBLE)
+    flips = torch.rand(4, 1000, generator=generator) < 0.01
+    x = torch.stack([normal, normal * (1 - 2 * (flips.cumsum(1) % 2))], -1)
+    plan = Plan(chains=4, draws=1000, warmup=0, thin=1, seed=0, keep="draws")
+    named, plain = (Watch(Until(ess=400), plan, target) for target in (Product(), TARGET))
+    for looks in (named, plain):
+        looks.look(1000, 0.0, lambda thin: x[:, ::thin])
+    assert (named.reached, plain.reached) == (False, True)
+    assert named.found["ess"][1] == "product"
 
 
 @pytest.mark.parametrize("bad", ["stuck", "nan"])
