@@ -138,6 +138,7 @@ def test_large_steps_are_timed_only_where_the_bits_do_not_depend_on_it(size, dep
         assert (threads.timing, threads.count, torch.get_num_threads()) == (timing, count, count)
 
 
+@pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")  # of so short a run
 def test_large_runs_have_the_bits_of_one_thread():
     wide = targets.Gaussian(torch.zeros(40))
     options = {"chains": 1000, "draws": 15, "warmup": 15, "seed": 1, "progress": False}
