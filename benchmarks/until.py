@@ -2,8 +2,9 @@
 
 Coverage: an autoregressive chain (correlation 0.9 of neighbours, 4 chains started at exact draws, standard normal, so
 that mean and autocorrelation are known exactly), looked at as `sample(until=)` does until an ESS is reached, once for
-each seed. Printed are the share of seeds whose 95 % interval, mean +- 1.96 MCSE as ArviZ states it, holds the true mean;
-the ESS that was found over the true one of as many draws; and how much longer the run was than the true ESS takes.
+each seed. Printed are the share of seeds whose 95 % interval, mean +- 1.96 MCSE as ArviZ states it, holds the true
+mean; the ESS that was found over the true one of as many draws; and how much longer the run was than the true ESS
+takes.
 Beside it runs of a length that is fixed beforehand, the median of the others.
 
 Cost: the seconds of looks over those of the run, warmup included.
@@ -131,12 +132,16 @@ def main() -> None:
     """Measure and write."""
     arguments = parser(__doc__)
     arguments.add_argument("--only", choices=("coverage", "cost"), help="one table; the other stays as it was")
+    arguments.add_argument(
+        "--ess", type=float, nargs="+", default=[100.0, 400.0], help="rows of others stay as they were"
+    )
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    seeds, sizes = (5, (100.0,)) if options.quick else (500, (100.0, 400.0))
+    seeds, sizes = (5, (100.0,)) if options.quick else (500, options.ess)
     tables = recorded("until") if options.only else {}
     if options.only != "cost":
-        tables[COVERAGE] = [row for ess in sizes for row in coverage(ess, seeds)]
+        others = [row for row in tables.get(COVERAGE, []) if row["ess asked for"] not in sizes]
+        tables[COVERAGE] = others + [row for ess in sizes for row in coverage(ess, seeds)]
     if options.only != "coverage":
         tables[COST] = costs(options.quick)
     write(

@@ -24,10 +24,10 @@ from samplers.runs.until import Until
 from targets import Target
 
 FIRST = 32  # draws of each chain before the first look
-THINNED = 16
+THINNED = 8
 LEAST = 200  # independent draws of all chains that an R-hat alone is looked at with
 GROWTH, SPARE = (1.25, 2.0), 1.1
-WORST = 16  # scalars that are looked at first, since one that fails is enough
+WORST = 4  # scalars that are looked at first, since one that fails is enough
 BEST, WORTHLESS = {"ess": math.inf, "mcse": 0.0, "r_hat": 1.0}, {"ess": 0.0, "mcse": math.inf, "r_hat": math.inf}
 WORDS = {
     "ess": ("the least effective sample size", "ESS", "{:.0f}"),
