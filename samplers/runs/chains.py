@@ -74,6 +74,8 @@ class Chains(Sampling):
 
     def begin(self) -> Tensor:
         self.recorder.begin()
+        if self.target.device.type == "cpu":
+            self.threads.start()
         self.state = self._first_state(self.init)
         if not self.plan.warmup:
             self._look()
@@ -200,6 +202,8 @@ class Chains(Sampling):
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
+        if self.target.device.type == "cpu":
+            self.threads.start()
         self.warmup.load_state_dict(saved["warmup"])
         self.remarks = saved["remarks"]
         if self.plan.warmup:

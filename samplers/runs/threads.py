@@ -66,6 +66,11 @@ class Threads:
         """Whether steps are timed, so that a new kernel is to be looked at again."""
         return self._timing
 
+    def start(self) -> None:
+        """One thread for what comes before the first step, of which nothing is known yet."""
+        if not isinstance(self.asked, int):
+            torch.set_num_threads(1)
+
     def look(self, step: Callable[[], Iterable[Tensor | None]]) -> None:
         """Decide for a step, a function that gives the same result however often it is called, of tensors on the CPU.
 
