@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from samplers.draws import Cost, Draws
 from samplers.draws.divergences import divergence_advice
 from samplers.draws.slow import widened
+from samplers.runs import ending
 from samplers.runs.complaints import remarks
 from samplers.runs.header import plain
 from samplers.runs.plan import Plan
@@ -26,6 +27,7 @@ from samplers.runs.recorder import Recorder
 from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, first_state
 from samplers.runs.state import Info, State, put_back, values
+from samplers.runs.stuck import why_stuck
 from samplers.runs.threads import Threads
 from samplers.runs.transition import Transition, one_step
 from samplers.runs.until import Until
@@ -69,6 +71,9 @@ class Chains(Sampling):
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
         self.watch = None if until is None else Watch(until, plan, target)
         self.recorder = Recorder(plan, target, stream, None if self.watch is None else self.watch.next)
+        self.ending = ending.taken()
+        if self.ending is not None:
+            self.ending.starts(self.cost)
 
     # Starting
 
@@ -80,6 +85,8 @@ class Chains(Sampling):
         if not self.plan.warmup:
             self._look()
         self._choose_threads()
+        if self.ending is not None:
+            self.ending.begins(self.cost)
         return self.state.x
 
     def _first_state(self, init: Init) -> State:
@@ -105,11 +112,16 @@ class Chains(Sampling):
 
     @property
     def finished(self) -> bool:
-        return self.done == self.plan.steps or (self.watch is not None and self.watch.over)
+        return self.done in (self.total, self.plan.steps) or (self.watch is not None and self.watch.over)
 
     @property
     def seconds_left(self) -> float:
         return math.inf if self.watch is None else self.watch.until.limit - self.seconds
+
+    @property
+    def settled(self) -> bool:
+        """After a quarter of the warmup: until then step sizes and trajectories change most."""
+        return self.done >= self.plan.warmup // 4
 
     def so_far(self) -> str:
         of = f" of {self.plan.draws}" if self.watch is None else ""
@@ -158,6 +170,9 @@ class Chains(Sampling):
 
     def stepped(self, pressed: bool) -> bool:
         self._watch()
+        warm = self.done > self.plan.warmup
+        if self.ending is not None and self.ending.over(self.cost, warm=warm, useful=self.useful):
+            self.total = self.done  # this is the whole run
         return super().stepped(pressed)
 
     def _watch(self) -> None:
@@ -228,6 +243,7 @@ class Chains(Sampling):
         self.found = kernel.findings(self.target, self.state)
         attrs = {
             **self.header(),
+            **({"draws": self.drawn} if self.finished else {}),  # fewer than planned where an end was set to it
             "tuned": plain(kernel.hyperparameters()),
             "versions": versions(),
             **self.found.attrs,
@@ -261,15 +277,15 @@ class Chains(Sampling):
         steps = self.done - self.plan.warmup
         if bool((self.divergences == steps).all()):
             yield (
-                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: the "
-                "density is not finite around them, or the step size is far too large"
+                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: "
+                f"{self._why(draws, slice(None), steps)}"
             )
             return
         if self.recorder.moved is not None and not bool(self.recorder.moved.all()):
-            stuck = (~self.recorder.moved).nonzero()[:, 0].tolist()
+            stuck = (~self.recorder.moved).nonzero()[:, 0]
             yield (
                 f"{len(stuck)} of {self.plan.chains} chains never moved in {steps} steps (chains {brief(stuck)}): "
-                "every proposal was rejected. The step size is too large there, or they started outside the support"
+                f"{self._why(draws, stuck, steps)}"
             )
         count = int(self.divergences.sum())
         if count > self.kernel.usual_divergences * steps * self.plan.chains:
@@ -278,3 +294,9 @@ class Chains(Sampling):
                 f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected. "
                 f"{divergence_advice(draws)}"
             )
+
+    def _why(self, draws: Draws, which: Any, steps: int) -> str:
+        """Why some chains stand still."""
+        rates = draws.stats.get("acceptance_rate")
+        rate = None if rates is None else float(rates[which].double().mean())
+        return why_stuck(self.target, self.state.x[which], rate, steps, getattr(self.kernel, "step_size", None))

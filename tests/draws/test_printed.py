@@ -143,7 +143,7 @@ def test_draws_are_two_lines(draws, text):
 def test_the_verdict_of_draws_is_that_of_their_certificate_once_it_is_made():
     draws = of(4, 5)
     draws.__dict__["certificate"] = Certificate()
-    assert repr(draws).splitlines()[1] == "no warnings; no doubts in its certificate"
+    assert repr(draws).splitlines()[1] == "no warnings; certificate: not judged"
     draws.__dict__["certificate"] = Certificate(doubts=("mass is missed", "log Z is too low"))
     draws.remember(["mass is missed", "the run was short"])
     assert repr(draws).splitlines()[1] == "3 warnings: mass is missed"
@@ -237,9 +237,9 @@ def test_a_difference_of_runs_is_a_bayes_factor():
 
 
 def test_certificates_are_short():
-    assert repr(Certificate()) == "Certificate(no doubts)"
+    assert repr(Certificate()) == "Certificate(not judged)"
     assert repr(Certificate(log_z=0.5, standard_error=0.01, doubts=("a",))) == (
-        "Certificate(log Z 0.500 +- 0.010, 1 doubt)"
+        "Certificate(doubtful, 1 doubt, log Z 0.500 +- 0.010)"
     )
 
 
@@ -342,8 +342,8 @@ def test_log_z_and_certificates_in_a_notebook():
     assert shown(LogZ(0.5, 0.01) - 0.25) == "log (Z / Z') 0.250 +- 0.010"
     certificate = Certificate(log_z=0.5, standard_error=0.01, own=(0.5, 0.01), regions=2, held=0.9, doubts=(EVIL, "b"))
     text = shown(certificate)
-    assert text.startswith("CertificateLog Z 0.500 +- 0.010, from one estimate, the sampler's. Scouts that share")
-    assert text.endswith(f"What speaks against the draws:{EVIL}.B.")
+    before = f"Certificate: doubtfulWhat speaks against the draws:{EVIL}.B."
+    assert text.startswith(f"{before}Log Z 0.500 +- 0.010, from one estimate, the sampler's. Scouts that share")
 
 
 def test_pieces_of_html():
