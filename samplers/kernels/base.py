@@ -20,6 +20,7 @@ from samplers.runs.starts import Init
 from samplers.runs.state import State, evaluate
 from samplers.runs.transition import Adaptation, Transition
 from targets import Target
+from targets.compiled import asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,11 @@ class Kernel(Transition):
     def target_acceptance(self) -> float | None:
         """The acceptance that warmup tunes the step size to; None leaves it alone."""
         return None
+
+    @property
+    def evaluations(self) -> int:
+        """Of the score of all chains in a step, as counted before a run."""
+        return 1
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
         """The state of chains that stand at x, (chains, dim)."""
@@ -146,8 +152,9 @@ class Kernel(Transition):
         folder = None if stream is None else folder_place(stream, "stream")
         target = target.to(device, dtype)
         check_begun(path, type(self).__name__, asdict(plan), target)
-        kernel, spent = self.prepare(target, plan.seed)
-        return Chains(kernel, target, plan, init, folder, spent).draws(path, progress)
+        with asked(plan.chains, plan.steps * self.evaluations):
+            kernel, spent = self.prepare(target, plan.seed)
+            return Chains(kernel, target, plan, init, folder, spent).draws(path, progress)
 
 
 def check_kernel(kernel: object, argument: str = "kernel") -> None:

@@ -14,10 +14,12 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
+from samplers.kernels.fused import fused_leapfrog, fused_test, graphs_for
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.trajectories import TrajectoryInfo, TrajectoryKernel
 from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
+from targets.compiled import Graphs
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class HMC(TrajectoryKernel):
         n = self._leapfrogs(generator)
         start = noise_like(state.x, generator)
         proposal, momentum = self.leapfrog(target, state, start, n)
+        if type(self) is HMC and (graphs := graphs_for(target, state)) is not None:
+            return self._tested(graphs, state, start, proposal, momentum, n, generator)
         log_ratio = self.energy_lost(state, start, proposal, momentum)
         log_ratio, by_energy = self.weighed(log_ratio, proposal)
         diverging = ~(log_ratio.abs() < self.most_energy_error)
@@ -70,6 +74,17 @@ class HMC(TrajectoryKernel):
             length=n * self.h,
         )
 
+    def _tested(
+        self, graphs: Graphs, state: State, start: Tensor, end: State, momentum: Tensor, n: int, generator: Generator
+    ) -> tuple[State, Info]:
+        """The rest of a step by one graph."""
+        uniform = torch.rand(len(start), generator=generator, dtype=torch.float64, device=start.device)
+        new, rate, diverging, energy = fused_test(
+            graphs, self.energy_lost, state, start, end, momentum, uniform, self.most_energy_error
+        )
+        steps = torch.full_like(diverging, n, dtype=torch.int64)
+        return new, TrajectoryInfo(rate, diverging, energy, steps, None, end.x, momentum, n * self.h)
+
     @staticmethod
     def energy_lost(state: State, start: Tensor, end: State, momentum: Tensor) -> Tensor:
         """H(x, p) - H(x', p') of a trajectory from momentum `start` to `momentum`, (chains,) in float64."""
@@ -84,6 +99,9 @@ class HMC(TrajectoryKernel):
 
     def leapfrog(self, target: Target, state: State, momentum: Tensor, n: int) -> tuple[State, Tensor]:
         """n leapfrog steps from (x, p): reversible under p -> -p, volume preserving, energy error O(e^2)."""
+        graphs = graphs_for(target, state)
+        if graphs is not None:
+            return fused_leapfrog(graphs, target, state, momentum, self.h, n, self.factor)
         end, e = state, self.h
         momentum = torch.add(momentum, self.pull(state), alpha=0.5 * e)
         for i in range(n):
