@@ -107,14 +107,15 @@ def lanes(x: Tensor) -> int:
 
 def compiled(function: Function, arguments: tuple[Tensor, ...]) -> Callable[..., Any]:
     """The graph of a function for the shapes of its arguments; any error of tracing or compiling is raised."""
-    import torch._inductor
     from torch.fx.experimental.proxy_tensor import make_fx
 
     with warnings.catch_warnings(), torch.no_grad(), no_validation():
         warnings.simplefilter("ignore")  # of libraries about one another
         # at other points than those at which it is compared: a number that was taken out of torch stays what it was
-        graph = make_fx(function)(*map(_elsewhere, arguments))
-        made: Callable[..., Any] = torch._inductor.compile(graph, list(arguments), options=OPTIONS)
+        graph = make_fx(lambda *given: function(*given))(*map(_elsewhere, arguments))
+        import torch._inductor as inductor  # only for a function that could be written down: it takes seconds
+
+        made: Callable[..., Any] = inductor.compile(graph, list(arguments), options=OPTIONS)
         made(*arguments)
     return getattr(made, "_torchdynamo_orig_callable", made)
 

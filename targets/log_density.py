@@ -146,7 +146,6 @@ class LogDensity(Target):
         value, gradient = differentiate(self._call, flat, self.name)
         return value.clone(), gradient.clone()
 
-
     def compilable(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """Value and score at (n, dim), as `targets.compiled` writes them down."""
         return self._value_and_gradient

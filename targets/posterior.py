@@ -56,8 +56,8 @@ class Posterior(WithData):
 
     compile: True has density and score compiled as one graph at the first evaluation, prior and transformations
     included, some seconds once for each of few sizes of batch; "auto" only for runs of kernels that are long enough, as
-    counted beforehand, never timed; False never. Numbers differ by rounding. Where the function cannot be compiled there
-    is one warning, which says why. What the function closes over is taken as it is then.
+    counted beforehand, never timed; False never. Numbers differ by rounding. Where the function cannot be compiled
+    there is one warning, which says why. What the function closes over is taken as it is then.
 
     parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
     derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`. predictive,

@@ -85,7 +85,8 @@ def fused_test(
         energy = 0.5 * p.double().square().sum(-1) - value.double()
         return chosen.x, chosen.log_prob, chosen.score, probability, bad, energy
 
-    assert state.score is not None and end.score is not None
+    assert state.score is not None
+    assert end.score is not None
     parts = (state.x, state.log_prob, state.score, start, end.x, end.log_prob, end.score, momentum, uniform)
     x, value, score, probability, bad, energy = graphs.call(("test", most), test, *parts)
     return State(x, value, score), probability, bad, energy

@@ -52,9 +52,10 @@ class HMC(TrajectoryKernel):
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         n = self._leapfrogs(generator)
         start = noise_like(state.x, generator)
-        proposal, momentum = self.leapfrog(target, state, start, n)
+        # not of a subclass, which may move in other coordinates
         if type(self) is HMC and (graphs := graphs_for(target, state)) is not None:
-            return self._tested(graphs, state, start, proposal, momentum, n, generator)
+            return self._by_graphs(graphs, target, state, start, n, generator)
+        proposal, momentum = self.leapfrog(target, state, start, n)
         log_ratio = self.energy_lost(state, start, proposal, momentum)
         log_ratio, by_energy = self.weighed(log_ratio, proposal)
         diverging = ~(log_ratio.abs() < self.most_energy_error)
@@ -74,10 +75,11 @@ class HMC(TrajectoryKernel):
             length=n * self.h,
         )
 
-    def _tested(
-        self, graphs: Graphs, state: State, start: Tensor, end: State, momentum: Tensor, n: int, generator: Generator
+    def _by_graphs(
+        self, graphs: Graphs, target: Target, state: State, start: Tensor, n: int, generator: Generator
     ) -> tuple[State, Info]:
-        """The rest of a step by one graph."""
+        """The same step of a compiled target."""
+        end, momentum = fused_leapfrog(graphs, target, state, start, self.h, n, self.factor)
         uniform = torch.rand(len(start), generator=generator, dtype=torch.float64, device=start.device)
         new, rate, diverging, energy = fused_test(
             graphs, self.energy_lost, state, start, end, momentum, uniform, self.most_energy_error
@@ -99,9 +101,6 @@ class HMC(TrajectoryKernel):
 
     def leapfrog(self, target: Target, state: State, momentum: Tensor, n: int) -> tuple[State, Tensor]:
         """n leapfrog steps from (x, p): reversible under p -> -p, volume preserving, energy error O(e^2)."""
-        graphs = graphs_for(target, state)
-        if graphs is not None:
-            return fused_leapfrog(graphs, target, state, momentum, self.h, n, self.factor)
         end, e = state, self.h
         momentum = torch.add(momentum, self.pull(state), alpha=0.5 * e)
         for i in range(n):

@@ -69,7 +69,8 @@ def test_shapes_of_any_kind_are_kept(made):
     target = targets.LogDensity(quartic, 2, compile=True)
     for shape in ((2,), (0, 2), (3, 4, 2)):
         value, score = target.log_prob_and_score(torch.ones(shape))
-        assert value.shape == shape[:-1] and score.shape == shape
+        assert value.shape == shape[:-1]
+        assert score.shape == shape
     with pytest.raises(ValueError, match=r"x: got shape \(3,\), expected \(\*batch, 2\)"):
         target.score(torch.ones(3))
     with pytest.raises(ValueError, match=r"x: got shape \(1, 6\), expected"):
@@ -85,7 +86,8 @@ def test_no_target_is_compiled_before_it_is_evaluated_and_log_prob_alone_never(m
 
 
 def test_no_vectorised_loop_ends_within_a_row():
-    assert lanes(points(1, 1)) == 8 and lanes(points(1, 1, dtype=torch.float32)) == 16
+    assert lanes(points(1, 1)) == 8
+    assert lanes(points(1, 1, dtype=torch.float32)) == 16
     assert ROWS % 16 == MANY_ROWS % 16 == 0
 
 
@@ -107,7 +109,8 @@ def test_copies_and_other_precisions_have_graphs_of_their_own(made):
         assert other.compile is True
         other.score(x.to(other.dtype))
     single = target.to(dtype=torch.float32)
-    assert len(made) == 3 and single.compile is True
+    assert len(made) == 3
+    assert single.compile is True
 
 
 def test_a_target_and_its_graphs_are_let_go(monkeypatch):
@@ -155,7 +158,9 @@ def test_a_function_that_cannot_be_compiled_runs_as_it_is_with_one_warning(monke
 
 
 def test_a_function_that_reads_values_is_not_compiled():
-    target = targets.LogDensity(lambda x: -x.square().sum(-1) if float(x.detach().sum()) > -1e9 else x.sum(-1), 2, compile=True)
+    target = targets.LogDensity(
+        lambda x: -x.square().sum(-1) if float(x.detach().sum()) > -1e9 else x.sum(-1), 2, compile=True
+    )
     x = points(5, 2, dtype=torch.float32)
     with pytest.warns(SamplingWarning, match="because .*data-dependent control flow"):
         torch.testing.assert_close(target.score(x), -2 * x)
@@ -213,7 +218,8 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(made, monkeypatch):
     kernel.sample(target, draws=39, **run)
     assert made == []
     one, two = (kernel.sample(target, draws=40, **run) for _ in range(2))
-    assert made and torch.equal(one.x, two.x)
+    assert made
+    assert torch.equal(one.x, two.x)
 
 
 # With a compiler
@@ -225,7 +231,8 @@ def test_compiled_values_and_scores_are_those_of_the_density_at_every_place_in_a
     for found, expected in zip(target.log_prob_and_score(x), eager.log_prob_and_score(x), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     value, score = target.log_prob_and_score(x[:1].expand(61, -1))
-    assert (value == value[0]).all() and (score == score[0]).all()
+    assert (value == value[0]).all()
+    assert (score == score[0]).all()
     assert not compiled._GRAPHS[target].failed
 
 
@@ -260,7 +267,9 @@ KINDS = {
         compile=c,
     ),
     "matrix": lambda c: targets.LogDensity(
-        lambda x: -torch.linalg.cholesky(torch.eye(3, dtype=DOUBLE) + x[:, :, None] * x[:, None]).square().sum((-1, -2)),
+        lambda x: (
+            -torch.linalg.cholesky(torch.eye(3, dtype=DOUBLE) + x[:, :, None] * x[:, None]).square().sum((-1, -2))
+        ),
         3,
         compile=c,
         dtype=DOUBLE,
@@ -285,7 +294,8 @@ def test_a_run_on_a_compiled_target_is_that_of_the_target_and_repeats_itself():
     run = {"chains": 10, "draws": 20, "warmup": 40, "seed": 1, "progress": False}
     target = hierarchy(compile=True)
     one, two = (samplers.HMC().sample(target, **run) for _ in range(2))
-    assert torch.equal(one.x, two.x) and not compiled._GRAPHS[target].failed
+    assert torch.equal(one.x, two.x)
+    assert not compiled._GRAPHS[target].failed
     again = samplers.HMC().sample(hierarchy(compile=True), **run)
     assert torch.equal(one.x, again.x)
 
@@ -294,6 +304,7 @@ def test_graphs_of_other_keys_and_shapes_are_others(made):
     graphs = Graphs("name")
     double, half = (lambda x: (2 * x,)), (lambda x: (x / 2,))
     x = torch.ones(3)
-    assert graphs.call("double", double, x)[0].sum() == 6 and graphs.call("half", half, x)[0].sum() == 1.5
+    assert graphs.call("double", double, x)[0].sum() == 6
+    assert graphs.call("half", half, x)[0].sum() == 1.5
     graphs.call("double", double, x), graphs.call("double", double, x[:2])
     assert made == [[(3,)], [(3,)], [(2,)]]
