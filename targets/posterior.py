@@ -111,12 +111,19 @@ class Posterior(WithData):
         if parameters is None:
             raise TypeError('parameters: missing, expected a dict such as {"mu": targets.Real()}')
         super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
-        model = Predictive(predictive, list(self.parameters), observed=observed, pointwise=pointwise, batched=batched)
+        points = self._probe()
+        self._derived: Derived | None = None
+        if derived is not None:
+            self._derived = Derived(derived, self._values(self._coordinates(points)), batched=batched)
+        made = list(self._derived_shapes)  # of parameters, after the run
+        model = Predictive(
+            predictive, list(self.parameters), observed=observed, pointwise=pointwise, batched=batched, derived=made
+        )
         self._model = model
         function = model.log_likelihood if function is None else function
         self._argument = model.argument if alone else "log_likelihood" if log_joint is None else "log_joint"
         self._batched, self.compile = batched, check_compile(compile)
-        taken = tuple(model.wanted) if alone else taken_by(function, parameters, self._argument)
+        taken = tuple(model.wanted) if alone else taken_by(function, parameters, self._argument, made)
         self._given = function if alone else given_what_it_takes(function, taken, parameters)
         self._function = self._given if batched or alone else over_values(self._given)
         self._prior: Prior | None = None
@@ -130,12 +137,8 @@ class Posterior(WithData):
                 f"prior= out of {given} and add its log-density to log_joint"
             )
         self._check_all_used(taken, () if derived is None else taken_by(derived, parameters, "derived"))
-        points = self._probe()
         check_model(model, self._values(self._coordinates(points)))
         check_batch_axis(self._argument, self._flat_log_prob, points, batched=batched)
-        self._derived: Derived | None = None
-        if derived is not None:
-            self._derived = Derived(derived, self._values(self._coordinates(points)), batched=batched)
         if model.has_terms and log_likelihood is not None:
             check_sum(model, self._values(self._coordinates(points)), lambda: self._flat_function(points))
         for key in (self.parameters.keys() | self._derived_shapes.keys()) & self._data_shapes.keys():

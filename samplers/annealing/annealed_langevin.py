@@ -30,7 +30,7 @@ from samplers.runs.starts import Init, check_starts, positions
 from samplers.runs.state import evaluate
 from samplers.version import versions
 from targets import Gaussian, IsotropicNoise, Target
-from targets.arguments import check_choice, check_integer, positive
+from targets.arguments import check_choice, check_integer, positive, shown
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
 WIDE = 2.0  # sigma_max against the target's largest standard deviation where it is not given
@@ -91,7 +91,7 @@ class AnnealedLangevin(Brief):
         if self.denoiser is not None:
             if not isinstance(self.denoiser, Denoising):
                 raise TypeError(
-                    f"denoiser: got {self.denoiser!r}, expected a samplers.denoisers.Denoiser, such as a learned "
+                    f"denoiser: got {shown(self.denoiser)}, expected a samplers.denoisers.Denoiser, such as a learned "
                     "model's fitted.denoiser()"
                 )
             if self.kind != "noise":

@@ -29,6 +29,7 @@ from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
+from targets.way_to_truth import way_to_truth
 
 
 class AnnealedSampler(Annealer):
@@ -78,7 +79,9 @@ class AnnealedSampler(Annealer):
             raise ValueError(f"base: {target.name} is discrete, and annealing starts from its uniform law; give none")
         if self.bidirectional:
             if "sample" not in target.known:
-                raise ValueError(f"bidirectional: {target.name} has no exact draws to anneal backwards")
+                raise ValueError(
+                    f"bidirectional: {target.name} has no exact draws to anneal backwards{way_to_truth(target)}"
+                )
             if not all(kernel.reversible and kernel.exact for kernel in kernels):
                 raise ValueError(f"bidirectional: {type(kernels[0]).__name__} is not reversible, so it has no way back")
 

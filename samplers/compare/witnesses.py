@@ -22,6 +22,7 @@ from samplers.scouts.from_points import from_points
 from samplers.scouts.search import both, search
 from samplers.scouts.unseen import brief
 from targets import Target
+from targets.arguments import shown
 
 SEED = 271_828
 
@@ -114,7 +115,7 @@ def _points(name: str, given: Any, target: Target) -> Tensor:
     x = x.to(target.device, torch.float64)
     if not bool(x.isfinite().all()):
         first = int((~x.isfinite()).any(1).nonzero()[0])
-        raise ValueError(f"witnesses: got point {first} for {name!r} that is not finite, {x[first].tolist()}")
+        raise ValueError(f"witnesses: got point {first} for {name!r} that is not finite, {shown(x[first].tolist())}")
     with torch.no_grad():
         if not bool(target.log_prob(x.to(target.dtype)).isfinite().any()):
             raise ValueError(

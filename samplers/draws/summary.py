@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 HIGHEST_R_HAT = 1.01
 LEAST_ESS = 400.0  # Vehtari et al. 2021: 100 for each of four chains
 DIVERGED = re.compile(r"\d[\d,]* of \d[\d,]* (steps|moves) diverged")  # as a run counts them
+# what a run tells more of, and how the same begins here
+SAID_BY_RUN = [
+    (re.compile(by_run), re.compile(here))
+    for by_run, here in (
+        (r"^every one of the .* steps diverged|moves were not made", r"\d+ divergent steps"),
+        (r"^every one of the .* steps diverged|^(\d+) of \1 chains never moved", r"all draws of .* are the same"),
+        (r"^the weights are not to be trusted", r"the effective sample size of the weights"),
+    )
+]
 # arguments with which the table still holds the diagnostics of every variable
 HARMLESS = {"round_to", "hdi_prob", "ci_prob", "ci_kind"}
 
@@ -50,10 +59,12 @@ def _printed(table: Any) -> Any:
 
 
 def _say(draws: PointSet, found: Sequence[str]) -> None:
-    """What was found, and what the run has warned of besides; divergent steps, which both count, once."""
+    """What was found, and what the run has warned of besides; what both tell, by the one that tells more."""
     counted = bool(divergence_complaints(draws))
+    told = [here for by_run, here in SAID_BY_RUN if any(by_run.search(one) for one in draws.warnings)]
     for message in found:
-        warn(message)
+        if message in draws.warnings or not any(here.match(message) for here in told):
+            warn(message)
     for message in draws.warnings:
         if message not in found and not (counted and DIVERGED.match(message)):
             warn(message)

@@ -15,7 +15,7 @@ from torch import Tensor
 from samplers.kernels.base import Kernel
 from samplers.runs.state import State
 from targets import Target
-from targets.arguments import positive, probability
+from targets.arguments import positive, probability, shown
 
 Mass = Literal["auto", "diagonal", "dense", "identity"]
 
@@ -54,7 +54,8 @@ class PreconditionedKernel(Kernel):
         if isinstance(mass, str):
             if mass not in ("auto", "diagonal", "dense", "identity"):
                 raise ValueError(
-                    f"inverse_mass_matrix: got {mass!r}, expected 'auto', 'diagonal', 'dense', 'identity' or a tensor"
+                    f"inverse_mass_matrix: got {shown(mass)}, expected 'auto', 'diagonal', 'dense', 'identity' "
+                    "or a tensor"
                 )
         elif mass.ndim not in (1, 2) or mass.shape[0] != mass.shape[-1]:
             raise ValueError(f"inverse_mass_matrix: got shape {tuple(mass.shape)}, expected (dim,) or (dim, dim)")

@@ -25,6 +25,7 @@ from samplers.runs.recorder import Recorder
 from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, first_state
 from samplers.runs.state import Info, State, put_back, values
+from samplers.runs.stuck import why_stuck
 from samplers.runs.transition import Transition, one_step
 from samplers.version import versions
 from targets import Target
@@ -82,6 +83,11 @@ class Chains(Sampling):
     def drawn(self) -> int:
         """Draws so far."""
         return max(0, self.done - self.plan.warmup) // self.plan.thin
+
+    @property
+    def settled(self) -> bool:
+        """After a quarter of the warmup: until then step sizes and trajectories change most."""
+        return self.done >= self.plan.warmup // 4
 
     def so_far(self) -> str:
         return f"after {self.drawn} of {self.plan.draws} draws, at step {self.done}"
@@ -187,15 +193,15 @@ class Chains(Sampling):
         steps = self.done - self.plan.warmup
         if bool((self.divergences == steps).all()):
             yield (
-                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: the "
-                "density is not finite around them, or the step size is far too large"
+                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: "
+                f"{self._why(draws, slice(None), steps)}"
             )
             return
         if self.recorder.moved is not None and not bool(self.recorder.moved.all()):
-            stuck = (~self.recorder.moved).nonzero()[:, 0].tolist()
+            stuck = (~self.recorder.moved).nonzero()[:, 0]
             yield (
                 f"{len(stuck)} of {self.plan.chains} chains never moved in {steps} steps (chains {brief(stuck)}): "
-                "every proposal was rejected. The step size is too large there, or they started outside the support"
+                f"{self._why(draws, stuck, steps)}"
             )
         count = int(self.divergences.sum())
         if count > self.kernel.usual_divergences * steps * self.plan.chains:
@@ -204,3 +210,9 @@ class Chains(Sampling):
                 f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected. "
                 f"{divergence_advice(draws)}"
             )
+
+    def _why(self, draws: Draws, which: Any, steps: int) -> str:
+        """Why some chains stand still."""
+        rates = draws.stats.get("acceptance_rate")
+        rate = None if rates is None else float(rates[which].double().mean())
+        return why_stuck(self.target, self.state.x[which], rate, steps, getattr(self.kernel, "step_size", None))
