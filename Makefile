@@ -57,6 +57,7 @@ lint: .venv/installed
 bench: .venv/peers
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/langevin_speed.py
+	$(BIN)/python benchmarks/compiled.py --ways
 	$(BIN)/python benchmarks/hmc_vs_nuts.py
 	$(BIN)/python benchmarks/divergences.py
 	$(BIN)/python benchmarks/metrics.py

@@ -23,6 +23,7 @@ from samplers.runs.threads import Threads
 from samplers.runs.transition import Adaptation, Transition
 from samplers.runs.until import Until, as_until
 from targets import Target
+from targets.compiled import asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,11 @@ class Kernel(Transition):
     def target_acceptance(self) -> float | None:
         """The acceptance that warmup tunes the step size to; None leaves it alone."""
         return None
+
+    @property
+    def evaluations(self) -> int:
+        """Of the score of all chains in a step, as counted before a run."""
+        return 1
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
         """The state of chains that stand at x, (chains, dim)."""
@@ -157,7 +163,7 @@ class Kernel(Transition):
         folder = None if stream is None else folder_place(stream, "stream")
         target = target.to(device, dtype)
         check_begun(path, type(self).__name__, plan.lengths(open_ended=end is not None), target)
-        with Threads(threads) as count:
+        with Threads(threads) as count, asked(plan.chains, plan.steps * self.evaluations):
             kernel, spent = self.prepare(target, plan.seed)
             return Chains(kernel, target, plan, init, folder, spent, end, count).draws(path, progress)
 

@@ -14,10 +14,12 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
+from samplers.kernels.fused import fused_leapfrog, fused_test, graphs_for
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.trajectories import TrajectoryInfo, TrajectoryKernel
 from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
+from targets.compiled import Graphs
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,9 @@ class HMC(TrajectoryKernel):
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         n = self._leapfrogs(generator)
         start = noise_like(state.x, generator)
+        # not of a subclass, which may move in other coordinates
+        if type(self) is HMC and (graphs := graphs_for(target, state)) is not None:
+            return self._by_graphs(graphs, target, state, start, n, generator)
         proposal, momentum = self.leapfrog(target, state, start, n)
         log_ratio = self.energy_lost(state, start, proposal, momentum)
         log_ratio, by_energy = self.weighed(log_ratio, proposal)
@@ -69,6 +74,18 @@ class HMC(TrajectoryKernel):
             momentum=momentum,
             length=n * self.h,
         )
+
+    def _by_graphs(
+        self, graphs: Graphs, target: Target, state: State, start: Tensor, n: int, generator: Generator
+    ) -> tuple[State, Info]:
+        """The same step of a compiled target."""
+        end, momentum = fused_leapfrog(graphs, target, state, start, self.h, n, self.factor)
+        uniform = torch.rand(len(start), generator=generator, dtype=torch.float64, device=start.device)
+        new, rate, diverging, energy = fused_test(
+            graphs, self.energy_lost, state, start, end, momentum, uniform, self.most_energy_error
+        )
+        steps = torch.full_like(diverging, n, dtype=torch.int64)
+        return new, TrajectoryInfo(rate, diverging, energy, steps, None, end.x, momentum, n * self.h)
 
     @staticmethod
     def energy_lost(state: State, start: Tensor, end: State, momentum: Tensor) -> Tensor:
