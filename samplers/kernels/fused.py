@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from samplers.adaptation.metrics import Diagonal, Metric
 from samplers.kernels.metropolis import acceptance, select
 from samplers.runs.state import State, StatefulTarget
 from targets import Target
@@ -20,22 +21,26 @@ from targets.counting import charge
 from targets.user_function import no_validation
 
 
-def graphs_for(target: Target, state: State) -> Graphs | None:
-    """The graphs to go through, None where there are none or the state is not a plain one."""
+def graphs_for(target: Target, state: State, metric: Metric | None) -> Graphs | None:
+    """The graphs to go through, None where there are none, or the state or the metric is not a plain one."""
+    if metric is not None and not isinstance(metric, Diagonal):  # a dense one is too; of low rank the steps are eager
+        return None
     if type(state) is not State or state.score is None or isinstance(target, StatefulTarget) or not usable(state.x):
         return None
     return graphs_of(target)
 
 
 def fused_leapfrog(
-    graphs: Graphs, target: Target, state: State, momentum: Tensor, step_size: float, n: int, factor: Tensor | None
+    graphs: Graphs, target: Target, state: State, momentum: Tensor, step_size: float, n: int, metric: Metric | None
 ) -> tuple[State, Tensor]:
-    """n leapfrogs from (x, p), each one call of a graph; factor: L, as of `PreconditionedKernel`."""
+    """n leapfrogs from (x, p), each one call of a graph; metric: diagonal, dense, or None for the identity."""
     assert state.score is not None
+    assert metric is None or isinstance(metric, Diagonal)
+    factor = None if metric is None else metric.factor
     x, e = state.x, step_size
     chains, short = len(x), -len(x) % lanes(x)
     wide, half = (torch.tensor(size, dtype=x.dtype, device=x.device) for size in (e, 0.5 * e))
-    metric = x.new_ones(()) if factor is None else factor
+    scaling = x.new_ones(()) if factor is None else factor
     key = ("leapfrog", 0 if factor is None else factor.ndim)
     density = density_of(target)
 
@@ -44,14 +49,14 @@ def fused_leapfrog(
         value, score = density(x)
         return x, p + kick * (score @ factor if factor.ndim == 2 else score * factor), value, score
 
-    pull = state.score if factor is None else state.score * factor if factor.ndim == 1 else state.score @ factor
+    pull = state.score if metric is None else metric.sqrt_transposed(state.score)
     p = torch.add(momentum, pull, alpha=0.5 * e)
     if short:
         x, p = (torch.cat([part, part[-1:].expand(short, -1)]) for part in (x, p))
     value, score = state.log_prob, state.score
     with no_validation():
         for i in range(n):
-            x, p, value, score = graphs.call(key, step, x, p, wide, wide if i < n - 1 else half, metric)
+            x, p, value, score = graphs.call(key, step, x, p, wide, wide if i < n - 1 else half, scaling)
     charge(target, log_probs=n * chains, scores=n * chains)
     if short:
         x, p, value, score = x[:chains], p[:chains], value[:chains], score[:chains]

@@ -53,7 +53,7 @@ class HMC(TrajectoryKernel):
         n = self._leapfrogs(generator)
         start = noise_like(state.x, generator)
         # not of a subclass, which may move in other coordinates
-        if type(self) is HMC and (graphs := graphs_for(target, state)) is not None:
+        if type(self) is HMC and (graphs := graphs_for(target, state, self.factor)) is not None:
             return self._by_graphs(graphs, target, state, start, n, generator)
         proposal, momentum = self.leapfrog(target, state, start, n)
         log_ratio = self.energy_lost(state, start, proposal, momentum)

@@ -4,12 +4,16 @@ from torch.distributions import Normal
 
 import samplers
 import targets
+from samplers.adaptation.metrics import LowRank
 from samplers.kernels import RegionalHMC, evaluate
 from samplers.testing import check_invariance
 from targets import compiled
 
 DOUBLE = torch.float64
 MATRIX = torch.tensor([[1.0, 0.3], [0.3, 2.0]], dtype=DOUBLE)
+LOW_RANK = LowRank(
+    torch.ones(2, dtype=DOUBLE), torch.tensor([[0.6], [0.8]], dtype=DOUBLE), torch.tensor([3.0]).double()
+)
 
 
 def density(x):
@@ -29,7 +33,9 @@ def made(monkeypatch):
     return shapes
 
 
-@pytest.mark.parametrize("mass", ["identity", MATRIX.diagonal(), MATRIX], ids=["identity", "diagonal", "dense"])
+@pytest.mark.parametrize(
+    "mass", ["identity", MATRIX.diagonal(), MATRIX, LOW_RANK], ids=["identity", "diagonal", "dense", "low-rank"]
+)
 @pytest.mark.parametrize("chains", [5, 16])
 def test_a_run_by_graphs_is_the_run_without_them(mass, chains):
     kernel = samplers.HMC(step_size=0.4, trajectory_length=2.0, inverse_mass_matrix=mass)
