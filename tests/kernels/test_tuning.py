@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from kernel_cases import DENSE_REGIONS, DIAGONAL_REGIONS, MASS, TUNED, dense_metric, diagonal_metric, skewed
+from kernel_cases import DENSE_REGIONS, DIAGONAL_REGIONS, LOW_RANK, MASS, TUNED, dense_metric, diagonal_metric, skewed
 
 import samplers
 import targets
@@ -41,6 +41,7 @@ def tempered(kernel, beta=0.4):
 TUNABLE = {
     "random walk": (RandomWalkMetropolis(0.2), WITH_MASS),
     "MALA": (MALA(0.2), WITH_MASS),
+    "MALA, low-rank": (MALA(0.2), OTHER | {"inverse_mass_matrix": LOW_RANK}),
     "Barker": (Barker(0.2), WITH_MASS),
     "HMC": (HMC(0.2, trajectory_length=0.5), WITH_MASS | {"trajectory_length": 2.0}),
     "MAMS": (MAMS(0.2, trajectory_length=0.5), WITH_MASS | {"trajectory_length": 2.0}),
