@@ -26,7 +26,8 @@ class LeftOpen:
         """That of a kernel."""
         given = {field.name: getattr(kernel, field.name) for field in fields(kernel)}
         step, mass = given.get("step_size", "none"), given.get("inverse_mass_matrix")
-        metric = given.get("metric")
+        # beside a mass matrix a metric is a word; that of `RiemannianLangevin` is a function
+        metric = given.get("metric") if "inverse_mass_matrix" in given else None
         if not isinstance(mass, str) or mass == "identity" or metric is not None:
             mass = None
         length = given.get("trajectory_length", "none") is None and given.get("steps") is None

@@ -45,7 +45,11 @@ class Walk(Run):
             "state": values(self.cloud.state),
             "cloud": self.cloud.kept(),
             "worst_weights": self.worst_weights,
-            "kernels": [{name: kept(getattr(k, name)) for name in TUNED if hasattr(k, name)} for k in self.kernels],
+            # the metric of `RiemannianLangevin` is a function, which is given and not found
+            "kernels": [
+                {name: kept(value) for name in TUNED if hasattr(k, name) and not callable(value := getattr(k, name))}
+                for k in self.kernels
+            ],
             "tuner": self.tuner.state_dict(),
             "lists": {name: list(getattr(self, name)) for name in LISTS},
             "numbers": {name: getattr(self, name) for name in NUMBERS},

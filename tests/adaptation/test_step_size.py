@@ -6,7 +6,7 @@ from statistics import NormalDist
 import pytest
 import torch
 
-from samplers import HMC, MALA, ULA, Gibbs, RandomWalkMetropolis
+from samplers import HMC, MALA, ULA, Gibbs, RandomWalkMetropolis, RiemannianLangevin
 from samplers.adaptation.left_open import LeftOpen
 from samplers.adaptation.step_size import DualAveraging, RobbinsMonro, gaussian_harmonic_mean, robbins_monro
 
@@ -88,6 +88,7 @@ def test_a_cautious_rule_stops_at_a_share_of_its_step_size():
         (MALA(), LeftOpen(True, "auto", False)),
         (RandomWalkMetropolis(inverse_mass_matrix="identity"), LeftOpen(True, None, False)),
         (ULA(), LeftOpen(False, "auto", False)),
+        (RiemannianLangevin(torch.ones_like), LeftOpen(True, None, False)),
         (Gibbs(), LeftOpen(False, None, False)),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from annealing_cases import F64, PLAIN, gaussian
 
 import targets
-from samplers import HMC, MALA, ULA, Gibbs
+from samplers import HMC, MALA, ULA, Gibbs, RiemannianLangevin
 from samplers.annealing import AIS, SMC
 
 
@@ -49,6 +49,7 @@ SAMPLERS = {
     "AIS in two runs": AIS(MALA(), BASE, conditional_ess=0.9),
     "unbiased": SMC(MALA(), BASE, moves=2, unbiased=True, conditional_ess=0.8),
     "kernels": SMC([MALA(0.2, PLAIN), HMC(0.3, PLAIN, steps=2), MALA(0.1, PLAIN)], BASE, betas=3, moves=2),
+    "a metric": SMC(RiemannianLangevin(lambda x: 1 + x.square()), BASE, betas=3, moves=2),
     "pilot": SMC(MALA(), moves=1, conditional_ess=0.6),
 }
 
