@@ -141,8 +141,10 @@ def examine(points: Tensor, target: Target, draws: Iterable[tuple[tuple[str, int
     lacking, untold = {}, {}
     for key, one in draws:
         told = certify(one, target, found)
-        if math.isnan(told.missed):
-            untold[key] = told.searched or "none of its draws lie where a region was found, and it states no log Z"
-        elif told.missed > MOST_MISSED:
+        if told.missed > MOST_MISSED:
             lacking[key] = Missed(told.missed, told.missed_regions, told.missed_at)
+        elif math.isnan(told.missed):
+            untold[key] = told.searched or "none of its draws lie where a region was found, and it states no log Z"
+        elif told.too_few:
+            untold[key] = told.too_few[0]
     return Examined(len(points), len(regions), lacking, untold)

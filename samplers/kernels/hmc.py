@@ -34,8 +34,8 @@ class HMC(TrajectoryKernel):
     https://arxiv.org/abs/1206.1901; Hoffman, Radul and Sountsov 2021 (ChEES),
     https://proceedings.mlr.press/v130/hoffman21a.html.
 
-    inverse_mass_matrix: C = L L', as of `PreconditionedKernel`; step_size, trajectory_length: None leaves them to
-    warmup. ValueError where both steps and trajectory_length are given.
+    inverse_mass_matrix, metric: C = L L', as of `PreconditionedKernel`; step_size, trajectory_length: None leaves them
+    to warmup. ValueError where both steps and trajectory_length are given.
 
         >>> draws = samplers.HMC(step_size=0.5, steps=4).sample(
         ...     targets.Gaussian([0.0, 3.0]), chains=4, draws=100, warmup=0, seed=0

@@ -97,7 +97,8 @@ class Progress:
         if steps == left:
             self._say(f"{self._label}: about {duration(seconds)} for {steps:,} {self._unit}")
         else:
-            self._say(f"{self._label}: {duration(seconds)} as asked, in which about {steps:,} of {left:,} {self._unit}")
+            of = "" if left is None else f" of {left:,}"
+            self._say(f"{self._label}: {duration(seconds)} as asked, in which about {steps:,}{of} {self._unit}")
 
     def _steady(self) -> bool:
         """Whether the last two spells had about one pace, and steps are what they will be."""

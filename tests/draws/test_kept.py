@@ -11,8 +11,8 @@ import targets
 from samplers import AIS, HMC, MALA, Draws, LogZ, SamplingWarning
 from samplers.draws import kept, wording
 from samplers.draws.moments import RunningMoments
+from samplers.draws.objections import LEAST_ESS
 from samplers.draws.stream import StreamedDraws
-from samplers.draws.summary import LEAST_ESS
 from samplers.particles import GFSF
 from targets.sampling_warning import overheard, warn
 

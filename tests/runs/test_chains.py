@@ -314,7 +314,7 @@ def test_a_mass_matrix_takes_the_dtype_of_the_target_and_must_fit():
     target = targets.Gaussian(torch.zeros(2))
     draws = MALA(0.1, torch.eye(2).double()).sample(target, **SMALL)
     assert draws.x.dtype == torch.float32
-    assert MALA(0.1, [1.0, 2.0]).factor.shape == (2,)
+    assert MALA(0.1, [1.0, 2.0]).inverse_mass_matrix.shape == (2,)
     with pytest.raises(ValueError, match=r"inverse_mass_matrix: got shape \(3,\), expected \(2,\) or \(2, 2\)"):
         MALA(0.1, torch.ones(3)).sample(target, **SMALL)
 

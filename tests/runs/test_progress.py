@@ -91,6 +91,11 @@ def test_minutes_that_end_it_earlier_are_told(clock, capsys):
     assert capsys.readouterr().err == said
 
 
+def test_the_time_of_a_run_whose_end_is_not_known_is_told(clock, capsys):
+    steps(Progress(None, 0, None, "HMC on funnel", "steps", Asked(seconds_left=120)), clock, 30, 0.1)
+    assert capsys.readouterr().err == "HMC on funnel: 2 minutes as asked, in which about 1,199 steps\n"
+
+
 def test_beside_a_bar_only_a_training_says_it(clock, capsys):
     for foretold in (True, False):
         bar = Progress(4000, 0, True, "DDS on funnel", "iterations", Asked(foretold))
