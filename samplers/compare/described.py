@@ -93,6 +93,7 @@ _BESIDE = (
     Described("mean_error_at", ERRORS, "text", "the variable of `mean_error_se`"),
     Described("sd_error_at", ERRORS, "text", "the variable of `sd_error_se`"),
     Described("shape_error", ERRORS, "text", "the share of the draws that `shape_error_se` is of, in words"),
+    Described("shape_off", ERRORS, "share", "by how much that share of the draws is off", WAYS["low"]),
     Described("shape_tests", ERRORS, "count", "shares that were compared, of which it is the worst"),
     Described("mode_weights", ERRORS, "list of probabilities", "share of the draws in each mode"),
     Described("mode_error_se", ERRORS, "standard errors", "error of `worst_mode`", WAYS["low"]),
