@@ -1,4 +1,4 @@
-"""The models of `engines.py`, each written for ours, NumPyro, PyMC and Stan as their users write them, on the same data.
+"""The models of `engines.py`, each written for ours, NumPyro, PyMC and Stan as their users would, on the same data.
 
 `MODELS` maps a name to a model. Packages are imported by the method that needs them, so that each engine runs alone.
 """
