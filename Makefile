@@ -57,9 +57,14 @@ lint: .venv/installed
 bench: .venv/peers
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/langevin_speed.py
+	$(BIN)/python benchmarks/compiled.py --ways
 	$(BIN)/python benchmarks/hmc_vs_nuts.py
 	$(BIN)/python benchmarks/divergences.py
+	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/until.py
+	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/threads.py --busy 1
 	$(BIN)/python benchmarks/smc.py
 	$(BIN)/python benchmarks/scouts.py
 	$(BIN)/python benchmarks/calibration.py --workers 2

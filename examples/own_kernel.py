@@ -53,7 +53,7 @@ def main():
     kernel, broken = TamedMALA(0.5, "identity"), TamedMALAWithoutCorrection(0.5, "identity")
     print(check_invariance(kernel, target, chains=10_000))
     print(check_reversible(kernel, target, chains=5_000))
-    print(f"gap to the target after a far start: {check_moves(kernel, target, steps=200):.2f}")
+    print(f"gap to the target after a far start: {check_moves(kernel, target, steps=200).gap:.2f}")
     try:
         check_invariance(broken, target, chains=10_000)
     except AssertionError as error:

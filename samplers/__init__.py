@@ -65,6 +65,7 @@ if TYPE_CHECKING:  # what mypy and editors read: the names of PLACES, each expor
         SVGD as SVGD,
         Blob as Blob,
     )
+    from samplers.runs.until import Until as Until
     from samplers.smoothing import (
         SLIPS as SLIPS,
         DiffusiveGibbs as DiffusiveGibbs,
@@ -87,6 +88,7 @@ PLACES = {
     "samplers.kernels": "Barker DiscreteLangevin Gibbs GibbsWithGradients HMC Kernel MALA MAMS MCLMC "
     "RandomWalkMetropolis RiemannianLangevin State SwendsenWang ULA UnderdampedLangevin Wolff",
     "samplers.particles": "Blob GFSD GFSF SVGD",
+    "samplers.runs.until": "Until",
     "samplers.smoothing": "DiffusiveGibbs JointMultimeasurement SLIPS SequentialMultimeasurement WalkJump",
     "samplers.version": "__version__",
 }

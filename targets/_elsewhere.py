@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from targets.base import Target
-from targets.log_density import check_values
+from targets.user_function import check_values
 
 
 class Elsewhere(Target):

@@ -9,15 +9,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from targets.arguments import shown
+
 
 def check_shape(shape: int | Sequence[int], periodic: bool) -> tuple[int, ...]:
     """The sides of a lattice as a tuple; ValueError for none, for sides below one and for periodic sides of two."""
     sides = (shape,) if isinstance(shape, int) else tuple(int(side) for side in shape)
     if not sides or min(sides) < 1:
-        raise ValueError(f"shape: got {shape!r}, expected one positive side or more")
+        raise ValueError(f"shape: got {shown(shape)}, expected one positive side or more")
     if periodic and 2 in sides:
         raise ValueError(
-            f"shape: got {shape!r} with periodic=True: around a side of 2 two edges join the same pair of sites; "
+            f"shape: got {shown(shape)} with periodic=True: around a side of 2 two edges join the same pair of sites; "
             "expected sides of at least 3 (or of 1), or periodic=False"
         )
     return sides

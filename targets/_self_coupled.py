@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from targets.arguments import as_double
+from targets.arguments import as_double, shown
 from targets.graph import GraphTarget
 
 Shift = float | Tensor | Literal["smallest", "dominance"]
@@ -119,7 +119,7 @@ def self_coupled(mrf: CoupledSpins, shift: Shift) -> Spectral | Dense:
     """A = J + D for a shift that is one number, a diagonal (n,), or found by a rule."""
     if isinstance(shift, str):
         if shift not in ("smallest", "dominance"):
-            raise ValueError(f"shift: got {shift!r}, expected a number, a diagonal, 'smallest' or 'dominance'")
+            raise ValueError(f"shift: got {shown(shift)}, expected a number, a diagonal, 'smallest' or 'dominance'")
     else:
         shift = as_double(shift, "shift")
         if shift.shape not in ((), (mrf.dim,)):

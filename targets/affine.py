@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import as_double
+from targets.arguments import as_double, shown
 from targets.base import Target, Variable
 from targets.gaussian import Gaussian
 from targets.gaussian_mixture import GaussianMixture
@@ -32,7 +32,7 @@ class Affine(Target):
 
     def __init__(self, target: Target, shift: Any = 0.0, factor: Any = 1.0, *, name: str | None = None) -> None:
         if target.discrete:
-            raise TypeError(f"target: got {target!r}, a law on configurations; expected a density")
+            raise TypeError(f"target: got {shown(target)}, a law on configurations; expected a density")
         super().__init__(target.dim, dtype=target.dtype, device=target.device, name=name or target.name)
         self.target = target
         shift, factor = (

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-MOST_NAMES = 8
+MOST_NAMES = 8  # or numbers
+LONGEST = 120  # characters of a value in a message
 
 
 def floating_dtype(value: Any) -> torch.dtype:
@@ -26,7 +27,7 @@ def floating_dtype(value: Any) -> torch.dtype:
 def check_dtype(dtype: object) -> torch.dtype:
     """A floating-point dtype, or TypeError."""
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"dtype: got {dtype!r}, expected a floating-point dtype such as torch.float32")
+        raise TypeError(f"dtype: got {shown(dtype)}, expected a floating-point dtype such as torch.float32")
     return dtype
 
 
@@ -48,7 +49,7 @@ def normalised_weights(weights: Any, components: int) -> Tensor:
     if weights.shape != (components,):
         raise ValueError(f"weights: got shape {tuple(weights.shape)}, expected ({components},), one per component")
     if bool((weights <= 0).any()):
-        raise ValueError(f"weights: got {weights.tolist()}, expected positive numbers")
+        raise ValueError(f"weights: got {brief(weights)}, expected positive numbers")
     return weights / weights.sum()
 
 
@@ -58,7 +59,7 @@ def check_integer(value: object, argument: str, least: int = 1) -> int:
     True and 3.0 are none.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{argument}: got {value!r}, expected an integer of at least {least}")
+        raise ValueError(f"{argument}: got {shown(value)}, expected an integer of at least {least}")
     return int(value)
 
 
@@ -66,7 +67,7 @@ def positive(value: object, argument: str) -> float:
     """A finite positive number, or an error that names the argument; True and "1" are none."""
     number = _number(value)
     if not 0 < number < math.inf:
-        raise ValueError(f"{argument}: got {value!r}, expected a positive finite number")
+        raise ValueError(f"{argument}: got {shown(value)}, expected a positive finite number")
     return number
 
 
@@ -74,7 +75,7 @@ def not_negative(value: object, argument: str) -> float:
     """A finite number of at least zero, or an error that names the argument; True and "1" are none."""
     number = _number(value)
     if not 0 <= number < math.inf:
-        raise ValueError(f"{argument}: got {value!r}, expected a finite number of at least 0")
+        raise ValueError(f"{argument}: got {shown(value)}, expected a finite number of at least 0")
     return number
 
 
@@ -82,7 +83,7 @@ def probability(value: object, argument: str) -> float:
     """A number between zero and one, neither of them, or an error that names the argument."""
     number = _number(value)
     if not 0 < number < 1:
-        raise ValueError(f"{argument}: got {value!r}, expected a number between 0 and 1")
+        raise ValueError(f"{argument}: got {shown(value)}, expected a number between 0 and 1")
     return number
 
 
@@ -91,7 +92,7 @@ def check_choice(value: object, argument: str, choices: Iterable[object]) -> Non
     words = list(choices)
     if value not in words:
         *others, last = map(repr, words)
-        raise ValueError(f"{argument}: got {value!r}, expected {', '.join(others)} or {last}")
+        raise ValueError(f"{argument}: got {shown(value)}, expected {', '.join(others)} or {last}")
 
 
 def _number(value: Any) -> float:
@@ -114,17 +115,33 @@ def cholesky(covariance: Tensor, argument: str) -> Tensor:
     return factor
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """What follows an unknown name in a message: the nearest ones of those that are known, if any is near."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6) or difflib.get_close_matches(name, known, 1, 0.4)
+def did_you_mean(name: str, known: Iterable[str], *, weak: bool = True) -> str:
+    """What follows an unknown name in a message: the nearest ones of those that are known, if any is near.
+
+    weak: whether one that shares less than half of its letters may be named where there is no nearer one.
+    """
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if weak and not near:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"; did you mean {', '.join(near)}?" if near else "."
 
 
 def brief(values: Any) -> str:
-    """The first eight numbers, for messages."""
-    listed = values.tolist() if isinstance(values, Tensor) else list(values)
-    shown = ", ".join(f"{value:.6g}" for value in listed[:8])
-    return f"[{shown}{', ...' if len(listed) > 8 else ''}]"
+    """The first eight numbers, of a tensor of any shape, for messages."""
+    listed = values.reshape(-1).tolist() if isinstance(values, Tensor) else list(values)
+    said = ", ".join(f"{value:.6g}" for value in listed[:MOST_NAMES])
+    return f"[{said}{', ...' if len(listed) > MOST_NAMES else ''}]"
+
+
+def shown(value: Any) -> str:
+    """What a user passed, in one line for messages: its `repr`, or the beginning of one that is long."""
+    if isinstance(value, (Tensor, np.ndarray)) and (value.ndim > 1 or math.prod(value.shape) > MOST_NAMES):
+        return f"{'a tensor' if isinstance(value, Tensor) else 'an array'} of shape {tuple(value.shape)}"
+    said = " ".join(repr(value).split())
+    if len(said) <= LONGEST:
+        return said
+    many = f" ({len(value)} values)" if isinstance(value, Sized) and not isinstance(value, str) else ""
+    return f"{said[:LONGEST]}...{many}"
 
 
 def with_shapes(variables: Mapping[str, Any]) -> str:

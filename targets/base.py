@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from targets.arguments import check_dtype, check_integer, with_shapes
 from targets.noise import Noise
+from targets.way_to_truth import FOUND, way_to_truth
 
 KNOWLEDGE = (
     "log_z",
@@ -203,7 +204,10 @@ class Target:
         return "prior" in self.known and type(self).log_likelihood is not Target.log_likelihood
 
     def _raise_unknown(self, name: str) -> NoReturn:
-        raise NotImplementedError(f"{self.name}: {name} is not known exactly; known here: {sorted(self.known)}")
+        raise NotImplementedError(
+            f"{self.name}: {name} is not known exactly; known here: {sorted(self.known)}"
+            + (way_to_truth(self) if name in FOUND else "")
+        )
 
     # Names
 

@@ -21,7 +21,7 @@ from targets.distributions import drawing_from, holds_other, moved_distribution,
 from targets.linear_algebra import is_failure
 from targets.parameter import Parameter, check_numbers, sum_after
 from targets.user_arguments import taken_by
-from targets.user_errors import axis_of, explained, note_call, shapes_of
+from targets.user_errors import OUTSIDE, axis_of, explained, note_call, shapes_of
 from targets.user_function import copies, no_validation
 
 
@@ -218,7 +218,7 @@ class ConditionalPrior:
             return same and self._drawn_at_once(parents, n, axis).shape == u.shape
 
 
-_ADVICE = "write it in torch operations"
+_ADVICE = OUTSIDE
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from targets.labels import check_name
 from targets.linear_algebra import is_failure
 from targets.user_arguments import given_what_it_takes, taken_by
-from targets.user_errors import axis_of, explained, note_call
+from targets.user_errors import OUTSIDE, axis_of, explained, note_call
 from targets.user_function import copies, over_values
 
 
@@ -73,4 +73,4 @@ class Derived:
             raise better from error
 
 
-_ADVICE = "write it in torch operations, or compute it from draws.constrained after the run"
+_ADVICE = f"{OUTSIDE}, or compute it from draws.constrained after the run"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from targets.base import Target
+from targets.basins import ACCURATE
 from targets.panels import MOST_BOXES, MUCH, Panels
 from targets.peaks import Unbounded, find
 from targets.quantities import Quantities
@@ -123,7 +124,7 @@ def _once(
     shares = of(density, coarse, fine, scan, peaks, given)
     if isinstance(shares, str):
         quantities.left_out["modes"] = quantities.left_out["mode_weights"] = shares
-    elif shares.error > OF_MOMENTS * tolerance:
+    elif shares.error > (OF_MOMENTS * tolerance if shares.parts is None else ACCURATE):
         quantities.left_out["mode_weights"] = f"two resolutions differ by {shares.error:.1e}"
     return Integrated(
         replace(fine, f=None),  # it is not evaluated again

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from targets.arguments import did_you_mean
+from targets.arguments import did_you_mean, shown
 
 RESERVED = ("chain", "draw")
 
@@ -62,7 +62,7 @@ def read_dims(dims: object, shapes: Shapes) -> dict[str, tuple[str, ...]]:
 
 def _labels(labels: Any, argument: str) -> list[Any]:
     if isinstance(labels, (str, bytes, Mapping)):
-        raise TypeError(f"{argument}: got {labels!r}, expected a sequence of labels")
+        raise TypeError(f"{argument}: got {shown(labels)}, expected a sequence of labels")
     found = list(labels.tolist() if isinstance(labels, np.ndarray) and labels.dtype.kind in "iufUSb" else labels)
     moments = (datetime.date, np.datetime64)
     if found and all(isinstance(label, moments) for label in found):

@@ -40,8 +40,20 @@ def value_or_nan(evaluate: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return _parts_or_nan(lambda points: (evaluate(points),), x)[0]
 
 
-def value_and_score_or_nan(evaluate: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
-    """evaluate(x), (n, dim) -> (n,) and (n, dim), with NaN in both at the points whose linear algebra fails."""
+Both = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def value_and_score_or_nan(evaluate: Both, x: Tensor, graph: Both | None = None) -> tuple[Tensor, Tensor]:
+    """evaluate(x), (n, dim) -> (n,) and (n, dim), with NaN in both at the points whose linear algebra fails.
+
+    graph: the same compiled, None where it is not; where it fails, `evaluate` finds the points.
+    """
+    if graph is not None:
+        try:
+            return graph(x)
+        except Exception as error:
+            if _raised.get() or not is_failure(error):
+                raise
     value, score = _parts_or_nan(evaluate, x)
     return value, score
 

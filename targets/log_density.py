@@ -12,12 +12,12 @@ from torch import Tensor
 
 from targets.arguments import as_double
 from targets.base import Target, differentiate
+from targets.compiled import Compile, by_graph, check_compile
 from targets.linear_algebra import is_failure, value_and_score_or_nan, value_or_nan
 from targets.user_errors import axis_of, note_call
 from targets.user_function import (
     check_evaluations,
     check_gradient,
-    check_values,
     evaluated,
     no_validation,
     over_points,
@@ -31,8 +31,13 @@ class LogDensity(Target):
 
     `fn` maps (n, dim) to (n,); with `batched=False` it maps (dim,) to () and is vectorised by `torch.func.vmap`.
     The score comes from `score=`, a function (n, dim) -> (n, dim), or else from automatic differentiation.
-    `compile=True` compiles value and gradient together with `torch.compile` (20 to 90 s once; worth it for long runs).
     Both get a copy of x, which they may write into, and what they return is copied.
+
+    compile: True has value and gradient compiled as one graph at the first evaluation, some seconds once for each of
+    few sizes of batch; "auto" only for runs of kernels that are long enough, as counted beforehand, never timed; False
+    never. Numbers differ by rounding. Where the function cannot be compiled there is one warning, which says why. What
+    the function closes over is taken as it is then. `log_prob` alone runs as
+    without it.
 
     While `fn` runs, torch.distributions does not validate its arguments: a chain that strays to a non-finite point
     gets a NaN, which samplers count, where an exception would end all chains. The same holds for a point whose
@@ -58,7 +63,7 @@ class LogDensity(Target):
         *,
         batched: bool = True,
         score: Callable[[Tensor], Tensor] | None = None,
-        compile: bool = False,
+        compile: Compile = False,
         modes: Any = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
@@ -76,7 +81,7 @@ class LogDensity(Target):
         self._score = score
         self.score_is_given = score is not None
         self._numpy = False
-        self._compiled = torch.compile(torch.func.grad(self._summed, has_aux=True)) if compile else None
+        self.compile = check_compile(compile)
 
     def _checked_modes(self, modes: Any) -> Tensor:
         points = as_double(modes, "modes")
@@ -93,10 +98,6 @@ class LogDensity(Target):
     @property
     def _unknown(self) -> frozenset[str]:
         return frozenset(["modes"] if self._modes is None else [])
-
-    def _summed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        value = self._fn(x.clone())
-        return value.sum(), value
 
     def _call(self, flat: Tensor) -> Tensor:
         try:
@@ -134,20 +135,20 @@ class LogDensity(Target):
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._check(x)
         flat = x.reshape(-1, self.dim)
-        # outside of the compiled function, which could not be one graph with it inside
         with no_validation():
-            value, gradient = value_and_score_or_nan(self._value_and_gradient, flat)
+            value, gradient = value_and_score_or_nan(self._value_and_gradient, flat, by_graph(self, flat))
         return value.reshape(x.shape[:-1]), gradient.reshape(x.shape)
 
     def _value_and_gradient(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         if self._score is not None:
             gradient = check_gradient(self._score(flat.clone()), flat, "score")
             return self._call(flat).detach().clone(), gradient.detach().clone()
-        if self._compiled is not None:
-            gradient, value = self._compiled(flat)
-            return check_values(value, flat, "fn"), gradient
         value, gradient = differentiate(self._call, flat, self.name)
         return value.clone(), gradient.clone()
+
+    def compilable(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """Value and score at (n, dim), as `targets.compiled` writes them down."""
+        return self._value_and_gradient
 
 
 def from_numpy(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import floating_dtype
+from targets.arguments import brief, floating_dtype
 from targets.base import Target
 from targets.mixture_blocks import Blocks, NoisedBlocks, sum_of
 from targets.noise import Noise, as_noise
@@ -30,7 +30,7 @@ class MixtureProduct(Target):
             raise ValueError("blocks: got none, expected at least one group")
         found = torch.cat([group.index.flatten() for group in blocks]).sort().values
         if not torch.equal(found, torch.arange(len(found), device=found.device)):
-            raise ValueError(f"blocks: got the coordinates {found.tolist()}, expected each once, from 0 on")
+            raise ValueError(f"blocks: got the coordinates {brief(found)}, expected each once, from 0 on")
         for group in blocks:
             (b, d), k = group.index.shape, group.weights.shape[1]
             shapes = {"weights": (b, k), "means": (b, k, d), "covariances": (b, k, d, d)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from targets._self_coupled import Shift, Spectral, self_coupled
-from targets.arguments import as_double, positive
+from targets.arguments import as_double, positive, shown
 from targets.ising import Ising
 from targets.noise import Noise
 from targets.pairwise_mrf import PairwiseMRF
@@ -46,7 +46,8 @@ class MRFNoise(Noise):
         added = as_double(extra, "extra").cpu()
         if added.shape not in ((), (mrf.dim,)) or bool((added < 0).any()):
             raise ValueError(
-                f"extra: got {extra!r}, expected a number of at least 0, or a diagonal ({mrf.dim},) of such numbers"
+                f"extra: got {shown(extra)}, expected a number of at least 0, or a diagonal ({mrf.dim},) of "
+                "such numbers"
             )
         a = self_coupled(mrf, "smallest" if shift is None else shift)
         if bool((added > 0).any()):

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import as_double, cholesky, positive
+from targets.arguments import as_double, cholesky, positive, shown
 
 LEAST = 1e-100  # a deviation whose square and its inverse are far from the ends of float64
 
@@ -88,7 +88,9 @@ class IsotropicNoise(Noise):
     def __init__(self, sigma: float) -> None:
         self.sigma = positive(sigma, "sigma")
         if not LEAST <= self.sigma <= 1 / LEAST:
-            raise ValueError(f"sigma: got {sigma!r}, expected {LEAST:g} to {1 / LEAST:g}: its square is a variance")
+            raise ValueError(
+                f"sigma: got {shown(sigma)}, expected {LEAST:g} to {1 / LEAST:g}: its square is a variance"
+            )
 
     def times(self, v: Tensor) -> Tensor:
         return v * self.sigma**2

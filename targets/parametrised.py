@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from targets.arguments import shown
 from targets.base import Target, Variable
 from targets.labels import Shapes, check_axes, check_name, read_coords
 from targets.parameter import Parameter
@@ -33,7 +34,7 @@ class Parametrised(Target):
             check_name(key, f"parameters[{key!r}]")
             if not isinstance(kind, Parameter):
                 raise TypeError(
-                    f"parameters[{key!r}]: got {kind!r}, expected Real(), Positive(), Interval(...) or the like"
+                    f"parameters[{key!r}]: got {shown(kind)}, expected Real(), Positive(), Interval(...) or the like"
                 )
         super().__init__(sum(p.size for p in parameters.values()), dtype=dtype, device=device, name=name)
         self._exact = dict(parameters)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 from targets.base import Variable
 from targets.boltzmann import Boltzmann
 from targets.chain_transfer import ChainTransfer
@@ -52,7 +52,7 @@ class PhiFourChain(Boltzmann):
         check_integer(sites, "sites")
         super().__init__(sites, 1 / positive(beta, "beta"), dtype=dtype, device=device, name=name)
         if not math.isfinite(b):
-            raise ValueError(f"b: got {b!r}, expected a finite number")
+            raise ValueError(f"b: got {shown(b)}, expected a finite number")
         self.a, self.b = positive(a, "a"), float(b)
         self._spring = self.a * sites
 

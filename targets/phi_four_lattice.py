@@ -10,7 +10,7 @@ from typing import Self, TypedDict, Unpack
 import torch
 from torch import Tensor
 
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 from targets.base import Variable
 from targets.boltzmann import Boltzmann
 from targets.strip_transfer import Strip
@@ -79,9 +79,9 @@ class PhiFourLattice(Boltzmann):
             raise ValueError(f"periodic: got {len(self.periodic)} flags, expected one or {len(shape)}, one an axis")
         for side, closed in zip(shape, self.periodic, strict=True):
             if closed and side < 2:
-                raise ValueError(f"shape: got {shape!r}, expected at least 2 sites along a periodic axis")
+                raise ValueError(f"shape: got {shown(shape)}, expected at least 2 sites along a periodic axis")
         if not math.isfinite(mass):
-            raise ValueError(f"mass: got {mass!r}, expected a finite number")
+            raise ValueError(f"mass: got {shown(mass)}, expected a finite number")
         self.mass, self.quartic = float(mass), positive(quartic, "quartic")
         self.stiffness = positive(stiffness, "stiffness")
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from targets.base import Variable, differentiate
+from targets.compiled import Compile, by_graph, check_compile
 from targets.derived import Derived
 from targets.end_check import check_ends
 from targets.labels import read_dims
-from targets.linear_algebra import value_and_score_or_nan, value_or_nan
+from targets.linear_algebra import Both, value_and_score_or_nan, value_or_nan
 from targets.parameter import Parameter
 from targets.predictive import Predictive
 from targets.predictive_check import check_model, check_sum
@@ -53,6 +54,11 @@ class Posterior(WithData):
     or leaves a parameter out that nothing else depends on. The checks of torch.distributions are on for those three
     points and off afterwards, so that a chain that strays to a non-finite point is counted and does not end the run.
 
+    compile: True has density and score compiled as one graph at the first evaluation, prior and transformations
+    included, some seconds once for each of few sizes of batch; "auto" only for runs of kernels that are long enough, as
+    counted beforehand, never timed; False never. Numbers differ by rounding. Where the function cannot be compiled
+    there is one warning, which says why. What the function closes over is taken as it is then.
+
     parameters: by name. log_joint, log_likelihood: the function, one of the two. dtype, device: of the values it gets.
     derived, coords: None for no further quantities, and for numbers as labels. name: as of `Target`. predictive,
     pointwise: as above. observed: data by name, tensors or arrays, without missing values. dims: names of the axes of
@@ -87,6 +93,7 @@ class Posterior(WithData):
         pointwise: Callable[..., Any] | None = None,
         dims: Mapping[str, str | Sequence[str]] | None = None,
         coords: Mapping[str, Sequence[Any]] | None = None,
+        compile: Compile = False,
         dtype: torch.dtype | None = torch.float64,
         device: torch.device | str | None = None,
         name: str | None = None,
@@ -104,12 +111,19 @@ class Posterior(WithData):
         if parameters is None:
             raise TypeError('parameters: missing, expected a dict such as {"mu": targets.Real()}')
         super().__init__(parameters, coords=coords, dtype=dtype, device=device, name=name)
-        model = Predictive(predictive, list(self.parameters), observed=observed, pointwise=pointwise, batched=batched)
+        points = self._probe()
+        self._derived: Derived | None = None
+        if derived is not None:
+            self._derived = Derived(derived, self._values(self._coordinates(points)), batched=batched)
+        made = list(self._derived_shapes)  # of parameters, after the run
+        model = Predictive(
+            predictive, list(self.parameters), observed=observed, pointwise=pointwise, batched=batched, derived=made
+        )
         self._model = model
         function = model.log_likelihood if function is None else function
         self._argument = model.argument if alone else "log_likelihood" if log_joint is None else "log_joint"
-        self._batched = batched
-        taken = tuple(model.wanted) if alone else taken_by(function, parameters, self._argument)
+        self._batched, self.compile = batched, check_compile(compile)
+        taken = tuple(model.wanted) if alone else taken_by(function, parameters, self._argument, made)
         self._given = function if alone else given_what_it_takes(function, taken, parameters)
         self._function = self._given if batched or alone else over_values(self._given)
         self._prior: Prior | None = None
@@ -123,12 +137,8 @@ class Posterior(WithData):
                 f"prior= out of {given} and add its log-density to log_joint"
             )
         self._check_all_used(taken, () if derived is None else taken_by(derived, parameters, "derived"))
-        points = self._probe()
         check_model(model, self._values(self._coordinates(points)))
         check_batch_axis(self._argument, self._flat_log_prob, points, batched=batched)
-        self._derived: Derived | None = None
-        if derived is not None:
-            self._derived = Derived(derived, self._values(self._coordinates(points)), batched=batched)
         if model.has_terms and log_likelihood is not None:
             check_sum(model, self._values(self._coordinates(points)), lambda: self._flat_function(points))
         for key in (self.parameters.keys() | self._derived_shapes.keys()) & self._data_shapes.keys():
@@ -195,12 +205,21 @@ class Posterior(WithData):
             return value_or_nan(self._flat_log_prob, flat).reshape(x.shape[:-1])
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self._with_score(self._flat_log_prob, x)
+        return self._with_score(self._flat_log_prob, x, by_graph(self, x))
 
-    def _with_score(self, flat_density: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def compilable(self) -> Both:
+        """Value and score at (n, dim), as `targets.compiled` writes them down."""
+        return lambda flat: differentiate(self._flat_log_prob, flat, self.name)
+
+    def _with_score(
+        self, flat_density: Callable[[Tensor], Tensor], x: Tensor, graph: Both | None = None
+    ) -> tuple[Tensor, Tensor]:
+        self._check(x)
         flat = x.reshape(-1, self.dim)
         with no_validation():
-            value, score = value_and_score_or_nan(lambda part: differentiate(flat_density, part, self.name), flat)
+            value, score = value_and_score_or_nan(
+                lambda part: differentiate(flat_density, part, self.name), flat, graph
+            )
         return value.reshape(x.shape[:-1]), score.reshape(x.shape)
 
     def _flat_log_prob(self, x: Tensor) -> Tensor:

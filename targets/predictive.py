@@ -27,7 +27,9 @@ class Predictive:
     function: of the parameters, to a dict from names to torch distributions, or to tensors for quantities without a
     law; batch axis first, or `batched=False`: of one point. observed: the data, by the same names. pointwise: of the
     parameters, to terms (batch, *shape) or a dict of them, which replace or join log_prob at what is observed.
-    names: of the parameters; more: of further values that the function may take. argument: for messages.
+    names: of the parameters; more: of further values that the function may take, derived: of some that it may not.
+    argument: for messages.
+    later: whether it is asked of draws, after the run, and free to choose its precision.
     wanted: the names of values that the methods are to be given.
 
     A law that has one number where the data have many says that these are independent: Normal(mu[:, None], 1) of
@@ -44,15 +46,23 @@ class Predictive:
         pointwise: Any = None,
         batched: bool = True,
         more: Sequence[str] = (),
+        derived: Sequence[str] = (),
         argument: str = "predictive",
+        later: bool = False,
     ) -> None:
-        self.argument, self.batched = argument, batched
+        self.argument, self.batched, self.later = argument, batched, later
         self.observed = _read(observed)
         self._moved: dict[str, Tensor] = {}
         self._function = (
-            None if function is None else NamedFunction(function, argument, (*names, *more), batched=batched)
+            None
+            if function is None
+            else NamedFunction(function, argument, (*names, *more), batched=batched, derived=derived)
         )
-        self._pointwise = None if pointwise is None else NamedFunction(pointwise, "pointwise", names, batched=batched)
+        self._pointwise = (
+            None
+            if pointwise is None
+            else NamedFunction(pointwise, "pointwise", names, batched=batched, derived=derived)
+        )
         wanted = [one.wanted for one in (self._function, self._pointwise) if one is not None]
         self.wanted = [name for name in (*names, *more) if any(name in taken for taken in wanted)] or [names[0]]
         self.shapes: dict[str, tuple[int, ...]] = {}  # of one draw; `check_model` finds them
@@ -64,6 +74,11 @@ class Predictive:
     def predicts(self) -> bool:
         """Whether there is a function to draw from."""
         return self._function is not None
+
+    @property
+    def by_pointwise(self) -> bool:
+        """Whether there is a function that returns terms."""
+        return self._pointwise is not None
 
     @staticmethod
     def can_weigh(function: Any, observed: Any, pointwise: Any) -> bool:
@@ -213,7 +228,10 @@ def _read(observed: Mapping[str, Any] | None) -> dict[str, Tensor]:
         try:
             data = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
         except (TypeError, ValueError) as error:
-            raise TypeError(f"observed[{name!r}]: got {type(value).__name__}, expected an array of numbers") from error
+            raise TypeError(
+                f"observed[{name!r}]: got {type(value).__name__}, expected an array of numbers; "
+                "number strings by numpy.unique(..., return_inverse=True)"
+            ) from error
         if data.is_complex() or bool(data.isnan().any()):
             raise ValueError(f"observed[{name!r}]: holds values that are missing or complex, expected real numbers")
         found[name] = data

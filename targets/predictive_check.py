@@ -13,6 +13,7 @@ from targets.arguments import did_you_mean
 from targets.distributions import drawing_from
 from targets.labels import check_name
 from targets.predictive import Predictive
+from targets.user_errors import axis_of, note_call
 
 # of a point, and seeds: a coin that falls alike for all copies, and otherwise for all of them with another seed, is one
 COPIES, SEEDS = 16, 8
@@ -30,12 +31,17 @@ def check_model(model: Predictive, values: Values) -> None:
 
     An error that names the argument for what cannot be used.
     """
-    if model.predicts:
-        model.shapes, model.random = check_draws(model, values)
-    if model.has_terms:
-        model.term_shapes = check_terms(model, values)
-    if model.predicts or model.has_terms:
-        check_observed(model)
+    argument = model.argument if model.predicts else "pointwise"
+    try:
+        if model.predicts:
+            model.shapes, model.random = check_draws(model, values)
+            check_observed(model)
+        if model.has_terms:
+            argument = "pointwise" if model.by_pointwise else argument
+            model.term_shapes = check_terms(model, values)
+    except Exception as error:
+        note_call(error, argument, values, axis_of(model.batched))
+        raise
 
 
 def check_draws(model: Predictive, values: Values) -> tuple[Shapes, frozenset[str]]:
@@ -44,6 +50,8 @@ def check_draws(model: Predictive, values: Values) -> tuple[Shapes, frozenset[st
     drawn = model.draw(values, _generator(0))
     for name, value in drawn.items():
         _check_draw(model, name, value, n)
+        if not model.later:
+            _check_dtype(model.of(name), value, values)
     copies = {name: value[:1].expand(COPIES, *value.shape[1:]) for name, value in values.items()}
     fixed = {name: value[:1].expand(COPIES, *value.shape[1:]) for name, value in drawn.items()}
     random = _differ(model, [model.draw(copies, _generator(seed)) for seed in range(SEEDS)])
@@ -96,12 +104,17 @@ def _densities(
 
 
 def check_observed(model: Predictive) -> None:
-    """ValueError for data that no function of the model speaks of."""
-    spoken = [*model.shapes, *model.term_shapes]
-    for name in model.observed.keys() - spoken:
+    """ValueError for data that no function of the model speaks of, with both lists of names."""
+    spoken = dict.fromkeys([*model.shapes, *model.term_shapes])
+    returned = [model.argument] if model.predicts else []
+    returned += ["pointwise"] if model.by_pointwise else []
+    for name in model.observed.keys() - spoken.keys():
+        names = ", ".join(one or "a law without a name" for one in spoken)
         raise ValueError(
-            f"observed: got {name!r}, expected one of the names that {model.argument} returns: {', '.join(spoken)}"
-            + did_you_mean(name, spoken)
+            f"observed: has the names {', '.join(model.observed)}, and {' and '.join(returned)} returned {names}: "
+            f"nothing for {name!r}{did_you_mean(name, filter(None, spoken))} Return a dict from the names of "
+            "the data to torch "
+            "distributions, or give the log-likelihood of the rest by pointwise="
         )
 
 
@@ -122,6 +135,16 @@ def _check_draw(model: Predictive, name: str, value: Tensor, n: int) -> None:
         )
 
 
+def _check_dtype(what: str, value: Tensor, values: Values) -> None:
+    """TypeError for real numbers in another precision than the parameters', as of every other function of a model."""
+    dtype = next(iter(values.values())).dtype
+    if value.is_floating_point() and value.dtype != dtype:
+        raise TypeError(
+            f"{what}: got {value.dtype} for parameters in {dtype}, expected their dtype; convert the data that the "
+            f"function closes over and the numbers of its laws, or pass dtype={value.dtype} to the target"
+        )
+
+
 def check_terms(model: Predictive, values: Values) -> Shapes:
     """The shapes of the terms of one draw, by name."""
     n = len(next(iter(values.values())))
@@ -132,8 +155,9 @@ def check_terms(model: Predictive, values: Values) -> Shapes:
 
     if not terms:
         raise ValueError(
-            f"{model.argument}: has no law for what is observed, {sorted(model.observed)}; return torch distributions "
-            "by these names, or give their log-likelihood by pointwise="
+            f"{model.argument}: returned {', '.join(model.shapes)} as tensors, which have no density; the names "
+            f"observed are {', '.join(model.observed)}: return torch distributions by these names, or give their "
+            "log-likelihood by pointwise="
         )
     for name, term in terms.items():
         check_name(name, "pointwise")
@@ -142,6 +166,11 @@ def check_terms(model: Predictive, values: Values) -> Shapes:
                 f"pointwise: {of(name)} have shape {tuple(term.shape)} in {term.dtype} for {n} points, expected real "
                 f"numbers ({n}, ...): the first axis is the batch"
             )
+        _check_dtype(
+            f"{model.argument if name in model.shapes and not model.by_pointwise else 'pointwise'}: {of(name)}",
+            term,
+            values,
+        )
         if name in model.observed:
             _check_one_a_datum(model, name, term, n)
     if model.batched and n > 1:

@@ -50,6 +50,11 @@ class Prior(Parametrised):
 
     _conditional: Mapping[str, ConditionalPrior] = {}
 
+    @property
+    def dependence(self) -> dict[str, tuple[str, ...]]:
+        """Which other parameters the prior of a parameter takes, for those whose prior is a function of some."""
+        return {key: tuple(found.parents) for key, found in self._conditional.items()}
+
     def __init__(
         self,
         parameters: Mapping[str, Parameter],

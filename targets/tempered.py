@@ -6,7 +6,7 @@ import math
 
 from torch import Generator, Tensor
 
-from targets.arguments import positive
+from targets.arguments import positive, shown
 from targets.base import Target, Variable
 from targets.gaussian import Gaussian
 
@@ -28,7 +28,9 @@ class Tempered(Target):
 
     def __init__(self, target: Target, temperature: float, *, name: str | None = None) -> None:
         if target.discrete:
-            raise TypeError(f"target: got {target!r}, a law on configurations; expected a density. Use its annealed()")
+            raise TypeError(
+                f"target: got {shown(target)}, a law on configurations; expected a density. Use its annealed()"
+            )
         self.target, self.temperature = target, positive(temperature, "temperature")
         super().__init__(
             target.dim, dtype=target.dtype, device=target.device, name=name or f"{target.name} at {temperature:g}"

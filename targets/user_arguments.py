@@ -8,11 +8,16 @@ from typing import Any
 
 from targets.arguments import did_you_mean
 
+RANDOM = {"generator", "rng", "key", "rng_key", "random_state", "seed"}
 
-def taken_by(function: Callable[..., Any], names: Iterable[str], argument: str) -> tuple[str, ...]:
+
+def taken_by(
+    function: Callable[..., Any], names: Iterable[str], argument: str, derived: Iterable[str] = ()
+) -> tuple[str, ...]:
     """The names of parameters that a function takes, in the order of `names`; all, where Python cannot tell.
 
     TypeError for an argument that is no parameter and has no default, and for one that cannot be given by name.
+    derived: quantities that it cannot be given, for the message.
     """
     names = tuple(names)
     try:
@@ -27,13 +32,25 @@ def taken_by(function: Callable[..., Any], names: Iterable[str], argument: str) 
             )
     for name, one in by_name.items():
         if name not in names and one.default is one.empty:
-            raise TypeError(
-                f"{argument}: takes {name!r}, there is no such parameter{did_you_mean(name, names)} "
-                f"Parameters: {', '.join(names)}"
-            )
+            raise TypeError(f"{argument}: takes {name!r}, {_why(name, names, derived)} Parameters: {', '.join(names)}")
     if any(one.kind is one.VAR_KEYWORD for one in arguments):
         return names
     return tuple(name for name in names if name in by_name)
+
+
+def _why(name: str, names: Iterable[str], derived: Iterable[str]) -> str:
+    if name in derived:
+        return (
+            "which is a derived quantity: these are made of draws after the run, and the density cannot take them; "
+            "compute it inside the function, of the parameters, or after the run by draws.predict(fn) or "
+            "draws.evaluate(fn), which give fn derived quantities too."
+        )
+    if name in RANDOM:
+        return (
+            "and functions of parameters get no source of randomness: draw by torch.distributions or torch.randn, "
+            "which draws.predict(fn, seed=) seeds while the function runs."
+        )
+    return f"there is no such parameter{did_you_mean(name, names)}"
 
 
 def given_what_it_takes(

@@ -21,6 +21,13 @@ _SHAPES = re.compile(
 )
 # a value at x was asked for as a number of Python: no advice about the batch axis helps, as vmap has no values either
 _LEFT_TORCH = re.compile(r"converted to Python scalars|calling \.item\(\)|data-dependent control flow")
+# how torch complains of arrays, data frames and strings among its own numbers, where NumPy itself is not at work:
+# vmap's tensors have no memory that NumPy could read
+_OF_OTHERS = re.compile(
+    r"numpy\(\)|__array|ndarray|ufunc|data pointer of Tensor|argument to log_prob must be a Tensor|DataFrame|Series"
+    r"|data type 'str'|dimensions 'str'|numpy\.(str|object)_"
+)
+CALLED_WITH = "it is called with torch tensors"
 # of NumPy and of what is built on it, which need not be installed
 _NUMPY_FOLDERS = tuple(
     f"{Path(np.__file__).parent.parent / name}{os.sep}" for name in ("numpy", "pandas", "scipy", "xarray")
@@ -41,6 +48,8 @@ def axis_of(batched: bool) -> str:
 
 def note_call(error: Exception, argument: str, values: Mapping[str, Tensor], axis: str) -> None:
     """Tell whoever reads an error of a user's function with what it was called."""
+    if any(note.startswith(f"{argument} was called with ") for note in getattr(error, "__notes__", ())):
+        return
     first = next(iter(values.values()))
     points = "" if axis.startswith("it is") else f"{COUNTS.get(len(first), len(first))} points at once, "
     error.add_note(f"{argument} was called with {points}{shapes_of(values)} in {first.dtype}: {axis}")
@@ -54,6 +63,12 @@ OF_ONE_POINT = (
 )
 
 
+OUTSIDE = (
+    "convert data by torch.as_tensor outside of it (strings by numbering them, as numpy.unique(..., "
+    "return_inverse=True) does), and write it in torch operations"
+)
+
+
 def explained(
     error: Exception,
     argument: str,
@@ -61,18 +76,19 @@ def explained(
     one_point: Callable[[], Any] | None = None,
     *,
     numpy: bool = False,
-    advice: str = "write it in torch operations, or give a NumPy log-density to "
-    "targets.from_numpy(fn, grad=..., dim=...)",
+    advice: str = f"{OUTSIDE}, or give a NumPy log-density to targets.from_numpy(fn, grad=..., dim=...)",
 ) -> Exception | None:
     """The error in words that say what to pass, where that can be told.
 
     one_point: of a function of a batch, its call with one point. advice: to one who has used NumPy.
     """
+    if CALLED_WITH in str(error):  # by the function within
+        return None
     said = f"{argument}: {(str(error).splitlines() or [''])[0] or type(error).__name__}"
     if numpy and "must be Tensor" in said:
         return TypeError(f"{said}; it is called with NumPy arrays: a function of torch operations is for LogDensity")
     if not numpy and _is_numpy(error):
-        return TypeError(f"{said}; it is called with torch tensors: {advice}")
+        return TypeError(f"{said}; {CALLED_WITH}: {advice}")
     if not numpy and _DTYPES.search(said):
         other = torch.float32 if x.dtype == torch.float64 else torch.float64
         return TypeError(
@@ -80,7 +96,7 @@ def explained(
         )
     if not numpy and _LEFT_TORCH.search(str(error)):
         return TypeError(
-            f"{said}; it is called with torch tensors, many points at once: write it in torch operations "
+            f"{said}; {CALLED_WITH}, many points at once: write it in torch operations "
             "(torch.exp, not math.exp; torch.where, not `if` on a value; no float() or .item())"
         )
     if one_point is not None and _SHAPES.search(said) and is_number(one_point):
@@ -95,7 +111,7 @@ def _is_numpy(error: Exception) -> bool:
         if step.tb_frame.f_code.co_filename.startswith(_NUMPY_FOLDERS):
             return True
         step = step.tb_next
-    return any(word in str(error) for word in ("numpy()", "ndarray", "ufunc"))
+    return bool(_OF_OTHERS.search(str(error)))
 
 
 def is_number(one_point: Callable[[], Any]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import positive
+from targets.arguments import positive, shown
 from targets.boltzmann import Boltzmann
 from targets.one_dimensional import Density1D
 from targets.plane import PlaneBoltzmann
@@ -50,7 +50,7 @@ class DoubleWell(PlaneBoltzmann):
         most = 8 * self.barrier / (3 * math.sqrt(3))
         if not abs(self.tilt) < most:
             raise ValueError(
-                f"tilt: got {tilt!r}, expected less than {most:.4g} in size, beyond which one well is left"
+                f"tilt: got {shown(tilt)}, expected less than {most:.4g} in size, beyond which one well is left"
             )
 
     @cached_property

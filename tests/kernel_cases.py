@@ -14,6 +14,7 @@ from samplers import (
     RiemannianLangevin,
     UnderdampedLangevin,
 )
+from samplers.adaptation.metrics import LowRank
 from samplers.kernels import RegionalHMC
 from samplers.kernels.noncentring import NonCentring
 
@@ -27,6 +28,11 @@ def dense_metric(x):
     return eye + 0.3 * x[:, :, None] * x[:, None, :]
 
 
+LOW_RANK = LowRank(
+    torch.tensor([0.8, 1.3], dtype=torch.float64),
+    torch.tensor([[0.6], [0.8]], dtype=torch.float64),
+    torch.tensor([0.4], dtype=torch.float64),
+)
 MASS = torch.tensor([[1.0, 0.3], [0.3, 0.8]], dtype=torch.float64)
 
 DIAGONAL_REGIONS = targets.GaussianMixture(
@@ -53,12 +59,15 @@ EXACT = {
     "MALA": MALA(0.3),
     "MALA, diagonal": MALA(0.3, torch.tensor([0.5, 2.0], dtype=torch.float64)),
     "MALA, dense": MALA(0.3, MASS),
+    "MALA, low-rank": MALA(0.3, LOW_RANK),
     "Barker": Barker(1.0),
     "Barker, dense": Barker(1.0, MASS),
     "HMC": HMC(0.5, "identity", steps=4),
     "HMC, jittered and dense": HMC(0.5, MASS, trajectory_length=2.0),
+    "HMC, low-rank": HMC(0.5, LOW_RANK, steps=4),
     "MAMS": MAMS(0.7, "identity", steps=3),
     "MAMS, jittered and dense": MAMS(0.7, MASS, trajectory_length=2.0),
+    "MAMS, low-rank": MAMS(0.7, LOW_RANK, steps=3),
     "HMC by regions, diagonal": RegionalHMC(0.7, steps=3, regions=DIAGONAL_REGIONS),
     "HMC by regions, dense": RegionalHMC(0.7, trajectory_length=2.0, regions=DENSE_REGIONS),
     "HMC by regions, non-centred": RegionalHMC(
@@ -71,6 +80,7 @@ EXACT = {
 BIASED = {
     "ULA": ULA(0.3),
     "underdamped": UnderdampedLangevin(0.8),
+    "ULA, low-rank": ULA(0.3, LOW_RANK),
     "MCLMC": MCLMC(0.6, MASS),
     "Riemannian, unadjusted": RiemannianLangevin(diagonal_metric, 0.3, adjusted=False),
 }

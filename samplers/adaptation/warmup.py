@@ -10,10 +10,11 @@ from torch import Generator, Tensor
 
 from samplers.adaptation import pathfinder, smaller_steps
 from samplers.adaptation.left_open import LeftOpen
-from samplers.adaptation.mass_matrix import is_dense, is_positive_definite, usable
+from samplers.adaptation.mass_matrix import is_positive_definite
+from samplers.adaptation.metrics import LowRank, from_kept, kept
 from samplers.adaptation.step_size import DualAveraging
 from samplers.adaptation.trajectory_length import TrajectoryLength
-from samplers.draws.moments import RunningMoments
+from samplers.adaptation.windows import window_for
 from samplers.runs.starts import finite_starts
 from samplers.runs.state import State
 from targets import Target
@@ -25,14 +26,14 @@ MANY_RATES = 64  # in a harmonic mean: of one rate it is the rate itself, and he
 OFTEN = 0.65  # an acceptance asked for below which low ones are what is asked for
 FEW_LEFT = 20  # steps, in fewer of which a step size must first follow the last matrix, and a harmonic mean only swings
 LEAST_SHARE = 0.7  # of the step size with the mean acceptance asked for, whatever the harmonic mean says
-ROWS_PER_DIM = 20  # of pooled chains, before a dense matrix is trusted
 
 
 class Warmup:
     """Tunes the fields that a kernel leaves open (None, or a mass matrix given as a word) while it runs.
 
-    The mass matrix is the covariance of all chains over a window; windows grow from 10 steps by a half each time,
-    so that scales that are off by many orders of magnitude are found geometrically. Within a window the step size
+    The mass matrix is the covariance of all chains over a window, or what their draws and scores say together where the
+    kernel names a `metric` (`samplers.adaptation.fisher`); windows grow from 10 steps by a half each time, so that
+    scales that are off by many orders of magnitude are found geometrically. Within a window the step size
     follows dual averaging (Nesterov 2009; Hoffman and Gelman 2014) of the acceptance; in the first quarter of the
     steps its mean over the chains is harmonic, so that a chain in a tight spot is not outvoted. The trajectory
     length follows the ChEES criterion (Hoffman, Radul and Sountsov 2021). The last tenth of the steps settles step size
@@ -52,21 +53,16 @@ class Warmup:
 
     def __init__(self, kernel: Any, steps: int, target: Target) -> None:
         self.kernel = kernel
-        self._steps, self._dim, self._device, self._dtype = steps, target.dim, target.device, target.dtype
+        self._steps, self._device = steps, target.device
         left = LeftOpen.of(kernel)
-        self._mass = left.mass
+        self._window = None if left.mass is None and left.metric is None else window_for(left, target)
         self._most_steps = getattr(kernel, "max_steps", None)
         self._step = DualAveraging(target.dim**-0.25, kernel.target_acceptance) if left.step_size else None
         self._length = TrajectoryLength() if left.trajectory_length else None
         self._next_asked = math.inf  # the largest step size of which it is still to be asked whether smaller ones help
         self._least_step = 0.0
-        self._moments = self._fresh_moments()
         self._ends = window_ends(steps)
         self._apply()
-
-    def _fresh_moments(self) -> RunningMoments:
-        dense = is_dense(self._mass, self._dim, math.inf, ROWS_PER_DIM)  # as far as is known at the window's start
-        return RunningMoments(self._dim, self._device, dense=dense)
 
     def uphill(self, target: Target, state: State, generator: Generator) -> Tensor | None:
         """Starts (chains, dim) uphill from a state, and from them a first guess of the target's covariance.
@@ -82,10 +78,8 @@ class Warmup:
 
     def begin(self, matrix: Tensor) -> None:
         """Take a first guess of the target's covariance, (dim, dim)."""
-        if self._mass is None or not is_positive_definite(matrix):
-            return
-        dense = self._mass != "diagonal"
-        self.kernel = replace(self.kernel, inverse_mass_matrix=matrix if dense else matrix.diagonal().clone())
+        if self._window is not None and is_positive_definite(matrix):
+            self.kernel = with_matrix(self.kernel, self._window.first(matrix))
 
     def update(self, t: int, state: State, before: State, info: Any, target: Target) -> None:
         """Learn from step number t (from 0) that led from `before` to `state`; `target` is what the kernel moves on."""
@@ -103,8 +97,8 @@ class Warmup:
             self._step.update(mean)
             if self._trajectory is not None and self._step.t % ASKED_EVERY == 0:
                 self._ask(self._trajectory, state, target)
-        if self._mass is not None:
-            self._moments.update(state.x)
+        if self._window is not None:
+            self._window.update(state)
             if t + 1 in self._ends:
                 self._end_window()
         if t + 1 == (9 * self._steps) // 10:
@@ -158,18 +152,14 @@ class Warmup:
             self._inverse = 1 / self._step.target
 
     def _end_window(self) -> None:
-        matrix = self._estimate()
+        assert self._window is not None
+        matrix = self._window.estimate()
         if matrix is not None:
-            self.kernel = replace(self.kernel, inverse_mass_matrix=matrix)
+            self.kernel = with_matrix(self.kernel, matrix)
             if self._step is not None:
                 self._step.restart()
                 self._next_asked, self._least_step = math.inf, 0.0  # in the units of the matrix that was
-        self._moments = self._fresh_moments()
-
-    def _estimate(self) -> Tensor | None:
-        """The window's covariance, dense or diagonal as asked for and as the rows allow; None where nothing moved."""
-        dense = is_dense(self._mass, self._dim, self._moments.count, ROWS_PER_DIM)
-        return usable((self._moments.covariance if dense else self._moments.variance).to(self._dtype))
+        self._window.restart()
 
     def _apply(self, early: bool = True) -> None:
         changes: dict[str, Any] = {}
@@ -196,8 +186,8 @@ class Warmup:
         """All there is to continue."""
         mass = getattr(self.kernel, "inverse_mass_matrix", None)
         return {
-            "mass": mass if isinstance(mass, Tensor) else None,
-            "moments": self._moments.state_dict(),
+            "mass": kept(mass) if isinstance(mass, (Tensor, LowRank)) else None,
+            "window": None if self._window is None else self._window.state_dict(),
             "step": None if self._step is None else dict(self._step.__dict__),
             "length": None if self._length is None else dict(self._length.__dict__),
             "most_steps": getattr(self.kernel, "max_steps", None),
@@ -208,8 +198,9 @@ class Warmup:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`."""
         if state["mass"] is not None:
-            self.kernel = replace(self.kernel, inverse_mass_matrix=state["mass"].to(self._device))
-        self._moments.load_state_dict(state["moments"])
+            self.kernel = with_matrix(self.kernel, from_kept(state["mass"], self._device))
+        if self._window is not None:
+            self._window.load_state_dict(state["window"])
         for part, saved in ((self._step, state["step"]), (self._length, state["length"])):
             if part is not None:
                 part.__dict__.update(saved)
@@ -226,6 +217,12 @@ def with_factor_of(kernel: Any, **changes: Any) -> Any:
     if factor is not ...:
         changed.__dict__["factor"] = factor
     return changed
+
+
+def with_matrix(kernel: Any, matrix: Tensor | LowRank) -> Any:
+    """The kernel with an inverse mass matrix that was found, as its `metric` asked for or otherwise."""
+    found = {"metric": None} if getattr(kernel, "metric", None) is not None else {}
+    return replace(kernel, inverse_mass_matrix=matrix, **found)
 
 
 def window_ends(steps: int) -> frozenset[int]:

@@ -28,9 +28,10 @@ from samplers.kernels import ULA
 from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, positions
 from samplers.runs.state import evaluate
+from samplers.runs.until import refuse
 from samplers.version import versions
 from targets import Gaussian, IsotropicNoise, Target
-from targets.arguments import check_choice, check_integer, positive
+from targets.arguments import check_choice, check_integer, positive, shown
 
 RANGE = 100.0  # sigma_max / sigma_min where the latter is not given
 WIDE = 2.0  # sigma_max against the target's largest standard deviation where it is not given
@@ -91,7 +92,7 @@ class AnnealedLangevin(Brief):
         if self.denoiser is not None:
             if not isinstance(self.denoiser, Denoising):
                 raise TypeError(
-                    f"denoiser: got {self.denoiser!r}, expected a samplers.denoisers.Denoiser, such as a learned "
+                    f"denoiser: got {shown(self.denoiser)}, expected a samplers.denoisers.Denoiser, such as a learned "
                     "model's fitted.denoiser()"
                 )
             if self.kind != "noise":
@@ -139,13 +140,16 @@ class AnnealedLangevin(Brief):
         dtype: torch.dtype | None = None,
         progress: bool | None = None,
         checkpoint: str | FilePath | None = None,
+        until: None = None,
     ) -> Draws:
         """`draws` independent draws, as one chain.
 
         init: (draws, dim), a function (n, generator) -> (n, dim), or None for N(m, sigma_1^2 I).
         seed: same seed, sizes, device and versions give the same bits. progress: a bar on stderr; None shows one on a
         terminal. checkpoint: a file, written after each level; the same call continues a run that stopped.
+        until: refused with a ValueError, for all draws are made at once.
         """
+        refuse(until, self, "its draws are independent, so that draws= is their effective sample size")
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         ULA().check_target(target)

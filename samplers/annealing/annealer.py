@@ -23,7 +23,7 @@ from samplers.kernels.noncentring import NonCentring
 from samplers.runs.job import Job
 from samplers.runs.transition import one_step
 from targets import GaussianMixture, Target
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,9 @@ class Annealer(Brief, ABC):
         for name in ("moves", "replicates"):
             check_integer(getattr(self, name), name)
         if not 0 < self.conditional_ess < 1:
-            raise ValueError(f"conditional_ess: got {self.conditional_ess!r}, expected a share between 0 and 1")
+            raise ValueError(f"conditional_ess: got {shown(self.conditional_ess)}, expected a share between 0 and 1")
         if not (self.base is None or self.base == "pilot" or isinstance(self.base, Target)):
-            raise TypeError(f"base: got {self.base!r}, expected a targets.Target, 'pilot' or None")
+            raise TypeError(f"base: got {shown(self.base)}, expected a targets.Target, 'pilot' or None")
         if self.betas is not None:
             object.__setattr__(self, "betas", fixed_betas(self.betas))
         expected = len(self.betas) - 1 if isinstance(self.betas, tuple) else None

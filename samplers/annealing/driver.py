@@ -24,11 +24,13 @@ from samplers.kernels import Kernel
 from samplers.runs.checkpoint import check_begun
 from samplers.runs.loop import carry_out
 from samplers.runs.precision import lost_digits
+from samplers.runs.until import refuse
 from samplers.version import versions
 from targets import Target
 from targets.arguments import check_integer
 from targets.counting import Counted
 from targets.sampling_warning import warn
+from targets.way_to_truth import way_to_truth
 
 
 class AnnealedSampler(Annealer):
@@ -45,6 +47,7 @@ class AnnealedSampler(Annealer):
         dtype: torch.dtype | None = None,
         progress: bool | None = None,
         checkpoint: str | FilePath | None = None,
+        until: None = None,
     ) -> Draws:
         """`draws` particles (in each replicate) with their weights, and log Z.
 
@@ -52,7 +55,9 @@ class AnnealedSampler(Annealer):
         sampler frozen: the schedule and kernels that were found, whose `sample` gives an unbiased Z.
         seed: same seed, sizes, device and versions give the same bits. progress: a bar on stderr; None shows one on a
         terminal. checkpoint: a file; a run that stopped is continued by the same call and equals the whole run.
+        until: refused with a ValueError, for all draws are made at once.
         """
+        refuse(until, self, "expected more draws=: a run that chose its own length by its weights would bias log Z")
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         if self.waste_free is not None and draws % self.waste_free:
@@ -78,7 +83,9 @@ class AnnealedSampler(Annealer):
             raise ValueError(f"base: {target.name} is discrete, and annealing starts from its uniform law; give none")
         if self.bidirectional:
             if "sample" not in target.known:
-                raise ValueError(f"bidirectional: {target.name} has no exact draws to anneal backwards")
+                raise ValueError(
+                    f"bidirectional: {target.name} has no exact draws to anneal backwards{way_to_truth(target)}"
+                )
             if not all(kernel.reversible and kernel.exact for kernel in kernels):
                 raise ValueError(f"bidirectional: {type(kernels[0]).__name__} is not reversible, so it has no way back")
 

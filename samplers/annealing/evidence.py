@@ -10,11 +10,11 @@ from torch import Tensor
 
 from samplers.annealing.cloud import Cloud
 from samplers.draws import LogZ, largest_pareto_k
+from samplers.draws.weighted import HIGHEST_PARETO_K
 
 if TYPE_CHECKING:
     from samplers.annealing.annealer import Run
 
-HIGHEST_PARETO_K = 0.7  # Vehtari et al. 2024
 LOW_ESS = 0.3  # share of the particles below which the tail of the weights is looked at
 LEAST_ESS = 0.1  # share below which no k-hat reassures
 NEARLY_ONE = 1e-4

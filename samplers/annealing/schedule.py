@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from samplers.annealing.given import rising
+from targets.arguments import shown
 
 MOST_TEMPERATURES = 5000
 HALVINGS = 50
@@ -45,5 +46,7 @@ def next_beta(log_weights: Tensor, increment: Callable[[float], Tensor], beta: f
 def fixed_betas(betas: int | Sequence[float]) -> tuple[float, ...]:
     """Temperatures from 0 to 1: `betas` as given and checked, or that many equal steps."""
     if isinstance(betas, bool) or (isinstance(betas, int) and betas < 1):
-        raise ValueError(f"betas: got {betas!r}, expected a positive number of steps or increasing values from 0 to 1")
+        raise ValueError(
+            f"betas: got {shown(betas)}, expected a positive number of steps or increasing values from 0 to 1"
+        )
     return rising([k / betas for k in range(betas + 1)] if isinstance(betas, int) else betas, "betas")

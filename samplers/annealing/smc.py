@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from samplers.annealing.driver import AnnealedSampler
 from samplers.annealing.resampling import SCHEMES, Scheme
-from targets.arguments import check_choice, check_integer
+from targets.arguments import check_choice, check_integer, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,6 @@ class SMC(AnnealedSampler):
         super().__post_init__()
         check_choice(self.resampling, "resampling", SCHEMES)
         if not 0 <= self.ess_threshold <= 1:
-            raise ValueError(f"ess_threshold: got {self.ess_threshold!r}, expected a share between 0 and 1")
+            raise ValueError(f"ess_threshold: got {shown(self.ess_threshold)}, expected a share between 0 and 1")
         if self.waste_free is not None:
             check_integer(self.waste_free, "waste_free", 2)

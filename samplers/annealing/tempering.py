@@ -26,7 +26,7 @@ from samplers.annealing.tempering_record import TemperingState
 from samplers.kernels import Info, Kernel, State, _choices
 from samplers.runs.transition import one_step
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 from targets.counting import Counted
 
 
@@ -64,7 +64,9 @@ class Tempering(Kernel):
         if self.temperatures is not None and not isinstance(self.temperatures, int):
             object.__setattr__(self, "temperatures", rising(self.temperatures, "temperatures"))
         elif self.temperatures is not None and (isinstance(self.temperatures, bool) or self.temperatures < 2):
-            raise ValueError(f"temperatures: got {self.temperatures!r}, expected at least 2, or rising values 0 .. 1")
+            raise ValueError(
+                f"temperatures: got {shown(self.temperatures)}, expected at least 2, or rising values 0 .. 1"
+            )
         expected = None if self.temperatures is None else self.levels - 1
         kernels = checked_kernels(self.kernel, expected, "temperatures= with one more than kernels")
         object.__setattr__(self, "kernel", kernels)

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from samplers.adaptation import fisher
 from samplers.adaptation.left_open import LeftOpen
 from samplers.adaptation.mass_matrix import is_dense, usable, weighted_covariance
+from samplers.adaptation.metrics import LowRank
 from samplers.adaptation.step_size import RobbinsMonro
 from samplers.annealing.cloud import Cloud, take
 from samplers.kernels import HMC, Kernel, RegionalHMC
@@ -28,7 +30,8 @@ TRIALS, TRIAL_POINTS = 12, 256
 class Tuner:
     """Fills in the fields of a kernel that are None or "auto", for one temperature after the other.
 
-    inverse_mass_matrix: the cloud's weighted covariance, dense where the particles determine it, else diagonal.
+    inverse_mass_matrix: the cloud's weighted covariance, dense where the particles determine it, else diagonal; with a
+    `metric`, what the weighted particles and their scores say together.
     step_size: log h += 1.5 (acceptance - target acceptance) after each temperature; before the first moves a few
     trial steps of some of the particles, which are then forgotten. trajectory_length: two spreads of the cloud.
     """
@@ -48,6 +51,7 @@ class Tuner:
         # at the temperatures differ in their units
         kept = left.mass == "auto" and not left.step_size
         self._mass = None if kept or isinstance(kernel, RegionalHMC) else left.mass
+        self._metric = None if isinstance(kernel, RegionalHMC) else left.metric
         self._lengths = left.trajectory_length
         self.step = None
         if left.step_size:
@@ -59,15 +63,17 @@ class Tuner:
     def needed(kernel: Kernel) -> bool:
         """Whether the kernel leaves anything open."""
         left = LeftOpen.of(kernel)
-        return left.step_size or left.mass in ("dense", "diagonal")
+        return left.step_size or left.mass in ("dense", "diagonal") or left.metric is not None
 
     def kernel(self, cloud: Cloud, target: Target, generator: Generator) -> Kernel:
         """The kernel for the cloud's present temperature."""
         changes: dict[str, Any] = {}
-        if self._mass is not None:
+        if self._mass is not None or self._metric is not None:
             matrix = self._covariance(cloud)
             if matrix is not None:
                 changes["inverse_mass_matrix"] = matrix
+                if self._metric is not None:
+                    changes["metric"] = None  # it is found
         if self._lengths:
             changes["trajectory_length"] = TRAJECTORY
             changes["max_steps"] = min(MOST_LEAPFROGS, self._given.max_steps)
@@ -94,9 +100,14 @@ class Tuner:
             self.step.update(float(info.acceptance_rate.mean()))
             kernel = replace(kernel, step_size=self.step.value)
 
-    def _covariance(self, cloud: Cloud) -> Tensor | None:
+    def _covariance(self, cloud: Cloud) -> Tensor | LowRank | None:
         x = cloud.state.x
         weights = cloud.log_weights.exp().reshape(-1) / len(cloud.log_weights)
+        if self._metric is not None:
+            assert cloud.state.score is not None
+            found = fisher.estimate(self._metric, x, cloud.state.score, weights.double())
+            found = found.to(x.device, x.dtype) if found is not None else None
+            return usable(found) if isinstance(found, Tensor) else found
         dense = is_dense(self._mass, x.shape[1], float(cloud.ess.sum()), POINTS_PER_DIM)
         return usable(weighted_covariance(x, weights, dense).to(x.dtype))
 

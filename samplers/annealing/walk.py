@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from samplers.adaptation.metrics import LowRank, from_kept, kept
 from samplers.annealing.annealer import Run
 from samplers.identity.words import of_array
 from samplers.kernels import Kernel
@@ -15,7 +16,7 @@ from targets import Target
 
 LISTS = ("betas", "ess", "acceptance")
 NUMBERS = ("divergences", "worst_ess", "undefined")
-TUNED = ("step_size", "inverse_mass_matrix", "trajectory_length", "max_steps")
+TUNED = ("step_size", "inverse_mass_matrix", "metric", "trajectory_length", "max_steps")
 
 
 class Walk(Run):
@@ -44,7 +45,7 @@ class Walk(Run):
             "state": values(self.cloud.state),
             "cloud": self.cloud.kept(),
             "worst_weights": self.worst_weights,
-            "kernels": [{name: getattr(k, name) for name in TUNED if hasattr(k, name)} for k in self.kernels],
+            "kernels": [{name: kept(getattr(k, name)) for name in TUNED if hasattr(k, name)} for k in self.kernels],
             "tuner": self.tuner.state_dict(),
             "lists": {name: list(getattr(self, name)) for name in LISTS},
             "numbers": {name: getattr(self, name) for name in NUMBERS},
@@ -55,12 +56,17 @@ class Walk(Run):
         self.cloud.take_back(saved["cloud"])
         self.worst_weights = saved["worst_weights"].to(self.target.device)
         self.kernels = [
-            self.fixed[k] if self.fixed else replace(self.given, **tuned).placed(self.target)
+            self.fixed[k] if self.fixed else _with(self.given, tuned).placed(self.target)
             for k, tuned in enumerate(saved["kernels"])
         ]
         self.tuner.load_state_dict(saved["tuner"])
         for name, value in (saved["lists"] | saved["numbers"]).items():
             setattr(self, name, value)
+
+
+def _with(kernel: Kernel, tuned: dict[str, Any]) -> Kernel:
+    """The kernel with fields as they were saved."""
+    return replace(kernel, **{name: from_kept(value) for name, value in tuned.items()})
 
 
 def _parameters(kernel: Kernel) -> dict[str, Any]:
@@ -70,6 +76,8 @@ def _parameters(kernel: Kernel) -> dict[str, Any]:
         value = getattr(kernel, field.name)
         if isinstance(value, torch.Tensor):
             found[field.name] = of_array(value)
+        elif isinstance(value, LowRank):
+            found[field.name] = {name: of_array(one) for name, one in value.tensors().items()}
         elif value is None or isinstance(value, (bool, int, float, str)):
             found[field.name] = value
     return found

@@ -18,7 +18,7 @@ from samplers.compare.shape import Discrepancy, Shares, largest_discrepancy, sha
 from samplers.diagnostics import Agreement, agreement
 from samplers.diagnostics.agreement import PARTS
 from samplers.draws import Draws
-from samplers.draws.summary import HIGHEST_R_HAT
+from samplers.draws.objections import HIGHEST_R_HAT
 
 MOST_CHAINS, LONGEST = 16, 400  # of each sampler for R-hat, which needs no more to see a shift
 

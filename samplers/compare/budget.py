@@ -1,25 +1,24 @@
 """Runs of a length that uses up a budget of evaluations or seconds, so that rows are comparable.
 
-A run of size s costs c(s), and c grows nearly in a straight line. From a short run on, the size that the line through
-the last two runs gives is tried, at most GROWTH times the last one, until a run uses at least ENOUGH of the budget
-and not more than all of it. That run is the result; the ones before it took about 1 / GROWTH as much, and cost nothing
-that a reader pays: what is compared is the run of that length.
+Chains end where the budget does (`samplers.compare.filled`). Of any other sampler a run of size s costs c(s), and c
+grows nearly in a straight line. From a short run on, the size that the line through the last two runs gives is tried,
+at most GROWTH times the last one, until a run uses at least ENOUGH of the budget and not more than all of it. What the
+runs before it have cost is told beside the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from samplers.compare.filled import ENOUGH, FEWEST, FIRST, filled
+from samplers.compare.lengths import Lengths
+from samplers.compare.trials import Run, Trials, Tried
 from samplers.draws import Cost, Draws, Sampler
-from samplers.draws.signature import taken_by
 from targets.arguments import check_integer, positive
 
-FIRST, GROWTH, TRIALS = 16, 8, 12
-SAMPLES = 16  # of a teacher, for an iteration of what learns from them
-ENOUGH, AIM = 0.8, 0.93
-GIVEN = "{}: given beside a budget, expected to be left open: it is what the budget decides"
+TRIALS, AIM, GROWTH = 12, 0.93, 64
 
 
 class OverBudget(RuntimeError):
@@ -63,47 +62,55 @@ def evaluations(cost: Cost) -> int:
     return max(cost.log_prob, cost.score)
 
 
-def spend(
-    run: Callable[[Mapping[str, Any]], Draws], sampler: Sampler, given: Mapping[str, Any], budget: Budget
-) -> Draws:
+@dataclass(frozen=True)
+class Spent:
+    """draws: of the run that uses the budget; search: what the trial runs beside it have cost."""
+
+    draws: Draws
+    search: Cost
+
+
+def spend(run: Run, sampler: Sampler, given: Mapping[str, Any], budget: Budget) -> Spent:
     """The longest of the trial runs that the budget allows; `run(options)` makes one.
 
     given: options that stay as they are. OverBudget where the shortest run costs more; ValueError where the sampler
     has no length that can be given by name, or it is given.
     """
-    sizes = _Sizes(sampler, given)
-    tried: dict[int, float] = {}
-    best: Draws | None = None
-    size = FIRST
-    for _ in range(TRIALS):
-        draws = _tried(run, given, sizes, size)
-        tried[size] = share = budget.share(draws.cost)
-        if share <= 1 and size == max(s for s, c in tried.items() if c <= 1):
-            best = draws
-        if ENOUGH <= share <= 1:
-            break
+    lengths = Lengths(sampler, given)
+    trials = Trials(run, given, lengths, budget.share)
+    few = None if lengths.most_chains is None else min(FEWEST, lengths.most_chains)
+    first = trials.of_size(FIRST) if few is None else trials.of({**lengths.options(FIRST), "chains": few})
+    if first.ending.taken:
+        chains = few or (first.draws.x.shape[0] if first.draws is not None else 1)
+        best = filled(trials, first, chains, lengths.most_chains)
+    else:
+        best = _searched(trials, trials.of_size(FIRST) if few is not None else first)
+    if best is None or best.draws is None:
+        least = min((one for one in trials.every), key=lambda one: one.share)
+        asked = ", ".join(f"{name}={value}" for name, value in least.options.items())
+        raise OverBudget(
+            f"the shortest run ({asked}) took {least.share:.2g} times the budget of {budget}: "
+            f"{evaluations(least.cost):,} evaluations and {least.cost.seconds:.3g} seconds, "
+            "which a pilot, warmup or training takes beside the draws"
+        )
+    return Spent(best.draws, trials.besides(best))
+
+
+def _searched(trials: Trials, first: Tried) -> Tried | None:
+    """By lines through what others have cost; None where even the shortest costs more than the budget.
+
+    A run that costs nothing, as by exact draws, stays short: no length of it uses a budget.
+    """
+    tried, best = {FIRST: first.share}, first if first.share <= 1 else None
+    while max(tried.values()) > 0 and len(tried) < TRIALS and not (best is not None and best.share >= ENOUGH):
         size = _next(tried)
         if size in tried:
             break
-    if best is None:
-        least = min(tried)
-        raise OverBudget(
-            f"the shortest run ({', '.join(f'{k}={v}' for k, v in sizes.options(least).items())}) took "
-            f"{tried[least]:.2g} times the budget of {budget}"
-        )
+        one = trials.of_size(size)
+        tried[size] = one.share
+        if one.share <= 1 and (best is None or one.share > best.share):
+            best = one
     return best
-
-
-def _tried(run: Callable[[Mapping[str, Any]], Draws], given: Mapping[str, Any], sizes: _Sizes, size: int) -> Draws:
-    """A run of that size; without what a sampler with `**options` was only guessed to take, if that is why it fails."""
-    try:
-        draws = run(dict(given) | sizes.options(size))
-    except Exception as error:
-        if not sizes.without_guess(error):
-            raise
-        return _tried(run, given, sizes, size)
-    sizes.guessed.clear()  # it does take it
-    return draws
 
 
 def _next(tried: Mapping[int, float]) -> int:
@@ -121,48 +128,3 @@ def _next(tried: Mapping[int, float]) -> int:
     if lowest > highest:
         return max(within) if within else min(beyond)
     return min(max(int(wanted), lowest), highest)
-
-
-class _Sizes:
-    """What the length of a run is for a sampler: iterations where it learns or moves particles, else draws.
-
-    A third of a chain's steps are warmup, and what learns from a teacher gets SAMPLES for each iteration. What stands
-    behind `**options` is not known before it is tried: draws and warmup are, or iterations where draws are given.
-    """
-
-    def __init__(self, sampler: Sampler, given: Mapping[str, Any]) -> None:
-        taken = taken_by(sampler)
-        named = next((name for name in ("iterations", "draws") if name in taken.names), None)
-        if named is None and not taken.others:
-            raise ValueError(
-                f"sampler: {type(sampler).__name__}.sample takes neither draws= nor iterations= by name, which is what "
-                f"a budget decides; it takes {', '.join(sorted(taken.names)) or 'no options'}"
-            )
-        length = named or ("draws" if "draws" not in given else "iterations")
-        if length in given:
-            raise ValueError(GIVEN.format(length))
-        beside, known = ("warmup", taken) if length == "draws" else ("samples", taken.names)
-        self.free = [length] + [beside] * (beside in known and beside not in given)
-        self.guessed = {name for name in self.free if name not in taken.names}
-
-    def options(self, size: int) -> dict[str, int]:
-        found = {name: size for name in self.free}
-        if "warmup" in found:
-            found["warmup"] = max(1, size // 2)
-        if "samples" in found:
-            found["samples"] = SAMPLES * size
-        return found
-
-    def without_guess(self, error: Exception) -> bool:
-        """Whether there was a guess to give up; ValueError where a refused one was all there is."""
-        if "warmup" in self.guessed:
-            self.guessed.remove("warmup")
-            self.free.remove("warmup")
-            return True
-        if isinstance(error, TypeError) and any(f"'{name}'" in str(error) for name in self.guessed):
-            if "iterations" in self.guessed:
-                raise ValueError(GIVEN.format("draws")) from error
-            raise ValueError(
-                f"sampler: what takes its **options refuses draws= ({error}); a budget decides draws= or iterations="
-            ) from error
-        return False

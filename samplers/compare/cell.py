@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import sys
 import warnings
@@ -13,9 +14,10 @@ from typing import Any
 
 from samplers.compare import measures
 from samplers.compare.apart import JOB, ROW
-from samplers.compare.budget import ENOUGH, Budget, spend
+from samplers.compare.budget import Budget, Spent, spend
+from samplers.compare.filled import ENOUGH
 from samplers.compare.shape import with_log_density
-from samplers.draws import Draws, Sampler, SamplingWarning
+from samplers.draws import Cost, Draws, Sampler, SamplingWarning
 from samplers.draws.places import whole
 from samplers.draws.signature import taken_by
 from targets import Target
@@ -42,8 +44,8 @@ class Cell:
         """What the cell is called."""
         return self.target_name, self.sampler_name, self.seed
 
-    def draw(self) -> tuple[Draws, list[str]]:
-        """The draws, and what their run has warned of."""
+    def draw(self) -> tuple[Draws, list[str], Cost]:
+        """The draws, what their run has warned of, and what the search for its length has cost."""
         known = taken_by(self.sampler).names
         given = dict(self.options) | {"seed": self.seed} | ({"progress": False} if "progress" in known else {})
         said: dict[int, list[str]] = {}
@@ -56,19 +58,22 @@ class Cell:
             said[id(draws)] = list(dict.fromkeys(texts))
             return draws
 
-        draws = spend(once, self.sampler, given, self.budget) if self.budget else once(given)
-        return draws, said[id(draws)]
+        spent = spend(once, self.sampler, given, self.budget) if self.budget else Spent(once(given), Cost())
+        return spent.draws, said[id(spent.draws)], spent.search
 
     def run(self) -> tuple[dict[str, Any], Draws | None]:
         """The row, and the draws where there are any; a failure is a row with the error's text."""
         row: dict[str, Any] = {"target": self.target_name, "sampler": self.sampler_name, "seed": self.seed}
         draws = None
         try:
-            draws, said = self.draw()
+            draws, said, search = self.draw()
             row["warnings"] = said
-            row["budget_share"] = share = self.budget.share(draws.cost)
-            if self.budget and share < ENOUGH:
-                said.append(f"no length was found that uses more than {share:.0%} of the budget of {self.budget}")
+            row |= {"budget_share": math.nan, "search_share": math.nan}
+            if self.budget:
+                row["budget_share"], row["search_share"] = map(self.budget.share, (draws.cost, search))
+                share = row["budget_share"]
+                if share < ENOUGH:
+                    said.append(f"no length was found that uses more than {share:.0%} of the budget of {self.budget}")
             row |= measures.all_of(with_log_density(draws), self.truth, distances=self.distances)
             said += [f"{name} is not known: {why}" for name, why in row.get("unmeasured", {}).items()]
             row["error"] = ""

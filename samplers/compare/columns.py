@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from samplers.annealing.evidence import HIGHEST_PARETO_K
 from samplers.compare import limits
 from samplers.compare.limits import Limit
 from samplers.compare.rows import Row, has, number, value
 from samplers.draws.certificate import MOST_MISSED
-from samplers.draws.summary import HIGHEST_R_HAT
+from samplers.draws.objections import HIGHEST_R_HAT
+from samplers.draws.weighted import HIGHEST_PARETO_K
 
 MIXING, ERRORS, DISTANCES = "Mixing", "Errors", "Distances"
 EVIDENCE, COST = "Weights and log Z", "Cost"
@@ -189,7 +189,10 @@ _COLUMNS = (
            "low", limits=(limits.DIVERGENCES,), room=11),
     Column("evaluations", "evaluations", COST, "{:,.0f}", "of the target, the larger of log-densities and scores",
            brief=False),
-    Column("budget_share", "of budget", COST, "{:.0%}", "share of the budget that was used", brief=False),
+    Column("budget_share", "of budget", COST, "{:.0%}", "share of the budget that was used", limits=(limits.BUDGET,),
+           room=7),
+    Column("search_share", "search", COST, "{:.0%}", "share of the budget that the search for the run's length took "
+           "beside it", "low", brief=False),
     Column("seconds", "s", COST, "{:.1f}", "seconds of the run", "low", proportional=True, room=9),
     Column("error", "error", "", "{}", room=1),
 )  # fmt: skip

@@ -20,8 +20,8 @@ from samplers.compare.store import Store
 from samplers.compare.truth import Truth, known_truth, truth_from, with_truths
 from samplers.compare.witnesses import checked
 from samplers.draws import Draws, Sampler
+from samplers.draws.objections import HIGHEST_R_HAT
 from samplers.draws.signature import Choice, taken_by
-from samplers.draws.summary import HIGHEST_R_HAT
 from samplers.kernels import HMC
 from samplers.runs.progress import Progress
 from targets import Target

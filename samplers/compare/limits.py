@@ -9,15 +9,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from samplers.annealing.evidence import HIGHEST_PARETO_K
+from samplers.compare.filled import ENOUGH
 from samplers.compare.rows import Row, has, log_z_off_by, number, value
 from samplers.draws.certificate import MOST_MISSED
-from samplers.draws.summary import HIGHEST_R_HAT, LEAST_ESS
+from samplers.draws.estimates import r_hat_by_chance
+from samplers.draws.objections import HIGHEST_R_HAT, LEAST_ESS
+from samplers.draws.weighted import HIGHEST_PARETO_K
 
 FALSE_ALARM = 1e-4
 MANY_DIVERGENCES = 0.01  # of the draws
 FEW = 100  # effective draws below which errors must be twice as large to be believed
 LOW_WEIGHT_ESS = 0.05
+LARGE = 0.1  # error of a share of the draws that is named where a run's own signs leave no standard error to trust
 NATS = 1.0  # that log Z may be off by where it states no error
 
 
@@ -37,10 +40,14 @@ class Limit:
         value = self.of(row)
         return not math.isnan(value) and value > self.most(row)
 
+    def worst(self, runs: Sequence[Row]) -> list[Row]:
+        """That of the runs that is furthest beyond it; nothing where none is."""
+        faulty = [run for run in runs if self.beyond(run)]
+        return [max(faulty, key=self.of)] if faulty else []
+
     def said(self, runs: Sequence[Row]) -> list[str]:
         """Of the worst of the runs that are beyond it; nothing where none is."""
-        faulty = [run for run in runs if self.beyond(run)]
-        return [self.words(max(faulty, key=self.of))] if faulty else []
+        return [self.words(run) for run in self.worst(runs)]
 
 
 def limit(tests: int) -> float:
@@ -61,14 +68,11 @@ def log_z_limit(row: Row) -> float:
 def r_hat_limit(row: Row) -> float:
     """The largest R-hat to expect of independent chains that are as short as these, at least 1.01.
 
-    Of 2 m halves of n / 2 draws, R-hat^2 is about 1 + (F - 1) / (n / 2) with F ~ chi^2 / (2 m - 1) where the draws are
-    independent; the largest is over variables, and over ranks and folded ranks.
+    Over variables, and over ranks and folded ranks (`samplers.draws.estimates.r_hat_by_chance`).
     """
-    from scipy.stats import chi2
-
-    halves, draws = 2 * int(row["chains"]), row["draws"] / (2 * row["chains"])
-    largest = chi2.isf(FALSE_ALARM / (2 * max(row["variables"], 1)), halves - 1) / (halves - 1)
-    return max(HIGHEST_R_HAT, math.sqrt(1 + max(largest - 1, 0.0) / max(draws, 1.0)))
+    half = row["draws"] / (2 * row["chains"])
+    by_chance = r_hat_by_chance(int(row["chains"]), half, half, 2 * max(row["variables"], 1), FALSE_ALARM)
+    return max(HIGHEST_R_HAT, by_chance)
 
 
 def _divergences_limit(row: Row) -> float:
@@ -96,6 +100,11 @@ def _between_modes(row: Row) -> str:
     return f"its chains do not mix between modes (R-hat {number(row, 'r_hat'):.2f}; {modes})"
 
 
+def mode_off(row: Row) -> float:
+    """By how much the weight of the mode that is most wrong is off."""
+    return abs(number(row, "worst_mode") - number(row, "worst_mode_true"))
+
+
 def _mean_alone(row: Row) -> float:
     """Where no shape is known to compare with."""
     return math.nan if has(row, "shape_error_se") else number(row, "mean_error_se")
@@ -113,6 +122,11 @@ ESS = Limit(
     lambda row: -number(row, "ess_bulk"),
     lambda _: -LEAST_ESS,
     f"few effective draws (ESS {{ess_bulk:.0f}}, below {LEAST_ESS:.0f})".format_map,
+)
+BUDGET = Limit(
+    lambda row: -number(row, "budget_share"),
+    lambda _: -ENOUGH,
+    "it used only {budget_share:.0%} of its budget: no length was found that uses more".format_map,
 )
 PARETO_K = Limit(
     value("pareto_k"),
@@ -142,6 +156,12 @@ MODE = Limit(
     _of_many(lambda row: len(row.get("mode_weights", ()))),
     "it gives a mode of weight {worst_mode_true:.3f} the weight {worst_mode:.3f} ({mode_error_se:.1f} standard "
     "errors)".format_map,
+)
+LARGE_SHAPE = Limit(value("shape_off"), lambda _: LARGE, "{shape_error}".format_map)
+LARGE_MODE = Limit(
+    mode_off,
+    lambda _: LARGE,
+    "it gives a mode of weight {worst_mode_true:.3f} the weight {worst_mode:.3f}".format_map,
 )
 LOG_Z = Limit(
     _log_z_error,

@@ -121,7 +121,7 @@ def certified(draws: Draws) -> dict[str, Any]:
         "log_z_low": found.lower,
         "log_z_high": found.upper,
         "missed": found.missed,
-        "doubts": list(found.doubts),
+        "doubts": list(found.of_mass),
         "certificate": str(found),
     }
 
@@ -171,12 +171,20 @@ def _worst(errors: Iterable[tuple[float, float, str]]) -> tuple[float, float, st
 
 
 def shape(draws: Draws, truth: Truth | None, ess: float) -> dict[str, Any]:
-    """The share of draws (`samplers.compare.shape`) that is most wrong: in standard errors, in words, of how many."""
+    """The share of draws (`samplers.compare.shape`) that is most wrong: in standard errors, in words, of how many, and
+    by how much it is off.
+    """
     if truth is None or not truth.shares:
-        return {"shape_error_se": math.nan, "shape_error": "", "shape_tests": 0}
+        return {"shape_error_se": math.nan, "shape_error": "", "shape_tests": 0, "shape_off": math.nan}
     found = misfit(shares(draws, truth.at), truth.shares, ess)
     said = str(found) if found.variable else ""
-    return {"shape_error_se": found.standard_errors, "shape_error": said, "shape_tests": found.tests}
+    off = abs(found.shares[0] - found.shares[1])
+    return {
+        "shape_error_se": found.standard_errors,
+        "shape_error": said,
+        "shape_tests": found.tests,
+        "shape_off": off,
+    }
 
 
 def between_modes(draws: Draws) -> dict[str, Any]:

@@ -65,12 +65,14 @@ def with_truths(targets: Mapping[str, Target]) -> tuple[dict[str, Target], dict[
     """The targets, those in one or two dimensions with what quadrature tells of them; and remarks on these, by name."""
     found, remarks = dict(targets), {}
     for name, target in targets.items():
-        if (
-            target.discrete
-            or target.dim > 2
-            or not target.has_density
-            or {"log_z", "moments", "sample"} <= target.known
-        ):
+        if target.discrete or not target.has_density or {"log_z", "moments", "sample"} <= target.known:
+            continue
+        if target.dim > 2:
+            remarks[name] = (
+                f"truth=True finds nothing here, as quadrature takes one or two dimensions and {name} has {target.dim}"
+                ": compare with a long run (reference=True), or name points where mass is believed to lie (witnesses= "
+                "here, or modes= of a LogDensity)"
+            )
             continue
         try:
             found[name] = known = with_truth(target)

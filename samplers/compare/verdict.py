@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from samplers.compare.believed import Believed, believed
 from samplers.compare.conclusion import conclusion, known_log_z, pilots_of
 from samplers.compare.facts import Facts
 from samplers.compare.limits import FEW
-from samplers.compare.rows import Row, answers, by, has, joined, number
+from samplers.compare.rows import Row, answers, by, has, joined, log_z_off_by, number
 from samplers.compare.witnesses import Examined
 from samplers.draws import html
 
@@ -76,10 +77,12 @@ def _verdict(
 ) -> Verdict:
     every = [row for own in rows.values() for row in own]
     runs = {name: answers(own) for name, own in rows.items()}
-    faults = {name: [*_failures(rows[name]), *_inner_faults(own), *_errors(own, facts)] for name, own in runs.items()}
-    cautions = {name: limits.ESS.said(own) for name, own in runs.items()}
+    faults = {}
+    for name, own in runs.items():
+        lacked = [] if examined is None else examined.faults(name)
+        faults[name] = [*_failures(rows[name]), *_faults(own, facts, lacked)]
+    cautions = {name: [*limits.ESS.said(own), *limits.BUDGET.said(own)] for name, own in runs.items()}
     if examined is not None:
-        faults = {name: [*said, *examined.faults(name)] for name, said in faults.items()}
         cautions = {name: [*said, *examined.cautions(name)] for name, said in cautions.items()}
     sound = [name for name, said in faults.items() if not said and _judged(runs[name])]
     shaped = any(has(run, "shape_error_se") for run in every)
@@ -117,33 +120,53 @@ def _failures(runs: list[Row]) -> list[str]:
     return [f"{many} ({failed[0]})"]
 
 
-def _inner_faults(runs: list[Row]) -> list[str]:
-    """What a run tells of itself."""
+def _faults(runs: list[Row], facts: Facts, lacked: list[str]) -> list[str]:
+    """Draws that never change; what is measured against what is known, the gravest first; mass that draws lack; what a
+    run tells of itself. lacked: around witnesses.
+    """
     lost = [run for run in runs if run.get("not_finite")]
     if lost:
         return [f"{lost[0]['not_finite']} of its {lost[0]['draws']} draws are not finite"]
     stuck = [run["stuck"] for run in runs if run.get("stuck")]
-    torn = [run for run in runs if number(run, "mode_r_hat") > MIXED]
+    held = [f"all its draws of {names[0]} are the same" for names in stuck[:1]]
+    signs = _signs(runs)
     doubts = [doubt for run in runs for doubt in run.get("doubts", ())]
+    return [*held, *_errors(runs, facts, trusted=not (held or signs)), *doubts[:1], *lacked, *signs]
+
+
+def _signs(runs: list[Row]) -> list[str]:
+    """What a run tells of itself."""
+    torn = [run for run in runs if number(run, "mode_r_hat") > MIXED]
     return [
-        *(f"all its draws of {held[0]} are the same" for held in stuck[:1]),
         *(limits.MODE_R_HAT.said(torn) or limits.R_HAT.said(runs)),
         *limits.PARETO_K.said(runs),
         *limits.WEIGHT_ESS.said(runs),
-        *doubts[:1],
         *limits.DIVERGENCES.said(runs),
     ]
 
 
-def _errors(runs: list[Row], facts: Facts) -> list[str]:
-    """Where it is at odds with what is known."""
-    return [
-        *limits.SHAPE.said(runs),
-        *limits.MEAN.said(runs),
-        *(_lost_modes(runs, facts) or limits.MODE.said(runs)),
-        *limits.LOG_Z.said(runs),
-        *limits.LOG_Z_WITHOUT_ERROR.said(runs),
+def _errors(runs: list[Row], facts: Facts, *, trusted: bool) -> list[str]:
+    """Where it is at odds with what is known, the largest error first, as a share of the draws or of Z.
+
+    Where a run is not to be trusted by its own signs, its standard errors are not either: then an error is named that
+    is large in itself.
+    """
+    lost = _lost_modes(runs, facts)
+    shape = limits.SHAPE if trusted or limits.SHAPE.worst(runs) else limits.LARGE_SHAPE
+    mode = limits.MODE if trusted or limits.MODE.worst(runs) else limits.LARGE_MODE
+    sized = [
+        *((limits.mode_off(run), mode.words(run)) for run in ([] if lost else mode.worst(runs))),
+        *((number(run, "shape_off"), shape.words(run)) for run in shape.worst(runs)),
+        *((_log_z_share(run), limits.LOG_Z.words(run)) for run in limits.LOG_Z.worst(runs)),
+        *((_log_z_share(run), limits.LOG_Z_WITHOUT_ERROR.words(run)) for run in limits.LOG_Z_WITHOUT_ERROR.worst(runs)),
     ]
+    sized.sort(key=lambda one: one[0] if one[0] == one[0] else 0.0, reverse=True)
+    return [*lost, *(said for _, said in sized), *limits.MEAN.said(runs)]
+
+
+def _log_z_share(run: Row) -> float:
+    """The error of log Z as a share of the larger Z."""
+    return -math.expm1(-abs(log_z_off_by(run)))
 
 
 def _lost_modes(runs: list[Row], facts: Facts) -> list[str]:

@@ -22,6 +22,7 @@ from samplers.scouts.from_points import from_points
 from samplers.scouts.search import both, search
 from samplers.scouts.unseen import brief
 from targets import Target
+from targets.arguments import shown
 
 SEED = 271_828
 
@@ -114,7 +115,7 @@ def _points(name: str, given: Any, target: Target) -> Tensor:
     x = x.to(target.device, torch.float64)
     if not bool(x.isfinite().all()):
         first = int((~x.isfinite()).any(1).nonzero()[0])
-        raise ValueError(f"witnesses: got point {first} for {name!r} that is not finite, {x[first].tolist()}")
+        raise ValueError(f"witnesses: got point {first} for {name!r} that is not finite, {shown(x[first].tolist())}")
     with torch.no_grad():
         if not bool(target.log_prob(x.to(target.dtype)).isfinite().any()):
             raise ValueError(
@@ -140,8 +141,10 @@ def examine(points: Tensor, target: Target, draws: Iterable[tuple[tuple[str, int
     lacking, untold = {}, {}
     for key, one in draws:
         told = certify(one, target, found)
-        if math.isnan(told.missed):
-            untold[key] = told.searched or "none of its draws lie where a region was found, and it states no log Z"
-        elif told.missed > MOST_MISSED:
+        if told.missed > MOST_MISSED:
             lacking[key] = Missed(told.missed, told.missed_regions, told.missed_at)
+        elif math.isnan(told.missed):
+            untold[key] = told.searched or "none of its draws lie where a region was found, and it states no log Z"
+        elif told.too_few:
+            untold[key] = told.too_few[0]
     return Examined(len(points), len(regions), lacking, untold)

@@ -30,7 +30,7 @@ from samplers.denoisers.inner_tuning import FisherTuner
 from samplers.kernels import HMC, Kernel, PreconditionedKernel
 from samplers.kernels.base import check_kernel
 from targets import Gaussian, Noise, Target
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 from targets.counting import Counted
 from targets.mixture_product import MixtureProduct
 
@@ -98,15 +98,15 @@ class InnerSMC(Finding[Guide]):
         for name, least in (("particles", 4), ("moves", 1)):
             check_integer(getattr(self, name), name, least)
         if not 0 < self.conditional_ess < 1:
-            raise ValueError(f"conditional_ess: got {self.conditional_ess!r}, expected a share between 0 and 1")
+            raise ValueError(f"conditional_ess: got {shown(self.conditional_ess)}, expected a share between 0 and 1")
         if not 1 <= self.floor <= self.particles:
-            raise ValueError(f"floor: got {self.floor!r}, expected a number from 1 to particles={self.particles}")
+            raise ValueError(f"floor: got {shown(self.floor)}, expected a number from 1 to particles={self.particles}")
         if self.kernel is not None:
             check_kernel(self.kernel)
             if not self.kernel.exact:
                 raise ValueError(f"kernel: {type(self.kernel).__name__} is biased, expected an exact one such as HMC")
         if not (self.guide is None or self.guide == "pilot" or isinstance(self.guide, Target)):
-            raise TypeError(f"guide: got {self.guide!r}, expected a targets.Target, 'pilot' or None")
+            raise TypeError(f"guide: got {shown(self.guide)}, expected a targets.Target, 'pilot' or None")
         if isinstance(self.guide, Target):
             check_smoothing(self.guide, "guide")
         if self.betas is not None:

@@ -34,6 +34,11 @@ class FisherTuner:
             raise ValueError(
                 f"kernel: {type(kernel).__name__} needs its step_size, it has no acceptance to be tuned to"
             )
+        if kernel.metric is not None:
+            raise ValueError(
+                f"kernel: got metric={kernel.metric!r}, which takes draws of one density; the inner chains "
+                "of a denoiser have many, expected inverse_mass_matrix='auto', 'diagonal' or 'dense'"
+            )
         self._given, self._step = kernel, RobbinsMonro(-0.25 * math.log(dim), aim)
         self._mass = kernel.inverse_mass_matrix
 

@@ -12,6 +12,7 @@ from samplers.denoisers.inner_smc import InnerSMC
 from samplers.denoisers.quadrature import Quadrature
 from samplers.denoisers.spins import default_spin_denoiser
 from targets import Noise, Target
+from targets.arguments import shown
 from targets.counting import plain
 
 NAMED: dict[str, type[Denoiser]] = {
@@ -46,7 +47,7 @@ def as_denoiser(denoiser: Denoiser | str, target: Target, noise: Noise) -> Denoi
     names = sorted({"auto", *NAMED})
     if isinstance(denoiser, str):
         if denoiser not in names:
-            raise ValueError(f"denoiser: got {denoiser!r}, expected a Denoiser or one of {names}")
+            raise ValueError(f"denoiser: got {shown(denoiser)}, expected a Denoiser or one of {names}")
         denoiser = default_denoiser(target, noise) if denoiser == "auto" else NAMED[denoiser]()
     elif not isinstance(denoiser, Denoiser):
         raise TypeError(f"denoiser: got {type(denoiser).__name__}, expected a Denoiser or one of {names}")

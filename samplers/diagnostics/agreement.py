@@ -13,7 +13,7 @@ from torch import Tensor
 
 from samplers.draws import Draws, estimates
 from samplers.draws.names import label
-from samplers.draws.summary import HIGHEST_R_HAT
+from samplers.draws.objections import HIGHEST_R_HAT
 from samplers.draws.ties import joined, slack
 
 PARTS = 4  # that a single chain of independent draws is cut into

@@ -20,6 +20,7 @@ from samplers.draws.points import PointSet
 from samplers.draws.weighted import in_proportion
 from targets import Gaussian, Target
 from targets.arguments import check_integer
+from targets.way_to_truth import way_to_truth
 
 ROUNDS = 30  # most of them; the coupling comes to rest before, or A hardly moves
 
@@ -90,7 +91,10 @@ def _drawing(law: Law) -> tuple[Callable[[int, Generator], Tensor], torch.dtype]
     """Independent draws of a law in float64, and the dtype that it came in."""
     if isinstance(law, Target):
         if "sample" not in law.known:
-            raise ValueError(f"law: got {law.name}, which has no exact draws; expected a target that has, or draws")
+            raise ValueError(
+                f"law: got {law.name}, which has no exact draws; expected a target that has, or "
+                f"draws{way_to_truth(law)}"
+            )
         target = law.to("cpu", torch.float64)
         return lambda n, generator: target.sample(n, generator=generator), law.dtype
     x, shares = weighted_points(law)

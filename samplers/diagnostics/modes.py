@@ -10,7 +10,9 @@ from torch import Tensor
 
 from samplers.draws import Draws, estimates
 from samplers.draws.moments import ROWS
+from samplers.draws.points import LOAD
 from samplers.draws.ties import precision, tied
+from targets.way_to_truth import way_to_truth
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,12 @@ def mode_mixing(draws: Draws) -> ModeMixing:
     draws are resampled. ValueError where the target of the draws has no modes.
     """
     target = draws.target
-    if target is None or "modes" not in target.known or len(target.modes) < 2:
-        raise ValueError("draws: got draws of a target without known modes, expected one with at least two")
+    if target is None:
+        raise ValueError(f"draws: came without a target, whose modes are asked for; {LOAD}")
+    if "modes" not in target.known or len(target.modes) < 2:
+        raise ValueError(
+            f"draws: got draws of a target without known modes, expected one with at least two{way_to_truth(target)}"
+        )
     draws = draws.unweighted()
     chains, count = draws.x.shape[:2]
     flat = draws.x.reshape(-1, target.dim)

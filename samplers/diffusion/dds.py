@@ -1,6 +1,6 @@
 """Denoising diffusion sampler.
 
-    x_{k-1} = a_k x_k + sqrt(v_k) xi                                the noising process: Ornstein-Uhlenbeck, exact
+    x_{k-1} = a_{k-1} x_k + sqrt(v_{k-1}) xi                        the noising process: Ornstein-Uhlenbeck, exact
     x_{k+1} = a_k x_k + v_k F(t_k, x_k) + sqrt(v_k) e^l xi          its learned reversal (exponential integrator)
 
 with a^2 + v = 1: the process leaves N(0, I) as it is, in the sampler's coordinates. Vargas, Grathwohl, Doucet 2023.

@@ -1,6 +1,6 @@
 """Time-reversed diffusion sampler.
 
-    x_{k-1} = a_k x_k + sqrt(v_k) xi                                the noising process: variance preserving, exact
+    x_{k-1} = a_{k-1} x_k + sqrt(v_{k-1}) xi                        the noising process: variance preserving, exact
     x_{k+1} = x_k / a_k + (v_k / a_k) s + sqrt(v_k) e^l xi          its learned reversal, s = F(t_k, x_k) - x_k
 
 In place of the integrals of the divergence and of Girsanov's formula along an Euler path, whose weights are biased at

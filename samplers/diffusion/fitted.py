@@ -17,6 +17,7 @@ from samplers.diffusion.method import LearnedMethod
 from samplers.diffusion.space import Space
 from samplers.draws import INDEPENDENT, Cost, Draws, LogZ
 from samplers.draws.kept import remembering
+from samplers.draws.keywords import naming_ours
 from samplers.draws.places import file_place
 from samplers.draws.weighted import FAMILY
 from samplers.identity import known
@@ -32,7 +33,7 @@ from samplers.scouts.regions import Regions
 from samplers.scouts.search import search
 from samplers.version import versions
 from targets import Target
-from targets.arguments import check_choice, check_integer
+from targets.arguments import check_choice, check_integer, shown
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
@@ -84,6 +85,7 @@ class Fitted:
         """The control network."""
         return self.measure.control.network
 
+    @naming_ours
     @remembering
     def sample(
         self,
@@ -157,7 +159,7 @@ class Fitted:
     def _check(self, target: Target) -> None:
         """ValueError for a target other than the one that was fitted."""
         if target.name != self.target.name or target.dim != self.target.dim:
-            raise ValueError(f"target: got {target!r}, expected the one that was fitted, {self.target!r}")
+            raise ValueError(f"target: got {shown(target)}, expected the one that was fitted, {self.target!r}")
         mine = known(self.target, self.space.probes(self.target))
         other = mine.other(target.to(self.target.device, self.target.dtype))
         if other is not None:

@@ -1,6 +1,7 @@
 """General bridge sampler: annealed Langevin steps with a learned field in each direction, two that share nothing.
 
-    x_{k+1} = x_k + h (g_k + u_k)(x_k) + sqrt(2h) xi,     x_{k-1} = x_k + h (g_k - v_k)(x_k) + sqrt(2h) xi
+    x_{k+1} = x_k + h_k (g_k + u_k)(x_k) + sqrt(2 h_k) xi
+    x_{k-1} = x_k + h_{k-1} (g_k - v_k)(x_k) + sqrt(2 h_{k-1}) xi
 
 Where u = v this is CMCD, whose path of densities is then prescribed; two fields leave it free. Richter and Berner 2024.
 """

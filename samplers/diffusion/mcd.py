@@ -1,6 +1,7 @@
 """Monte Carlo diffusion: annealed Langevin steps whose reversal is learned.
 
-    x_{k+1} = x_k + h g_k(x_k) + sqrt(2h) xi,     x_{k-1} = x_k + h (g_k - u_k)(x_k) + sqrt(2h) xi
+    x_{k+1} = x_k + h_k g_k(x_k) + sqrt(2 h_k) xi
+    x_{k-1} = x_k + h_{k-1} (g_k - u_k)(x_k) + sqrt(2 h_{k-1}) xi
 
 The draws are those of the unadjusted Langevin steps; what is learned is their weight. Doucet, Grathwohl, Matthews and
 Strathmann 2022.

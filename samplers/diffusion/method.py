@@ -19,7 +19,7 @@ from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.subtrajectories import Resampling
 from samplers.runs.header import plain
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 
 FEW_DIMENSIONS = 5
 WILD = 3.0  # standard deviations
@@ -40,9 +40,9 @@ class LearnedMethod(Brief, ABC):
     def __post_init__(self) -> None:
         check_integer(self.steps, "steps", 2)
         if not isinstance(self.network, NetworkSpec):
-            raise TypeError(f"network: got {self.network!r}, expected a NetworkSpec such as ResidualMLP(width=64)")
+            raise TypeError(f"network: got {shown(self.network)}, expected a NetworkSpec such as ResidualMLP(width=64)")
         if self.objective is not None and not isinstance(self.objective, Objective):
-            raise TypeError(f"objective: got {self.objective!r}, expected an Objective such as LogVariance()")
+            raise TypeError(f"objective: got {shown(self.objective)}, expected an Objective such as LogVariance()")
         if self.through_paths and (self.training.replay or self.training.exploration):
             raise ValueError("objective: KL needs paths of the model itself; expected no replay and no exploration")
 

@@ -89,8 +89,9 @@ class LogVariance(Objective):
     """Var(log w) over paths of any law (Richter and Berner 2024, https://arxiv.org/abs/2307.01198); zero, with its
     gradient's noise, at the optimum.
 
-    huber: paths whose log w is further from the mean than this many standard deviations count linearly, so that the
-    few wild ones of an untrained model do not drown the rest; None squares all.
+    huber: paths whose log w is further from the median than this many standard deviations count linearly, so that the
+    few wild ones of an untrained model do not drown the rest; None squares all. The standard deviation is the robust
+    one, 1.4826 times the median absolute deviation.
 
         >>> from samplers.diffusion import LogVariance
         >>> potentials = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64)

@@ -1,6 +1,6 @@
 """The path measures of DDS, PIS and DIS: the backward measure is a fixed noising process, the forward one is learned.
 
-    x_{k-1} ~ N(a_k x_k, v_k)                               the noising process, exact between any two times
+    x_{k-1} ~ N(a_{k-1} x_k, v_{k-1})                       the noising process, exact between any two times
     x_{k+1} ~ N(A_k x_k + B_k F(x_k), v'_k e^{2 l_k})       F = N / rho_k + (g_k + G_k) c: the control
 
 c = s(x) + x / variance, shortened to clip / rho for the network's use.

@@ -14,7 +14,7 @@ from samplers.kernels import MALA
 from samplers.path_measures.base import PathMeasure
 from samplers.path_measures.simulation import simulate_backward
 from targets import Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 
 ACCEPTANCE, GAIN = 0.574, 0.05
 
@@ -47,7 +47,7 @@ class Replay:
             check_integer(self.search_every, "search_every")
         positive(self.flatness, "flatness")
         if not 0 <= self.share < 1:
-            raise ValueError(f"share: got {self.share!r}, expected a share of the batch in [0, 1)")
+            raise ValueError(f"share: got {shown(self.share)}, expected a share of the batch in [0, 1)")
 
 
 class Buffer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from samplers.diffusion.cmcd import CMCD
 from samplers.path_measures.subtrajectories import Resampling
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class SCLD(CMCD):
         if self.steps < self.subtrajectories:
             raise ValueError(f"subtrajectories: got {self.subtrajectories}, expected at most steps, {self.steps}")
         if not 0 <= self.ess_threshold <= 1:
-            raise ValueError(f"ess_threshold: got {self.ess_threshold!r}, expected a share between 0 and 1")
+            raise ValueError(f"ess_threshold: got {shown(self.ess_threshold)}, expected a share between 0 and 1")
 
     @property
     def resampling(self) -> Resampling:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from samplers.diffusion.replay import Replay
-from targets.arguments import check_integer, not_negative, positive
+from targets.arguments import check_integer, not_negative, positive, shown
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Training:
         not_negative(self.exploration, "exploration")
         if self.warm_start is not None and not 0 <= self.warm_start <= 1:
             raise ValueError(
-                f"warm_start: got {self.warm_start!r}, expected a share of the iterations in [0, 1] or None"
+                f"warm_start: got {shown(self.warm_start)}, expected a share of the iterations in [0, 1] or None"
             )
         if not 0 <= self.anchored < 1:
-            raise ValueError(f"anchored: got {self.anchored!r}, expected a share of the paths in [0, 1)")
+            raise ValueError(f"anchored: got {shown(self.anchored)}, expected a share of the paths in [0, 1)")
         if not 0 <= self.average < 1:
-            raise ValueError(f"average: got {self.average!r}, expected a number in [0, 1)")
+            raise ValueError(f"average: got {shown(self.average)}, expected a number in [0, 1)")
         if len(self.clip) != 2 or not 0 < self.clip[0] <= self.clip[1]:
-            raise ValueError(f"clip: got {self.clip!r}, expected a first limit and one at least as large")
+            raise ValueError(f"clip: got {shown(self.clip)}, expected a first limit and one at least as large")

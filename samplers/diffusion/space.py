@@ -30,6 +30,7 @@ from samplers.networks.base import Coordinates
 from samplers.path_measures.prior import GaussianPrior, Prior, fixed_prior, mixture_of_factors
 from targets import Gaussian, GaussianMixture, Target
 from targets.affine import Affine
+from targets.arguments import shown
 from targets.counting import Counted
 from targets.mixture_blocks import Blocks
 from targets.mixture_product import MixtureProduct
@@ -137,7 +138,7 @@ def find_space(
         return _around(choice.to(target.device, target.dtype), coordinates, "the prior that was given", target)
     if choice not in (None, "gaussian", "moments", "mixture", "laplace"):
         raise ValueError(
-            f"prior: got {choice!r}, expected a Gaussian, a GaussianMixture, 'gaussian', 'moments', 'mixture', "
+            f"prior: got {shown(choice)}, expected a Gaussian, a GaussianMixture, 'gaussian', 'moments', 'mixture', "
             "'laplace' or None"
         )
     if choice == "mixture" and not mixture:

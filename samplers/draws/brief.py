@@ -8,12 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
+from samplers.draws.keywords import Keywords
+
 MOST = 160  # characters, beyond which what is inside another sampler is left out
 FEW = 3  # of several values, the most that are written out
 SHORT, LONG = 6, 60  # characters: of a number that is written as it is; of a value, at most
 
 
-class Brief:
+class Brief(Keywords):
     """What a dataclass inherits for such a `repr`; `in_full` has every field, for records that tell runs apart."""
 
     def __init_subclass__(cls, **options: Any) -> None:

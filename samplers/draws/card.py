@@ -68,7 +68,7 @@ def _verdict(draws: PointSet) -> list[str]:
     if against:
         return [*found, f"{len(against)} warning{'' if len(against) == 1 else 's'}: {against[0]}"]
     if made is not None:
-        return [*found, "no warnings", "no doubts in its certificate"]
+        return [*found, "no warnings", f"certificate: {made.verdict}"]
     return [*found, "no warnings", "summary() tells more"]
 
 

@@ -12,6 +12,9 @@ from samplers.draws.wording import digits, in_words, plus_minus
 STANDARD_ERRORS = 2.0  # half the width of the interval that a normal error leaves in 95 of 100 cases
 MOST_MISSED = 0.02  # of Z-hat that draws may lack before it is said
 ESTIMATES = ("own", "by_bridge", "by_regions", "by_annealing", "at_least")
+LISTS = ("doubts", "of_run", "too_few", "missed_at")
+DOUBTFUL, TOO_FEW, NOT_JUDGED = "doubtful", "too few draws to tell", "not judged"
+NOTHING_AGAINST = "nothing found against it"
 LEAST_HELD = 0.2  # share of the draws in the scouts' regions below which these tell little
 
 
@@ -27,10 +30,14 @@ class Certificate:
     log Z cannot be, with its error, or None. missed: the mass that scouts have found and the draws lack, over Z-hat, in
     `missed_regions`, of which `missed_at` (dim,) is the centre of the largest. hidden: an estimate of the mass that
     neither has found. held: the share of the draws that lies in the scouts' regions, of which there are `regions`;
-    zero where no search was made. pareto_k: of the weights, or None. searched: what kept scouts from being sent, or
-    "". doubts: in words, what speaks against the draws.
+    zero where no search was made. effective: how many independent draws they are worth, NaN where that was not asked.
+    pareto_k: of the weights, or None. searched: what kept scouts from being sent, or "". doubts: in words, what speaks
+    against the draws, the gravest first. of_run: those of the doubts that the draws tell of themselves, such as R-hat
+    and divergent steps. too_few: in words, why little can be told from these draws. verdict: all this in a word.
 
         >>> from samplers import Certificate
+        >>> print(Certificate())
+        Not judged. Scouts found nothing.
         >>> Certificate(log_z=0.0, standard_error=0.1, doubts=("scouts found a mode that the draws lack",)).doubts
         ('scouts found a mode that the draws lack',)
     """
@@ -50,9 +57,31 @@ class Certificate:
     hidden: float = math.nan
     held: float = math.nan
     regions: int = 0
+    effective: float = math.nan
     pareto_k: float | None = None
     searched: str = ""
     doubts: tuple[str, ...] = ()
+    of_run: tuple[str, ...] = ()
+    too_few: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """`doubtful` where something speaks against the draws; else `too few draws to tell`; else `not judged`, where
+        no search was made, none of it can be compared with the draws, or it found nothing; else `nothing found against
+        it`, which is no proof.
+        """
+        if self.doubts:
+            return DOUBTFUL
+        if self.too_few:
+            return TOO_FEW
+        if self.searched or not self.regions or math.isnan(self.missed):
+            return NOT_JUDGED
+        return NOTHING_AGAINST
+
+    @property
+    def of_mass(self) -> tuple[str, ...]:
+        """The doubts that the scouts and the estimates of log Z raise: all but those of the run itself."""
+        return tuple(one for one in self.doubts if one not in self.of_run)
 
     @property
     def estimates(self) -> dict[str, tuple[float, float]]:
@@ -69,21 +98,24 @@ class Certificate:
     def from_record(cls, record: dict[str, Any]) -> Certificate:
         """From what JSON has made of the fields."""
         pairs = {n: None if record.get(n) is None else tuple(record[n]) for n in ESTIMATES}
-        lists = {n: tuple(record[n]) for n in ("doubts", "missed_at")}
+        lists = {n: tuple(record.get(n, ())) for n in LISTS}
         return cls(**record | pairs | lists)
 
     def __str__(self) -> str:
-        return " ".join(_sentence(part) for part in (self._log_z(), self._coverage(), *self.doubts) if part)
+        reasons = (*self.doubts, *self.too_few)
+        first = [f"{self.verdict}: {reasons[0]}", *reasons[1:]] if reasons else [self.verdict]
+        return " ".join(_sentence(part) for part in (*first, self._log_z(), self._coverage()) if part)
 
     def __repr__(self) -> str:
-        doubts = f"{len(self.doubts)} doubt{'' if len(self.doubts) == 1 else 's'}" if self.doubts else "no doubts"
-        log_z = "" if math.isnan(self.log_z) else f"log Z {plus_minus(self.log_z, self.standard_error)}, "
-        return f"Certificate({log_z}{doubts})"
+        count = f", {len(self.doubts)} doubt{'' if len(self.doubts) == 1 else 's'}" if self.doubts else ""
+        log_z = "" if math.isnan(self.log_z) else f", log Z {plus_minus(self.log_z, self.standard_error)}"
+        return f"Certificate({self.verdict}{count}{log_z})"
 
     def _repr_html_(self) -> str:
-        said = [_sentence(part) for part in (self._log_z(), self._coverage()) if part]
         doubts = html.listed(map(_sentence, self.doubts), "What speaks against the draws:")
-        return html.block("Certificate", html.paragraph(" ".join(said)), doubts)
+        too_few = html.listed(map(_sentence, self.too_few), "Why little can be told:")
+        said = [_sentence(part) for part in (self._log_z(), self._coverage()) if part]
+        return html.block(f"Certificate: {self.verdict}", doubts, too_few, html.paragraph(" ".join(said)))
 
     def _log_z(self) -> str:
         if math.isnan(self.log_z):
@@ -108,10 +140,14 @@ class Certificate:
         said = f"scouts that share nothing with the sampler found {count} {self.held:.0%} of the draws"
         if self.missed > MOST_MISSED:
             return said  # the doubts tell what
+        if math.isnan(self.missed):
+            return f"{said}. What these lack cannot be told: they state no log Z, and it follows from no region"
+        if self.too_few:
+            return f"{said}. They may lack much that so few of them cannot show"
+        lacking = f"The draws lack nothing of what was found, as far as {self.effective:,.0f} effective ones tell"
         if self.held < LEAST_HELD:
-            return f"{said}. The draws miss nothing of what was found, which tells little of the rest"
-        hidden = f"{_share(self.hidden)} of the mass may lie where neither has been"
-        return f"{said}. The draws miss nothing of what was found, and {hidden}"
+            return f"{said}. {lacking}, which tells little of the rest"
+        return f"{said}. {lacking}, and {_share(self.hidden)} of the mass may lie where neither has been"
 
 
 def _sentence(part: str) -> str:

@@ -137,6 +137,8 @@ def _warmup(attrs: Mapping[str, Any]) -> set[str]:
         found.add("ChEES")
     if given.get("inverse_mass_matrix") in ("auto", "dense", "diagonal") and attrs["sampler"] != "RandomWalkMetropolis":
         found.add("Pathfinder")
+    if given.get("metric") is not None or re.search(r"metric='", text):
+        found.add("Fisher divergence")
     return found
 
 

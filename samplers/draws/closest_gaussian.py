@@ -22,7 +22,8 @@ from torch import Tensor
 
 from samplers.draws.points import PointSet
 from targets import Gaussian, GaussianMixture, Product, Target
-from targets.arguments import brief, check_choice
+from targets.arguments import brief, check_choice, shown
+from targets.way_to_truth import way_to_truth
 
 Law = Target | Tensor | PointSet
 Quantile = Callable[[float], float]
@@ -96,7 +97,7 @@ def quantile_gaussian(*quantiles: Quantile) -> Gaussian:
         raise ValueError("quantiles: got none, expected a function for each coordinate")
     for number, quantile in enumerate(quantiles):
         if not callable(quantile):
-            raise TypeError(f"quantiles: got {quantile!r} as number {number}, expected a function of u in (0, 1)")
+            raise TypeError(f"quantiles: got {shown(quantile)} as number {number}, expected a function of u in (0, 1)")
     found = [_of_quantile(quantile, i) for i, quantile in enumerate(quantiles)]
     mean, scale = torch.tensor(found, dtype=torch.float64).unbind(-1)
     return Gaussian(mean, scale, name="closest in W2")
@@ -151,7 +152,7 @@ def _in_kl(law: Target) -> Gaussian:
     if not moments_known(law):
         raise ValueError(
             f"law: got {law.name}, whose mean and covariance are not known (known: {sorted(law.known)}); expected a "
-            "target that states them, or draws"
+            f"target that states them, or draws{way_to_truth(law)}"
         )
     return law if isinstance(law, Gaussian) else Gaussian(law.mean, covariance=law.covariance, name="moments")
 

@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import evaluation, records
-from samplers.draws.points import PointSet
+from samplers.draws.points import LOAD, PointSet
 from targets import Target, Variable
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 from targets.posterior import Posterior
 from targets.with_truth import without_truth
 
@@ -33,7 +33,7 @@ def predicted_group(draws: PointSet, attrs: Mapping[str, Any], *, seed: int, thi
     """posterior_predictive."""
     found = evaluation.predict(draws, None, seed=seed, thin=thin, block=None, batched=None)
     assert isinstance(found, dict)
-    return {"posterior_predictive": records.dataset(found, _variables(draws.target), attrs)}
+    return {"posterior_predictive": records.dataset(_as_observed(found, draws.target), _variables(draws.target), attrs)}
 
 
 def likelihood_group(draws: PointSet, attrs: Mapping[str, Any], *, thin: int | None) -> dict[str, xr.Dataset]:
@@ -46,8 +46,10 @@ def likelihood_group(draws: PointSet, attrs: Mapping[str, Any], *, thin: int | N
 def prior_groups(target: Target | None, n: int, attrs: Mapping[str, Any], *, seed: int) -> dict[str, xr.Dataset]:
     """prior and prior_predictive, of n exact draws of the prior."""
     target = without_truth(target)
+    if target is None:
+        raise NotImplementedError(f"draws: came without a target, whose prior would be drawn from; {LOAD}")
     if not isinstance(target, Posterior):
-        raise TypeError(f"target: got {target!r}, expected a targets.Posterior with priors and predictive=")
+        raise TypeError(f"target: got {shown(target)}, expected a targets.Posterior with priors and predictive=")
     generator = Generator(target.device).manual_seed(seed)
     prior = PointSet(target.prior.sample(check_integer(n, "draws"), generator=generator)[None], target=target)
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
@@ -55,7 +57,7 @@ def prior_groups(target: Target | None, n: int, attrs: Mapping[str, Any], *, see
     assert isinstance(found, dict)
     return {
         "prior": records.dataset(prior.constrained_points, target.variables, attrs),
-        "prior_predictive": records.dataset(found, target.data_variables, attrs),
+        "prior_predictive": records.dataset(_as_observed(found, target), target.data_variables, attrs),
     }
 
 
@@ -77,6 +79,20 @@ def prior_predictive(target: Target, draws: int = 500, *, seed: int = 0) -> Any:
     """
     attrs = {"target": target.name, "seed": seed}
     return records.to_arviz(prior_groups(target, draws, attrs, seed=seed) | observed_group(target, attrs))
+
+
+def _as_observed(found: Mapping[str, Tensor], target: Target | None) -> dict[str, Tensor]:
+    """Predictions of whole numbers in the integer dtype of the data, where that holds every one of them.
+
+    torch distributions draw counts as floating-point numbers.
+    """
+    target = without_truth(target)
+    data = target.observed if isinstance(target, Posterior) else {}
+    kinds = {name: y.dtype for name, y in data.items() if not y.is_floating_point()}
+    whole = {name: found[name].to(kind) for name, kind in kinds.items() if name in found}
+    return dict(found) | {
+        name: value for name, value in whole.items() if bool((value.to(found[name].dtype) == found[name]).all())
+    }
 
 
 def _variables(target: Target | None) -> dict[str, Variable]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from samplers.draws.other_form import other_form, scaled_effects
 from samplers.draws.points import PointSet
 
 SURE = 4.0  # standard errors of a mean over as many chains as diverged
@@ -48,9 +49,9 @@ def divergence_advice(draws: PointSet) -> str:
         if place.form is not None:
             tries.insert(0, place.form)
         else:
-            tries.append("other parameters")
+            tries.append(other_form(draws.target, place.variable))
     else:
-        tries.append("other parameters (of a hierarchy its other form, centred or non-centred)")
+        tries.append(other_form(draws.target))
     first, *others = [one for one in tries if one]
     return f"{said}Try {first}; if that does not help, {', then '.join(others)}"
 
@@ -59,12 +60,14 @@ def divergence_advice(draws: PointSet) -> str:
 class Place:
     """name: of the coordinate in which divergent steps begin elsewhere; shift: by how many standard deviations.
 
-    form: the other form of a hierarchy, in words, where it makes widths more alike; else None.
+    form: the other form of a hierarchy, in words, where it makes widths more alike; else None. variable: whose
+    coordinate it is.
     """
 
     name: str
     shift: float
     form: str | None = None
+    variable: str = ""
 
 
 def divergent_place(draws: PointSet) -> Place | None:
@@ -84,7 +87,14 @@ def divergent_place(draws: PointSet) -> Place | None:
         return None
     names, log_scale = _named(draws, mean, sd, root)
     form = _form(x.reshape(-1, x.shape[-1]), root, float(shift[root]), names, log_scale)
-    return Place(names[root][0], float(shift[root]), form)
+    if form is not None and form.startswith("the non-centred form") and (code := _code(draws, names[root][1])):
+        form = f"{form}: {code}"
+    return Place(names[root][0], float(shift[root]), form, names[root][1])
+
+
+def _code(draws: PointSet, scale: str) -> str:
+    """The two lines of the non-centred form of the first effect with a scale, where the priors tell which that is."""
+    return next((one.lines for one in scaled_effects(draws.target) if one.scale == scale), "")
 
 
 def _smaller_steps(draws: PointSet) -> str:

@@ -80,14 +80,17 @@ class Draws(PointSet):
     def certified(
         self, found: Regions | None = None, by_annealing: tuple[float, float] | None = None
     ) -> tuple[str, ...]:
-        """Make the certificate, with what it takes in `cost`; returns its doubts. See `samplers.scouts.certify`."""
+        """Make the certificate, with what it takes in `cost`; returns its doubts on mass and log Z.
+
+        See `samplers.scouts.certify`.
+        """
         from samplers.scouts.certify import certify
 
         assert self.target is not None
         began, counted = time.perf_counter(), Counted(self.target)
         made = self.__dict__["certificate"] = certify(self, counted, found, by_annealing)
         self.cost += Cost(counted.log_probs, counted.scores, time.perf_counter() - began)
-        return made.doubts
+        return made.of_mass
 
     def predict(
         self,
@@ -154,7 +157,7 @@ class Draws(PointSet):
         """ArviZ's summary of every variable; a SamplingWarning says where R-hat, ESS or divergences are bad, and what
         the run has warned of, also of draws from a file. Printed, the table has all its columns.
         """
-        return summarise(self, lambda: self.certificate.doubts, **kwargs)
+        return summarise(self, lambda: [*self.certificate.doubts, *self.certificate.too_few], **kwargs)
 
     def cite(self) -> str:
         """BibTeX of what made these draws: see `samplers.draws.citations`."""

@@ -8,6 +8,7 @@ back.
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,6 +84,18 @@ def least_ess(values: Tensor) -> float:
 def r_hat(values: Values, method: str) -> dict[str, np.ndarray]:
     """R-hat of every scalar by ArviZ's method; NaN of constants, of one chain and of fewer than four draws."""
     return _unitless("rhat", values, method)
+
+
+def r_hat_by_chance(chains: int, draws: float, effective: float, tests: int, alarm: float) -> float:
+    """The largest of so many R-hat of independent chains, exceeded with chance `alarm`.
+
+    draws, effective: of half a chain. Of the 2 m halves of m chains R-hat^2 is about 1 - 1 / draws + F / effective with
+    F ~ chi^2 / (2 m - 1).
+    """
+    from scipy.stats import chi2
+
+    largest = chi2.isf(alarm / max(tests, 1), 2 * chains - 1) / (2 * chains - 1)
+    return math.sqrt(1 + max(largest / max(effective, 1.0) - 1 / max(draws, 1.0), 0.0))
 
 
 def mcse(values: Values, method: str) -> dict[str, np.ndarray]:

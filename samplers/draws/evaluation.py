@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from samplers.draws.points import PointSet
+from samplers.draws.points import LOAD, PointSet
 from targets.arguments import check_integer
 from targets.parametrised import Parametrised
 from targets.posterior import Posterior
@@ -33,7 +33,7 @@ def predict(
     equal = _read(draws)
     model = _own(equal) if fn is None else _asked(equal, fn, batched)
     if not model.predicts:
-        raise NotImplementedError(f"{_name(draws)}: has no predictive=; give a function, draws.predict(fn)")
+        raise NotImplementedError(f"{_lacks(draws)} predictive=; give a function, draws.predict(fn){_or_load(draws)}")
     generator = Generator().manual_seed(seed)
     found = _over_draws(
         equal, model.wanted, lambda values: model.draw(values, generator), model.shapes, thin, block, "predict"
@@ -60,8 +60,8 @@ def pointwise(draws: PointSet, *, thin: int | None = None, block: int | None = N
     model = _own(equal)
     if not model.has_terms:
         raise NotImplementedError(
-            f"{_name(draws)}: has no log-likelihood of each observation; make it by Posterior(predictive=, observed=) "
-            "or Posterior(pointwise=)"
+            f"{_lacks(draws)} log-likelihood of each observation; make it by Posterior(predictive=, observed=) "
+            f"or Posterior(pointwise=){_or_load(draws)}"
         )
     return _over_draws(equal, model.wanted, model.terms, model.term_shapes, thin, block, "log_likelihood")
 
@@ -144,12 +144,18 @@ def _asked(draws: PointSet, fn: Any, batched: bool | None) -> Predictive:
     known = list(draws.constrained_points if target is None else target.variables)
     names = list(target.parameters) if isinstance(target, Parametrised) else known
     more = [name for name in known if name not in names]
-    model = Predictive(fn, names, batched=batched, more=more, argument="fn")
+    model = Predictive(fn, names, batched=batched, more=more, argument="fn", later=True)
     with torch.no_grad(), no_validation():
         values = named_values(draws, model.wanted, slice(0, None, max(1, draws.sizes[1] // 3)))
         check_model(model, {name: value[:: max(1, len(value) // 3)][:3] for name, value in values.items()})
     return model
 
 
-def _name(draws: PointSet) -> str:
-    return "the draws' target" if draws.target is None else draws.target.name
+def _lacks(draws: PointSet) -> str:
+    return (
+        "draws: came without a target, which would have the" if draws.target is None else f"{draws.target.name}: has no"
+    )
+
+
+def _or_load(draws: PointSet) -> str:
+    return f", or {LOAD}" if draws.target is None else ""

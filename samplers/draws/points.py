@@ -19,6 +19,7 @@ from targets import Target, Variable
 
 # attrs["kind"] where the one chain is no Markov chain
 INDEPENDENT, PARTICLES = "independent draws", "interacting particles"
+LOAD = "load them with their target: Draws.load(path, target)"  # where draws from a file have come without it
 WARNINGS = "warnings"  # in attrs: what the run has warned of
 
 

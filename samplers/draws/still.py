@@ -16,6 +16,7 @@ from targets import DiscreteTarget
 from targets.discrete import as_discrete
 
 FALSE_ALARM = 1e-4  # of calling a coordinate stuck that only happened not to change
+LONG = 100  # draws of a chain that all agree, before it is said never to move
 LOOKED_AT = 1000  # draws of which the conditional probability of a change is computed
 
 
@@ -47,6 +48,14 @@ def still(draws: PointSet) -> Still:
     moved = sorted(held & _depending(draws, x[0], stuck))
     names = [label(*one) for one in moved] or [f"x[{int(i)}]" for i in stuck.nonzero()[:, 0]]
     return Still([label(*one) for one in sorted(held - set(moved))], names)
+
+
+def frozen(draws: PointSet) -> int:
+    """How many chains of a continuous target never change in any coordinate, where others do; zero of short chains."""
+    if draws.x.shape[1] < LONG or (draws.target is not None and draws.target.discrete):
+        return 0
+    never = (draws.x == draws.x[:, :1]).all(-1).all(-1)
+    return 0 if bool(never.all()) else int(never.sum())
 
 
 def _places(mask: Tensor) -> list[tuple[int, ...]]:

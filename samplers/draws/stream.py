@@ -54,21 +54,37 @@ class Stream:
         """Draws a block."""
         return max(1, min(draws, BLOCK_BYTES // (chains * dim * itemsize)))
 
-    def write(self, x: Tensor, stats: dict[str, Tensor], block: int) -> None:
-        """Append x (n, chains, dim) and stats (n, chains). OSError names how many draws are safe."""
+    def _longer(self, array: Any) -> None:
+        """An array of a run that goes on to a larger number of draws than it began with."""
+        if array.shape[0] < self._draws:
+            array.resize((self._draws, *array.shape[1:]))
+
+    def every(self, thin: int) -> Tensor:
+        """Every thin-th draw on disk, from the first on, (some, chains, dim)."""
+        array = self._open()["x"]
+        return records.tensor(array[: self.complete : thin], array.attrs)
+
+    def _open(self) -> Any:
         import zarr
 
+        if self._group is None:
+            self._group = zarr.open_group(self.path / ZARR, mode="a")
+        return self._group
+
+    def write(self, x: Tensor, stats: dict[str, Tensor], block: int) -> None:
+        """Append x (n, chains, dim) and stats (n, chains). OSError names how many draws are safe."""
         try:
-            if self._group is None:
-                self._group = zarr.open_group(self.path / ZARR, mode="a")
+            group = self._open()
             for name, value in {"x": x, **stats}.items():
                 array, kept = records.held_as(value)
-                if name not in self._group:
+                if name in group:
+                    self._longer(group[name])
+                else:
                     shape = (self._draws, *array.shape[1:])
                     chunks = (block, *array.shape[1:])
-                    self._group.create_array(name, shape=shape, chunks=chunks, dtype=array.dtype, compressors=None)
-                    self._group[name].attrs.update(kept)
-                self._group[name][self.complete : self.complete + len(value)] = array
+                    group.create_array(name, shape=shape, chunks=chunks, dtype=array.dtype, compressors=None)
+                    group[name].attrs.update(kept)
+                group[name][self.complete : self.complete + len(value)] = array
             put(self.path / "complete.json", self.complete + len(x))
         except OSError as error:
             raise OSError(

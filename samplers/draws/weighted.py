@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from samplers.draws import records
 from samplers.draws.ties import slack, tied
 
+HIGHEST_PARETO_K = 0.7  # Vehtari et al. 2024
 FAMILY = "family"  # in the statistics of draws: which of the first particles each descends from
 
 

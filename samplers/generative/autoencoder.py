@@ -26,7 +26,7 @@ from samplers.generative.column_likelihood import ColumnLikelihood
 from samplers.generative.columns import Column, shares_of
 from samplers.generative.training import Training
 from samplers.networks.linear import Linear
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 
 LEAST_VARIANCE = 1e-6  # v, where training starts, of rows that have fewer components than the code
 
@@ -57,7 +57,7 @@ class Autoencoder:
             check_integer(getattr(self, name), name)
         check_integer(self.iterations, "iterations", 0)
         if not isinstance(self.training, Training):
-            raise TypeError(f"training: got {self.training!r}, expected a samplers.generative.Training")
+            raise TypeError(f"training: got {shown(self.training)}, expected a samplers.generative.Training")
 
 
 class AutoencoderNetwork(nn.Module):

@@ -19,6 +19,7 @@ from torch import Generator, Tensor, nn
 
 from samplers.generative.columns import Column, Real
 from samplers.generative.ordinal import Integers
+from targets.arguments import shown
 
 FAR = 1e3  # in place of an infinite edge: no column is as far, and derivatives there are zero and not NaN
 LEAST_DEVIATION = 1e-6  # of a column, where it is constant
@@ -110,7 +111,7 @@ def check_columns(kinds: Sequence[Column]) -> None:
     """TypeError for columns of other kinds."""
     for number, kind in enumerate(kinds):
         if not isinstance(kind, (Real, Integers)):
-            raise TypeError(f"columns: got {kind!r} for column {number}, expected Real, Ordinal or Levels")
+            raise TypeError(f"columns: got {shown(kind)} for column {number}, expected Real, Ordinal or Levels")
 
 
 def log_mass(lower: Tensor, upper: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 from targets.end_transforms import IntervalTransform, PositiveTransform
 
 
@@ -140,7 +140,7 @@ class Bounded(Column):
 
     def __post_init__(self) -> None:
         if not -math.inf < self.low < self.high < math.inf:
-            raise ValueError(f"low, high: got {self.low!r} and {self.high!r}, expected finite numbers, low < high")
+            raise ValueError(f"low, high: got {shown(self.low)} and {self.high!r}, expected finite numbers, low < high")
 
     @property
     def domain(self) -> str:

@@ -25,7 +25,8 @@ from samplers.generative.columns import shares_of
 from samplers.generative.conditions import check_finite, check_values
 from samplers.generative.transformations import Transformation
 from targets import Target
-from targets.arguments import check_dtype, check_integer
+from targets.arguments import check_dtype, check_integer, shown
+from targets.way_to_truth import way_to_truth
 
 ROWS = 10_000
 BLOCKS = 10  # of each chain
@@ -140,14 +141,14 @@ class Samples:
         ValueError for a share that is not inside (0, 1), and where one part would be empty.
         """
         if not 0 < share < 1:
-            raise ValueError(f"share: got {share!r}, expected a number inside (0, 1)")
+            raise ValueError(f"share: got {shown(share)}, expected a number inside (0, 1)")
         device = self.x.device
         groups = torch.arange(len(self.x), device=device) if self.groups is None else self.groups
         count = int(groups.max()) + 1
         held = max(1, round(share * count))
         if held >= count:
             raise ValueError(
-                f"share: got {share!r} of {count} groups of rows, expected one that leaves some to train on"
+                f"share: got {shown(share)} of {count} groups of rows, expected one that leaves some to train on"
             )
         out = torch.zeros(count, dtype=torch.bool, device=device)
         out[torch.randperm(count, generator=generator, device=device)[:held]] = True
@@ -195,6 +196,7 @@ def _of_target(target: Target, rows: int, generator: Generator | None) -> Tensor
     if "sample" not in target.known:
         raise ValueError(
             f"samples: got {target.name}, which has no exact draws; expected a target that has, or draws of a sampler"
+            + way_to_truth(target)
         )
     if generator is None:
         raise ValueError("generator: got None, expected one: exact draws of a target are random")

@@ -32,7 +32,7 @@ from samplers.generative.likelihood import log_z_of, recorded
 from samplers.generative.score import Score, check_points, check_score, noise_of
 from samplers.processes.base import Process
 from targets import Noise, Target
-from targets.arguments import check_choice, check_integer
+from targets.arguments import check_choice, check_integer, shown
 
 Estimator = Literal["denoising", "implicit", "sliced"]
 ESTIMATORS = ("denoising", "implicit", "sliced")
@@ -72,7 +72,7 @@ def elbo(
     """
     integrand = estimated(score, noise_of(process), estimator, generator)
     if not 0 <= t_min < process.horizon:
-        raise ValueError(f"t_min: got {t_min!r}, expected a time in [0, {process.horizon:.6g})")
+        raise ValueError(f"t_min: got {shown(t_min)}, expected a time in [0, {process.horizon:.6g})")
     schedule = partial(_strata, process, t_min, times, generator)
     constant = prior.dim * float(process.scale(process.horizon).log())
     return bound(integrand, process, prior, x, schedule, constant, times, noises, repetitions, generator)
@@ -108,7 +108,7 @@ def family_elbo(
         torch.Size([10])
     """
     if not family < 1:
-        raise ValueError(f"family: got {family!r}, expected a number below 1, where the model has no noise left")
+        raise ValueError(f"family: got {shown(family)}, expected a number below 1, where the model has no noise left")
     noise, half = noise_of(process), 1 - 0.5 * family
 
     @torch.no_grad()

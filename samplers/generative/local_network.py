@@ -25,7 +25,7 @@ from samplers.generative.score import noise_of
 from samplers.generative.score_spec import ScoreSpec, check_least_time, check_moments, levels
 from samplers.networks.patches import Lattice, PatchNetwork, check_radii
 from samplers.processes.base import Process
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class LocalScore(ScoreSpec):
         object.__setattr__(self, "radii", check_radii(self.radii))
         object.__setattr__(self, "shape", self.lattice.shape)
         if not isinstance(self.periodic, bool):
-            raise TypeError(f"periodic: got {self.periodic!r}, expected True or False")
+            raise TypeError(f"periodic: got {shown(self.periodic)}, expected True or False")
         for radius in self.radii:
             self.lattice.check_radius(radius, "radii")
 

@@ -28,7 +28,7 @@ from samplers.generative.score_model import ScoreModel
 from samplers.generative.times import LogSNRTimes, Times
 from samplers.generative.weightings import Weighting, check_weighting, weight
 from samplers.processes.base import Process
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 
 EARLY, EARLIER = 1e-3, 1e-9  # of the horizon: what lambda t / v is at the second is hardly less than at the first
 DIVERGING = 0.1  # where the integral of lambda / v is infinite
@@ -82,7 +82,7 @@ class Loss(ABC):
     def __post_init__(self) -> None:
         check_weighting(self.weighting, self.order)
         if not isinstance(self.times, Times):
-            raise TypeError(f"times: got {self.times!r}, expected a samplers.generative.Times")
+            raise TypeError(f"times: got {shown(self.times)}, expected a samplers.generative.Times")
 
     @abstractmethod
     def rows(self, model: ScoreModel, example: Example, generator: Generator) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws.keywords import naming_ours
 from samplers.generative.path import ReverseProcess
 from samplers.generative.score import noise_of
 from samplers.generative.solvers import DPMSolver2M, Solver
@@ -37,6 +38,7 @@ class ReverseSampler(Trained):
         """grad log p_t(u), (*batch, dim), for 0 < t <= horizon, in the coordinates of the model."""
         return self.model.score(u, t)
 
+    @naming_ours
     def sample(
         self, *, draws: int = 4096, solver: Solver | None = None, seed: int = 1, target: Target | None = None
     ) -> Draws:

@@ -18,6 +18,7 @@ from typing import Self
 from torch import Tensor
 
 from samplers.processes.base import Process
+from targets.arguments import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class ReverseSteps:
 def reverse_variance(process: Process, s: Tensor, t: Tensor, data_variance: float) -> Tensor:
     """V' of the module, in the shape of s and t; positive unless s and data_variance are both 0."""
     if not data_variance >= 0:
-        raise ValueError(f"data_variance: got {data_variance!r}, expected at least 0")
+        raise ValueError(f"data_variance: got {shown(data_variance)}, expected at least 0")
     factor, added = process.transition(s, t)
     if data_variance == math.inf:
         return added / factor.square()

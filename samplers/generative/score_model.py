@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from samplers.generative.noisy_state import NoisyState
 from samplers.generative.parametrisation import Parametrisation
 from samplers.processes.base import Process, Time
+from targets.arguments import shown
 
 
 class ScoreModel(nn.Module):
@@ -67,4 +68,4 @@ def check_kinds(owner: object, **kinds: tuple[type, ...]) -> None:
         value = getattr(owner, name)
         if not isinstance(value, expected):
             names = ("torch.nn.Module" if kind is nn.Module else kind.__name__ for kind in expected)
-            raise TypeError(f"{name}: got {value!r}, expected a {' or a '.join(names)}")
+            raise TypeError(f"{name}: got {shown(value)}, expected a {' or a '.join(names)}")

@@ -8,7 +8,7 @@ from samplers.draws import Draws
 from samplers.draws.signature import Choice, taken_by
 from samplers.kernels import HMC
 from targets import Target
-from targets.arguments import check_integer
+from targets.arguments import check_integer, shown
 
 SAMPLES = 16_000  # over all chains
 CHAINS = 64
@@ -20,7 +20,7 @@ def check_teacher(teacher: Choice | None) -> None:
     sampler = teacher[0] if isinstance(teacher, tuple) and len(teacher) == 2 else teacher
     if sampler is not None and (isinstance(sampler, type) or not callable(getattr(sampler, "sample", None))):
         raise TypeError(
-            f"teacher: got {teacher!r}, expected a sampler such as HMC(), or a pair (sampler, options) such as "
+            f"teacher: got {shown(teacher)}, expected a sampler such as HMC(), or a pair (sampler, options) such as "
             '(HMC(), {"warmup": 1000})'
         )
 

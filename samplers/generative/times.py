@@ -19,7 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.processes.base import Process
-from targets.arguments import not_negative, positive
+from targets.arguments import not_negative, positive, shown
 
 
 class Times(ABC):
@@ -135,7 +135,7 @@ class DebiasedTimes(Times):
     def __post_init__(self) -> None:
         positive(self.knee, "knee")
         if positive(self.tail, "tail") >= 2:
-            raise ValueError(f"tail: got {self.tail!r}, expected less than 2")
+            raise ValueError(f"tail: got {shown(self.tail)}, expected less than 2")
 
     def start(self, process: Process) -> float:
         """0."""

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import torch
 
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Training:
             positive(getattr(self, name), name)
         for name in ("average", "validation", "drop_condition"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a number in [0, 1)")
+                raise ValueError(f"{name}: got {shown(getattr(self, name))}, expected a number in [0, 1)")
         if self.patience is not None:
             check_integer(self.patience, "patience")
             if not self.validation:

@@ -20,6 +20,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.generative.columns import Column
+from targets.arguments import shown
 
 
 class Transformation(ABC):
@@ -78,7 +79,7 @@ class Columns(Transformation):
         object.__setattr__(self, "kinds", tuple(self.kinds))
         for kind in self.kinds:
             if not isinstance(kind, Column):
-                raise TypeError(f"kinds: got {kind!r}, expected a samplers.generative.Column")
+                raise TypeError(f"kinds: got {shown(kind)}, expected a samplers.generative.Column")
 
     @property
     def size(self) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from samplers.generative.noisy_state import NoisyState
 from samplers.generative.parametrisation import Parametrisation
+from targets.arguments import shown
 
 Weighting = Literal["uniform", "likelihood", "noise level", "output"] | Callable[[Tensor], Tensor]
 NAMES = ("uniform", "likelihood", "noise level", "output")
@@ -28,7 +29,7 @@ def check_weighting(weighting: Weighting, order: int = 1) -> None:
     """ValueError for what is no weighting of a loss of this order."""
     if not callable(weighting) and weighting not in NAMES:
         names = ", ".join(map(repr, NAMES))
-        raise ValueError(f"weighting: got {weighting!r}, expected {names} or a function of t")
+        raise ValueError(f"weighting: got {shown(weighting)}, expected {names} or a function of t")
     if weighting == "output" and order > 1:
         raise ValueError("weighting: got 'output', expected another: derivatives of the score are no network's output")
 

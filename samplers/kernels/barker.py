@@ -38,7 +38,7 @@ class Barker(PreconditionedKernel):
         tunes it to an acceptance of `target_acceptance`, 0.574, best for every proposal of this class as the number of
         dimensions grows (Vogrinc, Livingstone and Zanella 2023, https://arxiv.org/abs/2201.01123); 0.5 without a
         warmup.
-    inverse_mass_matrix: C = L L', as of `PreconditionedKernel`.
+    inverse_mass_matrix, metric: C = L L', as of `PreconditionedKernel`.
 
     States and draws are (chains, dim) and (chains, draws, dim). Raises ValueError for a step size that is not positive
     and for a matrix that is not positive definite or of another shape.

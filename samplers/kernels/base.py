@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -18,8 +19,11 @@ from samplers.runs.checks import check_continuous, check_target
 from samplers.runs.plan import Plan
 from samplers.runs.starts import Init
 from samplers.runs.state import State, evaluate
+from samplers.runs.threads import Threads
 from samplers.runs.transition import Adaptation, Transition
+from samplers.runs.until import Until, as_until
 from targets import Target
+from targets.compiled import asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,11 @@ class Kernel(Transition):
     def target_acceptance(self) -> float | None:
         """The acceptance that warmup tunes the step size to; None leaves it alone."""
         return None
+
+    @property
+    def evaluations(self) -> int:
+        """Of the score of all chains in a step, as counted before a run."""
+        return 1
 
     def init(self, target: Target, x: Tensor, generator: Generator) -> State:
         """The state of chains that stand at x, (chains, dim)."""
@@ -123,6 +132,8 @@ class Kernel(Transition):
         checkpoint: str | Path | None = None,
         stream: str | Path | None = None,
         keep: Literal["draws", "moments"] = "draws",
+        until: Until | Mapping[str, Any] | None = None,
+        threads: int | Literal["measured"] | None = None,
     ) -> Draws:
         """Run `chains` chains and keep `draws` draws of each, one in `thin` steps, after `warmup` steps of tuning.
 
@@ -135,19 +146,26 @@ class Kernel(Transition):
         checkpoint: a file; a run that stopped is continued by the same call and equals the whole run bit for bit.
         stream: a folder that draws go to in blocks (Zarr), for runs larger than memory; `Draws.x` then reads them.
         keep: "moments" keeps running moments and each chain's last point instead of draws.
+        until: the precision at which the run ends by itself, a `samplers.Until` or its fields by name, such as
+            {"ess": 1000}; `draws` is then the largest number, and a warning says where that was not enough.
+        threads: of torch while it runs, put back afterwards. None: one for small tensors, for large ones what is faster
+            where that changes no bit, else all; a number; or "measured", what is faster whatever the bits
+            (`samplers.runs.threads`).
 
         Ctrl-C ends the run and returns the draws so far. Raises ValueError naming the argument for bad ones, and the
         chain for a start where the log-density or score is not finite. Warns (SamplingWarning) about chains that
         never moved and runs that diverged.
         """
         plan = Plan(chains=chains, draws=draws, warmup=warmup, thin=thin, seed=seed, keep=keep)
+        end = as_until(until)
         self.check_target(target)
         path = None if checkpoint is None else file_place(checkpoint, "checkpoint")
         folder = None if stream is None else folder_place(stream, "stream")
         target = target.to(device, dtype)
-        check_begun(path, type(self).__name__, asdict(plan), target)
-        kernel, spent = self.prepare(target, plan.seed)
-        return Chains(kernel, target, plan, init, folder, spent).draws(path, progress)
+        check_begun(path, type(self).__name__, plan.lengths(open_ended=end is not None), target)
+        with Threads(threads) as count, asked(plan.chains, plan.steps * self.evaluations):
+            kernel, spent = self.prepare(target, plan.seed)
+            return Chains(kernel, target, plan, init, folder, spent, end, count).draws(path, progress)
 
 
 def check_kernel(kernel: object, argument: str = "kernel") -> None:

@@ -14,10 +14,12 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
+from samplers.kernels.fused import fused_leapfrog, fused_test, graphs_for
 from samplers.kernels.metropolis import metropolis
 from samplers.kernels.trajectories import TrajectoryInfo, TrajectoryKernel
 from samplers.runs.state import Info, State, evaluate, noise_like
 from targets import Target
+from targets.compiled import Graphs
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +36,8 @@ class HMC(TrajectoryKernel):
     https://arxiv.org/abs/1206.1901; Hoffman, Radul and Sountsov 2021 (ChEES),
     https://proceedings.mlr.press/v130/hoffman21a.html.
 
-    inverse_mass_matrix: C = L L', as of `PreconditionedKernel`; step_size, trajectory_length: None leaves them to
-    warmup. ValueError where both steps and trajectory_length are given.
+    inverse_mass_matrix, metric: C = L L', as of `PreconditionedKernel`; step_size, trajectory_length: None leaves them
+    to warmup. ValueError where both steps and trajectory_length are given.
 
         >>> draws = samplers.HMC(step_size=0.5, steps=4).sample(
         ...     targets.Gaussian([0.0, 3.0]), chains=4, draws=100, warmup=0, seed=0
@@ -50,6 +52,9 @@ class HMC(TrajectoryKernel):
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         n = self._leapfrogs(generator)
         start = noise_like(state.x, generator)
+        # not of a subclass, which may move in other coordinates
+        if type(self) is HMC and (graphs := graphs_for(target, state, self.factor)) is not None:
+            return self._by_graphs(graphs, target, state, start, n, generator)
         proposal, momentum = self.leapfrog(target, state, start, n)
         log_ratio = self.energy_lost(state, start, proposal, momentum)
         log_ratio, by_energy = self.weighed(log_ratio, proposal)
@@ -69,6 +74,18 @@ class HMC(TrajectoryKernel):
             momentum=momentum,
             length=n * self.h,
         )
+
+    def _by_graphs(
+        self, graphs: Graphs, target: Target, state: State, start: Tensor, n: int, generator: Generator
+    ) -> tuple[State, Info]:
+        """The same step of a compiled target."""
+        end, momentum = fused_leapfrog(graphs, target, state, start, self.h, n, self.factor)
+        uniform = torch.rand(len(start), generator=generator, dtype=torch.float64, device=start.device)
+        new, rate, diverging, energy = fused_test(
+            graphs, self.energy_lost, state, start, end, momentum, uniform, self.most_energy_error
+        )
+        steps = torch.full_like(diverging, n, dtype=torch.int64)
+        return new, TrajectoryInfo(rate, diverging, energy, steps, None, end.x, momentum, n * self.h)
 
     @staticmethod
     def energy_lost(state: State, start: Tensor, end: State, momentum: Tensor) -> Tensor:

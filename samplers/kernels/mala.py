@@ -30,8 +30,8 @@ class MALA(PreconditionedKernel):
     https://doi.org/10.2307/3318418;
     Roberts and Rosenthal 1998, https://doi.org/10.1111/1467-9868.00123.
 
-    step_size, inverse_mass_matrix: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as well as
-    the errors raised.
+    step_size, inverse_mass_matrix, metric: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as
+    well as the errors raised.
 
         >>> draws = samplers.MALA().sample(targets.Gaussian([0.0, 0.0]), chains=4, draws=20, warmup=100, seed=0)
         >>> draws.x.shape, draws.kernel.step_size > 0

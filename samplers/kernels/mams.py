@@ -40,8 +40,8 @@ class MAMS(TrajectoryKernel):
     to target_acceptance and T by the ChEES criterion. An energy error beyond 1000 counts as diverging.
     n leapfrogs take n score evaluations. Robnik, Cohn-Gordon and Seljak 2025, https://arxiv.org/abs/2503.01707.
 
-    inverse_mass_matrix: C = L L', as of `PreconditionedKernel`; step_size, trajectory_length: None leaves them to
-    warmup. ValueError where both steps and trajectory_length are given, and for a target with one dimension, where
+    inverse_mass_matrix, metric: C = L L', as of `PreconditionedKernel`; step_size, trajectory_length: None leaves them
+    to warmup. ValueError where both steps and trajectory_length are given, and for a target with one dimension, where
     the sphere is two points.
 
         >>> draws = samplers.MAMS(step_size=0.5, steps=4).sample(

@@ -54,8 +54,8 @@ class MCLMC(PreconditionedKernel):
     and Seljak 2023, https://arxiv.org/abs/2212.08549; Robnik and Seljak 2024,
     https://proceedings.mlr.press/v253/robnik24a.html.
 
-    inverse_mass_matrix: C = L L', as of `PreconditionedKernel`; step_size, decoherence_length: None leaves them to
-    warmup. ValueError for one that is not positive, and for a target with one dimension, where the sphere is two
+    inverse_mass_matrix, metric: C = L L', as of `PreconditionedKernel`; step_size, decoherence_length: None leaves them
+    to warmup. ValueError for one that is not positive, and for a target with one dimension, where the sphere is two
     points.
 
         >>> kernel = samplers.MCLMC(step_size=0.4, decoherence_length=2.0)

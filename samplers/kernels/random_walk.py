@@ -25,8 +25,8 @@ class RandomWalkMetropolis(PreconditionedKernel):
     https://doi.org/10.1063/1.1699114;
     Roberts, Gelman and Gilks 1997, https://doi.org/10.1214/aoap/1034625254.
 
-    step_size, inverse_mass_matrix: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as well as
-    the errors raised.
+    step_size, inverse_mass_matrix, metric: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as
+    well as the errors raised.
 
         >>> kernel = samplers.RandomWalkMetropolis(step_size=1.0)
         >>> kernel.sample(targets.Gaussian([0.0, 0.0]), chains=4, draws=20, warmup=0, seed=0).cost.score

@@ -83,7 +83,7 @@ class RegionalHMC(HMC):
 
     inverse_mass_matrix, trajectory_length, steps, max_steps: as of HMC, the matrix in units of a component's.
     target_acceptance: that by the energy error alone, 0.8. regions must be given: TypeError where they are
-    no GaussianMixture.
+    no GaussianMixture. metric: none, the regions have the matrices; ValueError for one.
 
         >>> from samplers.kernels import RegionalHMC
         >>> modes = targets.GaussianMixture([[-3.0], [3.0]], scales=[0.1, 1.0])
@@ -101,6 +101,8 @@ class RegionalHMC(HMC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.metric is not None:
+            raise ValueError(f"metric: got {self.metric!r}, and the matrices of RegionalHMC are those of its regions")
         if not isinstance(self.regions, GaussianMixture):
             raise TypeError(f"regions: got {type(self.regions).__name__}, expected a targets.GaussianMixture")
 

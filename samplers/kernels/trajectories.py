@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -55,14 +56,23 @@ class TrajectoryKernel(PreconditionedKernel):
     def _leapfrogs(self, generator: Generator) -> int:
         if self.steps is not None:
             return self.steps
-        return int(self.leapfrogs_for(torch.rand((), generator=generator, device=generator.device)))
+        jitter = float(torch.rand((), generator=generator, device=generator.device))
+        return math.ceil(min(max(jitter * self._length / self.h, 1), self.max_steps))
+
+    @property
+    def _length(self) -> float:
+        return self.default_trajectory_length if self.trajectory_length is None else self.trajectory_length
 
     def leapfrogs_for(self, jitter: Tensor) -> Tensor:
         """How many leapfrogs a step makes whose u is `jitter`, of the same shape."""
         if self.steps is not None:
             return torch.full_like(jitter, self.steps, dtype=torch.int64)
-        length = self.default_trajectory_length if self.trajectory_length is None else self.trajectory_length
-        return (jitter.double() * length / self.h).ceil().clamp(1, self.max_steps).long()
+        return (jitter.double() * self._length / self.h).ceil().clamp(1, self.max_steps).long()
+
+    @property
+    def evaluations(self) -> int:
+        """Leapfrogs of a step; four where they are not fixed."""
+        return 4 if self.steps is None else self.steps
 
     def frozen(self, generator: Generator) -> Self:
         """The kernel with one number of leapfrogs, drawn as a step draws it."""

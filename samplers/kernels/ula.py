@@ -37,8 +37,8 @@ class ULA(PreconditionedKernel):
     accept 95 % of the proposals (warmup runs MALA). A step that ends at a non-finite density or score is not taken
     and is counted as diverging. Roberts and Tweedie 1996, https://doi.org/10.2307/3318418.
 
-    step_size, inverse_mass_matrix: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as well as
-    the errors raised.
+    step_size, inverse_mass_matrix, metric: C = L L', and what leaves either to warmup, as of `PreconditionedKernel`, as
+    well as the errors raised.
 
         >>> draws = samplers.ULA(0.1).sample(targets.Gaussian([0.0, 0.0]), chains=4, draws=20, warmup=0, seed=0)
         >>> draws.cost.score, bool((draws.stats["acceptance_rate"] == 1).all())
@@ -71,4 +71,4 @@ class ULA(PreconditionedKernel):
         return self.whiten(destination.x - drift).double().square().sum(-1) / (-4 * self.h)
 
     def warmup_form(self) -> MALA:
-        return CautiousMALA(self.step_size, self.inverse_mass_matrix)
+        return CautiousMALA(self.step_size, self.inverse_mass_matrix, metric=self.metric)

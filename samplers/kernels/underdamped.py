@@ -41,8 +41,8 @@ class UnderdampedLangevin(PreconditionedKernel):
     The cached log_prob and score belong to the middle of the step, where the one evaluation takes place; draws
     therefore carry no `lp`. Sachs, Leimkuhler and Danos 2017, https://doi.org/10.3390/e19120647.
 
-    step_size: d, a time; None leaves it to warmup. inverse_mass_matrix: C = L L', as of `PreconditionedKernel`, as well
-    as the errors raised.
+    step_size: d, a time; None leaves it to warmup. inverse_mass_matrix, metric: C = L L', as of `PreconditionedKernel`,
+    as well as the errors raised.
 
         >>> kernel = samplers.UnderdampedLangevin(step_size=0.5, friction=2.0)
         >>> kernel.sample(targets.Gaussian([0.0, 0.0]), chains=4, draws=20, warmup=0, seed=0).x.shape
@@ -76,7 +76,7 @@ class UnderdampedLangevin(PreconditionedKernel):
 
     def warmup_form(self) -> CautiousMALA:
         fixed = None if self.step_size is None else 0.5 * self.step_size**2
-        return CautiousMALA(fixed, self.inverse_mass_matrix)
+        return CautiousMALA(fixed, self.inverse_mass_matrix, metric=self.metric)
 
     def _step_size_from(self, warm: PreconditionedKernel) -> float | None:
         return None if warm.step_size is None else math.sqrt(2 * warm.step_size)

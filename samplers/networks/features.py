@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 
 LOWEST = 0.5 * math.pi  # over times from 0 to 1 a quarter of a period: the cosine says which time it is
 HIGHEST = 8 * math.pi
@@ -32,7 +32,7 @@ class FourierFeatures(nn.Module):
         super().__init__()
         check_integer(count, "count")
         if positive(highest, "highest") < LOWEST:
-            raise ValueError(f"highest: got {highest!r}, expected a frequency of at least pi / 2")
+            raise ValueError(f"highest: got {shown(highest)}, expected a frequency of at least pi / 2")
         self.outputs = 2 * count
         powers = torch.linspace(0, 1, count, dtype=torch.float64, device=generator.device)
         self.register_buffer("frequencies", (LOWEST * (highest / LOWEST) ** powers).float())

@@ -15,7 +15,7 @@ from samplers.particles.pair_kernels import PairKernel, median_squared_bandwidth
 from samplers.runs.checks import check_continuous
 from samplers.runs.state import State, evaluate
 from targets import Target
-from targets.arguments import check_choice, positive
+from targets.arguments import check_choice, positive, shown
 
 Optimiser = Literal["adagrad", "sgd", "adam"]
 
@@ -62,7 +62,7 @@ class ParticleFlow(Brief, ABC):
                 "density with it; expected 'rbf'"
             )
         if isinstance(self.bandwidth, str) and self.bandwidth != "median":
-            raise ValueError(f"bandwidth: got {self.bandwidth!r}, expected 'median' or a positive number")
+            raise ValueError(f"bandwidth: got {shown(self.bandwidth)}, expected 'median' or a positive number")
         if self.bandwidth != "median":
             object.__setattr__(self, "bandwidth", positive(self.bandwidth, "bandwidth"))
         object.__setattr__(self, "step_size", positive(self.step_size, "step_size"))

@@ -11,6 +11,7 @@ from samplers.draws.places import file_place
 from samplers.particles.base import ParticleFlow
 from samplers.particles.run import Particles
 from samplers.runs.starts import Init
+from samplers.runs.until import refuse
 from targets import Target
 from targets.arguments import check_integer
 
@@ -47,6 +48,7 @@ class ParticleMethod(ParticleFlow):
         dtype: torch.dtype | None = None,
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
+        until: None = None,
     ) -> Draws:
         """Move `draws` particles for `iterations` iterations; their last positions are the draws, x (1, draws, dim).
 
@@ -55,6 +57,7 @@ class ParticleMethod(ParticleFlow):
         seed: same seed, shapes, device and versions give the same bits.
         progress: a progress bar on stderr; None shows one on a terminal.
         checkpoint: a file; a run that stopped is continued by the same call and equals the whole run bit for bit.
+        until: refused with a ValueError, for all draws are made at once.
 
         The particles are not independent of one another: their spread around a mean gives no standard error. Ctrl-C
         ends the run and returns the particles as they are. Raises TypeError for a discrete target and ValueError naming
@@ -62,6 +65,7 @@ class ParticleMethod(ParticleFlow):
         (SamplingWarning) about moves that were not finite, and about particles that have not arrived: whose scores do
         not satisfy E[s] = 0 and -E[s (x - E x)] = 1 by far.
         """
+        refuse(until, self, "its particles are no chain, and have no effective sample size; expected more iterations=")
         for name, value, least in (("draws", draws, 1), ("iterations", iterations, 0), ("seed", seed, 0)):
             check_integer(value, name, least)
         self.check_target(target)

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from samplers.annealing.evidence import HIGHEST_PARETO_K, log_mean_exp
+from samplers.annealing.evidence import log_mean_exp
 from samplers.draws import LogZ, largest_pareto_k
+from samplers.draws.weighted import HIGHEST_PARETO_K
 
 SELDOM = 100.0  # a place that the sampler visits this many times too rarely is one that it misses
 MOST_MISSED = 0.02

@@ -13,7 +13,7 @@ from samplers.draws.kept import remembering
 from samplers.peers.base import Peer, say
 from samplers.peers.tempering import Tempering
 from targets import Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +54,9 @@ class BlackjaxTemperedSMC(Peer):
             check_integer(getattr(self, name), name)
         positive(self.step_size, "step_size")
         if not 0 < self.target_ess < 1:
-            raise ValueError(f"target_ess: got {self.target_ess!r}, expected a share between 0 and 1")
+            raise ValueError(f"target_ess: got {shown(self.target_ess)}, expected a share between 0 and 1")
         if not (self.base is None or self.base == "pilot" or isinstance(self.base, Target)):
-            raise TypeError(f"base: got {self.base!r}, expected a targets.Target, 'pilot' or None")
+            raise TypeError(f"base: got {shown(self.base)}, expected a targets.Target, 'pilot' or None")
 
     @remembering
     def sample(

@@ -13,6 +13,7 @@ from samplers.peers.base import ChainPeer, ChainRun
 from samplers.peers.bridge import as_tensor, from_numpy, to_numpy
 from samplers.runs.plan import Plan
 from targets import Target
+from targets.arguments import shown
 from targets.counting import Counted
 
 
@@ -45,7 +46,7 @@ class Emcee(ChainPeer):
 
     def __post_init__(self) -> None:
         if not self.stretch > 1:
-            raise ValueError(f"stretch: got {self.stretch!r}, expected a number above 1")
+            raise ValueError(f"stretch: got {shown(self.stretch)}, expected a number above 1")
 
     def default_chains(self, target: Target) -> int:
         """32, or four a dimension where that is more."""

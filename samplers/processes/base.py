@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.runs.state import noise_like
-from targets.arguments import positive
+from targets.arguments import positive, shown
 from targets.noise import Noise
 
 Time = float | Tensor
@@ -38,7 +38,9 @@ class Process(ABC):
             if argument != "noise":
                 object.__setattr__(self, argument, positive(value, argument))
         if self.noise is not None and not isinstance(self.noise, Noise):
-            raise ValueError(f"noise: got {self.noise!r}, expected a targets.noise.Noise, or None for the identity")
+            raise ValueError(
+                f"noise: got {shown(self.noise)}, expected a targets.noise.Noise, or None for the identity"
+            )
 
     def _drift(self, t: Tensor) -> Tensor:
         """a(t); 0 where a process does not say."""

@@ -60,6 +60,11 @@ class Job(ABC):
         return pressed
 
     @property
+    def settled(self) -> bool:
+        """Whether steps are by now what the later ones will be, so that their pace tells how long these take."""
+        return True
+
+    @property
     def seconds_left(self) -> float:
         """Seconds after which it ends, wherever it is."""
         return math.inf

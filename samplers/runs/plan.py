@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from targets.arguments import check_choice, check_integer
 
@@ -27,3 +28,7 @@ class Plan:
     def steps(self) -> int:
         """Steps in all."""
         return self.warmup + self.draws * self.thin
+
+    def lengths(self, *, open_ended: bool) -> dict[str, Any]:
+        """What must agree for a checkpoint to be continued: without `draws` for a run that ends by itself."""
+        return {name: value for name, value in asdict(self).items() if not (open_ended and name == "draws")}

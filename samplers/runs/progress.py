@@ -6,12 +6,16 @@ import importlib.util
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 LIFE = 60.0  # seconds between two lines
 LONG = 30.0  # seconds from which on it is said beforehand how long it will take
-FIRST = 2.0  # seconds of steps, the first one left out, by which that is told
+SPELL = 1.0  # seconds of steps, the first one left out, whose pace is compared with that of the spell before
+ALIKE = 1.1  # times that the pace of two spells may differ where it is told how long the rest takes
+ROUNDING = 1e-6
+SPELLS = 30  # the last ones, by which the rest is told from then on
 
 
 class Foretelling(Protocol):
@@ -20,6 +24,10 @@ class Foretelling(Protocol):
     @property
     def foretold(self) -> bool:
         """Whether that is to be said beside a bar too."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether steps are by now what the later ones will be."""
 
     @property
     def seconds_left(self) -> float:
@@ -31,8 +39,9 @@ class Progress:
     False.
 
     `shown=None` is a bar where stderr is a terminal or the page of a notebook, and lines elsewhere; True a bar. The
-    figures are read from the device twice a second. A run that takes longer than some 30 seconds says so after its
-    first steps.
+    figures are read from the device twice a second. A run that takes longer than some 30 seconds says so
+    once its steps have found their pace: two seconds one after the other, and after a part of the warmup, whose first
+    steps are slow. Later lines go by the last half minute.
     """
 
     def __init__(
@@ -52,7 +61,8 @@ class Progress:
                 total=total, initial=start, desc=label, unit=unit.removesuffix("s"), dynamic_ncols=True, file=sys.stderr
             )
         self._foretells = self._bar is None or (job is not None and job.foretold)
-        self._first: tuple[float, int] | None = None  # when the first step ended, and how many there were then
+        # when a spell ended, and how many steps there were then; the first step, which warms caches, is in none
+        self._spells: deque[tuple[float, int]] = deque(maxlen=SPELLS + 1)
         self._next = 0.0 if self._bar is not None else time.monotonic() + LIFE
 
     def advance(self, figures: Callable[[], str]) -> None:
@@ -69,38 +79,51 @@ class Progress:
                 self._bar.set_postfix_str(figures())
         elif now >= self._next:
             self._next = now + LIFE
-            self._say(f"{self._so_far(now)}; {figures()}")
+            self._say(f"{self._so_far()}; {figures()}")
 
     def _foretell(self, now: float) -> None:
         """How long it will take, once that can be told."""
-        if self._first is None:
-            self._first = now, self._done
+        if not self._spells or now - self._spells[-1][0] >= SPELL - ROUNDING:
+            self._spells.append((now, self._done))
+        else:
             return
-        if not self._foretells or now - self._first[0] < FIRST:
+        if not (self._foretells and self._steady()):
             return
         self._foretells = False
-        seconds, steps = self._ahead(now)
+        seconds, steps = self._ahead(2)
         if math.isinf(seconds) or seconds < LONG:
             return
         left = None if self._total is None else self._total - self._done
         if steps == left:
             self._say(f"{self._label}: about {duration(seconds)} for {steps:,} {self._unit}")
         else:
-            self._say(f"{self._label}: {duration(seconds)} as asked, in which about {steps:,} of {left:,} {self._unit}")
+            of = "" if left is None else f" of {left:,}"
+            self._say(f"{self._label}: {duration(seconds)} as asked, in which about {steps:,}{of} {self._unit}")
 
-    def _ahead(self, now: float) -> tuple[float, int | None]:
-        """How many seconds, and steps in them, are ahead by the mean of those since the first; infinity for unknown."""
-        assert self._first is not None
-        each = (now - self._first[0]) / max(1, self._done - self._first[1])
-        most = math.inf if self._job is None else self._job.seconds_left
+    def _steady(self) -> bool:
+        """Whether the last two spells had about one pace, and steps are what they will be."""
+        if len(self._spells) < 3 or not (self._job is None or self._job.settled):
+            return False
+        last, before = self._pace(-2, -1), self._pace(-3, -2)
+        return max(last, before) <= ALIKE * min(last, before)
+
+    def _pace(self, start: int, stop: int) -> float:
+        """Seconds a step, between the ends of two spells."""
+        (began, first), (ended, last) = self._spells[start], self._spells[stop]
+        return (ended - began) / max(1, last - first)
+
+    def _ahead(self, spells: int) -> tuple[float, int | None]:
+        """How many seconds, and steps in them, are ahead by the pace of the last spells; infinity for unknown."""
+        each = self._pace(-1 - min(spells, len(self._spells) - 1), -1)
+        most = math.inf if self._job is None else max(0.0, self._job.seconds_left)
         left = None if self._total is None else self._total - self._done
         if left is None or each * left > most:
             return most, None if math.isinf(most) else int(most / each)
         return each * left, left
 
-    def _so_far(self, now: float) -> str:
+    def _so_far(self) -> str:
         text = f"{self._label}: {self._done:,}" + ("" if self._total is None else f" of {self._total:,}")
-        seconds, _ = self._ahead(now) if self._first is not None else (math.inf, None)
+        seconds, _ = self._ahead(SPELLS) if self._steady() else (math.inf, None)
         return f"{text} {self._unit}" + ("" if math.isinf(seconds) else f", about {duration(seconds)} left")
 
     def _say(self, line: str) -> None:

@@ -20,15 +20,18 @@ STATISTICS = ("acceptance_rate", "diverging", "energy", "n_steps")
 
 
 class Recorder:
-    """Room for a block of draws, allocated once: the whole run, or 64 MB of it when streaming; none for moments."""
+    """Room for a block of draws, allocated once: the whole run, or 64 MB of it when streaming; none for moments.
 
-    def __init__(self, plan: Plan, target: Target, stream: Path | None) -> None:
+    room: draws that there is room for at first, where it is not known how many there will be; `reserve` makes more.
+    """
+
+    def __init__(self, plan: Plan, target: Target, stream: Path | None, room: int | None = None) -> None:
         self._plan, self._target = plan, target
         if stream is not None and plan.keep == "moments":
             raise ValueError("stream, keep: a run that keeps moments only has no draws to stream")
         itemsize = torch.finfo(target.dtype).bits // 8
         self._stream = None
-        self._block = plan.draws
+        self._block = plan.draws if room is None else min(room, plan.draws)
         if stream is not None:
             self._block = Stream.block(plan.chains, target.dim, itemsize, plan.draws)
             self._stream = Stream(stream, plan.draws)
@@ -60,10 +63,29 @@ class Recorder:
             self._stats = {name: value.new_empty(rows, chains) for name, value in found.items()}
         if self._filled == self._block:
             self._flush()  # first, so that a full disk leaves everything as it was before this draw
+            if self._stream is None:
+                self.reserve(2 * self._block)
         self._x[self._filled] = state.x
         for name, room in self._stats.items():
             room[self._filled] = found[name]
         self._filled += 1
+
+    def reserve(self, draws: int) -> None:
+        """Make room for so many draws in memory, as far as the run may have them; those that are there are copied."""
+        draws = min(draws, self._plan.draws)
+        if self._stream is not None or self._x is None or draws <= self._block:
+            return
+        self._block, n = draws, self._filled
+        self._x = _room(self._x[:n], draws, self._x.device)
+        self._stats = {name: _room(value[:n], draws, value.device) for name, value in self._stats.items()}
+
+    def every(self, thin: int) -> Tensor:
+        """Every thin-th draw so far, from the first on, (chains, some, dim)."""
+        assert self._x is not None
+        if self._stream is None or not self._stream.complete:
+            return self._x[: self._filled : thin].transpose(0, 1)
+        written = self._stream.every(thin).to(self._x.device)
+        return torch.cat([written, self._x[-self._stream.complete % thin : self._filled : thin]]).transpose(0, 1)
 
     def _flush(self) -> None:
         """Send what the block holds to the disk, where draws are streamed."""
@@ -113,8 +135,10 @@ class Recorder:
             self._stream.go_back(state["complete"])
         if state["x"] is None:
             return
-        rows, device = self._block, self._target.device
         self._filled = len(state["x"])
+        if self._stream is None:
+            self._block = max(self._block, self._filled)
+        rows, device = self._block, self._target.device
         self._x = _room(state["x"], rows, device)
         self._stats = {name: _room(value, rows, device) for name, value in state["stats"].items()}
 

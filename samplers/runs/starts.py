@@ -28,7 +28,7 @@ def positions(init: Init, n: int, target: Target, generator: Generator) -> Tenso
             return target.prior.sample(n, generator=generator)
         unit = torch.rand(n, target.dim, generator=generator, dtype=target.dtype, device=target.device)
         return 4 * unit - 2
-    x = init(n, generator) if callable(init) else torch.as_tensor(init)
+    x = _called(init, n, target, generator) if callable(init) else torch.as_tensor(init)
     if not isinstance(x, Tensor) or x.shape != (n, target.dim):
         came = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"init: got {came}, expected ({n}, {target.dim}): starts times dim")
@@ -36,6 +36,17 @@ def positions(init: Init, n: int, target: Target, generator: Generator) -> Tenso
     if isinstance(target, DiscreteTarget):
         target.check_configuration(x, "init")
     return x
+
+
+def _called(init: Callable[[int, Generator], Tensor], n: int, target: Target, generator: Generator) -> Tensor:
+    try:
+        return init(n, generator)
+    except Exception as error:
+        error.add_note(
+            f"init was called with ({n}, a torch.Generator), both by position, as in init=lambda n, generator: "
+            f"torch.randn(n, {target.dim}, generator=generator, dtype={target.dtype})"
+        )
+        raise
 
 
 def finite_starts(state: State) -> Tensor:

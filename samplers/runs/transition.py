@@ -95,7 +95,7 @@ class Transition(Brief, ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """The fields as plain numbers, lists and strings, for records."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
+        return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
 
     @abstractmethod
     def check_target(self, target: Target) -> None:

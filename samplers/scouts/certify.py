@@ -10,6 +10,7 @@ import torch
 from torch import Generator
 
 from samplers.draws.certificate import LEAST_HELD, MOST_MISSED, STANDARD_ERRORS, Certificate, plus_minus
+from samplers.draws.objections import LEAST_ESS, Objections, objections
 from samplers.draws.points import PointSet
 from samplers.scouts.bridge import bridge
 from samplers.scouts.by_regions import log_z_by_regions
@@ -17,7 +18,7 @@ from samplers.scouts.fan import paths_for
 from samplers.scouts.regions import Regions, measured
 from samplers.scouts.sample import Sample
 from samplers.scouts.search import hidden, search
-from samplers.scouts.unseen import FEWEST, unseen
+from samplers.scouts.unseen import unseen, visible
 from targets import Target
 
 FANS = 1
@@ -41,7 +42,15 @@ def certify(
     """
     target = draws.target if target is None else target
     own = None if draws.log_z is None else (draws.log_z.value, draws.log_z.standard_error)
-    first = Certificate(own=own, by_annealing=by_annealing, pareto_k=draws.pareto_k)
+    told = _of_the_run(draws)
+    first = Certificate(
+        own=own,
+        by_annealing=by_annealing,
+        pareto_k=draws.pareto_k,
+        doubts=tuple(told.against),
+        of_run=tuple(told.against),
+        too_few=tuple(told.too_few),
+    )
     if target is None:
         return _bounded(replace(first, searched="the target is not at hand"))
     why = _impossible(draws, target)
@@ -73,6 +82,7 @@ def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, 
         first,
         regions=len(found),
         held=held,
+        effective=sample.effective,
         by_regions=by_regions if by_regions[1] < MOST_ERROR else None,
         at_least=total if total[1] < MOST_ERROR else None,
     )
@@ -81,17 +91,37 @@ def _judged(first: Certificate, found: Regions, sample: Sample, target: Target, 
         log_z, error = by_regions
     if math.isnan(log_z):
         return known
-    if sample.effective < FEWEST:
-        return replace(known, searched=f"{sample.effective:.2g} effective draws are too few to tell")
     lacking = unseen(found, target, sample, log_z, error if math.isfinite(error) else 0.0, generator)
     # neither the scouts nor the sampler: the chance that it lacks a region by Laplace's rule of succession
     regions = math.exp(-float((2 * found.log_mass.log_softmax(0)).logsumexp(0)))  # of equal mass
     chance = (regions * lacking.total / (1 + lacking.total) + 1) / (regions + 2)
     known = replace(known, missed=lacking.total, hidden=hidden(found, log_z) * chance)
     if lacking.total <= MOST_MISSED:
-        return known
+        return replace(known, too_few=(*_too_few(sample, lacking.unvisited), *known.too_few))
     at = tuple(lacking.regions.means[0].tolist())
-    return replace(known, missed_regions=len(lacking), missed_at=at, doubts=(lacking.said(log_z),))
+    doubts = (lacking.said(log_z), *known.doubts)
+    return replace(known, missed_regions=len(lacking), missed_at=at, doubts=doubts)
+
+
+def _of_the_run(draws: PointSet) -> Objections:
+    """What draws tell of themselves."""
+    try:
+        return objections(draws)
+    except ValueError as error:  # of weights from which nothing can be drawn
+        return Objections([str(error)])
+
+
+def _too_few(sample: Sample, unvisited: float) -> list[str]:
+    """Why the draws may lack what they do not show to be missed, and how many would show it."""
+    n, found = sample.effective, []
+    if n < LEAST_ESS:
+        found.append(
+            f"{n:,.3g} effective draws show a region to be missed only where it holds {visible(n):.2g} of the mass or "
+            f"more. {LEAST_ESS:.0f} of them, {LEAST_ESS / n:.2g} times as many, would show {visible(LEAST_ESS):.2g}"
+        )
+    if unvisited > MOST_MISSED:
+        found.append(f"no draw lies in a region that holds {unvisited:.2g} of the mass, which may be chance")
+    return found
 
 
 def _impossible(draws: PointSet, target: Target) -> str:
@@ -116,8 +146,8 @@ def _bounded(found: Certificate) -> Certificate:
     if found.own is None and found.by_bridge is None and found.by_regions is None:
         return found
     value, error = next(iter(found.estimates.values()))
-    if not found.doubts:
-        found = replace(found, doubts=tuple(_disagreements(found)))
+    if not found.of_mass:
+        found = replace(found, doubts=(*_disagreements(found), *found.doubts))
     hidden_too = found.hidden if found.held >= LEAST_HELD else 0.0
     above = math.log1p(sum(share for share in (found.missed, hidden_too) if share > 0))
     wide = STANDARD_ERRORS * error

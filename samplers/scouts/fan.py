@@ -3,8 +3,8 @@
 1. Half of the paths start from Gaussians around the origin, of scales log-uniform between a third and thirty of the
    target's, or from the prior where there is one.
 2. The others start from the ends of these, moved along one coordinate by a distance that is log-uniform too, in strata:
-   a narrow mode is entered from there while all other coordinates are where the mass is. In one dimension some
-   more start from peaks of the line (`samplers.scouts.scan`).
+   a narrow mode is entered from there while all other coordinates are where the mass is. In one dimension, and
+   in two, some more start from peaks of the line or the plane (`samplers.scouts.scan`).
 3. Paths that end in the same place are captures of one region (`samplers.scouts.from_points`).
 
 Sudden cooling finds narrow modes that annealing loses: at a high temperature they have no volume.
@@ -18,9 +18,9 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.adaptation.pathfinder import LocalGaussians, local_gaussians
-from samplers.scouts.from_points import ITERATIONS, MOST_NUMBERS, PATIENCE, from_paths
+from samplers.scouts.from_points import ITERATIONS, MOST_NUMBERS, NOTHING, PATIENCE, from_paths
 from samplers.scouts.regions import Regions
-from samplers.scouts.scan import FARTHEST, peaks
+from samplers.scouts.scan import FARTHEST, peaks, peaks_of_plane
 from targets import Target
 
 PATHS, FEWEST_PATHS, FULL = 256, 64, 20  # the first up to dimension 20
@@ -54,6 +54,8 @@ def fan(target: Target, prior: Target | None, scale: float, generator: Generator
         best = int(first.bound.argmax())
         deviation = float(first.covariance[best].clamp_min(0).sqrt())
         moved = torch.cat([moved, peaks(target, float(first.mean[best]), deviation, generator)])
+    elif target.dim == 2:
+        moved = torch.cat([moved, peaks_of_plane(target, *_ends(first), generator)])
     second = local_gaussians(target, moved, generator, ITERATIONS, PATIENCE)
     names = ("bound", "mean", "covariance", "draw", "end")
     both = (torch.cat([getattr(first, name), getattr(second, name)]) for name in names)
@@ -64,6 +66,13 @@ def _around_origin(target: Target, n: int, scale: float, generator: Generator) -
     like = torch.empty((n, target.dim), dtype=torch.float64, device=target.device)
     u = torch.rand((n, 1), generator=generator, dtype=like.dtype, device=like.device)
     return scale * NARROWEST * (WIDEST / NARROWEST) ** u * like.normal_(generator=generator)
+
+
+def _ends(found: LocalGaussians) -> tuple[Tensor, Tensor]:
+    """Means and deviations (n, dim) of the Gaussians that may hold mass, the best first."""
+    order = found.bound.argsort(descending=True)
+    order = order[found.bound[order] > found.bound[order[0]] + NOTHING]
+    return found.mean[order], found.covariance[order].diagonal(dim1=1, dim2=2).clamp_min(0).sqrt()
 
 
 def _along_axes(found: LocalGaussians, n: int, generator: Generator) -> Tensor:

@@ -13,14 +13,14 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.adaptation.pathfinder import LocalGaussians, local_gaussians
-from samplers.scouts.regions import Regions, curvature, distinct, measured
+from samplers.scouts.regions import TRIFLE, UNSURE, Regions, curvature, distinct, measured, overlooked, squares
 from targets import Target
 
 MOST_PATHS, ITERATIONS, PATIENCE = 256, 40, 10
 MOST_NUMBERS = 2**23  # in the covariances of all paths
-UNSURE = 3.0  # standard errors by which a mass is taken to be smaller
 MOST_REGIONS = 128
 NOTHING = math.log(1e-6)  # of the largest mass, below which an end is of no interest
+STANDS_OUT = 3.0  # nats of a log-density above a Gaussian that does not know of a peak there
 POINTS = 32  # of a first estimate of each mass
 
 
@@ -43,7 +43,17 @@ def from_paths(target: Target, paths: LocalGaussians, generator: Generator) -> R
     mean, covariance, end = paths.mean, paths.covariance, paths.end
     factor, failed = torch.linalg.cholesky_ex(covariance)
     good = (failed == 0) & factor.isfinite().all(-1).all(-1)
-    index, captures = distinct(mean, factor, torch.where(good, paths.bound, -torch.inf), NOTHING, MOST_REGIONS)
+    bound = torch.where(good, paths.bound, -torch.inf)
+    height = target.log_prob(mean.to(target.dtype)).double()
+
+    def stands_out(first: int, held: Tensor) -> Tensor:
+        """Where the density is far above the Gaussian that holds it."""
+        away = squares(mean[held], mean[first][None], factor[first][None])[0]
+        scale = factor[first].diagonal().log().sum() + 0.5 * mean.shape[1] * math.log(2 * math.pi)
+        above = height[held] - (bound[first] - 0.5 * away - scale)
+        return (above > STANDS_OUT) & (bound[held] > bound[first] + math.log(TRIFLE))
+
+    index, captures = distinct(mean, factor, bound, NOTHING, MOST_REGIONS, stands_out)
     if len(index) == 0:
         return None
     wide = measured(target, mean[index], factor[index], captures, POINTS, generator)
@@ -53,7 +63,10 @@ def from_paths(target: Target, paths: LocalGaussians, generator: Generator) -> R
         local = measured(target, end[index][peaked], sharp[peaked], captures[peaked], POINTS, generator)
         wide = wide.joined(local)
     # of two that hold each other's centres the one whose mass is surer
-    index, _ = distinct(wide.means, wide.factors, wide.log_mass - UNSURE * wide.error, NOTHING, MOST_REGIONS)
+    sure = wide.log_mass - UNSURE * wide.error
+    index, _ = distinct(
+        wide.means, wide.factors, sure, NOTHING, MOST_REGIONS, lambda i, held: overlooked(wide, i, wide, held)
+    )
     found = wide.only(index)
     return replace(found, captures=_captured(found, mean))
 

@@ -10,6 +10,7 @@ of gamma in E_k, and is above e^b mass_k with probability e^-b at most: what is 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,9 @@ from targets import Target
 
 INSIDE = 0.9
 ROWS = 2**22  # numbers in one block of differences
+UNSURE = 3.0  # standard errors by which a mass is taken to be smaller
+FIRM = 0.5  # relative standard error of a mass that can be relied on
+KNOWN, TRIFLE = 0.5, 0.02  # of the mass of a region in another one: what this must have met; what it may lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +69,9 @@ class Regions:
         """log of the mass in any of them, and its relative standard error; (-infinity, infinity) of none."""
         if not len(self):
             return -math.inf, math.inf
-        first = self.only(self.log_mass.argsort(descending=True))
-        scale = float(first.log_mass[0])
+        volume = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        first = self.only(volume.argsort())  # of two that overlap the smaller one's points are the denser
+        scale = float(first.log_mass.max())
         values = torch.where(first.alone(), (first.log_weights - scale).exp(), 0.0)
         mass, variance = float(values.mean(1).sum()), float(values.var(1).sum()) / values.shape[1]
         return (scale + math.log(mass), math.sqrt(variance) / mass) if mass > 0 else (-math.inf, math.inf)
@@ -97,21 +102,53 @@ def inside(x: Tensor, means: Tensor, factors: Tensor) -> Tensor:
     return torch.cat(found) if found else x.new_zeros((0, len(means)), dtype=torch.bool)
 
 
-def distinct(means: Tensor, factors: Tensor, value: Tensor, least: float, most: int) -> tuple[Tensor, Tensor]:
+def distinct(
+    means: Tensor,
+    factors: Tensor,
+    value: Tensor,
+    least: float,
+    most: int,
+    own: Callable[[int, Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Indices of ellipsoids of which none holds a later one's centre, in falling order of `value` (n,), and how many
-    each stands for; values further than `least` below the highest are left out."""
+    each stands for; values further than `least` below the highest are left out.
+
+    own: of an ellipsoid and others (k,) whose centres it holds, which of these are kept all the same, (k,): a narrow
+    mode inside a wide ellipsoid.
+    """
     value = torch.where(value.isfinite(), value, -torch.inf)
     left = (value > value.max() + least).nonzero()[:, 0]
     left = left[value[left].argsort(descending=True)]
     kept: list[int] = []
     captures: list[int] = []
     while len(left) and len(kept) < most:
+        first = int(left[0])
         here = inside(means[left], means[left[:1]], factors[left[:1]])[:, 0]
+        here[0] = False
+        held = here.nonzero()[:, 0]
+        if own is not None:
+            here[held[own(first, left[held])]] = False
         here[0] = True
-        kept.append(int(left[0]))
+        kept.append(first)
         captures.append(int(here.sum()))
         left = left[~here]
     return torch.tensor(kept, dtype=torch.long, device=means.device), torch.tensor(captures, device=means.device)
+
+
+def overlooked(found: Regions, first: int, other: Regions, held: Tensor) -> Tensor:
+    """Which of other regions (k,), whose centres the first of those found holds, have mass that it does not know of.
+
+    Its own points in such a region make up less than half of the region's mass, and that is no trifle beside its own.
+    """
+    if not len(held):
+        return torch.zeros(0, dtype=torch.bool, device=held.device)
+    there = inside(found.points[first], other.means[held], other.factors[held])  # (m, k)
+    weights = found.log_weights[first][:, None]
+    met = torch.where(there, weights, -torch.inf).logsumexp(0) - math.log(len(weights))
+    sure = other.log_mass[held] - UNSURE * other.error[held]
+    return (
+        (other.error[held] < FIRM) & (sure > met - math.log(KNOWN)) & (sure > found.log_mass[first] + math.log(TRIFLE))
+    )
 
 
 def curvature(target: Target, x: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,13 +16,15 @@ from samplers.draws.weighted import FAMILY, mean_and_error
 @dataclass(frozen=True, eq=False)
 class Sample:
     """x (n, dim); shares (n,), their weights, of sum one, in float64; effective: how many independent points of equal
-    weight they are worth. families (n,): which share an ancestor; None where none do.
+    weight they are worth. families (n,): which share an ancestor; None where none do. chains: how many Markov chains
+    they come from, one of what comes from none.
     """
 
     x: Tensor
     shares: Tensor
     effective: float
     families: Tensor | None = None
+    chains: int = 1
 
     @classmethod
     def of(
@@ -55,7 +57,7 @@ class Sample:
         values = draws.x[..., : estimates.SCALARS]
         if "lp" in draws.stats:
             values = torch.cat([values, draws.stats["lp"][..., None].to(values)], -1)
-        return cls.of(x[::step], None, effective(draws, values))
+        return replace(cls.of(x[::step], None, effective(draws, values)), chains=len(draws.x))
 
     def share(self, there: Tensor) -> tuple[Tensor, Tensor]:
         """Of events (n, K) the share of the points, and its standard error, each (K,)."""

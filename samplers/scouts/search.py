@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from samplers.scouts.fan import fan, paths_for
 from samplers.scouts.from_points import POINTS, from_points
 from samplers.scouts.reach import reach
-from samplers.scouts.regions import Regions, curvature, measured
+from samplers.scouts.regions import Regions, curvature, measured, overlooked
 from targets import Target
 from targets.counting import Counted
 
@@ -99,6 +99,9 @@ def both(found: Regions, other: Regions | None) -> Regions:
     if other is None:
         return found
     held = found.inside(other.means)
+    for first in held.any(0).nonzero()[:, 0].tolist():
+        there = held[:, first].nonzero()[:, 0]
+        held[there[overlooked(found, first, other, there)], first] = False
     new = ~held.any(1)
     captures = found.captures.clone()
     captures.index_add_(0, held[~new].double().argmax(1), other.captures[~new])

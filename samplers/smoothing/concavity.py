@@ -19,7 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.smoothing.measurements import JointMeasurements, Measured, NextMeasurement
-from targets.arguments import as_double, check_integer, not_negative, positive
+from targets.arguments import as_double, brief, check_integer, not_negative, positive
 
 STEP = 2e-3  # of the noise: the finite differences of `hessian`, of fourth order
 STENCIL = ((-2.0, 1 / 12), (-1.0, -2 / 3), (1.0, 2 / 3), (2.0, -1 / 12))
@@ -142,5 +142,5 @@ def _covariance(law: Measured, y: Tensor, draws: int, generator: Generator | Non
 def _extremes(variances: Any) -> tuple[float, float]:
     values = as_double(variances if isinstance(variances, (Tensor, Sequence)) else [variances], "variances")
     if values.ndim != 1 or not len(values) or bool((values < 0).any()):
-        raise ValueError(f"variances: got {values.tolist()}, expected eigenvalues (dim,) of a covariance")
+        raise ValueError(f"variances: got {brief(values)}, expected eigenvalues (dim,) of a covariance")
     return float(values.min()), float(values.max())

@@ -22,7 +22,7 @@ from samplers.smoothing.noise import random_field
 from samplers.smoothing.plan import plan
 from samplers.smoothing.resampled import ResampledProposals
 from targets import Target
-from targets.arguments import check_integer, positive, probability
+from targets.arguments import check_integer, positive, probability, shown
 from targets.mrf_noise import MRFNoise
 
 DEFAULT_STEP = 0.1
@@ -70,7 +70,7 @@ class DiffusiveGibbs(Kernel):
         if self.shaped and self.sigma is not None:
             raise ValueError("sigma, noise: got both; sigma is the standard deviation of isotropic noise")
         if not self.shaped and self.noise != "isotropic":
-            raise ValueError(f"noise: got {self.noise!r}, expected 'isotropic' or 'mrf'")
+            raise ValueError(f"noise: got {shown(self.noise)}, expected 'isotropic' or 'mrf'")
         if self.sigma is not None:
             several = [self.sigma] if isinstance(self.sigma, (int, float)) else list(self.sigma)
             if not several:

@@ -11,6 +11,7 @@ from samplers.draws.places import file_place
 from samplers.runs.checkpoint import check_begun
 from samplers.runs.checks import check_target
 from samplers.runs.starts import Init
+from samplers.runs.until import refuse
 from samplers.smoothing.chain import Chain
 from samplers.smoothing.chain_run import ChainRun
 from targets import Target
@@ -31,6 +32,7 @@ class MeasurementChain(Chain):
         dtype: torch.dtype | None = None,
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
+        until: None = None,
     ) -> Draws:
         """`draws` chains side by side, each of which gives one draw; `Draws.x` is (1, draws, dim).
 
@@ -39,8 +41,10 @@ class MeasurementChain(Chain):
             noise, then walks `first_steps`.
         seed: same seed, sizes, device and versions give the same bits. progress: a bar on stderr; None shows one on a
         terminal. checkpoint: a file, written after each level; the same call continues a run that stopped.
+        until: refused with a ValueError, for all draws are made at once.
         Raises UntrustedEstimate where the denoiser does not believe its own estimate.
         """
+        refuse(until, self, "its draws are independent, so that draws= is their effective sample size")
         check_integer(draws, "draws")
         check_integer(seed, "seed", 0)
         check_target(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from targets import Noise, PairwiseMRF, Target
+from targets.arguments import shown
 from targets.counting import plain
 from targets.mrf_noise import MRFNoise
 from targets.noise import as_noise
@@ -16,7 +17,8 @@ def check_noise(noise: str | Tensor | Noise, sigma: float | None, *, shaped: boo
         hint = "; noise='mrf' is for WalkJump, whose single measurement makes spins independent"
         kinds = "'isotropic', 'mrf'" if shaped else "'isotropic'"
         raise ValueError(
-            f"noise: got {noise!r}, expected {kinds}, a covariance or a targets.Noise{hint if noise == 'mrf' else ''}"
+            f"noise: got {shown(noise)}, expected {kinds}, a covariance or a "
+            f"targets.Noise{hint if noise == 'mrf' else ''}"
         )
     if sigma is not None and not (isinstance(noise, str) and noise == "isotropic"):
         raise ValueError("sigma, noise: got both; sigma is the standard deviation of isotropic noise")

@@ -30,6 +30,7 @@ from samplers.smoothing.noise import check_noise, random_field
 from samplers.smoothing.pilot import from_draws
 from samplers.smoothing.spread import Spread, in_closed_form, of_spins
 from targets import Gaussian, Noise, Target
+from targets.arguments import shown
 from targets.counting import plain
 from targets.discrete import DiscreteTarget
 from targets.mrf_noise import MRFNoise
@@ -127,7 +128,7 @@ def plan(
     check_jump(jump)
     check_noise(noise, None, shaped=True)
     if tolerance is not None and (jump != "mean" or not tolerance > 0):
-        raise ValueError(f"tolerance: got {tolerance!r}, expected a positive distance, for jump='mean' alone")
+        raise ValueError(f"tolerance: got {shown(tolerance)}, expected a positive distance, for jump='mean' alone")
     planner = _Planner(plain(target), jump, tolerance, seed)
     if not isinstance(noise, str):
         return planner.given(as_noise(noise, target.dim))

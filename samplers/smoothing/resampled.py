@@ -86,6 +86,11 @@ class ResampledProposals(Kernel):
         local, measured = self.local, _measured(target)
         if local is None:
             return self
+        if isinstance(local, PreconditionedKernel) and local.metric is not None:
+            raise ValueError(
+                f"local: got metric={local.metric!r}, which is found in a warmup that a local kernel has not; expected "
+                "inverse_mass_matrix="
+            )
         if isinstance(local, PreconditionedKernel) and local.inverse_mass_matrix == "auto":
             local = replace(local, inverse_mass_matrix=covariance_of(measured.noise, target.dim, 1))
         return replace(self, local=local.placed(target))

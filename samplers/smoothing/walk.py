@@ -38,6 +38,11 @@ def walker(kernel: Kernel | None, law: Measured) -> Kernel:
     if not isinstance(kernel, PreconditionedKernel) or not isinstance(kernel.inverse_mass_matrix, str):
         return kernel.placed(law)
     changes: dict[str, Any] = {}
+    if kernel.metric is not None:
+        raise ValueError(
+            f"kernel: got metric={kernel.metric!r}, which is found in a warmup, and here C is the noise's covariance; "
+            "expected a kernel without it, or one with inverse_mass_matrix="
+        )
     if kernel.inverse_mass_matrix != "identity":
         changes["inverse_mass_matrix"] = covariance_of(law.noise, law.target.dim, law.dim // law.target.dim)
     if kernel.step_size is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from samplers.testing.evidence import check_unbiased_z as check_unbiased_z
     from samplers.testing.invariance import check_invariance as check_invariance
     from samplers.testing.leapfrog import LeapfrogReport as LeapfrogReport, check_leapfrog as check_leapfrog
-    from samplers.testing.moves import check_moves as check_moves
+    from samplers.testing.moves import MovesReport as MovesReport, check_moves as check_moves
     from samplers.testing.repeatable import check_repeatable as check_repeatable
     from samplers.testing.reversibility import check_reversible as check_reversible
     from samplers.testing.sequential_rule import Report as Report, sequential as sequential
@@ -29,7 +29,7 @@ _PLACES = {
     "evidence": "check_unbiased_z",
     "invariance": "check_invariance",
     "leapfrog": "LeapfrogReport check_leapfrog",
-    "moves": "check_moves",
+    "moves": "MovesReport check_moves",
     "repeatable": "check_repeatable",
     "reversibility": "check_reversible",
     "sequential_rule": "Report sequential",

@@ -19,6 +19,7 @@ from samplers.testing import statistics
 from samplers.testing.sequential_rule import LEVEL, STAGES, Report, sequential
 from targets import Target
 from targets.arguments import check_integer
+from targets.way_to_truth import way_to_truth
 
 MOST_SKEWNESS = 0.1  # over sqrt(runs): up to here the p-values below are right in tails that matter
 STAKES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
@@ -47,7 +48,9 @@ def check_unbiased_z(
     (skewness above 0.1 sqrt(runs)): take more draws or runs. Hall 1992; Waudby-Smith and Ramdas 2024.
     """
     if "log_z" not in target.known:
-        raise ValueError(f"target: the log_z of {target.name} is not known, and this check compares with it")
+        raise ValueError(
+            f"target: the log_z of {target.name} is not known, and this check compares with it{way_to_truth(target)}"
+        )
     check_integer(runs, "runs", 20)
     check_integer(draws, "draws")
 

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from samplers.kernels import Info, Kernel, State
 from samplers.kernels.base import check_kernel
 from targets import Target
-from targets.arguments import check_choice
+from targets.arguments import check_choice, shown
 
 Backend = Literal["torch", "numpy", "jax"]
 
@@ -106,9 +106,13 @@ class FunctionKernel(Kernel):
             with torch.enable_grad():  # a function may differentiate; the kit runs without
                 found = self.function(given, *([] if keywords else [source]), **keywords)
         except Exception as error:
+            names = {told: " or ".join(n for n, one in NAMES.items() if one == told) for told in SOURCES}
             error.add_note(
-                f"{name_of(self)} was called with {SOURCES[self.backend]}; another library is told by the name of the "
-                "second parameter (generator: torch, rng: NumPy, key: JAX) or by backend="
+                f"{name_of(self)} was called with {SOURCES[self.backend]}. The second parameter's name tells "
+                "the library: "
+                f"{names['torch']} gets a torch.Generator, {names['numpy']} a random generator of NumPy, "
+                f"{names['jax']} "
+                "a key of JAX; so does backend="
             )
             raise
         return self._back(self._checked(found, x), x)
@@ -170,7 +174,7 @@ def as_kernel(kernel: Any, backend: Backend | None = None) -> Kernel:
         check_kernel(kernel)
     if isinstance(kernel, Kernel):
         if backend is not None:
-            raise ValueError(f"backend: got {backend!r} for the kernel {name_of(kernel)}, expected None")
+            raise ValueError(f"backend: got {shown(backend)} for the kernel {name_of(kernel)}, expected None")
         return kernel
     parameter = _second_parameter(kernel)
     if parameter is None:

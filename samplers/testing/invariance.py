@@ -15,6 +15,7 @@ from samplers.testing.apart import SHOWN, in_words
 from samplers.testing.functions import Backend, FunctionKernel, as_kernel, name_of, rounded
 from samplers.testing.sequential_rule import LEVEL, Report, sequential
 from targets import Target
+from targets.way_to_truth import way_to_truth
 
 Functions = Mapping[str, Callable[[Tensor], Tensor]]
 
@@ -113,7 +114,10 @@ def prepared(kernel: Any, target: Target, chains: int, seed: int, backend: Backe
     """What is to be checked, as a kernel: of a plain function, that it depends on its arguments alone, seen at exact
     draws. ValueError for a target without these."""
     if "sample" not in target.known:
-        raise ValueError(f"target: {target.name} has no exact sampler, and this check starts chains at exact draws")
+        raise ValueError(
+            f"target: {target.name} has no exact sampler, and this check starts chains at exact "
+            f"draws{way_to_truth(target)}"
+        )
     kernel = as_kernel(kernel, backend)
     if isinstance(kernel, FunctionKernel):
         kernel.check_repeatable(target.sample(chains, generator=_generator(target, seed)), seed)

@@ -8,7 +8,9 @@ import torch
 import samplers
 import targets
 from samplers import Cost, Draws, compare
-from samplers.compare.budget import AIM, ENOUGH, Budget, OverBudget, evaluations, spend
+from samplers.compare import limits
+from samplers.compare.budget import AIM, Budget, OverBudget, evaluations, spend
+from samplers.compare.filled import ENOUGH
 
 
 class Costing:
@@ -27,7 +29,7 @@ class Costing:
 @pytest.mark.parametrize("budget", [Budget(10_000), Budget(seconds=10.0), Budget(10_000, 20.0)])
 def test_a_run_uses_most_of_its_budget_and_no_more(fixed, each, budget):
     sampler = Costing(fixed, each)
-    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, budget)
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, budget).draws
     share = budget.share(draws.cost)
     step = each / 10_000  # what one draw more costs
     assert min(ENOUGH, 1 - 1.5 * step) <= share <= 1
@@ -56,7 +58,7 @@ class Learning:
 
 def test_what_learns_from_a_teacher_grows_in_both():
     sampler = Learning()
-    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(100_000))
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, {}, Budget(100_000)).draws
     assert ENOUGH <= Budget(100_000).share(draws.cost) <= 1
     samples, iterations = sampler.length
     assert samples == 16 * iterations > 100
@@ -124,7 +126,7 @@ WAYS = {
 def test_however_the_verb_is_written(way):
     make, given = WAYS[way]
     sampler, budget = make(), Budget(10_000)
-    draws = spend(lambda options: sampler.sample(None, **options), sampler, given, budget)
+    draws = spend(lambda options: sampler.sample(None, **options), sampler, given, budget).draws
     assert ENOUGH <= budget.share(draws.cost) <= 1
 
 
@@ -235,3 +237,39 @@ def test_a_budget_that_cannot_be_met_is_a_row():
     target = targets.Gaussian(torch.zeros(2))
     result = compare({"plane": target}, {"smc": samplers.SMC()}, max_evaluations=10, distances=False)
     assert result.table["error"][0].startswith("OverBudget: the shortest run (draws=1) took")
+
+
+@pytest.mark.parametrize("budget", [4000, 40_000])
+@pytest.mark.parametrize("sampler", [samplers.HMC(), samplers.MALA()], ids=["hmc", "mala"])
+def test_chains_end_where_the_budget_does(sampler, budget):
+    """With warmup that changes what a step costs; the search beside it is short."""
+    target = targets.Gaussian(torch.zeros(3), torch.tensor([0.1, 1.0, 10.0]))
+    spent = spend(
+        lambda options: sampler.sample(target, seed=1, progress=False, **options), sampler, {}, Budget(budget)
+    )
+    assert 0.9 <= evaluations(spent.draws.cost) / budget <= 1
+    assert evaluations(spent.search) / budget < (0.3 if budget < 10_000 else 0.1)
+    chains, draws = spent.draws.x.shape[:2]
+    assert 4 <= chains <= 64
+    assert spent.draws.attrs["draws"] == draws
+    # they are the first draws of a run that is asked for by its length
+    again = sampler.sample(
+        target, seed=1, chains=chains, draws=draws, warmup=spent.draws.attrs["warmup"], progress=False
+    )
+    assert torch.equal(again.x, spent.draws.x)
+
+
+def test_chains_that_were_given_stay():
+    target = targets.Gaussian(torch.zeros(2))
+    given = {"chains": 8, "warmup": 5, "progress": False}
+    sampler = samplers.MALA(0.5)
+    draws = spend(lambda options: sampler.sample(target, **options), sampler, given, Budget(5000)).draws
+    assert draws.x.shape[0] == 8
+    assert draws.attrs["warmup"] == 5
+    assert evaluations(draws.cost) / 5000 > 0.9
+
+
+def test_a_budget_that_is_not_used_is_a_caution():
+    row = {"target": "t", "sampler": "s", "seed": 0, "error": "", "budget_share": 0.29}
+    assert limits.BUDGET.said([row]) == ["it used only 29% of its budget: no length was found that uses more"]
+    assert limits.BUDGET.said([row | {"budget_share": 0.93}, row | {"budget_share": float("nan")}]) == []

@@ -40,7 +40,9 @@ def test_which_targets_are_looked_at():
     found, remarks = with_truths(given)
     assert isinstance(found["own"], targets.WithTruth)
     assert (found["three"], found["known"], found["flat"]) == (three, known, heavy)
-    assert set(remarks) == {"own", "flat"}
+    assert set(remarks) == {"own", "flat", "three"}
+    for word in ("one or two dimensions and three has 3", "reference=True", "witnesses=", "modes= of a LogDensity"):
+        assert word in remarks["three"]
     assert "quadrature does not tell the truth: target: the integral of flat is infinite" in remarks["flat"]
     assert not isinstance(given["own"], targets.WithTruth)
 

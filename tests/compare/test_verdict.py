@@ -42,6 +42,22 @@ def test_a_chain_stuck_in_one_mode():
     assert found.conclusion.startswith("right agrees with what is exactly known; the others do not")
 
 
+def test_what_is_furthest_from_the_truth_is_named_before_r_hat():
+    """Fourteen of sixteen chains in one mode, two in the other: the standard errors are no help."""
+
+    class Torn:
+        def sample(self, target, *, seed=0):
+            generator = torch.Generator().manual_seed(seed)
+            x = torch.randn(16, 200, 2, generator=generator)
+            x[:14, :, 0] += 4
+            x[14:, :, 0] -= 4
+            return Draws(x, target=target, cost=Cost(3200, 0, 0.01))
+
+    first, *others = verdict(two_modes(), {"torn": Torn()}).faults["torn"]
+    assert first.startswith("it gives a mode of weight 0.600 the weight 0.125")
+    assert any("its chains do not mix between modes" in said for said in others)
+
+
 def test_a_chain_stuck_in_one_mode_where_nothing_is_known():
     """Scouts find the other."""
     found = verdict(secret(two_modes()), {"one": Exact(), "two": Exact(stream=1), "stuck": OneMode()})

@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from torch.distributions import HalfNormal, Normal
 
 import targets
 from samplers import Draws
 from samplers.draws.divergences import divergence_advice, divergent_place
+from samplers.draws.other_form import scaled_effects
 
 CHAINS, DRAWS, GROUPS = 16, 1000, 4
 
@@ -101,3 +103,55 @@ def test_moments_and_weights_have_no_place():
     weighted = diverged(x[:1], target, -1, log_weights=torch.zeros(1, DRAWS))
     assert divergent_place(weighted) is None
     assert math.isfinite(float(weighted.x.sum()))
+
+
+def two_scales(**more):
+    """A centred model with two groups of effects, each with a scale of its own."""
+    kinds = {
+        "mu": targets.Real(prior=Normal(0.0, 1.0)),
+        "sd_a": targets.Positive(prior=HalfNormal(1.0)),
+        "sd_b": targets.Positive(prior=HalfNormal(1.0)),
+        "a": targets.Real(3, prior=lambda mu, sd_a: Normal(mu, sd_a)),
+        "b": targets.Real(4, prior=lambda sd_b: Normal(0.0, sd_b)),
+    }
+    return targets.Posterior(log_likelihood=lambda a, b: -(a.sum(-1) + b.sum(-1)).square(), parameters=kinds, **more)
+
+
+@pytest.mark.parametrize(("worst", "first"), [(1, "a (its scale is sd_a), b"), (2, "b (its scale is sd_b), a")])
+def test_every_scale_of_a_centred_model_is_named_with_its_effects_and_the_other_form(worst, first):
+    target = two_scales()
+    x = torch.randn(CHAINS, DRAWS, target.dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    diverging = torch.zeros(x.shape[:2], dtype=torch.bool)
+    diverging[torch.arange(CHAINS), x[..., worst].argmin(1)] = True
+    advice = divergence_advice(Draws(x, stats={"diverging": diverging}, target=target))
+    assert "other parameters" not in advice
+    assert f"the non-centred form of {first}" in advice
+    assert "docs/start.md" in advice
+
+
+def test_both_lines_of_the_other_form_are_a_model():
+    effect = scaled_effects(two_scales())[0]
+    assert effect.lines == (
+        'the parameter "z_a": Real(3, prior=Normal(0.0, 1.0)), and in the function '
+        "a = mu[:, None] + sd_a[:, None] * z_a"
+    )
+    pure = targets.Posterior(
+        log_likelihood=lambda t: -(t.square()),
+        parameters={
+            "s": targets.Positive(prior=HalfNormal(1.0)),
+            "t": targets.Real(prior=lambda s: Normal(0.0, s)),
+        },
+        batched=False,
+    )
+    assert scaled_effects(pure)[0].lines == (
+        'the parameter "z_t": Real(prior=Normal(0.0, 1.0)), and in the function t = s * z_t'
+    )
+
+
+def test_where_priors_do_not_tell_the_page_is_named():
+    x, target = hierarchy(0.0)
+    assert scaled_effects(target) == []
+    for draws in (diverged(x, target, -1), diverged(x, None, -1)):
+        assert 'other form of a hierarchy, centred or non-centred: the section "Divergent steps"' in divergence_advice(
+            draws
+        )

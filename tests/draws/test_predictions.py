@@ -145,7 +145,7 @@ def test_draws_of_a_file_predict_the_same(tmp_path):
     assert torch.equal(loaded.predict(seed=3)["y"], draws.predict(seed=3)["y"])
     without = Draws.load(path)
     assert torch.equal(without.evaluate(lambda mu: mu), draws.x[..., 0])
-    with pytest.raises(NotImplementedError, match="the draws' target: has no predictive="):
+    with pytest.raises(NotImplementedError, match="draws: came without a target, which would have the predictive="):
         without.predict()
 
 
@@ -372,3 +372,54 @@ def test_a_file_is_not_read_with_another_target(tmp_path):
         if name != "another name":  # of which a folder holds nothing
             with pytest.raises(ValueError, match="^target: "):
                 Draws.load(folder, models[name])
+
+
+# What is said
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda mu: Normal(mu.mean() * torch.ones(2, dtype=F64), 1.0),  # no batch axis
+        lambda mu: mu + torch.ones(7, dtype=F64),
+        lambda mu: 3.0,
+        lambda mu: mu.sum(),
+    ],
+)
+def test_an_error_of_predict_says_with_which_shapes_fn_was_called(fn):
+    with pytest.raises((TypeError, ValueError, RuntimeError)) as caught:
+        exact(400, seed=0).predict(fn)
+    assert [one for one in caught.value.__notes__ if one.startswith("fn was called with three points at once, mu (3,)")]
+
+
+def test_draws_without_their_target_name_how_to_load_them(tmp_path):
+    lost = Draws.load(exact(40, seed=0).save(tmp_path / "draws.nc"))
+    asks = [
+        lost.predict,
+        lambda: lost.to_arviz(posterior_predictive=True),
+        lambda: lost.to_arviz(log_likelihood=True),
+        lambda: lost.to_arviz(prior_predictive=3),
+        lambda: samplers.diagnostics.mode_mixing(lost),
+    ]
+    for ask in asks:
+        with pytest.raises((NotImplementedError, ValueError), match=r"Draws.load\(path, target\)"):
+            ask()
+
+
+def test_predicted_counts_have_the_dtype_of_the_data_in_arviz_and_others_stay_real():
+    def kinds(law, data):
+        posterior = targets.Posterior(
+            parameters={"mu": targets.Real(prior=Normal(0.0, 1.0))},
+            predictive=lambda mu: {"y": law(mu[:, None])},
+            observed={"y": data},
+        )
+        x = posterior.prior.sample(20, generator=torch.Generator().manual_seed(0))[None]
+        tree = Draws(x, target=posterior).to_arviz(posterior_predictive=True, prior_predictive=5)
+        groups = ("observed_data", "posterior_predictive", "prior_predictive")
+        return [str(tree[group]["y"].dtype) for group in groups]
+
+    counts = torch.tensor([1, 2])
+    assert kinds(lambda mu: Poisson(mu.exp()), counts) == ["int64"] * 3
+    assert kinds(lambda mu: Poisson(mu.exp()), counts.int()) == ["int32"] * 3
+    assert kinds(lambda mu: Normal(mu, 1.0), counts) == ["int64", "float64", "float64"]
+    assert kinds(lambda mu: Poisson(mu.exp()), counts.double()) == ["float64"] * 3

@@ -12,6 +12,7 @@ import torch
 import samplers
 import targets
 from samplers import AIS, DDS, HMC, MALA, SMC, SVGD, Certificate, Draws, LogZ, WalkJump
+from samplers.adaptation.metrics import LowRank
 from samplers.draws import LogRatio, html
 from samplers.draws.brief import Brief, in_full
 from samplers.draws.wide import Wide
@@ -22,6 +23,7 @@ from samplers.runs.header import plain
 # Samplers
 
 IDENTITY = torch.eye(3)
+LOW_RANK = LowRank(torch.ones(3), torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([4.0]))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,8 @@ IDENTITY = torch.eye(3)
         (HMC(), "HMC()"),
         (MALA(0.25), "MALA(step_size=0.25)"),
         (HMC(0.603597, IDENTITY), "HMC(step_size=0.6036, inverse_mass_matrix=tensor(3, 3))"),
+        (HMC(metric="low-rank"), "HMC(metric='low-rank')"),
+        (MALA(0.5, LOW_RANK), "MALA(step_size=0.5, inverse_mass_matrix=LowRank(dim=3, rank=1))"),
         (SMC(HMC(0.5, steps=4), moves=3), "SMC(kernel=HMC(step_size=0.5, steps=4), moves=3)"),
         (SMC(betas=30), "SMC(betas=<31 values from 0.0 to 1.0>)"),
         (SMC(tuple(HMC(0.1) for _ in range(9)), betas=9), "SMC(kernel=<9 HMC>, betas=<10 values from 0.0 to 1.0>)"),
@@ -49,8 +53,8 @@ def test_a_sampler_shows_what_differs_from_its_defaults(sampler, text):
 
 def test_records_have_every_field_whatever_is_printed():
     full = (
-        "HMC(step_size=0.5, inverse_mass_matrix='auto', trajectory_length=None, steps=None, max_steps=1000, "
-        "target_acceptance=0.9)"
+        "HMC(step_size=0.5, inverse_mass_matrix='auto', metric=None, trajectory_length=None, steps=None, "
+        "max_steps=1000, target_acceptance=0.9)"
     )
     assert in_full(HMC(0.5)) == full
     assert in_full((SMC(HMC(0.5)),)).startswith(f"(SMC(kernel={full}, base=None, ")
@@ -62,6 +66,7 @@ def test_records_have_every_field_whatever_is_printed():
     assert drawn.attrs["hyperparameters"] == {
         "step_size": 0.5,
         "inverse_mass_matrix": "auto",
+        "metric": None,
         "target_acceptance": 0.574,
     }
 
@@ -143,7 +148,7 @@ def test_draws_are_two_lines(draws, text):
 def test_the_verdict_of_draws_is_that_of_their_certificate_once_it_is_made():
     draws = of(4, 5)
     draws.__dict__["certificate"] = Certificate()
-    assert repr(draws).splitlines()[1] == "no warnings; no doubts in its certificate"
+    assert repr(draws).splitlines()[1] == "no warnings; certificate: not judged"
     draws.__dict__["certificate"] = Certificate(doubts=("mass is missed", "log Z is too low"))
     draws.remember(["mass is missed", "the run was short"])
     assert repr(draws).splitlines()[1] == "3 warnings: mass is missed"
@@ -237,9 +242,9 @@ def test_a_difference_of_runs_is_a_bayes_factor():
 
 
 def test_certificates_are_short():
-    assert repr(Certificate()) == "Certificate(no doubts)"
+    assert repr(Certificate()) == "Certificate(not judged)"
     assert repr(Certificate(log_z=0.5, standard_error=0.01, doubts=("a",))) == (
-        "Certificate(log Z 0.500 +- 0.010, 1 doubt)"
+        "Certificate(doubtful, 1 doubt, log Z 0.500 +- 0.010)"
     )
 
 
@@ -342,8 +347,8 @@ def test_log_z_and_certificates_in_a_notebook():
     assert shown(LogZ(0.5, 0.01) - 0.25) == "log (Z / Z') 0.250 +- 0.010"
     certificate = Certificate(log_z=0.5, standard_error=0.01, own=(0.5, 0.01), regions=2, held=0.9, doubts=(EVIL, "b"))
     text = shown(certificate)
-    assert text.startswith("CertificateLog Z 0.500 +- 0.010, from one estimate, the sampler's. Scouts that share")
-    assert text.endswith(f"What speaks against the draws:{EVIL}.B.")
+    before = f"Certificate: doubtfulWhat speaks against the draws:{EVIL}.B."
+    assert text.startswith(f"{before}Log Z 0.500 +- 0.010, from one estimate, the sampler's. Scouts that share")
 
 
 def test_pieces_of_html():

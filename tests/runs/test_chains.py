@@ -314,7 +314,7 @@ def test_a_mass_matrix_takes_the_dtype_of_the_target_and_must_fit():
     target = targets.Gaussian(torch.zeros(2))
     draws = MALA(0.1, torch.eye(2).double()).sample(target, **SMALL)
     assert draws.x.dtype == torch.float32
-    assert MALA(0.1, [1.0, 2.0]).factor.shape == (2,)
+    assert MALA(0.1, [1.0, 2.0]).inverse_mass_matrix.shape == (2,)
     with pytest.raises(ValueError, match=r"inverse_mass_matrix: got shape \(3,\), expected \(2,\) or \(2, 2\)"):
         MALA(0.1, torch.ones(3)).sample(target, **SMALL)
 
@@ -383,6 +383,34 @@ def test_chains_that_never_move_are_named():
     start = torch.zeros(8, 2)
     with pytest.warns(SamplingWarning, match=r"8 of 8 chains never moved in 5 steps \(chains \[0, 1, 2"):
         RandomWalkMetropolis(1e4).sample(target, chains=8, draws=5, warmup=0, init=start)
+
+
+def never_moved(kernel, target, start, **more):
+    with pytest.warns(SamplingWarning, match="never moved") as said:
+        kernel.sample(target, chains=8, warmup=0, init=start, **{"draws": 200, **more})
+    (text,) = [str(one.message) for one in said if "never moved" in str(one.message)]
+    assert "outside the support" not in text
+    return text
+
+
+def test_the_cause_that_was_measured_is_said_of_chains_that_never_moved():
+    narrow, start = targets.Gaussian(torch.zeros(2), 1e-3), torch.zeros(8, 2)
+    text = never_moved(RandomWalkMetropolis(1e4), narrow, start)
+    assert "the density is finite and log_prob changes by" in text
+    assert text.endswith("the step size, 1e+04, is too large there")
+    alone = targets.LogDensity(lambda x: torch.where(x.abs().sum(-1) == 0, 0.0 * x.sum(-1), torch.nan), 2)
+    for kernel in (ULA(0.1), RandomWalkMetropolis(0.1)):
+        assert "100% of the points at a distance of 0.0001 (1 + |x|) from there it is not" in never_moved(
+            kernel, alone, start
+        )
+    wall = targets.LogDensity(lambda x: torch.where(x.abs().sum(-1) == 0, 0.0 * x.sum(-1), -torch.inf), 2)
+    assert "from there it is not" in never_moved(RandomWalkMetropolis(0.1), wall, start)
+    flat = targets.LogDensity(lambda x: 0.0 * x.sum(-1), 2)
+    text = never_moved(RandomWalkMetropolis(0.1), flat, torch.full((8, 2), 1e9))
+    assert "were accepted (mean probability 1), and the steps are too short to change coordinates of size 1e+09" in text
+    text = never_moved(RandomWalkMetropolis(3.0), targets.Gaussian(torch.zeros(2), 0.5), start, draws=2)
+    assert "mean acceptance probability of" in text
+    assert "so few steps" in text
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

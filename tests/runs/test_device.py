@@ -9,6 +9,7 @@ from kernel_cases import ALL, diagonal_metric
 
 import targets
 from samplers import HMC, MALA, ULA, RiemannianLangevin
+from samplers.adaptation.metrics import LowRank
 from samplers.diffusion import SubTrajectoryBalance
 from samplers.diffusion.objectives import LogVariance
 from samplers.diffusion.space import Space
@@ -30,7 +31,7 @@ TARGETS = {
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_step_on_meta(name, target):
     kernel, density = KERNELS[name], TARGETS[target].to("meta")
-    if isinstance(getattr(kernel, "inverse_mass_matrix", None), torch.Tensor):
+    if isinstance(getattr(kernel, "inverse_mass_matrix", None), (torch.Tensor, LowRank)):
         factor = kernel.factor.to("meta", torch.float32)  # a matrix is checked by its values, which meta has none of
         kernel = replace(kernel)
         kernel.__dict__["factor"] = factor

@@ -24,8 +24,8 @@ class Clock:
 class Asked:
     """A run that may be asked how long it will take."""
 
-    def __init__(self, foretold=True, seconds_left=float("inf")):
-        self.foretold, self.seconds_left = foretold, seconds_left
+    def __init__(self, foretold=True, seconds_left=float("inf"), settled=True):
+        self.foretold, self.seconds_left, self.settled = foretold, seconds_left, settled
 
 
 @pytest.fixture
@@ -91,6 +91,11 @@ def test_minutes_that_end_it_earlier_are_told(clock, capsys):
     assert capsys.readouterr().err == said
 
 
+def test_the_time_of_a_run_whose_end_is_not_known_is_told(clock, capsys):
+    steps(Progress(None, 0, None, "HMC on funnel", "steps", Asked(seconds_left=120)), clock, 30, 0.1)
+    assert capsys.readouterr().err == "HMC on funnel: 2 minutes as asked, in which about 1,199 steps\n"
+
+
 def test_beside_a_bar_only_a_training_says_it(clock, capsys):
     for foretold in (True, False):
         bar = Progress(4000, 0, True, "DDS on funnel", "iterations", Asked(foretold))
@@ -139,10 +144,38 @@ def test_durations(seconds, text):
 
 
 def test_a_fit_foretells_and_chains_do_not(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "SPELL", 0.0)
+    monkeypatch.setattr(progress, "ALIKE", float("inf"))
     monkeypatch.setattr(progress, "LONG", 0.0)
     target = targets.Gaussian([0.0, 0.0])
     samplers.DDS(steps=4, prior="gaussian").fit(target, iterations=5, progress=True)
-    assert "DDS on Gaussian: about 0 seconds for 3 iterations" in capsys.readouterr().err
+    assert "DDS on Gaussian: about 0 seconds for 2 iterations" in capsys.readouterr().err
     samplers.MALA(0.5).sample(target, chains=2, draws=5, warmup=0, progress=True)
     assert "about" not in capsys.readouterr().err
+
+
+def test_slow_first_steps_do_not_count(clock, capsys):
+    """Ten seconds of steps that take 1 s and get faster: 35 minutes would be foretold of what takes 4."""
+    bar = Progress(2400, 0, None, "HMC on line")
+    for seconds in (1.0, 0.75, 0.5, 0.35, 0.25, 0.15):
+        steps(bar, clock, round(1.05 / seconds) + 1, seconds)
+    assert capsys.readouterr().err == ""
+    steps(bar, clock, 40, 0.1)
+    assert capsys.readouterr().err == "HMC on line: about 4 minutes for 2,355 steps\n"
+
+
+def test_nothing_is_foretold_before_a_run_has_settled(clock, capsys):
+    job = Asked(settled=False)
+    bar = Progress(4000, 0, None, "HMC on line", "steps", job)
+    steps(bar, clock, 100, 0.1)
+    assert capsys.readouterr().err == ""
+    job.settled = True
+    steps(bar, clock, 20, 0.1)
+    assert capsys.readouterr().err.startswith("HMC on line: about 6 minutes for 3,8")
+
+
+def test_later_lines_go_by_the_last_half_minute(clock, capsys):
+    bar = Progress(1000, 0, None, "HMC on line")
+    steps(bar, clock, 30, 1.0)
+    steps(bar, clock, 70, 0.5)
+    assert "about 8 minutes left" in capsys.readouterr().err.splitlines()[-1]

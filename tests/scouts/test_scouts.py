@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from scipy.stats import binom, chi2, norm
-from scout_cases import Hidden, far_and_narrow, gaussians, wide_and_narrow
+from scout_cases import Hidden, bent, far_and_narrow, gaussians, wide_and_narrow
 
 import targets
 from samplers import SMC, Draws, SamplingWarning
@@ -326,3 +326,24 @@ def test_the_mass_of_all_regions_counts_what_they_share_once():
     found = measured(target, means, factors, torch.ones(2), 64, generator)
     assert found.total()[0] == pytest.approx(math.log(INSIDE))
     assert found.only(torch.tensor([], dtype=torch.int64)).total() == (-math.inf, math.inf)
+
+
+def test_the_bent_target_is_normalised():
+    line = torch.linspace(-80, 80, 3201, dtype=DOUBLE)
+    grid = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1)
+    assert float(bent().log_prob(grid).logsumexp((0, 1))) + 2 * math.log(0.05) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("at", "sds"), [((5.0, -3.0), (0.4, 0.2)), ((6.3, 1.3), (0.12, 0.42)), ((-5.0, -6.0), (0.05, 0.3))]
+)
+def test_narrow_modes_of_a_plane_are_found(at, sds):
+    """Also inside the ellipsoid of another mode, and where no path uphill from afar leads to it."""
+    target = bent(at, sds)
+    for seed in range(2):
+        found = search(target, None, torch.Generator().manual_seed(seed))
+        away = (found.means - torch.tensor(at, dtype=DOUBLE)) / torch.tensor(sds, dtype=DOUBLE)
+        near = away.square().sum(1) < 1
+        assert bool(near.any())
+        log_mass = float(found.log_mass[near].max())
+        assert log_mass == pytest.approx(math.log(INSIDE * 0.227), abs=0.3)

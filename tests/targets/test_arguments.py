@@ -7,7 +7,9 @@ import torch
 import targets
 from targets.arguments import (
     as_double,
+    brief,
     check_choice,
+    check_dtype,
     check_integer,
     cholesky,
     did_you_mean,
@@ -15,6 +17,8 @@ from targets.arguments import (
     normalised_weights,
     not_negative,
     positive,
+    probability,
+    shown,
 )
 
 
@@ -113,7 +117,7 @@ ERRORS = {
     ),
     "a zero weight": (
         lambda: targets.GaussianMixture(PLANE, scales=1.0, weights=[1.0, 0.0]),
-        r"weights: got \[1.0, 0.0\], expected positive numbers",
+        r"weights: got \[1, 0\], expected positive numbers",
     ),
     "student weights of another length": (
         lambda: targets.StudentMixture(PLANE, dof=3, weights=[1.0]),
@@ -240,3 +244,33 @@ def test_numpy_integers_are_integers_and_come_back_as_plain_ones(kind):
     assert type(targets.LogDensity(len, kind(3)).dim) is int
     assert targets.Real(kind(2), kind(3)).shape == (2, 3)
     assert all(type(n) is int for n in targets.Simplex(kind(4)).shape)
+
+
+def test_long_values_are_named_by_shape_or_beginning():
+    many = torch.arange(500.0)
+    assert shown(many) == "a tensor of shape (500,)"
+    assert shown(many.numpy()) == "an array of shape (500,)"
+    assert shown(torch.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert shown("adam") == "'adam'"
+    assert shown(many.tolist()).startswith("[0.0, 1.0, 2.0")
+    assert shown(many.tolist()).endswith("... (500 values)")
+    assert "\n" not in shown(torch.zeros(2, 2))
+    assert brief(torch.zeros(3, 4)) == "[0, 0, 0, 0, 0, 0, 0, 0, ...]"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda big: positive(big, "n"),
+        lambda big: not_negative(big, "n"),
+        lambda big: probability(big, "n"),
+        lambda big: check_integer(big, "n"),
+        lambda big: normalised_weights(-big, 500),
+        lambda big: check_dtype(big),
+        lambda big: check_choice(big.tolist(), "n", ("a", "b")),
+    ],
+)
+def test_no_message_prints_a_long_tensor(call):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(torch.arange(500.0) - 1)
+    assert len(str(caught.value)) < 400

@@ -128,3 +128,14 @@ def test_a_target_survives_a_deep_copy(name):
 
 def test_the_public_names_are_all_there():
     assert all(hasattr(targets, name) for name in targets.__all__)
+
+
+def test_what_is_not_known_says_how_it_can_be_found():
+    for name in ("log_z", "mean"):
+        with pytest.raises(NotImplementedError, match=rf"{name} is not known .*targets.with_truth\(target\) finds it"):
+            getattr(Quartic(2), name)
+        with pytest.raises(NotImplementedError, match=r"of more, compare\(witnesses=\) holds a sampler against"):
+            getattr(Quartic(3), name)
+    with pytest.raises(NotImplementedError) as caught:
+        _ = Quartic(2).prior
+    assert "with_truth" not in str(caught.value)

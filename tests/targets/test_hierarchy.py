@@ -354,7 +354,7 @@ ERRORS = {
     "numpy": (
         with_prior(lambda a: Normal(torch.as_tensor(np.exp(a)), 1.0), Real, 3, a=A),
         TypeError,
-        r"parameters\['y'\]: prior: .*it is called with torch tensors: write it in torch operations",
+        r"parameters\['y'\]: prior: .*it is called with torch tensors: convert data by torch.as_tensor outside of it",
     ),
     "a number of python": (with_prior(lambda tau: Normal(0.0, float(tau))), TypeError, "no float.. or .item"),
     "randomness": (

@@ -243,14 +243,18 @@ WRONG = {
     "data of another name": (
         {"observed": {"yy": Y}, "log_likelihood": None},
         ValueError,
-        r"predictive: has no law for what is observed, \['yy'\]",
+        r"observed: has the names yy, and predictive returned y: nothing for 'yy'; did you mean y\?",
     ),
     "more data": (
         {"observed": {"y": Y, "yy": Y}},
         ValueError,
-        "observed: got 'yy', expected one of the names .*: y.*mean y",
+        r"observed: has the names y, yy, and predictive returned y: nothing for 'yy'; did you mean y\?",
     ),
-    "no law": (fixed(Y.expand(3, 6)), ValueError, r"predictive\['y'\]: got shape \(3, 6\) for 16 points|has no law"),
+    "no law": (
+        fixed(Y.expand(3, 6)),
+        ValueError,
+        r"predictive\['y'\]: got shape \(3, 6\) for 16 points|returned y as tensors",
+    ),
     "scalars beside data": (
         {"predictive": lambda a, s: {"y": Normal(a, s)}},
         ValueError,
@@ -296,6 +300,21 @@ WRONG = {
         {"pointwise": lambda a: {"y": (Y + a.sum())[None].expand(len(a), -1)}},
         ValueError,
         "the terms of 'y': differ for 3 points together and one by one",
+    ),
+    "single precision": (
+        {"predictive": lambda a, s: {"y": Normal((a[:, None] + 0 * T).float(), 1.0)}},
+        TypeError,
+        r"predictive\['y'\]: got torch.float32 for parameters in torch.float64, expected their dtype; convert the data",
+    ),
+    "terms in single precision": (
+        {"pointwise": lambda a: {"y": torch.zeros(len(a), 6)}},
+        TypeError,
+        "pointwise: the terms of 'y': got torch.float32 for parameters in torch.float64",
+    ),
+    "names that do not match": (
+        {"observed": {"y": Y, "z": Y}},
+        ValueError,
+        "observed: has the names y, z, and predictive returned y.*: nothing for 'z'",
     ),
     "dims of nothing": (
         {"dims": {"yy": "t"}},

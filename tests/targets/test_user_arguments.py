@@ -138,3 +138,54 @@ def test_numpy_in_a_derived_quantity_is_told():
         TypeError, match="derived: .*write it in torch operations, or compute it from draws.constrained"
     ):
         posterior(derived=lambda theta: {"a": np.linalg.norm(theta, axis=7)})
+
+
+def made_of(mu):
+    return {"twice": 2 * mu}
+
+
+@pytest.mark.parametrize("which", ["log_likelihood", "predictive", "pointwise"])
+def test_a_derived_quantity_is_no_argument_of_the_density_and_the_way_out_is_named(which):
+    function = {
+        "log_likelihood": lambda twice: -twice.square(),
+        "predictive": lambda twice: {"y": Normal(twice[:, None], 1.0)},
+        "pointwise": lambda twice: -twice[:, None].square(),
+    }[which]
+    more = {} if which == "log_likelihood" else {"observed": {"y": [1.0, 2.0]}}
+    with pytest.raises(TypeError, match=rf"{which}: takes 'twice', which is a derived quantity: .*draws.predict\(fn\)"):
+        targets.Posterior(parameters={"mu": KINDS["mu"]}, derived=made_of, **{which: function}, **more)
+
+
+@pytest.mark.parametrize("word", ["rng", "key", "generator"])
+def test_a_source_of_randomness_is_no_argument(word):
+    function = {"rng": lambda mu, rng: mu, "key": lambda mu, key: mu, "generator": lambda mu, generator: mu}[word]
+    with pytest.raises(
+        TypeError, match=f"takes '{word}', and functions of parameters get no source of randomness: draw"
+    ):
+        targets.Posterior(log_likelihood=function, parameters={"mu": KINDS["mu"]})
+
+
+Y_ARRAY = np.array([1.0, 2.0, 3.0])
+LABELS = np.array(["a", "b", "a"])
+OF_OTHERS = {
+    "an array beside a tensor": ("log_likelihood", lambda mu: -((mu - Y_ARRAY) ** 2).sum()),
+    "a tensor beside an array": ("log_likelihood", lambda mu: -((Y_ARRAY - mu) ** 2).sum()),
+    "an array in log_prob": ("log_likelihood", lambda mu: Normal(mu, 1.0).log_prob(Y_ARRAY).sum()),
+    "a ufunc": ("log_likelihood", lambda mu: -np.exp(mu)),
+    "strings": ("log_likelihood", lambda mu: mu[torch.as_tensor(LABELS.tolist())]),
+    "predictions": ("predictive", lambda mu: {"y": Normal(mu * Y_ARRAY, 1.0)}),
+    "terms": ("pointwise", lambda mu: Normal(mu, 1.0).log_prob(Y_ARRAY)),
+}
+
+
+@pytest.mark.parametrize("case", OF_OTHERS)
+def test_arrays_and_strings_in_a_function_of_one_point_are_told_to_be_converted_outside(case):
+    which, function = OF_OTHERS[case]
+    more = {"observed": {"y": Y_ARRAY}} if which == "predictive" else {}
+    said = rf"{which}: .*it is called with torch tensors: convert data by torch.as_tensor outside of it"
+    with pytest.raises(TypeError, match=said) as caught:
+        targets.Posterior(parameters={"mu": KINDS["mu"]}, batched=False, **{which: function}, **more)
+    assert str(caught.value).count("it is called with") == 1
+    assert len([one for one in caught.value.__notes__ if one.startswith(f"{which} was called with")]) == 1
+    if which == "log_likelihood":
+        assert "targets.from_numpy" in str(caught.value)

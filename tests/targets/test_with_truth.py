@@ -439,3 +439,29 @@ def test_an_error_that_cannot_be_told_is_not_met(monkeypatch):
     nothing = line.refine(1e-8, lambda x: np.zeros((1, len(x))))  # its error relative to itself is 0 / 0
     assert nothing[0] < 1e-8
     assert math.isinf(nothing[1])
+
+
+def test_weights_of_a_maximum_that_is_flat_on_top():
+    """No parabola touches exp(-x^4), but paths climb to its top."""
+
+    def density(x):
+        return torch.logaddexp(-(x - 4.0).pow(4).sum(-1), -0.5 * (x + 4.0).square().sum(-1))
+
+    truth = with_truth(targets.LogDensity(density, 2, dtype=DOUBLE))
+    flat = (2 * math.gamma(1.25)) ** 2  # the integral of exp(-x^4) is 2 Gamma(5 / 4)
+    assert truth.accuracy.mode_weights < 1e-3
+    assert truth.mode_weights.tolist() == pytest.approx(
+        [1 - flat / (flat + 2 * math.pi), flat / (flat + 2 * math.pi)], abs=1e-5
+    )
+    inside = truth.mode_probabilities(torch.tensor([[4.5, 3.0], [-3.0, -5.0]], dtype=DOUBLE))
+    assert inside.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+def test_modes_that_are_left_out_say_why():
+    waves = with_truth(targets.LogDensity(lambda x: (3 * x.cos() - x.square() / 8000).sum(-1), 1, dtype=DOUBLE))
+    assert "more than 32 maxima, the highest at x = [" in waves.accuracy.left_out["modes"]
+    for name in ("modes", "mode_weights"):
+        with pytest.raises(
+            NotImplementedError, match=f"{name} is not known exactly: there are more than 32 maxima.*modes="
+        ):
+            getattr(waves, name)

@@ -68,6 +68,25 @@ def test_a_kernel_that_never_moves_is_caught_by_the_movement_check_alone():
         check_moves(Still(0.5), skewed(), seed=15, steps=20)
 
 
+def test_the_movement_check_reports_shares_and_limits():
+    report = check_moves(MALA(0.3), skewed(), seed=15, steps=200, chains=200)
+    assert report.passed
+    assert (report.moved, report.chains, report.steps, report.most_gap) == (1.0, 200, 200, 0.2)
+    assert str(report).startswith("moves of MALA on ")
+    assert "100% of 200 chains moved in 200 steps" in str(report)
+
+
+def test_a_check_without_exact_draws_names_where_to_get_them():
+    two = targets.LogDensity(lambda x: -x.square().sum(-1), 2)
+    with pytest.raises(ValueError, match=r"has no exact sampler.* targets.with_truth\(target\) finds it"):
+        check_invariance(MALA(0.3), two)
+    three = targets.LogDensity(lambda x: -x.square().sum(-1), 3)
+    with pytest.raises(
+        ValueError, match=r"has no exact sampler.*in one or two dimensions; of more, compare\(witnesses=\)"
+    ):
+        check_moves(MALA(0.3), three)
+
+
 def test_a_kernel_that_stays_away_is_caught():
     with pytest.raises(AssertionError, match="Kolmogorov"):
         check_moves(RandomWalkMetropolis(0.02), skewed(), seed=16, steps=50)

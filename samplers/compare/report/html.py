@@ -31,7 +31,7 @@ def page(
     rows, targets = results.rows, list(results.grid["targets"])
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     environment.filters["anchor"] = lambda name: f"target-{targets.index(name)}"
-    without = () if results.grid.get("budget") else ("budget_share",)
+    without = () if results.grid.get("budget") else ("budget_share", "search_share")
     every = shown_columns(results.table, brief=False)
     columns = {name: column for name, column in every.items() if column.topic and name not in without}
     several = len(by("seed", rows)) > 1

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from samplers.denoisers.base import Estimate, Memory
 from samplers.denoisers.spins.posterior import SpinDenoiser, independent_spins, log_two_cosh
 from targets import Noise, PairwiseMRF, Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 from targets.counting import charge
 
 EVERY = 8  # iterations between looks at which rows have converged
@@ -43,7 +43,7 @@ class FixedPoint(SpinDenoiser):
 
     def __post_init__(self) -> None:
         if not 0 <= self.damping < 1:
-            raise ValueError(f"damping: got {self.damping!r}, expected a number of at least 0 and below 1")
+            raise ValueError(f"damping: got {shown(self.damping)}, expected a number of at least 0 and below 1")
         positive(self.tolerance, "tolerance")
         for name in ("iterations", "sweeps"):
             check_integer(getattr(self, name), name)

@@ -20,10 +20,11 @@ from samplers.identity.contents import digest
 from samplers.networks.unrolled import UnrolledBeliefPropagation, UnrolledMeanField, UnrolledTAP
 from samplers.networks.unrolled_gaussian import UnrolledGaussianMessages, UnrolledJacobi
 from targets import Gaussian, IsotropicNoise, Noise, Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 from targets.counting import Counted, charge, plain
 from targets.discrete import DiscreteTarget
 from targets.noise import as_noise
+from targets.way_to_truth import way_to_truth
 
 Scheme = Literal["mean field", "TAP", "belief propagation"]
 Maker = Callable[[int, int, int, Generator], nn.Module]
@@ -112,7 +113,7 @@ class Unrolled(Finding[SiteLaw]):
         """
         check_kind(plain(target))
         if not isinstance(noise, (tuple, list)) or len(noise) != 2:
-            raise TypeError(f"noise: got {noise!r}, expected a smaller and a larger standard deviation")
+            raise TypeError(f"noise: got {shown(noise)}, expected a smaller and a larger standard deviation")
         low, high = (positive(value, "noise") for value in noise)
         if not low < high:
             raise ValueError(f"noise: got {noise}, expected a smaller and a larger standard deviation")
@@ -212,7 +213,7 @@ def _maker(scheme: str, gaussian: bool) -> Maker:
     known = GAUSSIAN if gaussian else DISCRETE
     if scheme not in known:
         kind = " for a Gaussian" if gaussian else ""
-        raise ValueError(f"scheme: got {scheme!r}{kind}, expected one of {sorted(known)}")
+        raise ValueError(f"scheme: got {shown(scheme)}{kind}, expected one of {sorted(known)}")
     return known[scheme]
 
 
@@ -227,6 +228,7 @@ def _checked_draws(draws: Tensor | None, target: Target, generator: Generator) -
         if "sample" not in target.known:
             raise ValueError(
                 f"draws: got None, and {target.name} has no exact sampler; expected draws (n, {target.dim})"
+                + way_to_truth(target)
             )
         return target.sample(4096, generator=generator)
     draws = torch.as_tensor(draws, device=target.device)

@@ -19,7 +19,7 @@ from samplers.kernels.base import check_kernel
 from samplers.runs.interrupt import deferred_interrupt
 from samplers.runs.starts import Init
 from targets import Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 from targets.counting import Counted
 from targets.sampling_warning import warn
 
@@ -84,9 +84,9 @@ class MeetingTimes:
         try:
             steps = torch.as_tensor(t)
         except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"t: got {t!r}, expected numbers of steps, integers of at least 0") from None
+            raise TypeError(f"t: got {shown(t)}, expected numbers of steps, integers of at least 0") from None
         if steps.is_floating_point() or steps.dtype == torch.bool or bool((steps < 0).any()):
-            raise ValueError(f"t: got {t!r}, expected numbers of steps, integers of at least 0")
+            raise ValueError(f"t: got {shown(t)}, expected numbers of steps, integers of at least 0")
         each = self._each(steps.to(self.times.device))
         mean = each.mean(-1)
         error = each.std(-1) / math.sqrt(len(self.times))
@@ -100,7 +100,7 @@ class MeetingTimes:
     def mixing_time(self, epsilon: float = 0.25) -> float:
         """The first t after which the bound is at most epsilon, infinite where pairs have not met."""
         if not 0 < positive(epsilon, "epsilon") < 1:
-            raise ValueError(f"epsilon: got {epsilon!r}, expected a total variation between 0 and 1")
+            raise ValueError(f"epsilon: got {shown(epsilon)}, expected a total variation between 0 and 1")
         if not self.all_met:
             return math.inf
         low, high = -1, int(self.times.max())  # the bound falls with t, and is zero at the largest time

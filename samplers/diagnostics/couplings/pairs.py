@@ -12,6 +12,7 @@ from samplers.diagnostics.couplings.states import halves, rows, with_rows
 from samplers.runs.starts import Init, check_starts, first_state, positions
 from samplers.runs.state import State
 from targets import Target
+from targets.arguments import shown
 
 
 class Pairs:
@@ -41,7 +42,9 @@ class Pairs:
             try:
                 point = torch.as_tensor(init)
             except (TypeError, ValueError, RuntimeError):
-                raise TypeError(f"init: got {init!r}, expected one point ({self.target.dim},) or a function") from None
+                raise TypeError(
+                    f"init: got {shown(init)}, expected one point ({self.target.dim},) or a function"
+                ) from None
             if point.shape != (self.target.dim,):
                 raise ValueError(
                     f"init: got shape {tuple(point.shape)}, expected ({self.target.dim},), one point where all chains "

@@ -154,5 +154,5 @@ def _values(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     finite = values.isfinite()
     if not bool(finite.all()):
         row = int((~finite).reshape(len(x), -1).any(1).nonzero()[0])
-        raise ValueError(f"fn: returned {values[row].tolist()} at x = {brief(x[row])}, expected finite numbers")
+        raise ValueError(f"fn: returned {brief(values[row])} at x = {brief(x[row])}, expected finite numbers")
     return values.double()

@@ -17,7 +17,7 @@ from samplers.diagnostics.couplings.states import rows, with_rows
 from samplers.kernels import HMC, Kernel, RandomWalkMetropolis, State
 from samplers.runs.state import Info
 from targets import Target
-from targets.arguments import positive
+from targets.arguments import positive, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,5 +119,5 @@ def _put(all_info: Info, index: Tensor, info: Info) -> None:
 def _probability(value: float, argument: str) -> float:
     """A probability strictly between zero and one."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1 or math.isnan(value):
-        raise ValueError(f"{argument}: got {value!r}, expected a probability between 0 and 1")
+        raise ValueError(f"{argument}: got {shown(value)}, expected a probability between 0 and 1")
     return float(value)

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import INDEPENDENT, Cost, Draws
+from samplers.draws.keywords import naming_ours
 from samplers.draws.places import file_place
 from samplers.generative.bridges.bridge import Bridge, Direction
 from samplers.generative.bridges.method import End
@@ -21,7 +22,7 @@ from samplers.processes.base import Time
 from samplers.runs.checkpoint import write
 from samplers.version import versions
 from targets import Target
-from targets.arguments import check_choice, check_integer
+from targets.arguments import check_choice, check_integer, shown
 
 FORMAT = "unnorm Schroedinger bridge 1"
 
@@ -101,6 +102,7 @@ class FittedBridge:
         law = self.start if checked(direction) == "forward" else self.end
         return law.draw(check_integer(n, "n"), generator)
 
+    @naming_ours
     def sample(self, *, draws: int = 4096, seed: int = 1, direction: Direction = "forward") -> Draws:
         """Independent draws of the end (backward: of the start), (1, draws, dim), from the law of the other."""
         check_integer(draws, "draws")
@@ -129,10 +131,10 @@ class FittedBridge:
         try:
             found = torch.as_tensor(times, dtype=torch.float64)
         except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"times: got {times!r}, expected increasing times in [0, 1]") from None
+            raise TypeError(f"times: got {shown(times)}, expected increasing times in [0, 1]") from None
         in_order = found.ndim == 1 and len(found) > 0 and bool((found.diff() > 0).all())
         if not (in_order and float(found[0]) >= 0 and float(found[-1]) <= 1):
-            raise ValueError(f"times: got {times!r}, expected increasing times in [0, 1]")
+            raise ValueError(f"times: got {shown(times)}, expected increasing times in [0, 1]")
         with torch.no_grad():
             x = check_points(x, self.dim, "x")
             return self.bridge.path(x, found, checked(direction), self._generator(seed))

@@ -15,6 +15,7 @@ from samplers.generative.bridges.bridge import Bridge
 from samplers.generative.data import Samples
 from samplers.generative.standardisation import Standardisation
 from targets import Target
+from targets.way_to_truth import way_to_truth
 
 ROWS = 50_000  # exact draws of a target, where that is an end
 
@@ -53,7 +54,7 @@ class End:
                 return cls(None, target)
             raise ValueError(
                 f"{name}: got {target.name}, which has no exact draws; expected samples, a target that has, or a "
-                "method that learns from energies"
+                f"method that learns from energies{way_to_truth(target)}"
             )
         try:
             samples = Samples.of(given, rows=ROWS, generator=generator, constant=not spread, few=not spread)

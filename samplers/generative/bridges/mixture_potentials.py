@@ -15,7 +15,7 @@ from samplers.generative.bridges.mixture_start import first_pieces
 from samplers.generative.bridges.pieces import PieceParameters
 from samplers.generative.bridges.potential_learning import PotentialLearning
 from samplers.generative.data import Samples
-from targets.arguments import check_choice, check_integer, positive
+from targets.arguments import check_choice, check_integer, positive, shown
 
 START = 19_000_021  # offset of the seed
 ITERATIONS = 2000
@@ -63,7 +63,7 @@ class MixturePotentials(BridgeMethod):
         positive(self.learning_rate, "learning_rate")
         check_choice(self.covariances, "covariances", ("full", "diagonal"))
         if not 0 <= self.validation < 1:
-            raise ValueError(f"validation: got {self.validation!r}, expected a number in [0, 1)")
+            raise ValueError(f"validation: got {shown(self.validation)}, expected a number in [0, 1)")
 
     def learn(self, start: End, end: End, noise: float, run: Run) -> Found:
         assert start.samples is not None

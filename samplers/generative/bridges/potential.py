@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 
 from samplers.generative.conditions import check_finite
 from samplers.processes.base import Time
-from targets.arguments import positive
+from targets.arguments import positive, shown
 
 CHUNK = 1 << 22  # numbers in a batch of rows by components
 
@@ -79,7 +79,7 @@ def times(t: Time, x: Tensor) -> Tensor:
     try:
         found = torch.as_tensor(t, dtype=torch.float64).to(x.device)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"t: got {t!r}, expected a number or a tensor of times") from None
+        raise TypeError(f"t: got {shown(t)}, expected a number or a tensor of times") from None
     if found.shape not in ((), (len(x),)):
         raise ValueError(f"t: got shape {tuple(found.shape)}, expected () or ({len(x)},), a time for each row of x")
     if not bool(((found >= 0) & (found <= 1)).all()):

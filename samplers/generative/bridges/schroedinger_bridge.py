@@ -22,7 +22,7 @@ from samplers.generative.score_model import check_kinds
 from samplers.generative.teacher import SAMPLES, check_teacher, teach
 from samplers.runs.checks import check_continuous
 from targets import Gaussian, Target
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 from targets.sampling_warning import warn
 
 STARTS, ENDS = 16_000_057, 17_000_023  # offsets of the seeds of exact draws
@@ -144,7 +144,8 @@ class SchroedingerBridge(Brief):
         _check_run(seed, iterations, max_minutes)
         if not self.method.weighable:
             raise ValueError(
-                f"method: got {self.method!r}, whose plan has atoms and no weights; expected one that has, such as "
+                f"method: got {shown(self.method)}, whose plan has atoms and no weights; expected one that has, "
+                "such as "
                 "MixturePotentials()"
             )
         learned = teach(

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from samplers.generative.solvers.base import LogSNR, Reversal
+from targets.arguments import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,4 +61,4 @@ def split(reversal: Reversal, t: float, s: float, eta: float) -> tuple[float, fl
 def check_eta(eta: float) -> None:
     """ValueError for what is outside [0, 1]."""
     if not 0 <= eta <= 1:
-        raise ValueError(f"eta: got {eta!r}, expected a number from 0, no fresh noise, to 1, ancestral sampling")
+        raise ValueError(f"eta: got {shown(eta)}, expected a number from 0, no fresh noise, to 1, ancestral sampling")

@@ -12,7 +12,7 @@ from torch import Tensor
 from samplers.generative.solvers.base import GridSolver, Reversal
 from samplers.processes import grids
 from samplers.processes.base import Process
-from targets.arguments import not_negative, positive
+from targets.arguments import not_negative, positive, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,9 @@ class EDM(GridSolver):
         for name in ("churn_noise", "sigma_min", "rho"):
             positive(getattr(self, name), name)
         if not self.churn_max >= self.churn_min:
-            raise ValueError(f"churn_max: got {self.churn_max!r}, expected at least churn_min = {self.churn_min!r}")
+            raise ValueError(
+                f"churn_max: got {shown(self.churn_max)}, expected at least churn_min = {self.churn_min!r}"
+            )
         self.says(deterministic=self.churn == 0)
 
     def own_grid(self, process: Process) -> Tensor:

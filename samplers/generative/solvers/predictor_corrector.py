@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samplers.generative.solvers.base import GridSolver, Reversal, Solver
 from samplers.processes.base import Process
-from targets.arguments import check_integer, positive
+from targets.arguments import check_integer, positive, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,11 @@ class PredictorCorrector(Solver):
     def __post_init__(self) -> None:
         if not isinstance(self.predictor, GridSolver) or type(self.predictor).walk is not GridSolver.walk:
             raise ValueError(
-                f"predictor: got {self.predictor!r}, expected a solver of single steps, whose states may be moved"
+                f"predictor: got {shown(self.predictor)}, expected a solver of single steps, whose states may be moved"
             )
         check_integer(self.corrections, "corrections")
         if positive(self.ratio, "ratio") >= 2:
-            raise ValueError(f"ratio: got {self.ratio!r}, expected less than 2, where Langevin steps are stable")
+            raise ValueError(f"ratio: got {shown(self.ratio)}, expected less than 2, where Langevin steps are stable")
 
     @property
     def evaluations(self) -> int:

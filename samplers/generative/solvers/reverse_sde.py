@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from samplers.generative.solvers.base import GridSolver, Reversal
+from targets.arguments import shown
 
 NODES, WEIGHTS = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(16))
 
@@ -40,7 +41,7 @@ class PlugIn(GridSolver):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not -math.inf < self.lam <= 1:
-            raise ValueError(f"lam: got {self.lam!r}, expected a finite number of at most 1")
+            raise ValueError(f"lam: got {shown(self.lam)}, expected a finite number of at most 1")
         self.says(deterministic=self.lam == 1)
 
 

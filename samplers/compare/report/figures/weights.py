@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplers.annealing.evidence import HIGHEST_PARETO_K
 from samplers.compare.columns import COLUMNS
 from samplers.compare.report.figures.picture import Picture
 from samplers.compare.report.scene import Scene, named
 from samplers.compare.report.style import MUTED, legend, log_scale, new_figure, png
+from samplers.draws.weighted import HIGHEST_PARETO_K
 
 POINTS = 200
 
