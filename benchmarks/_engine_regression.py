@@ -82,7 +82,9 @@ class Regression:
             "Poisson": log_likelihood_of_counts,
             "Bernoulli": log_likelihood_of_labels,
         }
-        return targets.Posterior(log_likelihood=functions[self.family], parameters=parameters, dtype=torch.float64)
+        return targets.Posterior(
+            log_likelihood=functions[self.family], parameters=parameters, dtype=torch.float64, compile=compiled
+        )
 
     def numpyro(self) -> Any:
         """A NumPyro model, without arguments."""

@@ -47,6 +47,7 @@ class Response:
                 "difficulty": targets.Real(self.questions, prior=Normal(0.0, 1.0)),
             },
             dtype=torch.float64,
+            compile=compiled,
         )
 
     def numpyro(self) -> Any:

@@ -29,6 +29,7 @@ class Schools:
                 "tau": targets.Positive(prior=HalfCauchy(5.0)),
                 "z": targets.Real(8, prior=Normal(0.0, 1.0)),
             },
+            compile=compiled,
         )
 
     def numpyro(self) -> Any:
