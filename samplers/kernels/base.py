@@ -15,7 +15,7 @@ from samplers.draws import Draws
 from samplers.draws.places import file_place, folder_place
 from samplers.runs.chains import Chains
 from samplers.runs.checkpoint import check_begun
-from samplers.runs.checks import check_continuous, check_target
+from samplers.runs.checks import DISCRETE_KERNEL, check_continuous, check_target
 from samplers.runs.plan import Plan
 from samplers.runs.starts import Init
 from samplers.runs.state import State, evaluate
@@ -106,7 +106,9 @@ class Kernel(Transition):
                 "of a DiscreteTarget; expected a kernel such as HMC or MALA"
             )
         if not self.discrete:
-            check_continuous(target, self)
+            own = type(self).__module__.partition(".")[0] != "samplers"
+            way_out = ", or a kernel of your own that declares discrete: ClassVar[bool] = True" if own else ""
+            check_continuous(target, self, expected=DISCRETE_KERNEL + way_out)
 
     def warmup_form(self) -> Kernel:
         """The kernel that runs during warmup in place of this one; its findings are handed to `tuned`."""

@@ -21,7 +21,7 @@ def metropolis(
 
     A proposal whose log-density is NaN or +infinity, or whose score is not finite, is rejected and counted as
     diverging; a log-density of -infinity is a point of no mass, rejected by its ratio. Every field of the state
-    moves together.
+    moves together. ValueError for a log_ratio of another shape than log_prob.
     """
     probability, bad = acceptance(proposal, log_ratio, diverging)
     uniform = torch.rand(probability.shape, generator=generator, dtype=probability.dtype, device=probability.device)
@@ -30,6 +30,11 @@ def metropolis(
 
 def acceptance(proposal: State, log_ratio: Tensor, diverging: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """With what probability each proposal is accepted, and which are diverging, (chains,) both; see `metropolis`."""
+    if log_ratio.shape != proposal.log_prob.shape:
+        raise ValueError(
+            f"log_ratio: got shape {tuple(log_ratio.shape)}, expected {tuple(proposal.log_prob.shape)} as the "
+            "proposal's log_prob, (chains,)"
+        )
     probability = log_ratio.clamp_max(0.0).exp_()
     if diverging is None and _surely_finite(proposal, log_ratio):
         return probability, torch.zeros_like(log_ratio, dtype=torch.bool)

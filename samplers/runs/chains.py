@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from samplers.draws import Cost, Draws
 from samplers.draws.divergences import divergence_advice
 from samplers.draws.slow import widened
 from samplers.runs import ending
+from samplers.runs.checked import checked_init, checked_step
 from samplers.runs.complaints import remarks
 from samplers.runs.header import plain
 from samplers.runs.plan import Plan
@@ -93,7 +95,7 @@ class Chains(Sampling):
         target, generator = self.counted, self.generator
         state = first_state(
             lambda init: self.given.starts(init, self.plan.chains, self.target, generator),
-            lambda x: self.kernel.init(target, x, generator),
+            lambda x: checked_init(self.kernel, target, x, generator),
             init,
         )
         better = self.warmup.uphill(target, state, generator) if init is None else None
@@ -142,8 +144,10 @@ class Chains(Sampling):
         before, tally = self.state, self.tally
         if self.threads.timing and getattr(self.kernel, "inverse_mass_matrix", None) is not self._metric:
             self._choose_threads()
+        # the first step of warmup, and of sampling, is looked at: the kernel may be a user's own
+        take = checked_step if t in (0, plan.warmup) else one_step
         self.state, self.info = self.threads(
-            lambda: one_step(self.kernel, self.counted, before, self.generator), lambda: tally.scores or tally.log_probs
+            lambda: take(self.kernel, self.counted, before, self.generator), lambda: tally.scores or tally.log_probs
         )
         if t < plan.warmup:
             self.warmup.update(t, self.state, before, self.info, self.counted)
@@ -160,10 +164,12 @@ class Chains(Sampling):
         if self.target.device.type != "cpu":
             return
 
+        takes = chain([checked_step], repeat(one_step))
+
         def step() -> list[Tensor | None]:
             generator = Generator(self.target.device)
             generator.set_state(self.generator.get_state())
-            state, info = one_step(self.kernel, self.target, self.state, generator)
+            state, info = next(takes)(self.kernel, self.target, self.state, generator)
             return [*values(state).values(), info.acceptance_rate, info.diverging]
 
         self.threads.look(step)

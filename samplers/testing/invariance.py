@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.kernels import Kernel
-from samplers.runs.transition import one_step
+from samplers.runs.checked import checked_init, checked_step
 from samplers.testing import statistics
 from samplers.testing.apart import SHOWN, in_words
 from samplers.testing.functions import Backend, FunctionKernel, as_kernel, name_of, rounded
@@ -78,9 +78,9 @@ def check_invariance(
 @torch.no_grad()
 def run(kernel: Kernel, target: Target, start: Tensor, steps: int, generator: Generator) -> Tensor:
     """The end points (chains, dim) of chains that begin at `start`."""
-    state = kernel.init(target, start, generator)
+    state = checked_init(kernel, target, start, generator)
     for _ in range(steps):
-        state, _ = one_step(kernel, target, state, generator)
+        state, _ = checked_step(kernel, target, state, generator)
     return state.x
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from samplers.kernels import Kernel
-from samplers.runs.transition import one_step
+from samplers.runs.checked import checked_init, checked_step
 from samplers.testing.functions import Backend, as_kernel, name_of, rounded
 from samplers.testing.invariance import _generator
+from samplers.testing.starts import typical
 from targets import Target
 
 AT = 3  # chains that are named
@@ -31,11 +32,12 @@ def check_repeatable(
 ) -> None:
     """Run a kernel twice from the same points with the same seed: the same bits, and no global generator touched.
 
-    Chains start at exact draws where the target has them, else at standard normal points. A kernel that draws from
-    torch's, NumPy's or Python's global generator, that seeds one of these, or that keeps something between calls, such
-    as a step size that it tunes, is none whose runs can be repeated, and need not leave anything invariant. What the
-    global generators are is looked at and never changed. kernel, backend: as for `check_invariance`. Returns nothing;
-    raises AssertionError that says at which step which chains differ and by how much, or which generator has moved.
+    Chains start at exact draws where the target has them, else at standard normal points or uniform configurations. A
+    kernel that draws from torch's, NumPy's or Python's global generator, that seeds one of these, or that keeps
+    something between calls, such as a step size that it tunes, is none whose runs can be repeated, and need not leave
+    anything invariant. What the global generators are is looked at and never changed. kernel, backend: as for
+    `check_invariance`. Returns nothing; raises AssertionError that says at which step which chains differ and by how
+    much, or which generator has moved.
 
         >>> from samplers.testing import check_repeatable
         >>> check_repeatable(samplers.MALA(0.5), targets.Gaussian([0.0, 1.0]))
@@ -43,12 +45,7 @@ def check_repeatable(
     kernel = as_kernel(kernel, backend)
     who = f"{name_of(kernel)} on {target.name}"
     generator = _generator(target, seed)
-    if "sample" in target.known:
-        x = target.sample(chains, generator=generator)
-    else:
-        shape = (chains, target.dim)
-        x = torch.randn(shape, generator=generator, dtype=target.dtype, device=target.device)
-    x = rounded(kernel, x)
+    x = rounded(kernel, typical(target, chains, generator))
     before = _global(target)
     first = _path(kernel, target, x.clone(), steps, seed)
     moved = [name for name, state in _global(target).items() if state != before[name]]
@@ -72,9 +69,9 @@ def check_repeatable(
 
 def _path(kernel: Kernel, target: Target, x: Tensor, steps: int, seed: int) -> list[Tensor]:
     generator = _generator(target, seed)
-    state, path = kernel.init(target, x, generator), []
+    state, path = checked_init(kernel, target, x, generator), []
     for _ in range(steps):
-        state, _ = one_step(kernel, target, state, generator)
+        state, _ = checked_step(kernel, target, state, generator)
         path.append(state.x.detach().clone())
     return path
 

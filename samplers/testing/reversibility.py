@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from samplers.draws.ties import joined, slack, tied
 from samplers.kernels import Kernel, State
-from samplers.runs.transition import one_step
+from samplers.runs.checked import checked_init, checked_step
 from samplers.testing import statistics
 from samplers.testing.apart import SHOWN, of_ranks, of_signs
 from samplers.testing.functions import Backend, name_of
@@ -50,9 +50,9 @@ def check_reversible(
         named = features(target, other)
         with torch.no_grad():
             fixed = kernel.frozen(other)  # chains must be independent, and the kernel the same in both directions
-            start = fixed.init(target, target.sample(draws, generator=generator), generator)
+            start = checked_init(fixed, target, target.sample(draws, generator=generator), generator)
             found = _ranks(fixed, target, start, length, named, generator, other, said)
-            after, _ = one_step(fixed, target, start, generator)
+            after, _ = checked_step(fixed, target, start, generator)
         found |= _pairs(start.x, after.x, said)
         return found
 
@@ -79,7 +79,7 @@ def _ranks(
     for sign, reach in ((1, length - 1 - place), (-1, place)):  # forward, then backward: the same kernel
         state = start
         for k in range(1, length):
-            state, _ = one_step(kernel, target, state, generator)
+            state, _ = checked_step(kernel, target, state, generator)
             inside = (k <= reach).nonzero()[:, 0]
             for name, function in named.items():
                 series[name][inside, place[inside] + sign * k] = function(state.x)[inside]
