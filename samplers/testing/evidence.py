@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from samplers.draws import Sampler, SamplingWarning
+from samplers.runs.checks import check_target
 from samplers.testing import statistics
 from samplers.testing.sequential_rule import LEVEL, STAGES, Report, sequential
 from targets import Target
@@ -47,12 +48,19 @@ def check_unbiased_z(
     and the number of runs; ValueError for a target whose log_z is not known, and where Y is too skewed for a verdict
     (skewness above 0.1 sqrt(runs)): take more draws or runs. Hall 1992; Waudby-Smith and Ramdas 2024.
     """
+    check_target(target)
+    if not hasattr(sampler, "sample"):
+        raise TypeError(
+            f"sampler: got {type(sampler).__name__}, expected a sampler with sample(target, draws=, seed=) whose draws have "
+            "a log_z, such as samplers.AIS()"
+        )
     if "log_z" not in target.known:
         raise ValueError(
             f"target: the log_z of {target.name} is not known, and this check compares with it{way_to_truth(target)}"
         )
     check_integer(runs, "runs", 20)
     check_integer(draws, "draws")
+    check_integer(seed, "seed", 0)
 
     last: list[np.ndarray] = []
 

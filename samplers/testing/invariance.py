@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,11 +11,13 @@ from torch import Generator, Tensor
 
 from samplers.kernels import Kernel
 from samplers.runs.checked import checked_init, checked_step
+from samplers.runs.checks import check_target
 from samplers.testing import statistics
 from samplers.testing.apart import SHOWN, in_words
 from samplers.testing.functions import Backend, FunctionKernel, as_kernel, name_of, rounded
 from samplers.testing.sequential_rule import LEVEL, Report, sequential
 from targets import Target
+from targets.arguments import check_integer, shown
 from targets.way_to_truth import way_to_truth
 
 Functions = Mapping[str, Callable[[Tensor], Tensor]]
@@ -53,6 +56,7 @@ def check_invariance(
     mixing: a kernel that never moves passes; see `check_moves`.
     """
     kernel = prepared(kernel, target, chains, seed, backend)
+    own = _checked_functions(functions)
     last: dict[str, tuple[Tensor, Tensor]] = {}
 
     def p_values(stage: int, draws: int) -> dict[str, float]:
@@ -61,7 +65,7 @@ def check_invariance(
         moved = run(kernel, target, target.sample(draws, generator=generator), steps, generator)
         fresh = rounded(kernel, target.sample(draws, generator=_generator(target, fresh_seed)))
         ties = _generator(target, tie_seed)
-        named = features(target, ties) | dict(functions or {})
+        named = features(target, ties) | own
         found: dict[str, float] = {}
         for name, function in named.items():
             last[name] = function(moved), function(fresh)
@@ -72,7 +76,13 @@ def check_invariance(
         quantities = list(dict.fromkeys(statistic.split(" of ", 1)[1] for statistic in worst))[:SHOWN]
         return "; ".join(in_words(*last[name], name) for name in quantities)
 
-    return sequential(f"invariance of {name_of(kernel)} on {target.name}", chains, p_values, level, how_far)
+    return sequential(f"invariance of {name_of(kernel)} on {target.name}", chains, p_values, level, how_far, _could_see)
+
+
+def _could_see(z: float) -> str:
+    """z: standard errors for each root of the chains. Those of a difference of two Gaussian samples are sqrt(2 / n) for
+    the mean, in standard deviations, and 2 / sqrt(n) for the variance, relative to it."""
+    return f"a mean off by {math.sqrt(2) * z:.2g} standard deviations, or a variance off by {2 * z:.1%}"
 
 
 @torch.no_grad()
@@ -97,6 +107,26 @@ def features(target: Target, generator: Generator) -> dict[str, Callable[[Tensor
     return named
 
 
+def _checked_functions(functions: Functions | None) -> dict[str, Callable[[Tensor], Tensor]]:
+    """A user's functions of x by name, each seen to return one number a chain."""
+    if functions is None:
+        return {}
+    if not isinstance(functions, Mapping) or not all(callable(function) for function in functions.values()):
+        raise TypeError(f"functions: got {shown(functions)}, expected functions by name, {{'name': (n, dim) -> (n,)}}")
+    return {name: _one_number(name, function) for name, function in functions.items()}
+
+
+def _one_number(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def checked(x: Tensor) -> Tensor:
+        found = function(x)
+        if not isinstance(found, Tensor) or found.shape != x.shape[:1]:
+            came = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise ValueError(f"functions: {name} returned {came}, expected a tensor of shape ({len(x)},)")
+        return found
+
+    return checked
+
+
 def _coordinate(i: int) -> Callable[[Tensor], Tensor]:
     return lambda x: x[:, i]
 
@@ -113,6 +143,9 @@ def _along(direction: Tensor) -> Callable[[Tensor], Tensor]:
 def prepared(kernel: Any, target: Target, chains: int, seed: int, backend: Backend | None) -> Kernel:
     """What is to be checked, as a kernel: of a plain function, that it depends on its arguments alone, seen at exact
     draws. ValueError for a target without these."""
+    check_target(target)
+    check_integer(chains, "chains")
+    check_integer(seed, "seed", 0)
     if "sample" not in target.known:
         raise ValueError(
             f"target: {target.name} has no exact sampler, and this check starts chains at exact "

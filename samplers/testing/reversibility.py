@@ -59,7 +59,14 @@ def check_reversible(
     def how_far(worst: list[str]) -> str:
         return "; ".join(said[statistic]() for statistic in worst[:SHOWN])
 
-    return sequential(f"reversibility of {name_of(kernel)} on {target.name}", chains, p_values, level, how_far)
+    return sequential(
+        f"reversibility of {name_of(kernel)} on {target.name}", chains, p_values, level, how_far, _could_see
+    )
+
+
+def _could_see(z: float) -> str:
+    """z: standard errors for each root of the chains; that of a share near one half is 1 / (2 sqrt(n))."""
+    return f"a share of {0.5 + z / 2:.1%} in place of 50 % of pairs that are exchanged one way"
 
 
 def _ranks(

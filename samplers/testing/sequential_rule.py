@@ -13,7 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from statistics import NormalDist
 
+POWER = 0.9
 LEVEL = 1e-5
 STAGES = 7
 GROWTH = 4
@@ -24,7 +27,8 @@ class Report:
     """The outcome of a check: its name, stages used, the p-values of the last stage, and the smallest one's name.
 
     check: its name. passed: whether. stages: those used. draws: of the last one. p_values: by statistic. how_far: of a
-    failure, in which direction and by how much what failed is off, in words.
+    failure, in which direction and by how much what failed is off, in words. could_see: of a pass, which errors
+    the check would have shown with probability .9, in words.
 
         >>> from samplers.testing import check_invariance
         >>> report = check_invariance(samplers.MALA(0.5), targets.Gaussian([0.0]), chains=500, seed=0)
@@ -40,6 +44,7 @@ class Report:
     draws: int
     p_values: dict[str, float]
     how_far: str = ""
+    could_see: str = ""
 
     @property
     def worst(self) -> str:
@@ -49,6 +54,8 @@ class Report:
     def __repr__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
         further = f". {self.how_far[:1].upper()}{self.how_far[1:]}" if self.how_far else ""
+        if self.could_see:
+            further += f". It would have shown {self.could_see}, with probability {POWER:g}"
         return (
             f"{self.check} {verdict} at stage {self.stages} of {STAGES} with {self.draws} draws: smallest p-value "
             f"{self.p_values[self.worst]:.2e} for {self.worst}, of {len(self.p_values)} statistics{further}"
@@ -61,14 +68,16 @@ def sequential(
     p_values: Callable[[int, int], dict[str, float]],
     level: float = LEVEL,
     how_far: Callable[[list[str]], str] | None = None,
+    could_see: Callable[[float], str] | None = None,
 ) -> Report:
     """Run `p_values(stage, draws)` by the rule; returns the report, or raises AssertionError with it.
 
     how_far: says of the statistics that failed at the last stage, the worst first, how far they are off.
+    could_see: says which error moves one statistic by so many standard errors at the first stage, of `least_seen`.
     """
     beta = level / STAGES
     gamma = beta ** (1 / STAGES)
-    report = None
+    report, first = None, draws
     for stage in range(STAGES):
         # a statistic that is not a number is one that failed
         found = {name: 0.0 if math.isnan(value) else value for name, value in p_values(stage, draws).items()}
@@ -83,4 +92,40 @@ def sequential(
         if stage == 0:
             draws *= GROWTH
     assert report is not None
-    return report
+    if could_see is None:
+        return report
+    return replace(report, could_see=could_see(least_seen(len(report.p_values), level) / math.sqrt(first)))
+
+
+@cache
+def least_seen(statistics: int, level: float = LEVEL) -> float:
+    """By how many standard errors of the first stage one of so many statistics must be off to be found.
+
+    Found: the rule rejects with probability .9. The statistic is normal and tested on both sides, the others are right.
+    """
+    low, high = 0.0, 100.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if _power(middle, statistics, level) >= POWER else (middle, high)
+    return high
+
+
+def _power(mean: float, statistics: int, level: float) -> float:
+    """With what probability the rule rejects where one statistic has this mean at the first stage."""
+    normal = NormalDist()
+
+    def beyond(q: float) -> float:
+        edge = -normal.inv_cdf(min(1.0, q / statistics) / 2)
+        return normal.cdf(mean - edge) + normal.cdf(-mean - edge)
+
+    beta = level / STAGES
+    gamma = beta ** (1 / STAGES)
+    open_, rejected = 1.0, 0.0
+    for stage in range(STAGES):
+        failed = beyond(beta)
+        rejected += open_ * failed
+        open_ *= max(0.0, beyond(gamma + beta) - failed)
+        beta /= gamma
+        if stage == 0:
+            mean *= math.sqrt(GROWTH)
+    return rejected

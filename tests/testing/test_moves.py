@@ -82,7 +82,7 @@ def test_a_site_that_has_one_value_need_not_change():
 
 def test_configurations_of_no_mass_are_no_starts():
     class NotBothUp(targets.DiscreteTarget):
-        def _log_prob(self, x):
+        def log_prob(self, x):
             return torch.where((x > 0).all(-1), -torch.inf, -0.5 * x[..., 0])
 
     assert check_moves(samplers.Gibbs(), NotBothUp(2, [-1.0, 1.0]), steps=10, chains=100).passed
