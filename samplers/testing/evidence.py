@@ -51,8 +51,8 @@ def check_unbiased_z(
     check_target(target)
     if not hasattr(sampler, "sample"):
         raise TypeError(
-            f"sampler: got {type(sampler).__name__}, expected a sampler with sample(target, draws=, seed=) whose draws have "
-            "a log_z, such as samplers.AIS()"
+            f"sampler: got {type(sampler).__name__}, expected a sampler with sample(target, draws=, seed=) whose draws "
+            "have a log_z, such as samplers.AIS()"
         )
     if "log_z" not in target.known:
         raise ValueError(
