@@ -40,8 +40,10 @@ class Posterior(WithData):
     `predictive` maps the parameters that it names to a dict of torch distributions (or tensors, for what has no law) of
     data, from which `predict` draws. Without another function log p(y | values) is the sum of their log_prob at
     `observed`, by which `pointwise` is the sum's terms; `pointwise=` is a function that returns terms, (batch, n) or a
-    dict of such, in their place or beside them. Given beside `log_likelihood` the terms must sum to it, else a
-    ValueError says by how much they differ; beside `log_joint` they are taken at their word.
+    dict of such. A term under the name of observed data takes the place of their law's (censoring, truncation); one
+    under another name is added. A ValueError refuses to add as many numbers as data have whose law is counted, and a
+    name such as log_lik: they would be counted twice. `repr` says the terms. Given beside `log_likelihood` the terms
+    must sum to it, else a ValueError says by how much they differ; beside `log_joint` they are taken at their word.
 
     `derived` maps the values to a dict of further quantities that draws should carry. `dims` names their axes and those
     of data, as `dims={"effect": "school"}`; `coords` labels the dims. Functions take those parameters that they name.
@@ -249,6 +251,11 @@ class Posterior(WithData):
     def variables(self) -> dict[str, Variable]:
         derived = self._derived_shapes.items()
         return super().variables | {key: self._variable(shape, self._dims.get(key)) for key, shape in derived}
+
+    def __repr__(self) -> str:
+        terms = self._model.in_words()
+        summed = "terms" if self._prior is None else "likelihood"  # a joint density need not be their sum
+        return f"{super().__repr__()[:-1]}; {summed}: {terms})" if terms else super().__repr__()
 
     def _probe(self) -> Tensor:
         """Three points, (3, dim)."""

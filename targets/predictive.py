@@ -17,6 +17,7 @@ from targets.named_function import NamedFunction
 from targets.user_function import over_values
 
 ALONE = ""  # the name of what a function returns by itself, in place of a dict
+UNNAMED = "log_likelihood"  # the name of such terms, where there is not one observed name to take
 
 
 class Predictive:
@@ -26,7 +27,8 @@ class Predictive:
 
     function: of the parameters, to a dict from names to torch distributions, or to tensors for quantities without a
     law; batch axis first, or `batched=False`: of one point. observed: the data, by the same names. pointwise: of the
-    parameters, to terms (batch, *shape) or a dict of them, which replace or join log_prob at what is observed.
+    parameters, to terms (batch, *shape) or a dict of them, which replace log_prob at the observed data of their name,
+    and join those of other names.
     names: of the parameters; more: of further values that the function may take, derived: of some that it may not.
     argument: for messages.
     later: whether it is asked of draws, after the run, and free to choose its precision.
@@ -67,6 +69,7 @@ class Predictive:
         self.wanted = [name for name in (*names, *more) if any(name in taken for taken in wanted)] or [names[0]]
         self.shapes: dict[str, tuple[int, ...]] = {}  # of one draw; `check_model` finds them
         self.term_shapes: dict[str, tuple[int, ...]] = {}
+        self.given: frozenset[str] = frozenset()  # the names of the terms that `pointwise` returns
         self.random: frozenset[str] = frozenset()  # of the predictions
         self.draws_itself: frozenset[str] = frozenset(["?"])  # of what the function returns, laws by their densities
 
@@ -74,6 +77,10 @@ class Predictive:
     def predicts(self) -> bool:
         """Whether there is a function to draw from."""
         return self._function is not None
+
+    def in_words(self) -> str:
+        """The terms and where they are from, "time (law) + rest (pointwise)"."""
+        return " + ".join(f"{name} ({'pointwise' if name in self.given else 'law'})" for name in self.term_shapes)
 
     @property
     def by_pointwise(self) -> bool:
@@ -194,9 +201,16 @@ class Predictive:
                     found[name] = law.log_prob(self._data(name, next(iter(values.values()))))
         return found | given
 
+    def names_given(self, values: Mapping[str, Tensor]) -> frozenset[str]:
+        """The names of the terms that `pointwise` returns, none without it."""
+        if self._pointwise is None:
+            return frozenset()
+        at = values if self.batched else {name: value[0] for name, value in values.items()}
+        return frozenset(self._named(self._pointwise(at)))
+
     def _named(self, terms: Any) -> dict[str, Tensor]:
         if isinstance(terms, Tensor):
-            terms = {next(iter(self.observed)) if len(self.observed) == 1 else "log_likelihood": terms}
+            terms = {next(iter(self.observed)) if len(self.observed) == 1 else UNNAMED: terms}
         if not isinstance(terms, Mapping) or not all(isinstance(term, Tensor) for term in terms.values()):
             raise TypeError(
                 f"pointwise: returned {type(terms).__name__}, expected a tensor (batch, n) or a dict of such by name"

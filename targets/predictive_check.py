@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from targets.arguments import did_you_mean
+from targets.counted_twice import check_counted_once
 from targets.distributions import drawing_from
 from targets.labels import check_name
 from targets.predictive import Predictive
@@ -35,10 +36,14 @@ def check_model(model: Predictive, values: Values) -> None:
     try:
         if model.predicts:
             model.shapes, model.random = check_draws(model, values)
-            check_observed(model)
+            if not model.by_pointwise:
+                check_observed(model)
         if model.has_terms:
             argument = "pointwise" if model.by_pointwise else argument
-            model.term_shapes = check_terms(model, values)
+            model.term_shapes, model.given = check_terms(model, values), model.names_given(values)
+        if model.predicts and model.by_pointwise:
+            check_observed(model)
+            check_counted_once(model)
     except Exception as error:
         note_call(error, argument, values, axis_of(model.batched))
         raise
@@ -202,8 +207,10 @@ def check_sum(model: Predictive, values: Values, log_likelihood: Callable[[], Te
         f"log_likelihood: gives {given.tolist()} at three points, where the terms of "
         f"{'pointwise' if model._pointwise is not None else model.argument} sum to {total.tolist()}: it is larger by "
         f"{apart}{', a constant that one of them leaves out' if constant else ''}. Give predictive= and observed= "
-        "without log_likelihood=, which is then the sum of the terms; what it holds beside the data is a term of its "
-        'own, pointwise=lambda ...: {"rest": ...}'
+        "without log_likelihood=, which is then the sum of the terms. If the term of an observation is not its law's "
+        "log_prob (censoring, truncation), return it under the same name, "
+        f'pointwise=lambda ...: {{"{next(iter(model.observed), "y")}": terms}}; what the likelihood holds beside the '
+        'data is a term of its own, pointwise=lambda ...: {"rest": ...}'
     )
 
 

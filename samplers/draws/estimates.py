@@ -81,6 +81,11 @@ def least_ess(values: Tensor) -> float:
     return float(known.min()) if known.size else float("nan")
 
 
+def ess_within(values: Tensor) -> float:
+    """The effective draws of one scalar (chains, draws), were each chain to be judged by itself; their sum."""
+    return float(np.nansum(ess({"x": values.mT[None]}, "bulk")["x"]))
+
+
 def r_hat(values: Values, method: str) -> dict[str, np.ndarray]:
     """R-hat of every scalar by ArviZ's method; NaN of constants, of one chain and of fewer than four draws."""
     return _unitless("rhat", values, method)

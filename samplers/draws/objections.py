@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from samplers.draws import estimates
 from samplers.draws.divergences import divergence_complaints
 from samplers.draws.points import INDEPENDENT, PARTICLES, PointSet
@@ -89,15 +87,15 @@ def _r_hat(equal: PointSet, table: pd.DataFrame) -> Objections:
             ]
         )
     return Objections(
-        [], [f"{said}, which chains of some {within / chains:.2g} effective draws leave to chance: run longer"]
+        [],
+        [f"{said}, but with so few effective draws ({within / chains:.0f} a chain) this can be chance: run longer"],
     )
 
 
 def _within(equal: PointSet, place: int) -> float:
-    """The effective draws of one scalar, by its place in the table, were each chain to be judged by itself."""
+    """`ess_within` of one scalar, by its place in the table."""
     every = [scalar for value in equal.constrained.values() for scalar in value.reshape(*value.shape[:2], -1).unbind(2)]
-    found = estimates.ess({"x": every[place].mT[None]}, "bulk")["x"]
-    return float(np.nansum(found))
+    return estimates.ess_within(every[place])
 
 
 def _ess(draws: PointSet, table: pd.DataFrame) -> list[str]:

@@ -41,6 +41,60 @@ def test_the_pair_and_the_variable_that_disagree_are_named():
     assert "wrong disagree on x[1]" in str(found) or "wrong and c disagree on x[1]" in str(found)
 
 
+ONE = targets.Gaussian(torch.zeros(1), 1.0)
+
+
+def test_few_effective_draws_are_too_few_to_tell_and_not_a_disagreement():
+    """20 pairs of exact samplers, each called wrong with chance 1e-4; four copies in a row are worth one draw."""
+    above = 0
+    for seed in range(20):
+        one, other = (exact(ONE, chains=8, draws=30, seed=1000 * part + seed) for part in (1, 2))
+        found = agreement({"one": one, "other": changed(other, lambda x: x.repeat_interleave(4, 1))})
+        assert not found.disagree, str(found)
+        if not found.agree:
+            above += 1
+            assert "too few draws to tell" in str(found)
+            assert "wrong" not in str(found)
+    assert above > 10  # of R-hat above 1.01, which chance leaves
+
+
+def test_as_many_draws_that_differ_disagree():
+    shifted = changed(exact(ONE, chains=8, draws=60, seed=1), lambda x: x + 1.0)
+    found = agreement({"one": exact(ONE, chains=8, draws=60), "other": shifted})
+    assert found.disagree
+    assert "One of them is wrong, or both" in str(found)
+
+
+def test_a_few_weighted_draws_are_worth_no_more_than_their_weights_say():
+    x = exact(ONE, chains=1, draws=400).x
+    log_weights = torch.zeros(1, 400)
+    log_weights[:, :10] = 6.0  # ten draws have nearly all the weight
+    found = agreement({"few": Draws(x, log_weights=log_weights, target=ONE), "exact": exact(ONE, seed=1)})
+    assert not found.agree
+    assert not found.disagree
+    assert "few" in found.pair
+    assert "too few draws to tell" in str(found)
+
+
+def test_chains_too_short_for_r_hat_are_too_few():
+    found = agreement({"a": exact(ONE, chains=1, draws=8), "b": exact(ONE, chains=1, draws=8, seed=1)})
+    assert not found.agree
+    assert not found.disagree
+    assert "too few draws to tell" in str(found)
+
+
+def test_variables_have_the_labels_of_the_summary():
+    target = targets.Posterior(
+        lambda beta: -0.5 * beta.square().sum(-1),
+        {"beta": targets.Real(2, dims="of")},
+        coords={"of": ["sex", "age"]},
+    )
+    draws = Draws(exact(targets.Gaussian(torch.zeros(2), 1.0)).x.double(), target=target)
+    moved = Draws(draws.x + torch.tensor([0.0, 1.5]), target=target)
+    assert agreement({"a": draws, "moved": moved}).variable == "beta[age]"
+    assert "beta[age]" in draws.summary().index
+
+
 def test_a_sampler_stuck_in_one_mode_disagrees_although_its_chains_agree():
     stuck = changed(exact(seed=1), lambda x: torch.stack([-x[..., 0].abs(), x[..., 1]], -1))
     again = changed(exact(seed=2), lambda x: torch.stack([-x[..., 0].abs(), x[..., 1]], -1))

@@ -144,6 +144,28 @@ def test_terms_that_are_given_replace_and_join_those_of_laws():
         alone.predict(x, generator=torch.Generator())
 
 
+def test_terms_of_data_that_have_no_law_join_those_of_laws():
+    censored = torch.tensor([1.0, 2.0], dtype=F64)
+
+    def pointwise(a, s):
+        return {"late": torch.log1p(-Normal(a[:, None], s[:, None]).cdf(censored).clamp(max=1 - 1e-12))}
+
+    target = model(pointwise=pointwise, observed={"y": Y, "late": censored})
+    x = points(4)
+    a, s = x[:, 0], x[:, 1].exp()
+    expected = log_likelihood(a, s) + pointwise(a, s)["late"].sum(-1)
+    torch.testing.assert_close(target.log_likelihood(x), expected)
+    assert sorted(target.predict(x, generator=torch.Generator().manual_seed(0))) == ["y"]
+    assert target.predictive.in_words() == "y (law) + late (pointwise)"
+    assert model(pointwise=lambda a, s: {"y": -(Y - a[:, None]).abs()}).predictive.in_words() == "y (pointwise)"
+    assert "likelihood: y (law) + late (pointwise)" in repr(target)
+    joint = targets.Posterior(
+        log_likelihood, {"a": targets.Real(), "s": targets.Positive()}, predictive=predictive, observed={"y": Y}
+    )
+    assert "; terms: y (law))" in repr(joint)
+    assert "likelihood" not in repr(targets.Posterior(log_likelihood=log_likelihood, parameters=PARAMETERS))
+
+
 def test_beside_a_joint_density_terms_are_taken_at_their_word():
     target = targets.Posterior(
         lambda a, s: log_likelihood(a, s) - a.square(),
@@ -209,6 +231,10 @@ def test_terms_that_do_not_sum_to_the_likelihood_are_refused_with_the_difference
     ):
         model(log_likelihood=lambda a, s: log_likelihood(a, s) + constant)
     with pytest.raises(ValueError, match=r"log_likelihood: gives .* predictive sum to .*it is larger by \[.*\]\. Give"):
+        model(log_likelihood=lambda a, s: log_likelihood(a, s) - a.square())
+    with pytest.raises(
+        ValueError, match=r'censoring.*return it under the same name, pointwise=lambda .* \{"y": terms\}'
+    ):
         model(log_likelihood=lambda a, s: log_likelihood(a, s) - a.square())
     rest = model(
         log_likelihood=lambda a, s: log_likelihood(a, s) - a.square(), pointwise=lambda a: {"rest": -a.square()}
@@ -294,6 +320,35 @@ WRONG = {
         {"pointwise": lambda a, s: {"y": torch.zeros(6, len(a), dtype=F64)}},
         ValueError,
         r"pointwise: the terms of 'y' have shape \(6, 3\) in torch.float64 for 3 points, expected real numbers",
+    ),
+    "terms of the data under another name": (
+        {"pointwise": lambda a, s: {"log_lik": -(Y - a[:, None]).abs()}},
+        ValueError,
+        r"pointwise: returned 'log_lik' of shape \(batch, 6\), as many numbers as observed\['y'\] has, .* twice. "
+        r'.*return it as \{"y": terms\}.*observed=',
+    ),
+    "the same of one number": (
+        {"pointwise": lambda a, s: {"loglik": -(Y - a[:, None]).abs().sum(-1)}},
+        ValueError,
+        "pointwise: returned 'loglik', .* twice. ",
+    ),
+    "the same beside a joint density": (
+        {
+            "pointwise": lambda a, s: {"terms": -(Y - a[:, None]).abs()},
+            "log_joint": lambda a, s: log_likelihood(a, s),
+            "parameters": {"a": targets.Real(), "s": targets.Positive()},
+        },
+        ValueError,
+        "pointwise: returned 'terms' of shape .* twice. ",
+    ),
+    "terms without a name beside two sets of data": (
+        {
+            "predictive": lambda a, s: {"y": Normal(a[:, None] * T, 1.0), "z": Normal(a[:, None], s[:, None])},
+            "observed": {"y": Y, "z": Y[:4]},
+            "pointwise": lambda a: -(Y[:5] - a[:, None]).abs(),
+        },
+        ValueError,
+        "pointwise: returned a tensor without a name .* twice. ",
     ),
     "terms that are none": ({"pointwise": lambda a: 3.0}, TypeError, "pointwise: returned float, expected a tensor"),
     "terms of other points": (
