@@ -90,6 +90,13 @@ def _two_modes(dim: int, distance: float, sd: float, weight: float) -> targets.T
     return GaussianMixture(means, scales=torch.tensor([1.0, sd]).double(), weights=[1 - weight, weight])
 
 
+def _four_modes() -> targets.Target:
+    """Four Gaussians some 13 apart, of sd 1, 0.5, 0.8 and 0.3: from nearly everywhere the widest ones dominate."""
+    means = 3 * torch.randn(4, 16, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    sds = torch.tensor([1.0, 0.5, 0.8, 0.3]).double()
+    return GaussianMixture(means, scales=sds, weights=[0.45, 0.3, 0.15, 0.1])
+
+
 def _narrow(dim: int, distance: float, sd: float, weight: float = 0.5) -> Case:
     name = f"narrow: sd {sd:g} at {distance:g}, d = {dim}"
     return Case(name, "narrow mode", partial(_two_modes, dim, distance, sd, weight), (sd, distance, weight))
@@ -112,6 +119,7 @@ CASES: dict[str, Case] = {
         Case("double-well, d = 2", "many modes", lambda: targets.DoubleWell(3.0, 0.5, dtype=torch.float64)),
         Case("half N(0, 1), half N(20, 0.1^2)", "many modes", far_and_narrow),
         Case("sd 1 at -2.5, sd 0.3 at 2.5, d = 8", "many modes", wide_and_narrow),
+        Case("four sds from 0.3 to 1, d = 16", "many modes", _four_modes),
         *_named("funnel", "funnel10-std1", "funnel10-var3", "funnel10-std3"),
         *_named("funnel", "eight-schools", "eight-schools-centred"),
         Case("student-product-2, d = 10", "heavy tails", partial(_students, 10, 2.0)),

@@ -66,10 +66,14 @@ def log_z_limit(row: Row) -> float:
 
 
 def r_hat_limit(row: Row) -> float:
-    """The largest R-hat to expect of independent chains that are as short as these, at least 1.01.
-
-    Over variables, and over ranks and folded ranks (`samplers.draws.estimates.r_hat_by_chance`).
+    """The largest R-hat to expect of chains that agree, at least 1.01: as the certificate of the run has it
+    (`samplers.draws.objections.left_to_chance`).
     """
+    return max(HIGHEST_R_HAT, number(row, "r_hat_by_chance") if has(row, "r_hat_by_chance") else _of_independent(row))
+
+
+def _of_independent(row: Row) -> float:
+    """The largest R-hat to expect of chains of independent draws that are as short as these, at least 1.01."""
     half = row["draws"] / (2 * row["chains"])
     by_chance = r_hat_by_chance(int(row["chains"]), half, half, 2 * max(row["variables"], 1), FALSE_ALARM)
     return max(HIGHEST_R_HAT, by_chance)
@@ -117,7 +121,12 @@ def _log_z_error(row: Row) -> float:
 
 
 R_HAT = Limit(value("r_hat"), r_hat_limit, "its chains do not agree with one another (R-hat {r_hat:.3f})".format_map)
-MODE_R_HAT = Limit(value("mode_r_hat"), r_hat_limit, _between_modes)
+MODE_R_HAT = Limit(value("mode_r_hat"), _of_independent, _between_modes)
+CHANCE_R_HAT = Limit(
+    lambda row: math.nan if R_HAT.beyond(row) else number(row, "r_hat"),
+    lambda _: HIGHEST_R_HAT,
+    "R-hat {r_hat:.3f}, which chains of so few effective draws leave to chance".format_map,
+)
 ESS = Limit(
     lambda row: -number(row, "ess_bulk"),
     lambda _: -LEAST_ESS,

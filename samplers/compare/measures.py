@@ -14,10 +14,12 @@ from samplers.compare.budget import evaluations
 from samplers.compare.distances import distances as distances_of
 from samplers.compare.shape import in_standard_errors, misfit, shares, weights_of
 from samplers.compare.truth import Truth, mean_and_sd
-from samplers.diagnostics import mode_mixing
+from samplers.diagnostics import ModeMixing, mode_mixing
 from samplers.draws import INDEPENDENT, PARTICLES, Draws, LogZ, estimates
+from samplers.draws.divergences import usual_share
 from samplers.draws.moments import ROWS
 from samplers.draws.names import label
+from samplers.draws.objections import HIGHEST_R_HAT, left_to_chance
 from samplers.draws.still import Still, still
 from samplers.draws.weighted import families_of, mean_and_error
 from targets import Target
@@ -43,12 +45,13 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     Of weighted draws the ESS is that of the weights: draws resampled from few would look independent. ess_bulk_at: the
     scalar with the least bulk ESS. autocorrelation: draws an effective one takes. acceptance: the mean over chains and
     draws. constants, stuck: the scalars that all draws agree on, by construction and though they should move
-    (`samplers.draws.still`). usual_divergences: the share of the draws up to which divergences are no fault of the
+    (`samplers.draws.still`). r_hat_by_chance: what the largest R-hat may be of chains that agree; NaN of one that is
+    not above 1.01. usual_divergences: the share of the draws up to which divergences are no fault of the
     sampler.
     """
     chains, count = draws.x.shape[0], draws.x.shape[0] * draws.x.shape[1]
     values = draws.constrained if known else {}
-    ess, tail, r_hat, slowest = math.nan, math.nan, math.nan, ""
+    ess, tail, r_hat, by_chance, slowest = math.nan, math.nan, math.nan, math.nan, ""
     if known and draws.weight_ess is not None:
         ess = tail = draws.weight_ess
     elif known:
@@ -57,7 +60,11 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
     if known and chains > 1:
         # of spins the folded ranks, which see spreads, are all the same
         method = "split" if draws.target is not None and draws.target.discrete else "rank"
-        r_hat = -_least({name: -value for name, value in estimates.r_hat(values, method).items()})[0]
+        every = np.concatenate([one.reshape(-1) for one in estimates.r_hat(values, method).values()])
+        place = int(np.where(np.isnan(every), -math.inf, every).argmax())
+        r_hat = float(every[place])
+        if r_hat > HIGHEST_R_HAT:
+            by_chance = left_to_chance(draws, place)
     held = still(draws.unweighted()) if known else Still()
     spent = evaluations(draws.cost)
     acceptance = draws.stats.get("acceptance_rate")
@@ -65,6 +72,7 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
         "draws": count,
         "chains": chains,
         "r_hat": r_hat,
+        "r_hat_by_chance": by_chance,
         "ess_bulk": ess,
         "ess_bulk_at": slowest,
         "ess_tail": tail,
@@ -76,7 +84,7 @@ def mixing(draws: Draws, *, known: bool = True) -> dict[str, Any]:
         "stuck": held.stuck,
         "variables": sum(value[0, 0].numel() for value in draws.constrained_points.values()),
         "divergences": int(0 if draws.divergences is None else draws.divergences.sum()),
-        "usual_divergences": getattr(draws.kernel, "usual_divergences", 0.0),
+        "usual_divergences": usual_share(draws),
         "evaluations": spent,
         "seconds": draws.cost.seconds,
     }
@@ -189,22 +197,26 @@ def shape(draws: Draws, truth: Truth | None, ess: float) -> dict[str, Any]:
 
 def between_modes(draws: Draws) -> dict[str, Any]:
     """The mode whose weight is most wrong in standard errors, beside its truth, and the error; over chains, the largest
-    R-hat and the least ESS of being in a mode. Standard errors are those of the draws at the true weight.
+    R-hat and the least ESS of being in a mode. Where a target states modes and no weights, as `LogDensity(modes=)`
+    does, the shares of the draws and the mixing alone. Standard errors are those of the draws at the true weight.
     """
     target = draws.target
     names = ("worst_mode", "worst_mode_true", "mode_error_se", "mode_r_hat", "mode_ess")
     found: dict[str, Any] = dict.fromkeys(names, math.nan)
-    if target is None or "mode_weights" not in target.known or len(target.mode_weights) < 2:
+    if target is None or "modes" not in target.known or len(target.modes) < 2:
         return found
-    share, truth = mode_weights(draws, target), target.mode_weights.double().cpu()
+    share = mode_weights(draws, target)
+    if "mode_weights" not in target.known:
+        return found | {"mode_weights": share.tolist()} | (_mixing_of(mode_mixing(draws)) if _chains(draws) else {})
+    truth = target.mode_weights.double().cpu()
     effective = torch.full_like(truth, draws.x.shape[0] * draws.x.shape[1])
     if draws.log_weights is not None:
         effective *= weight_ess(draws)
         error = _mode_errors(draws, target)
         effective = torch.minimum(effective, truth * (1 - truth) / error.square())
-    elif draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES):
+    elif _chains(draws):
         mixing = mode_mixing(draws)
-        found |= {"mode_r_hat": mixing.worst_r_hat, "mode_ess": mixing.least_ess}
+        found |= _mixing_of(mixing)
         # a mode that is never entered was missed by as many draws as the others had; chains that never cross are one
         entered = mixing.ess[mixing.ess > 0]
         least = float(entered.min()) if len(entered) else 1.0
@@ -217,6 +229,14 @@ def between_modes(draws: Draws) -> dict[str, Any]:
         "worst_mode_true": float(truth[worst]),
         "mode_error_se": float(error[worst]),
     }
+
+
+def _chains(draws: Draws) -> bool:
+    return draws.log_weights is None and draws.attrs.get("kind") not in (INDEPENDENT, PARTICLES)
+
+
+def _mixing_of(mixing: ModeMixing) -> dict[str, float]:
+    return {"mode_r_hat": mixing.worst_r_hat, "mode_ess": mixing.least_ess}
 
 
 def mode_weights(draws: Draws, target: Target) -> Tensor:

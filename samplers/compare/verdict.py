@@ -81,7 +81,10 @@ def _verdict(
     for name, own in runs.items():
         lacked = [] if examined is None else examined.faults(name)
         faults[name] = [*_failures(rows[name]), *_faults(own, facts, lacked)]
-    cautions = {name: [*limits.ESS.said(own), *limits.BUDGET.said(own)] for name, own in runs.items()}
+    cautions = {
+        name: [*limits.CHANCE_R_HAT.said(own), *limits.ESS.said(own), *limits.BUDGET.said(own)]
+        for name, own in runs.items()
+    }
     if examined is not None:
         cautions = {name: [*said, *examined.cautions(name)] for name, said in cautions.items()}
     sound = [name for name, said in faults.items() if not said and _judged(runs[name])]

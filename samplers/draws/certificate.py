@@ -23,7 +23,8 @@ class Certificate:
     """What searches that share nothing with a sampler say of its draws and of its log Z.
 
     log_z, standard_error: what to believe of log Z, in nats; NaN where nothing tells. lower, upper: log Z in 95 of
-    100 cases; what was missed, and what may be hidden, widens it upwards alone. own, by_bridge, by_regions,
+    100 cases, if neither the sampler nor the scouts missed a mode; what was missed, and what may be hidden, widens it
+    upwards alone. own, by_bridge, by_regions,
     by_annealing: estimates, (value, standard error) or None: the sampler's; of draws without one by bridge sampling;
     the mass that scouts measured in their regions over the share of the draws there; that of the pilot that a learned
     sampler, or a denoiser, began with. at_least: log of the mass that scouts measured in all their regions, below which
@@ -129,7 +130,7 @@ class Certificate:
         if math.isnan(self.lower):
             return said
         low, high = (digits(value, self.standard_error) for value in (self.lower, self.upper))
-        return f"{said}; between {low} and {high} in 95 of 100 cases"
+        return f"{said}; between {low} and {high} in 95 of 100 cases, if no mode was missed"
 
     def _coverage(self) -> str:
         if self.searched:

@@ -17,25 +17,46 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.draws.other_form import other_form, scaled_effects
+from samplers.draws.other_form import hierarchical, other_form, scaled_effects
 from samplers.draws.points import PointSet
 
 SURE = 4.0  # standard errors of a mean over as many chains as diverged
 NARROW = 0.2  # in |L|, from which on a coordinate is called narrower
 VERY_NARROW = 0.7
 MOST_DIM, ROWS, ROWS_PER_DIM = 200, 20_000, 10
+OTHER_SAMPLER = "another sampler (docs/which.md)"
 HIGHEST = 0.99  # target acceptance beyond which smaller steps are no advice
 
 
 def divergence_complaints(draws: PointSet) -> list[str]:
-    """What a reader must know of divergent steps, and what may help, in the order in which to try it."""
+    """What a reader must know of divergent steps, and what may help, in the order in which to try it.
+
+    Nothing of so few as are usual in runs of that kernel.
+    """
     if draws.divergences is None or not bool((draws.divergences > 0).any()):
+        return []
+    if float(draws.divergences.sum()) <= usual_share(draws) * _steps(draws):
         return []
     count, chains = int(draws.divergences.sum()), int((draws.divergences > 0).sum())
     return [
         f"{count} divergent steps in {chains} of {len(draws.divergences)} chains: proposals had a non-finite density "
         f"or a large energy error, and parts of the target may be out of reach. {divergence_advice(draws)}"
     ]
+
+
+def usual_share(draws: PointSet) -> float:
+    """The share of the steps that may diverge without a fault, as the kernel of the draws declares it.
+
+    Of draws from a file it is kept among the attributes.
+    """
+    kept = draws.attrs.get("usual_divergences", 0.0)
+    return float(getattr(draws.kernel, "usual_divergences", kept))
+
+
+def _steps(draws: PointSet) -> int:
+    """How many steps the divergent ones are counted among: those of the run after its warmup."""
+    kept = draws.x.shape[1] if draws.moments is None else draws.moments.count // len(draws.x)
+    return len(draws.x) * kept * int(draws.attrs.get("thin") or 1)
 
 
 def divergence_advice(draws: PointSet) -> str:
@@ -52,6 +73,7 @@ def divergence_advice(draws: PointSet) -> str:
             tries.append(other_form(draws.target, place.variable))
     else:
         tries.append(other_form(draws.target))
+    tries.append("" if hierarchical(draws.target) or (place and place.form) else OTHER_SAMPLER)
     first, *others = [one for one in tries if one]
     return f"{said}Try {first}; if that does not help, {', then '.join(others)}"
 

@@ -42,7 +42,9 @@ class LogZ:
     E[lower] <= log Z <= E[upper]; each is beyond log Z by more than b nats with probability at most exp(-b).
     estimates: those of independent replicates, where there were several; value is the log of their mean Z.
 
-    value, standard_error: in nats. lower, upper: None where the method gives none.
+    value, standard_error: in nats. lower, upper: None where the method gives none. The error is that of the mass which
+    the run has reached: of a mode that it missed it knows nothing. `draws.certificate` searches for such modes, and may
+    miss them too.
 
     `a.log_z - b.log_z` is a `samplers.draws.LogRatio`, with the error sqrt(e_a^2 + e_b^2). This takes the two for
     independent: of two runs with seeds or targets of their own. Of estimates that share a run, its particles or its

@@ -70,16 +70,15 @@ def objections(draws: PointSet, table: pd.DataFrame | None = None) -> Objections
 
 def _r_hat(equal: PointSet, table: pd.DataFrame) -> Objections:
     """Where R-hat is too large: the chains do not agree, or each is worth too few draws to tell."""
-    chains, count = equal.x.shape[:2]
+    chains = len(equal.x)
     r_hat = table["r_hat"].astype(float)  # of constants there is none
     worst = r_hat[r_hat > HIGHEST_R_HAT]
     if chains == 1 or not len(worst):
         return Objections()
     said = f"R-hat reaches {_above(worst.max())} at {worst.idxmax()} ({len(worst)} of {len(table)} variables "
     said += f"above {HIGHEST_R_HAT})"
-    within = _within(equal, int(r_hat.fillna(0.0).to_numpy().argmax()))
-    tests = 2 * len(table)  # of ranks and of folded ranks
-    if worst.max() > estimates.r_hat_by_chance(chains, count / 2, within / (2 * chains), tests, FALSE_ALARM):
+    place = int(r_hat.fillna(0.0).to_numpy().argmax())
+    if worst.max() > left_to_chance(equal, place):
         return Objections(
             [
                 f"{said}: the chains do not agree. They have not mixed, or they sit in different modes; run longer, "
@@ -88,8 +87,23 @@ def _r_hat(equal: PointSet, table: pd.DataFrame) -> Objections:
         )
     return Objections(
         [],
-        [f"{said}, but with so few effective draws ({within / chains:.0f} a chain) this can be chance: run longer"],
+        [
+            f"{said}, but with so few effective draws ({_within(equal, place) / chains:.0f} a chain) this can be chance: "
+            "run longer"
+        ],
     )
+
+
+def left_to_chance(equal: PointSet, place: int) -> float:
+    """The R-hat up to which chains that agree may come by chance, by the effective draws of each chain alone.
+
+    place: of the scalar with the largest one, in the order of `constrained`. Certificates, warnings and comparisons
+    all ask here. It is exceeded with chance FALSE_ALARM over all scalars, by ranks or by folded ranks.
+    """
+    chains, count = equal.x.shape[:2]
+    tests = 2 * sum(value[0, 0].numel() for value in equal.constrained.values())
+    effective = _within(equal, place) / (2 * chains)
+    return estimates.r_hat_by_chance(chains, count / 2, effective, tests, FALSE_ALARM)
 
 
 def _within(equal: PointSet, place: int) -> float:

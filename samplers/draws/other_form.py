@@ -53,8 +53,25 @@ def scaled_effects(target: Target | None) -> list[Scaled]:
     return found
 
 
+def hierarchical(target: Target | None) -> bool:
+    """Whether a model is a hierarchy as its priors say; where they are not given by `prior=`, whether it may be one: a
+    `Posterior` with a positive parameter beside others. No other target tells its parameters.
+    """
+    model = without_truth(target)
+    if not isinstance(model, Posterior):
+        return False
+    if "prior" in model.known:
+        return bool(scaled_effects(model))
+    positive = [isinstance(kind, Positive) for kind in model.parameters.values()]
+    return any(positive) and len(positive) > 1
+
+
 def other_form(target: Target | None, scale: str | None = None) -> str:
-    """What to try of a hierarchy; scale: the parameter near whose ends steps diverge, whose effects come first."""
+    """What to try of a hierarchy, empty of a target that is none; scale: the parameter near whose ends steps diverge,
+    whose effects come first.
+    """
+    if not hierarchical(target):
+        return ""
     found = sorted(scaled_effects(target), key=lambda one: one.scale != scale)
     if not found:
         return f"the other form of a hierarchy, centred or non-centred: {PAGE} has both"

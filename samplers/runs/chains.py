@@ -252,6 +252,7 @@ class Chains(Sampling):
             **({"draws": self.drawn} if self.finished else {}),  # fewer than planned where an end was set to it
             "tuned": plain(kernel.hyperparameters()),
             "versions": versions(),
+            **({"usual_divergences": usual} if (usual := kernel.usual_divergences) else {}),
             **self.found.attrs,
             "threads": self.threads.count,
             **({} if self.watch is None else {"draws": self.drawn, **self.watch.record()}),

@@ -8,7 +8,7 @@ import torch
 import samplers
 import targets
 from samplers import Cost, Draws
-from samplers.compare import measures
+from samplers.compare import limits, measures
 from samplers.compare.distances import NAMES, distances
 from samplers.compare.shape import (
     LEVELS,
@@ -21,6 +21,7 @@ from samplers.compare.shape import (
     thresholds,
 )
 from samplers.compare.truth import known_truth, mean_and_sd, truth_from
+from samplers.draws.objections import objections
 
 
 def drawn(target, n=4000, chains=4, seed=1, **more):
@@ -44,6 +45,27 @@ def test_the_ess_of_weighted_draws_is_that_of_their_weights():
     assert found["ess_bulk"] == pytest.approx(500 * share)
     assert found["ess_bulk"] < 150
     assert measures.evidence(draws)["weight_ess"] == pytest.approx(share)
+
+
+def test_certificate_and_comparison_have_one_rule_for_r_hat():
+    """Stationary chains with a memory of 20 draws: R-hat is above what as many independent draws leave to chance, and
+    below what so few effective ones do, in both. The chance that one seed breaks the rule is 1e-4.
+    """
+    x = torch.randn(16, 300, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for t in range(1, 300):
+        x[:, t] = 0.95 * x[:, t - 1] + math.sqrt(1 - 0.95**2) * x[:, t]
+    draws = Draws(x, target=targets.Gaussian(torch.zeros(2, dtype=torch.float64)))
+    row = {"sampler": "s", "mode_r_hat": math.nan} | measures.mixing(draws)
+    assert row["r_hat"] > limits.r_hat_limit({**row, "r_hat_by_chance": math.nan})
+    assert not limits.R_HAT.beyond(row)
+    (said,) = limits.CHANCE_R_HAT.said([row])
+    assert "leave to chance" in said
+    assert "leave to chance" in " ".join(objections(draws).too_few)
+    x[0] += 2
+    row = measures.mixing(draws)
+    assert limits.R_HAT.beyond(row)
+    assert limits.CHANCE_R_HAT.said([row]) == []
+    assert "the chains do not agree" in " ".join(objections(draws).against)
 
 
 def test_costs():
@@ -204,6 +226,19 @@ def test_thresholds_are_quantiles():
     value = torch.arange(1001.0, dtype=torch.float64).reshape(1, -1, 1)
     (at,) = thresholds([Draws(value), Draws(value + 10)]).values()
     assert at[:, 0].tolist() == pytest.approx([1000 * level + 5 for level in LEVELS])
+
+
+def test_draws_are_counted_in_modes_whose_weights_nobody_knows():
+    x = torch.tensor([[-3.0, -2.0, 3.0, 2.5, -3.5] * 4, [3.0, 2.0, 3.5, 2.5, -3.5] * 4], dtype=torch.float64)[..., None]
+    target = targets.LogDensity(lambda x: -x.square().sum(-1), dim=1, modes=[[-3.0], [3.0]], dtype=torch.float64)
+    found = measures.between_modes(Draws(x, target=target))
+    assert found["mode_weights"] == pytest.approx([0.4, 0.6])
+    assert found["mode_r_hat"] > 1
+    assert 0 < found["mode_ess"] < 40
+    assert math.isnan(found["worst_mode"])
+    weights = torch.tensor([1.0, 1.0, 3.0, 3.0, 1.0] * 4, dtype=torch.float64).log()[None]
+    found = measures.between_modes(Draws(x[:1], log_weights=weights, target=target))
+    assert found["mode_weights"] == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_modes_of_weighted_draws():

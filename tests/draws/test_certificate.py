@@ -196,5 +196,11 @@ def test_values_have_the_digits_of_their_errors(value, error, text):
     assert plus_minus(value, error) == text
 
 
+def test_an_interval_is_said_to_hold_if_no_mode_was_missed():
+    found = Certificate(log_z=0.0, standard_error=0.1, lower=-0.2, upper=0.2, own=(0.0, 0.1))
+    assert "between -0.20 and 0.20 in 95 of 100 cases, if no mode was missed" in str(found)
+    assert "if no mode was missed" in found._repr_html_()
+
+
 def test_an_empty_certificate_says_so():
     assert str(Certificate()) == "Not judged. Scouts found nothing."

@@ -8,7 +8,8 @@ from torch.distributions import HalfNormal, Normal
 
 import targets
 from samplers import Draws
-from samplers.draws.divergences import divergence_advice, divergent_place
+from samplers.draws.divergences import divergence_advice, divergence_complaints, divergent_place
+from samplers.draws.objections import objections
 from samplers.draws.other_form import scaled_effects
 
 CHAINS, DRAWS, GROUPS = 16, 1000, 4
@@ -151,7 +152,42 @@ def test_both_lines_of_the_other_form_are_a_model():
 def test_where_priors_do_not_tell_the_page_is_named():
     x, target = hierarchy(0.0)
     assert scaled_effects(target) == []
-    for draws in (diverged(x, target, -1), diverged(x, None, -1)):
-        assert 'other form of a hierarchy, centred or non-centred: the section "Divergent steps"' in divergence_advice(
-            draws
-        )
+    said = divergence_advice(diverged(x, target, -1))
+    assert 'other form of a hierarchy, centred or non-centred: the section "Divergent steps"' in said
+
+
+def no_hierarchy():
+    return targets.Posterior(
+        log_likelihood=lambda s: -s, parameters={"s": targets.Positive(prior=HalfNormal(1.0))}, dtype=torch.float64
+    )
+
+
+@pytest.mark.parametrize(
+    "target",
+    [None, targets.LogDensity(lambda x: -x.square().sum(-1), dim=5, dtype=torch.float64), no_hierarchy()],
+)
+def test_where_there_is_no_hierarchy_another_sampler_is_advised(target):
+    x = torch.randn(4, 50, 1 if isinstance(target, targets.Posterior) else 5, dtype=torch.float64)
+    said = divergence_advice(Draws(x, divergences=torch.ones(4, dtype=torch.int64), target=target))
+    assert "centred" not in said
+    assert said == "Try smaller steps; if that does not help, a longer warmup, then another sampler (docs/which.md)"
+
+
+def test_divergences_that_are_usual_for_a_kernel_are_no_doubt_in_its_certificate_or_its_file(tmp_path):
+    """4 chains of 200 steps, of which tempering may lose 10 %."""
+    from samplers import HMC, ParallelTempering
+
+    def made(count, kernel, **attrs):
+        x = torch.randn(4, 200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        target = targets.Gaussian(torch.zeros(2, dtype=torch.float64))
+        lost = torch.tensor([count, 0, 0, 0])
+        return Draws(x, target=target, kernel=kernel, divergences=lost, attrs=attrs)
+
+    assert not divergence_complaints(made(80, ParallelTempering()))
+    assert not objections(made(80, ParallelTempering())).against
+    assert divergence_complaints(made(81, ParallelTempering()))
+    assert divergence_complaints(made(1, HMC()))
+    assert not divergence_complaints(made(150, ParallelTempering(), thin=2))
+    kept = made(80, None, usual_divergences=0.1)  # as a run of tempering writes them
+    kept.save(tmp_path / "draws.nc")
+    assert not divergence_complaints(Draws.load(tmp_path / "draws.nc"))
