@@ -88,8 +88,8 @@ def _r_hat(equal: PointSet, table: pd.DataFrame) -> Objections:
     return Objections(
         [],
         [
-            f"{said}, but with so few effective draws ({_within(equal, place) / chains:.0f} a chain) this can be chance: "
-            "run longer"
+            f"{said}, but with so few effective draws ({_within(equal, place) / chains:.0f} a chain) this can be "
+            "chance: run longer"
         ],
     )
 
