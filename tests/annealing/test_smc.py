@@ -180,6 +180,7 @@ def test_weighted_draws_have_a_summary():
 
 
 @pytest.mark.filterwarnings("ignore:the effective sample size is")  # of the draws by their weights, said as well
+@pytest.mark.filterwarnings("ignore:\\d+ effective draws show:samplers.SamplingWarning")
 def test_the_summary_says_when_few_weights_carry_the_draws():
     draws = AIS(RandomWalkMetropolis(0.3, PLAIN), gaussian(2, 1.5, 0.5), betas=4).sample(gaussian(2, 1.0), draws=300)
     ess = float(1 / draws.log_weights.softmax(-1).square().sum())
