@@ -54,16 +54,18 @@ def scaled_effects(target: Target | None) -> list[Scaled]:
 
 
 def hierarchical(target: Target | None) -> bool:
-    """Whether a model is a hierarchy as its priors say; where they are not given by `prior=`, whether it may be one: a
-    `Posterior` with a positive parameter beside others. No other target tells its parameters.
+    """Whether a model is a hierarchy as its priors say, or may be one.
+
+    It may be where a `Posterior` has a positive parameter beside an array, as scale and effects of a non-centred form;
+    where priors are not given by `prior=`, beside any other. No other target tells its parameters.
     """
     model = without_truth(target)
     if not isinstance(model, Posterior):
         return False
-    if "prior" in model.known:
+    kinds = model.parameters.values()
+    if not any(isinstance(kind, Positive) for kind in kinds):
         return bool(scaled_effects(model))
-    positive = [isinstance(kind, Positive) for kind in model.parameters.values()]
-    return any(positive) and len(positive) > 1
+    return any(kind.shape for kind in kinds) if "prior" in model.known else len(kinds) > 1
 
 
 def other_form(target: Target | None, scale: str | None = None) -> str:

@@ -10,7 +10,7 @@ import targets
 from samplers import Draws
 from samplers.draws.divergences import divergence_advice, divergence_complaints, divergent_place
 from samplers.draws.objections import objections
-from samplers.draws.other_form import scaled_effects
+from samplers.draws.other_form import hierarchical, scaled_effects
 
 CHAINS, DRAWS, GROUPS = 16, 1000, 4
 
@@ -171,6 +171,19 @@ def test_where_there_is_no_hierarchy_another_sampler_is_advised(target):
     said = divergence_advice(Draws(x, divergences=torch.ones(4, dtype=torch.int64), target=target))
     assert "centred" not in said
     assert said == "Try smaller steps; if that does not help, a longer warmup, then another sampler (docs/which.md)"
+
+
+def test_a_non_centred_model_may_be_a_hierarchy_and_a_regression_without_arrays_is_none():
+    def model(**more):
+        parameters = {
+            "tau": targets.Positive(prior=HalfNormal(1.0)),
+            "mu": targets.Real(prior=Normal(0.0, 1.0)),
+            **more,
+        }
+        return targets.Posterior(log_likelihood=lambda mu, **_: -mu.square(), parameters=parameters)
+
+    assert hierarchical(model(z=targets.Real(8, prior=Normal(0.0, 1.0))))
+    assert not hierarchical(model())
 
 
 def test_divergences_that_are_usual_for_a_kernel_are_no_doubt_in_its_certificate_or_its_file(tmp_path):
