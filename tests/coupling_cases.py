@@ -21,7 +21,7 @@ from samplers import (
 from samplers.diagnostics.couplings import WithRandomWalk, coupling_of, gaussians
 from samplers.diagnostics.couplings.base import no_info
 from samplers.diagnostics.couplings.states import rows, with_rows
-from samplers.runs.state import State
+from samplers.runs.state import Info, State
 from samplers.testing import check_invariance, statistics
 from samplers.testing.invariance import features
 from samplers.testing.sequential_rule import sequential
@@ -99,7 +99,8 @@ class OneOfTwo(Kernel):
         pair = (state.own, state.partner) if self.first else (state.partner, state.own)
         a, b, info = self.coupling.step(target, *pair, generator)
         own, partner = (a, b) if self.first else (b, a)
-        return Paired(own.x, own.log_prob, None, partner, own), info
+        mine = slice(len(own.x)) if self.first else slice(-len(own.x), None)  # of what is told of both chains
+        return Paired(own.x, own.log_prob, None, partner, own), Info(info.acceptance_rate[mine], info.diverging[mine])
 
 
 def coupled(kernel, target):
