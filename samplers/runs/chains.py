@@ -17,11 +17,10 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws import Cost, Draws
-from samplers.draws.divergences import divergence_advice
 from samplers.draws.slow import widened
 from samplers.runs import ending
 from samplers.runs.checked import checked_init, checked_step
-from samplers.runs.complaints import remarks
+from samplers.runs.complaints import about_moves, remarks
 from samplers.runs.header import plain
 from samplers.runs.plan import Plan
 from samplers.runs.precision import lost_digits
@@ -29,14 +28,12 @@ from samplers.runs.recorder import Recorder
 from samplers.runs.sampling import Sampling
 from samplers.runs.starts import Init, check_starts, first_state
 from samplers.runs.state import Info, State, put_back, values
-from samplers.runs.stuck import why_stuck
 from samplers.runs.threads import Threads
 from samplers.runs.transition import Transition, one_step
 from samplers.runs.until import Until
 from samplers.runs.watch import Watch
 from samplers.version import versions
 from targets import Target
-from targets.arguments import brief
 from targets.counting import Tally
 
 UNSEEN = object()  # in place of the mass matrix of a kernel whose threads have not been chosen
@@ -282,28 +279,6 @@ class Chains(Sampling):
             if lost is not None:
                 yield lost
         steps = self.done - self.plan.warmup
-        if bool((self.divergences == steps).all()):
-            yield (
-                f"every one of the {steps} steps diverged in all {self.plan.chains} chains, which never moved: "
-                f"{self._why(draws, slice(None), steps)}"
-            )
-            return
-        if self.recorder.moved is not None and not bool(self.recorder.moved.all()):
-            stuck = (~self.recorder.moved).nonzero()[:, 0]
-            yield (
-                f"{len(stuck)} of {self.plan.chains} chains never moved in {steps} steps (chains {brief(stuck)}): "
-                f"{self._why(draws, stuck, steps)}"
-            )
-        count = int(self.divergences.sum())
-        if count > self.kernel.usual_divergences * steps * self.plan.chains:
-            yield (
-                f"{count} of {steps * self.plan.chains} steps diverged (chains: {int((self.divergences > 0).sum())} of "
-                f"{self.plan.chains}): proposals had a non-finite density or a large energy error and were rejected. "
-                f"{divergence_advice(draws)}"
-            )
-
-    def _why(self, draws: Draws, which: Any, steps: int) -> str:
-        """Why some chains stand still."""
-        rates = draws.stats.get("acceptance_rate")
-        rate = None if rates is None else float(rates[which].double().mean())
-        return why_stuck(self.target, self.state.x[which], rate, steps, getattr(self.kernel, "step_size", None))
+        yield from about_moves(
+            self.kernel, self.target, self.state.x, draws, self.divergences, self.recorder.moved, steps
+        )

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from stand_in_compiler import stand_in_compiler
 from torch.distributions import Normal
 
 import samplers
@@ -7,7 +8,6 @@ import targets
 from samplers.adaptation.metrics import LowRank
 from samplers.kernels import RegionalHMC, evaluate
 from samplers.testing import check_invariance
-from targets import compiled
 
 DOUBLE = torch.float64
 MATRIX = torch.tensor([[1.0, 0.3], [0.3, 2.0]], dtype=DOUBLE)
@@ -23,14 +23,7 @@ def density(x):
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
     """What is compiled; the graph is the function itself, so that nothing is."""
-    shapes = []
-
-    def stand_in(function, arguments):
-        shapes.append([tuple(one.shape) for one in arguments])
-        return function
-
-    monkeypatch.setattr(compiled, "compiled", stand_in)
-    return shapes
+    return stand_in_compiler(monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 import torch
+from stand_in_compiler import stand_in_compiler
 from torch.distributions import HalfNormal, Normal
 
 import samplers
@@ -42,14 +43,7 @@ def points(n, dim, seed=0, dtype=DOUBLE):
 @pytest.fixture
 def made(monkeypatch):
     """What is compiled, by its shapes; the graph is the function itself, so that nothing is."""
-    shapes = []
-
-    def stand_in(function, arguments):
-        shapes.append([tuple(one.shape) for one in arguments])
-        return function
-
-    monkeypatch.setattr(compiled, "compiled", stand_in)
-    return shapes
+    return stand_in_compiler(monkeypatch)
 
 
 # What a graph is called with
