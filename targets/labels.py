@@ -89,7 +89,10 @@ def _repeated(labels: Sequence[Any]) -> Any:
 
 
 def check_axes(shapes: Shapes, dims: Mapping[str, tuple[str, ...] | None], coords: Mapping[str, Sequence[Any]]) -> None:
-    """ValueError where axes, labels and variables cannot be one data set; shapes are those of one draw."""
+    """ValueError where axes, labels and variables cannot be one data set; shapes are those of one draw.
+
+    Labels of no axis may be those of another model that shares them, where no named axis lacks its own.
+    """
     lengths: dict[str, tuple[int, str]] = {}
     for name, shape in shapes.items():
         named = dims.get(name)
@@ -111,9 +114,11 @@ def check_axes(shapes: Shapes, dims: Mapping[str, tuple[str, ...] | None], coord
                 raise ValueError(
                     f"dims: {dim!r} has {before} entries in {other!r} and {length} in {name!r}; expected one length"
                 )
+    named_axes = {dim for axes in dims.values() for dim in axes or ()}
+    unlabelled = named_axes - coords.keys()
     for dim in coords:
-        if dim not in lengths:
+        if dim not in lengths and (unlabelled or not named_axes):
             raise ValueError(
-                f"coords: got labels for {dim!r}, which is the name of no axis{did_you_mean(dim, lengths)} Axes are "
-                "named by dims="
+                f"coords: got labels for {dim!r}, which is the name of no axis"
+                f"{did_you_mean(dim, unlabelled or lengths)} Axes are named by dims="
             )

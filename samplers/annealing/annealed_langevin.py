@@ -181,7 +181,7 @@ class _Levels(Sampling):
             self.x = wide.sample(self.n, generator=self.generator)
         else:
             self.x = positions(self.init, self.n, self.target, self.generator)
-        check_starts(evaluate(self.levels[0][0], self.x), "draw")
+        check_starts(evaluate(self.levels[0][0], self.x), "draw", init=self.init)
         return self.x
 
     def step(self) -> None:

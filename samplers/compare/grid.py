@@ -92,7 +92,7 @@ def compare(
     if timeout is not None:
         positive(timeout, "timeout")
     _check(targets, samplers, init)
-    targets, remarks = with_truths(targets) if truth else (targets, {})
+    targets, remarks = with_truths(targets, progress) if truth else (targets, {})
     cells = make_cells(
         targets,
         samplers,

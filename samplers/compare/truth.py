@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +12,7 @@ from torch import Generator, Tensor
 from samplers.compare.shape import Shares, Thresholds, shares, thresholds, weights_of, with_log_density
 from samplers.draws import Draws, estimates
 from samplers.draws.weighted import families_of, mean_and_error
+from samplers.runs.progress import Progress
 from targets import Moments, Target, with_truth
 
 EXACT_DRAWS, SEED = 20_000, 54_321
@@ -61,30 +63,47 @@ def known_truth(target: Target) -> Truth | None:
     return Truth(exact, "exact", errors, at, shares(draws, at), noise)
 
 
-def with_truths(targets: Mapping[str, Target]) -> tuple[dict[str, Target], dict[str, str]]:
-    """The targets, those in one or two dimensions with what quadrature tells of them; and remarks on these, by name."""
+def with_truths(
+    targets: Mapping[str, Target], progress: bool | None = False
+) -> tuple[dict[str, Target], dict[str, str]]:
+    """The targets, those in one or two dimensions with what quadrature tells of them; and remarks on these, by name.
+
+    progress: as of `compare`, over the targets that quadrature is asked about.
+    """
     found, remarks = dict(targets), {}
-    for name, target in targets.items():
-        if target.discrete or not target.has_density or {"log_z", "moments", "sample"} <= target.known:
-            continue
-        if target.dim > 2:
-            remarks[name] = (
-                f"truth=True finds nothing here, as quadrature takes one or two dimensions and {name} has {target.dim}"
-                ": compare with a long run (reference=True), or name points where mass is believed to lie (witnesses= "
-                "here, or modes= of a LogDensity)"
-            )
-            continue
-        try:
-            found[name] = known = with_truth(target)
-        except ValueError as error:
-            remarks[name] = f"quadrature does not tell the truth: {error}"
-            continue
-        told = known.accuracy
-        remarks[name] = (
-            f"the truth is by quadrature: log Z to {told.log_z:.0e}, moments to {told.moments:.0e} of a standard "
-            f"deviation{''.join(f'; {what} is left out, {why}' for what, why in told.left_out.items())}"
-        )
+    asked = {name: target for name, target in targets.items() if _open(target)}
+    bar = Progress(len(asked), 0, progress if asked else False, "truths by quadrature", "targets")
+    try:
+        for name, target in asked.items():
+            found[name], remarks[name] = _by_quadrature(name, target)
+            bar.advance(partial("{} done".format, name))
+    finally:
+        bar.close()
     return found, remarks
+
+
+def _open(target: Target) -> bool:
+    """Whether quadrature could tell what the target does not state itself."""
+    return not target.discrete and target.has_density and not {"log_z", "moments", "sample"} <= target.known
+
+
+def _by_quadrature(name: str, target: Target) -> tuple[Target, str]:
+    """The target with its truth, where that is found, and a remark on it."""
+    if target.dim > 2:
+        return target, (
+            f"truth=True finds nothing here, as quadrature takes one or two dimensions and {name} has {target.dim}"
+            ": compare with a long run (reference=True), or name points where mass is believed to lie (witnesses= "
+            "here, or modes= of a LogDensity)"
+        )
+    try:
+        known = with_truth(target)
+    except ValueError as error:
+        return target, f"quadrature does not tell the truth: {error}"
+    told = known.accuracy
+    return known, (
+        f"the truth is by quadrature: log Z to {told.log_z:.0e}, moments to {told.moments:.0e} of a standard "
+        f"deviation{''.join(f'; {what} is left out, {why}' for what, why in told.left_out.items())}"
+    )
 
 
 def _sd_noise(value: Tensor, exact: Moments) -> Tensor:

@@ -214,8 +214,9 @@ def _apply(found: Any, function: Any) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without what ArviZ and NumPy say of constants, of one chain and of few draws: its callers say it in words."""
-    records.import_arviz()  # which sets the levels
+    own = getattr(records.import_arviz(), "_log", None)  # of 0.x, which `getLogger` does not find by its name
     loggers = [logging.getLogger(name) for name in ("arviz", "arviz.preview", "arviz_stats")]
+    loggers += [own] if isinstance(own, logging.Logger) else []
     before = [logger.level for logger in loggers]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)

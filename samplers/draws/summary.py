@@ -30,6 +30,8 @@ SAID_BY_RUN = [
         (r"^\d+ of .* chains never moved", r"\d+ of \d+ chains never move:"),
     )
 ]
+# what the certificate adds to an effective sample size that is said to be small already
+FEW_SHOW = re.compile(r"^[\d.,e+]+ effective draws show a region to be missed only")
 # arguments with which the table still holds the diagnostics of every variable
 HARMLESS = {"round_to", "hdi_prob", "ci_prob", "ci_kind"}
 
@@ -50,7 +52,9 @@ def summarise(draws: PointSet, doubts: Callable[[], Sequence[str]], **kwargs: An
     if not kwargs.keys() <= HARMLESS:
         judged = estimates.table(equal.constrained, equal.variables, kind="diagnostics")
     own = objections(draws, judged)
-    _say(draws, list(dict.fromkeys([*own.against, *own.too_few, *doubts()])))
+    told_small = any(one.startswith("the effective sample size") for one in own.too_few)
+    further = [one for one in doubts() if not (told_small and FEW_SHOW.match(one))]
+    _say(draws, list(dict.fromkeys([*own.against, *own.too_few, *further])))
     return _printed(estimates.rounded(table, round_to))
 
 

@@ -37,7 +37,7 @@ class Particles(Sampling):
             lambda x: self.method.init(self.counted, x),
             self.init,
         )
-        check_starts(self.state, "particle", self.counted)
+        check_starts(self.state, "particle", self.counted, self.init)
         if not bool(self.method.squared_bandwidth(self.state.x) > 0):
             raise ValueError(
                 "init: at least half of the pairs of particles coincide, so that their median distance is 0; "

@@ -154,7 +154,7 @@ class ChainPeer(Peer):
             lambda x: evaluate(target, x, self.needs_score),
             init,
         )
-        check_starts(state, "chain", target)
+        check_starts(state, "chain", target, init)
         return state.x
 
     def _draws(self, run: ChainRun, target: Counted, plan: Plan, seconds: float) -> Draws:

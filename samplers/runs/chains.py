@@ -99,7 +99,7 @@ class Chains(Sampling):
         if better is not None:
             self.kernel = self.warmup.kernel
             state = self.kernel.init(target, better, generator)
-        check_starts(state, "chain", target)
+        check_starts(state, "chain", target, init)
         return state
 
     # Running

@@ -28,6 +28,12 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+MORE = (
+    ". A checkpoint continues a run to its planned end only; for more draws, start a run at the last ones of that run, "
+    "with its tuned kernel and another seed: draws.kernel.sample(target, init=draws.x[:, -1], warmup=0, seed=...)"
+)
+
+
 def agree(path: Path, found: dict[str, Any], header: dict[str, Any], names: Iterable[str]) -> None:
     """ValueError with the differences where a checkpoint's header has other values of these names."""
     different = [
@@ -36,4 +42,5 @@ def agree(path: Path, found: dict[str, Any], header: dict[str, Any], names: Iter
         if found.get(key) != header.get(key)
     ]
     if different:
-        raise ValueError(f"checkpoint: {path} belongs to another run: {'; '.join(different)}")
+        more = MORE if [one.split(" ", 1)[0] for one in different] == ["draws"] else ""
+        raise ValueError(f"checkpoint: {path} belongs to another run: {'; '.join(different)}{more}")

@@ -71,20 +71,35 @@ def first_state(draw: Callable[[Init], Tensor], at: Callable[[Tensor], S], init:
     return state
 
 
-def check_starts(state: State, unit: str, target: Target | None = None) -> None:
+def check_starts(state: State, unit: str, target: Target | None = None, init: Init = None) -> None:
     """ValueError that names the first chain or particle (`unit`) whose density is not finite.
 
-    target: asked there once more for what its linear algebra says, where that is what failed.
+    target: asked there once more for what its linear algebra says, where that is what failed. init: of the user, who
+    is told to mend it only if there is one.
     """
     failed = (~finite_starts(state)).nonzero()[:, 0].tolist()
-    if failed:
-        first = failed[0]
-        score = "" if state.score is None else f" and score {brief(state.score[first])}"
-        raise ValueError(
-            f"init: the density is not finite where {unit} {first} starts: log_prob "
-            f"{float(state.log_prob[first])}{score} at x = {brief(state.x[first])} "
-            f"({len(failed)} of {len(state.x)} {unit}s){_failure(target, state.x[first : first + 1])}"
+    if not failed:
+        return
+    first = failed[0]
+    score = "" if state.score is None else f" and score {brief(state.score[first])}"
+    said = _failure(target, state.x[first : first + 1]) or _likely_cause(state, init)
+    raise ValueError(
+        f"{'' if init is None else 'init: '}the density is not finite where {unit} {first} starts: log_prob "
+        f"{float(state.log_prob[first])}{score} at x = {brief(state.x[first])} "
+        f"({len(failed)} of {len(state.x)} {unit}s){said}"
+    )
+
+
+def _likely_cause(state: State, init: Init) -> str:
+    """What is wrong as a rule, where starts failed that are not a user's, or where all are nan."""
+    if bool(state.log_prob.isnan().all()):
+        return (
+            ". It is nan at every start: look for a nan in the data, or a log or square root of what is negative, in "
+            "the function itself"
         )
+    if init is None:
+        return ". None of the starts that were tried is better; give init= where the density is positive"
+    return ""
 
 
 def _failure(target: Target | None, x: Tensor) -> str:

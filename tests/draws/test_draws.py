@@ -1,5 +1,6 @@
 """The container: ArviZ, summary in words, files, resampling."""
 
+import logging
 import math
 import warnings
 
@@ -9,6 +10,7 @@ import torch
 import xarray
 from torch.distributions import HalfNormal, Normal
 
+import samplers
 import targets
 from samplers import HMC, MALA, ULA, Cost, Draws, LogZ, SamplingWarning, UnderdampedLangevin
 from samplers.draws import records
@@ -100,6 +102,21 @@ def test_summary_says_when_the_sample_is_small():
     x = torch.randn(4, 50, 1, generator=torch.Generator().manual_seed(1))
     with pytest.warns(SamplingWarning, match="the effective sample size is .* below 400"):
         Draws(x).summary()
+
+
+def test_a_small_effective_sample_size_is_said_once_and_arviz_logs_nothing_beside_it(monkeypatch):
+    logged = []
+    monkeypatch.setattr(logging.Logger, "callHandlers", lambda self, record: logged.append(record.getMessage()))
+    log = getattr(import_arviz(), "_log", None)
+    if hasattr(log, "cache"):
+        monkeypatch.setattr(log, "cache", [])  # ArviZ 0.x says each sentence once a process
+    draws = samplers.SMC().sample(targets.Funnel(3), draws=60, seed=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        draws.summary()
+    said = [str(one.message) for one in caught]
+    assert [one for one in said if "effective" in one] == [one for one in said if "of the weights is" in one] != []
+    assert logged == []
 
 
 def test_summary_says_when_there_is_one_chain():

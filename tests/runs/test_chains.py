@@ -418,6 +418,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     MALA(0.3).sample(skewed(), checkpoint=path, **SMALL)
     with pytest.raises(ValueError, match="belongs to another run: seed is 3 there and 4 here"):
         MALA(0.3).sample(skewed(), checkpoint=path, **{**SMALL, "seed": 4})
+    more = {**SMALL, "draws": SMALL["draws"] + 1}
+    with pytest.raises(ValueError, match=r"draws is \d+ there and \d+ here\. .* draws\.kernel\.sample\(target, init="):
+        MALA(0.3).sample(skewed(), checkpoint=path, **more)
     with pytest.raises(ValueError, match="belongs to another run: .*sampler is 'MALA' there and 'ULA' here"):
         ULA(0.3).sample(skewed(), checkpoint=path, **SMALL)
     with pytest.raises(ValueError, match="dim is 2 there and 3 here"):

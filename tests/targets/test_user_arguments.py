@@ -47,7 +47,7 @@ ERRORS = {
         "log_joint: does not take the parameter 'nu'; expected an argument of this name",
     ),
     "labels of no axis": (
-        lambda: posterior(coords={"gr": list("abcd"), "g": list("abcd")}),
+        lambda: posterior(coords={"gr": list("abcd")}),
         ValueError,
         "coords: got labels for 'gr', which is the name of no axis; did you mean g",
     ),

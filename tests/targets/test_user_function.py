@@ -364,3 +364,17 @@ def test_a_start_whose_matrix_cannot_be_factorised_is_told_with_the_librarys_wor
         samplers.HMC().sample(
             FACTORS["cholesky"], chains=2, draws=2, warmup=0, init=torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]), seed=0
         )
+
+
+@pytest.mark.parametrize(
+    ("data", "init", "message"),
+    [
+        (math.nan, None, r"^the density is not finite .* It is nan at every start: look for a nan in the data"),
+        (math.nan, torch.zeros(2, 3), r"^init: the density is not finite .* look for a nan in the data"),
+        (math.inf, None, r"^the density is not finite .* starts that were tried is better; give init= where"),
+    ],
+)
+def test_starts_without_a_density_are_blamed_on_what_is_wrong(data, init, message):
+    target = targets.LogDensity(lambda x: -(x - data).square().sum(-1), 3, dtype=F64)
+    with pytest.raises(ValueError, match=message):
+        samplers.MALA().sample(target, chains=2, draws=2, warmup=0, init=init, seed=0)

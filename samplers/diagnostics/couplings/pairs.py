@@ -33,7 +33,7 @@ class Pairs:
         start: State = first_state(
             lambda init: self._points(init, 2 * pairs), lambda x: coupling.kernel.init(target, x, generator), init
         )
-        check_starts(start, "chain", target)
+        check_starts(start, "chain", target, init)
         self.x, self.y = halves(start)
 
     def _points(self, init: Init, n: int) -> Tensor:
