@@ -94,7 +94,7 @@ bench: .venv/peers
 	touch $@
 
 docs: site
-	$(BIN)/python -m pytest tests/test_docs.py
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/test_docs.py
 
 site: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -52,6 +52,7 @@ def test_sample_writes_a_users_target(own, name, tmp_path, capsys):
     assert "warning: the effective sample size" in printed.err
 
 
+@pytest.mark.slow
 def test_compare_writes_a_page_a_table_and_draws(tmp_path, capsys, own):
     out = tmp_path / "out"
     command = ["compare", "gmm9", f"{own}:target", "--samplers", "ula,hmc", "--out", str(out), *SHORT]

@@ -14,7 +14,10 @@ from samplers.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-SLOW = {"tutorial_comparison.md", "tutorial_posterior.md"}  # the latter runs as a notebook as well
+# the second runs as a notebook as well; of the others an example does much of the same
+SLOW = {"tutorial_comparison.md", "tutorial_posterior.md"} | {
+    f"{name}.md" for name in ("bridges", "diffusion", "generative", "smoothing")
+}
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")  # of a picture too
 NEEDS = re.compile(r"# needs (\w+)")  # the first line of a block for those who have the package

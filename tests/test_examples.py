@@ -117,7 +117,22 @@ WRITTEN = {
 }
 
 
-LONG = {"custom_energy.py", "digits.py", "latent.py", "mcmc_to_model.py", "super_resolution.py"}
+LONG = {
+    f"{name}.py"
+    for name in (
+        "chain_of_measurements",
+        "custom_energy",
+        "digits",
+        "evidence",
+        "hierarchical",
+        "ising",
+        "latent",
+        "mcmc_to_model",
+        "mixing_time",
+        "mrf_scores",
+        "super_resolution",
+    )
+}
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) if one in LONG else one for one in SCRIPTS])

@@ -117,6 +117,7 @@ def test_a_refined_product_is_close_from_both_sides(generator):
     assert ((right[1:] - target.right_well_mass).abs() < 0.03).all()
 
 
+@pytest.mark.slow
 def test_a_mode_that_the_product_lacks_is_missed_by_the_points(generator):
     target = targets.ManyWell(3, dtype=F64)
     x = target.sample(4000, generator=generator)

@@ -85,6 +85,7 @@ def test_one_that_its_log_z_gives_away():
     assert said.startswith("estimates of log Z disagree: by bridge sampling -")
 
 
+@pytest.mark.slow
 def test_noise_five_percent_too_large():
     target = targets.Gaussian(torch.zeros(2, dtype=torch.float64), torch.tensor([1.0, 0.5], dtype=torch.float64))
     found = verdict(target, {"noisy": NoisyLangevin(), "right": Exact()})
@@ -351,6 +352,7 @@ def test_the_interval_covers(understated):
     assert covered / n > 0.95 - 5 * math.sqrt(0.95 * 0.05 / n)
 
 
+@pytest.mark.slow
 def test_agreements_and_verdict_have_one_limit():
     """Where R-hat alone would say otherwise: a tenth of a deviation, and chains so short that R-hat moves by chance."""
     target = secret(targets.Gaussian(torch.zeros(1, dtype=torch.float64)))

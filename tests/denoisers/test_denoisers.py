@@ -104,6 +104,7 @@ def test_quadrature_on_rings_is_the_sum_over_a_finer_grid(noise, jacobian, covar
         torch.testing.assert_close(mean, log_weights.softmax(0) @ x, rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_the_integral_over_all_measurements_is_that_of_the_target():
     """exp(phi) integrates to Z, here by the trapezoid rule over y."""
     target = targets.ManyWell(1, dtype=F64)

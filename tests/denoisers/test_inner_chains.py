@@ -312,6 +312,7 @@ def test_draws_of_smc_have_the_law_of_x_given_y(name):
         assert min(found.values()) > 1e-5, found
 
 
+@pytest.mark.slow
 def test_a_guide_saves_evaluations_and_error_in_eight_dimensions():
     """Two Gaussians six apart in each coordinate: near N(y, C) no particle is where gamma is."""
     d, n = 8, 300
@@ -353,6 +354,7 @@ def test_smc_has_one_outcome_a_seed_and_leaves_the_pilot_out_of_it():
     assert torch.equal(outcomes[0][1], outcomes[1][1])
 
 
+@pytest.mark.slow
 def test_the_guide_of_a_funnel_knows_its_smoothing():
     """The pilot's base is in non-centred coordinates there, and the smoothing of that law is not known."""
     funnel = bare(targets.benchmark("funnel10-std1"))

@@ -81,6 +81,7 @@ def test_z_is_unbiased_from_the_score(name):
     check_unbiased_z(Weights(fitted), TARGETS["plane"], seed=1, draws=128)
 
 
+@pytest.mark.slow
 def test_z_is_unbiased_in_low_precision():
     """Networks in bfloat16, states in float32: each state's control is computed once, and serves both kernels."""
     target = LINE.to(dtype=torch.float32)
@@ -128,7 +129,16 @@ def test_z_is_unbiased_with_resampling_and_moves(name):
     check_unbiased_z(sampler, target, seed=2, runs=200, draws=40)
 
 
-@pytest.mark.parametrize("name", BUGS)
+LONG_BUGS = (
+    "a piece that begins at another density than the last one ended at",
+    "moves at the temperature with which the piece began",
+    "scores and densities left where they were when ancestors were drawn",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG_BUGS else name for name in BUGS]
+)
 def test_seeded_bugs_are_rejected(name, monkeypatch):
     sampler, target, *options = BUGS[name](monkeypatch)
     with pytest.raises(AssertionError, match=r"unbiased Z of .* FAILED .* Z-hat / Z = .* runs"):
@@ -471,7 +481,7 @@ def bound_and_end(measure):
     return gap - float(weights @ end), float(mean), float(variance)
 
 
-@pytest.mark.parametrize("name", ["DDS", "PIS", "DIS", "CMCD"])
+@pytest.mark.parametrize("name", ["DDS", "PIS", "DIS", pytest.param("CMCD", marks=pytest.mark.slow)])
 def test_the_best_control_leaves_a_gap_of_one_over_the_number_of_steps(name):
     gaps = []
     for steps in (50, 100, 200):

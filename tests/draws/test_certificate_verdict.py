@@ -161,7 +161,11 @@ def test_a_verdict_is_the_same_from_a_file_and_a_folder(tmp_path):
     with pytest.warns(samplers.SamplingWarning) as said:
         draws.summary()
     texts = [str(one.message) for one in said]
-    assert set(draws.certificate.too_few) <= set(texts)
+    further = {
+        one for one in draws.certificate.too_few if "effective draws show a region" not in one
+    }  # a small size is said once
+    assert further <= set(texts)
+    assert any("the effective sample size is" in one for one in texts)
     assert len(texts) == len(set(texts))
     streamed = samplers.MALA().sample(target, **run, stream=tmp_path / "folder")
     assert str(streamed.certificate) == str(draws.certificate)

@@ -60,11 +60,11 @@ def same(a, b):
         cases.check_gaussian,
         cases.check_start,
         cases.check_without,
-        cases.check_parabola,
+        pytest.param(cases.check_parabola, marks=pytest.mark.slow),
         pytest.param(cases.check_labels, marks=pytest.mark.slow),
         cases.check_contexts,
         cases.check_pairs,
-        cases.check_rows,
+        pytest.param(cases.check_rows, marks=pytest.mark.slow),
     ],
 )
 def test_against_what_is_known(check):
@@ -126,6 +126,7 @@ def test_conditions_that_say_nothing_cost_little():
 
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+@pytest.mark.slow
 def test_weights_give_log_z():
     y = CONDITIONS[3]
     exact = conditional(y)

@@ -179,6 +179,7 @@ def test_noise_that_a_model_does_not_know():
         wide.draw(PLANE, torch.zeros(1, 2).double(), IsotropicNoise(1.0), torch.Generator())
 
 
+@pytest.mark.slow
 def test_walk_jump_with_a_model():
     """A mixture's walk at one level of noise, with nothing but draws of it."""
     x = MIXTURE.sample(4000, generator=torch.Generator().manual_seed(0))

@@ -58,7 +58,9 @@ def test_from_a_later_time_it_is_the_law_then(name):
     torch.testing.assert_close(found, mixture.law(t).log_prob(x), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "VE" else name for name in PROCESSES]
+)
 def test_normalised_whatever_the_score(name):
     process = PROCESSES[name]
     mixture = Mixture.of(process, 1)

@@ -283,6 +283,7 @@ def test_columns_come_back_as_they_were():
     assert set(drawn[:, 2].tolist()) <= {0.0, 1.0, 2.0}
 
 
+@pytest.mark.slow
 def test_levels_start_from_the_copula():
     """Without training, independent columns have the product of their probabilities, with no loss at an edge."""
     points = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

@@ -328,6 +328,7 @@ def test_the_mass_of_all_regions_counts_what_they_share_once():
     assert found.only(torch.tensor([], dtype=torch.int64)).total() == (-math.inf, math.inf)
 
 
+@pytest.mark.slow
 def test_the_bent_target_is_normalised():
     line = torch.linspace(-80, 80, 3201, dtype=DOUBLE)
     grid = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1)

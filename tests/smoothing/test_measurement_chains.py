@@ -103,6 +103,7 @@ def test_localisation_is_exact_in_few_steps():
     assert same_law(biased.sample(target, seed=1, **exact).x[0], target, 5) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_sequence_that_walks_long_enough():
     target = mixture()
     start = {"init": lambda n, g: target.sample(n, generator=g), "draws": 50_000}
@@ -202,6 +203,7 @@ def test_weighted_measurements_without_an_exact_denoiser(seed):
     assert draws.certificate.by_annealing is not None
 
 
+@pytest.mark.slow
 def test_weighted_measurements_below_the_pilot_s_log_z_are_doubted(monkeypatch):
     target = Hidden(targets.GaussianMixture(torch.eye(3).double() * 2, scales=0.7))
     monkeypatch.setattr(InnerSMC, "pilot_log_z", property(lambda self: (2.0, 0.01)))

@@ -59,7 +59,13 @@ def test_dense_components():
     check_invariance(ready(WALKS["walk-jump, correlated noise"], target), target, seed=2, steps=2, chains=20_000)
 
 
-@pytest.mark.parametrize("name", [*WALKS, "candidates alone", "MALA alone"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "three measurements" else name
+        for name in [*WALKS, "candidates alone", "MALA alone"]
+    ],
+)
 def test_reversible_ones_are_reversible(name):
     target = mixture()
     kernel = ready((WALKS | GIBBS)[name], target)
@@ -74,6 +80,8 @@ LONG = (
     "three measurements",
     "walk-jump by MALA",
     "walk-jump, variances",
+    "walk-jump by MAMS",
+    "several noises",
 )
 
 

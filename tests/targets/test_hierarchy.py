@@ -229,6 +229,7 @@ def test_dims_and_labels_of_derived_quantities_reach_arviz_and_files(tmp_path):
     torch.testing.assert_close(again.constrained["effect"], draws.constrained["effect"])
 
 
+@pytest.mark.slow
 def test_a_continued_run_is_the_whole_run(tmp_path):
     def run(**more):
         return samplers.HMC().sample(schools(), chains=2, draws=6, warmup=4, seed=0, progress=False, **more)

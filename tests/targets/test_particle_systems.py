@@ -126,6 +126,7 @@ def test_two_particles_are_drawn_exactly(name, generator):
     assert stats.kstest(distance, lambda r: np.interp(r, grid, mass / mass[-1])).pvalue > 1e-5
 
 
+@pytest.mark.slow
 def test_three_particles_on_a_line_by_quadrature_of_the_two_gaps():
     """Order x1 < x2 < x3, six times; the Jacobian of (gaps) to orthonormal coordinates is 1/sqrt 3."""
     target = SYSTEMS["lj3 on a line"]

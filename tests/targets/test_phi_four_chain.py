@@ -146,6 +146,7 @@ def test_draws_follow_the_marginals_of_tensor_quadrature(name, generator):
         assert abs(product.mean() - exact) < 4.5 * product.std() / math.sqrt(n)
 
 
+@pytest.mark.slow
 def test_draws_of_the_long_chain_satisfy_the_identities_of_stein(generator):
     target = SLIPS[0.0]
     x = target.sample(5_000, generator=generator)
@@ -165,6 +166,7 @@ def test_a_bound_that_is_too_low_is_an_error(generator):
         target.sample(100, generator=generator)
 
 
+@pytest.mark.slow
 def test_the_temperature_changes_the_answers():
     colder, same = SLIPS[0.05].at(1 / 40), SLIPS[0.05].at(1 / 20)
     assert same.log_z == SLIPS[0.05].log_z

@@ -81,7 +81,7 @@ def test_rescaling_the_field_shifts_log_z(scale):
     assert target.log_z == pytest.approx(other.log_z + 15 * math.log(scale), abs=1e-9)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("temperature", [pytest.param(1.0, marks=pytest.mark.slow), 2.5])
 def test_conversion_between_the_conventions(temperature):
     aft = targets.PhiFourLattice((3, 3), **AFT, temperature=temperature, dtype=F64)
     kappa, quartic, scale = aft.hopping_form()

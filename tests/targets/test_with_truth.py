@@ -63,7 +63,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "banana" else name for name in CASES]
+)
 def test_what_is_found_is_the_closed_form(name):
     _, log_z, mean, covariance = CASES[name]
     truth = found(name)
