@@ -1,6 +1,6 @@
 """Priors as laws of the unconstrained coordinates u, exact however close to an end of its set the value is.
 
-A Beta(0.05, 0.05) has a sixth of its mass within rounding of 1, where neither its density nor its draws can be told
+A Beta(0.05, 0.05) has 8 % of its mass within rounding of 1, where neither its density nor its draws can be told
 from the value; in u = logit(value) both have a closed form.
 """
 
