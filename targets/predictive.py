@@ -246,7 +246,13 @@ def _read(observed: Mapping[str, Any] | None) -> dict[str, Tensor]:
                 f"observed[{name!r}]: got {type(value).__name__}, expected an array of numbers; "
                 "number strings by numpy.unique(..., return_inverse=True)"
             ) from error
-        if data.is_complex() or bool(data.isnan().any()):
-            raise ValueError(f"observed[{name!r}]: holds values that are missing or complex, expected real numbers")
+        if data.is_complex():
+            raise ValueError(f"observed[{name!r}]: holds complex values, expected real numbers")
+        if bool(data.isnan().any()):
+            raise ValueError(
+                f"observed[{name!r}]: {int(data.isnan().sum())} of {data.numel()} values are missing (nan), expected "
+                "real numbers; leave these entries out, here and in what `predictive` returns (an index array of the "
+                "observed entries), and predict them afterwards with draws.predict(fn)"
+            )
         found[name] = data
     return found

@@ -5,8 +5,8 @@ Pathfinder (Zhang, Carpenter, Gelman and Vehtari 2022), for all chains at once a
     x' = x + a H g,   H' = (I - r s y') H (I - r y s') + r s s',   s = x' - x,   y = g - g',   r = 1 / y's
 
 g the score and a found by halving. At each point the Gaussian N(x, H) is scored by its evidence lower bound, and each
-chain starts at a draw from its best one. A density without a maximum (a funnel) is left before its spike, where the
-bound falls although the density still rises.
+chain starts at a draw from its best one, or from that of another path where its own is far below the best. A density
+without a maximum (a funnel) is left before its spike, where the bound falls although the density still rises.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ HALVINGS = 25
 ELBO_DRAWS = 5
 LEAST_RISE = 1e-3  # of the squared score in the norm of H, in nats
 LEAST_GAIN = 1e-3  # between two new beginnings, in nats
+# nats below the best bound, and more for each dimension, from which on a path is given up: the bound is below the log
+# mass by as much as the density there differs from a Gaussian
+BEHIND, BEHIND_EACH = 20.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,30 @@ class LocalGaussians:
     covariance: Tensor
     draw: Tensor
     end: Tensor
+
+    @torch.no_grad()
+    def without_far_behind(self, target: Target, generator: Generator) -> LocalGaussians:
+        """With further draws of the others, each at random, in place of Gaussians that hold next to none of the mass.
+
+        Such a path went astray, as up the spike of a hierarchy with its scale near zero, from where no chain returns.
+        Where none is far behind, the generator is left alone. A draw without a finite density is not taken.
+        """
+        least = self.bound.max() - BEHIND - BEHIND_EACH * self.mean.shape[1]
+        astray = (self.bound < least).nonzero()[:, 0]
+        if len(astray) == 0:
+            return self
+        others = (self.bound >= least).nonzero()[:, 0]
+        chosen = torch.randint(len(others), (len(astray),), generator=generator, device=others.device)
+        source = torch.arange(len(self.bound), device=others.device)
+        source[astray] = others[chosen]
+        noise = torch.randn(self.mean[astray].shape, generator=generator, dtype=self.mean.dtype, device=others.device)
+        factor = torch.linalg.cholesky_ex(self.covariance[source[astray]])[0]
+        fresh = self.mean[source[astray]] + torch.einsum("nij,nj->ni", factor, noise)
+        value, score = target.log_prob_and_score(fresh.to(target.dtype))
+        good = value.isfinite() & score.isfinite().all(-1)
+        draw = self.draw[source]
+        draw[astray] = torch.where(good[:, None], fresh, draw[astray])
+        return LocalGaussians(self.bound[source], self.mean[source], self.covariance[source], draw, self.end[source])
 
 
 @torch.no_grad()

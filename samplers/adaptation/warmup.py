@@ -72,7 +72,7 @@ class Warmup:
         possible = self._steps > 0 and self.kernel.needs_score and target.dim <= pathfinder.MOST_DIM
         if not (possible and bool(finite_starts(state).all())):
             return None
-        found = pathfinder.local_gaussians(target, state.x, generator)
+        found = pathfinder.local_gaussians(target, state.x, generator).without_far_behind(target, generator)
         self.begin(found.covariance.mean(0).to(state.x.dtype))
         return found.draw.to(state.x.dtype)
 

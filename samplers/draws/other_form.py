@@ -16,24 +16,31 @@ PAGE = 'the section "Divergent steps" of docs/start.md'
 
 @dataclass(frozen=True)
 class Scaled:
-    """An effect whose prior takes a scale; place: the other parameter that it takes, where there is one."""
+    """An effect whose prior takes a scale; place: the other parameter that it takes, where there is one.
+
+    plain: whether its prior takes nothing else than one number for each, so that the lines can be told.
+    """
 
     effect: str
     scale: str
     shape: tuple[int, ...]
     place: str | None
     batched: bool
+    plain: bool = True
 
     @property
     def lines(self) -> str:
         """Both lines of the non-centred form."""
         z, sizes = f"z_{self.effect}", ", ".join(map(str, self.shape))
+        made = f'the parameter "{z}": Real({sizes + ", " if sizes else ""}prior=Normal(0.0, 1.0)), and in the function '
+        if not self.plain:
+            return (
+                f"{made}{self.effect} = the mean of its prior + {z} times the scale of its prior, for a "
+                f"MultivariateNormal mean + {z} @ scale_tril.mT"
+            )
         spread = "[:, None]" * bool(self.shape and self.batched)
         place = "" if self.place is None else f"{self.place}{spread} + "
-        return (
-            f'the parameter "{z}": Real({sizes + ", " if sizes else ""}prior=Normal(0.0, 1.0)), and in the function '
-            f"{self.effect} = {place}{self.scale}{spread} * {z}"
-        )
+        return f"{made}{self.effect} = {place}{self.scale}{spread} * {z}"
 
 
 def scaled_effects(target: Target | None) -> list[Scaled]:
@@ -49,7 +56,9 @@ def scaled_effects(target: Target | None) -> list[Scaled]:
         if scales and isinstance(prior.parameters[effect], Real):
             place = places[0] if len(places) == 1 and not prior.parameters[places[0]].shape else None
             shape = tuple(prior.parameters[effect].shape)
-            found.append(Scaled(effect, scales[0], shape, place, model.predictive.batched))
+            alone = all(not prior.parameters[name].shape for name in parents)
+            plain = alone and len(scales) == 1 and len(parents) == len(scales) + (place is not None)
+            found.append(Scaled(effect, scales[0], shape, place, model.predictive.batched, plain))
     return found
 
 

@@ -39,8 +39,9 @@ def remarks(kernel: Any, target: Any, x: Tensor, given: bool, jumps: bool) -> It
         sound = "its gradient agrees with differences" if gradient.right else "its gradient could not be checked"
         yield (
             "smaller leapfrog steps do not raise the acceptance: the density looks as if it jumped or ended at a wall "
-            f"(log_prob = -inf) within reach of the chains ({sound}){_held(jumps)}. The draws are right, but "
-            f"neighbours are close to one another. {SUITED}"
+            f"(log_prob = -inf) within reach of the chains, or some chains are where only far smaller steps would do "
+            f"({sound}){_held(jumps)}. Each step leaves the target invariant, but chains move slowly: look at R-hat. "
+            f"{SUITED}"
         )
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import HalfNormal, Normal
+from torch.distributions import HalfNormal, LKJCholesky, MultivariateNormal, Normal
 
 import targets
 from samplers import Draws
@@ -204,3 +204,21 @@ def test_divergences_that_are_usual_for_a_kernel_are_no_doubt_in_its_certificate
     kept = made(80, None, usual_divergences=0.1)  # as a run of tempering writes them
     kept.save(tmp_path / "draws.nc")
     assert not divergence_complaints(Draws.load(tmp_path / "draws.nc"))
+
+
+def test_the_other_form_of_correlated_effects_is_not_that_of_a_scalar_scale():
+    target = targets.Posterior(
+        log_likelihood=lambda line: -line.square().sum((-1, -2)),
+        parameters={
+            "line": targets.Real(
+                4, 2, prior=lambda mean, scale, corr: MultivariateNormal(mean, scale_tril=scale[..., None] * corr)
+            ),
+            "mean": targets.Real(2, prior=Normal(0.0, 2.0)),
+            "scale": targets.Positive(2, prior=HalfNormal(1.0)),
+            "corr": targets.CorrelationCholesky(2, prior=LKJCholesky(2, 2.0)),
+        },
+    )
+    lines = scaled_effects(target)[0].lines
+    assert lines.startswith('the parameter "z_line": Real(4, 2, prior=Normal(0.0, 1.0)), and in the function line = ')
+    assert "scale[" not in lines
+    assert lines.endswith("for a MultivariateNormal mean + z_line @ scale_tril.mT")
