@@ -111,7 +111,7 @@ class DivergenceLog:
         """Continue from `state_dict()` after `done` steps of the run, without what a step that was broken off left."""
         if saved is None:
             return
-        here = {name: None if value is None else value.to(self._device) for name, value in saved.items()}
+        here: dict[str, Any] = {name: None if one is None else one.to(self._device) for name, one in saved.items()}
         which = (here["step"] < done - self._warmup).nonzero()[:, 0]
         if len(which):
             tried = _rows(Tried(**{name: here[name] for name in Tried._fields}), which)

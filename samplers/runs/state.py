@@ -46,9 +46,9 @@ class Info:
     other kernels.
 
     What `Draws.divergent_steps` keeps of a divergent step, None where a kernel does not tell it: proposal
-    (chains, dim), where the step would have led; start_momentum (chains, dim), with which its trajectory began, as the kernel has it
-    (of HMC p ~ N(0, I) in z = L^-1 x, of MAMS and MCLMC the direction u); energy_error, H at the proposal less H at the
-    start, in float64.
+    (chains, dim), where the step would have led; start_momentum (chains, dim), with which its trajectory began, as the
+    kernel has it (of HMC p ~ N(0, I) in z = L^-1 x, of MAMS and MCLMC the direction u); energy_error, H at the proposal
+    less H at the start, in float64.
 
         >>> from samplers.kernels import Info
         >>> info = Info(acceptance_rate=torch.ones(4), diverging=torch.zeros(4, dtype=torch.bool))
