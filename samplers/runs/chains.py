@@ -153,10 +153,10 @@ class Chains(Sampling):
             self.kernel = self.warmup.kernel
         else:
             self.divergences = self.divergences + self.info.diverging
+            self.diverged.add(t, before.x, self.info)  # before the draw is written, which nothing takes back
             if (t - plan.warmup + 1) % plan.thin == 0:
                 self.recorder.write(self.state, self.info)
                 self.useful = True
-            self.diverged.add(t, before.x, self.info)
 
     def _choose_threads(self) -> None:
         """By a step that is made beside the run, of which neither generator nor counts know."""

@@ -19,7 +19,7 @@ SHOWN = 200  # of a run; more are one blot
 class Diverged:
     """start, end: {scalar: (k,)}, where steps began and would have led, NaN where that is not finite or not known.
 
-    more: divergent steps of the run that are not shown. Without a target to name coordinates by, start and end are empty.
+    more: divergent steps of the run that are not shown. Both are empty without a target to name coordinates by.
     """
 
     start: Mapping[str, np.ndarray]

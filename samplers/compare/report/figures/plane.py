@@ -76,8 +76,8 @@ def _in_words(scene: Scene) -> str:
         for name, steps in found.items()
     )
     return (
-        " Orange crosses: where divergent steps began, and a line to where each would have ended, if that is within the "
-        f"axes ({counts})."
+        " Orange crosses: where divergent steps began, with a line to where each would have ended, if that is within "
+        f"the axes ({counts})."
         + (" Those of draws that came without their target are not drawn." if 0 in drawn.values() else "")
     )
 
