@@ -64,7 +64,7 @@ class DivergenceLog:
 
     def add(self, t: int, start: Tensor, info: Info) -> None:
         """Take in step number t of the run, made after warmup from `start`, (chains, dim)."""
-        if self._room:
+        if self._room and (self._block > 1 or bool(info.diverging.any())):
             tried = Tried(start, info.proposal, info.start_momentum, info.energy_error, info.n_steps)
             self._held.append(Held(t - self._warmup, info.diverging, tried))
             if len(self._held) >= self._block:

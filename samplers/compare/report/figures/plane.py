@@ -85,7 +85,7 @@ def _in_words(scene: Scene) -> str:
 def _divergent(ax: Any, steps: Diverged, names: list[str], along: tuple[float, float], up: tuple[float, float]) -> None:
     from matplotlib.collections import LineCollection
 
-    ax.add_collection(LineCollection(steps.lines(names, along, up), colors=ORANGE, linewidths=0.4, alpha=0.5))
+    ax.add_collection(LineCollection(list(steps.lines(names, along, up)), colors=ORANGE, linewidths=0.4, alpha=0.5))
     ax.plot(*map(steps.start.get, names), "x", color=ORANGE, markersize=2.8, markeredgewidth=0.7)
 
 
