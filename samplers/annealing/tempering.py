@@ -183,7 +183,16 @@ class Tempering(Kernel):
         rates = torch.stack([torch.ones_like(acceptance[:, 0]), *(info.acceptance_rate for *_, info in moves)], 1)
         new = new.recorded(here, there, 1 - acceptance, diverging, rates)
         cold = moves[-1][2]
-        return new, TemperingInfo(cold.acceptance_rate, cold.diverging, moves=moves, rejection=1 - acceptance)
+        one = self.swaps_every == 1  # else the last move began elsewhere than the step
+        return new, TemperingInfo(
+            cold.acceptance_rate,
+            cold.diverging,
+            proposal=cold.proposal if one else None,
+            start_momentum=cold.start_momentum if one else None,
+            energy_error=cold.energy_error if one else None,
+            moves=moves,
+            rejection=1 - acceptance,
+        )
 
     def _move(
         self, rungs: Rungs, kernels: Sequence[Kernel], state: TemperingState, generator: Generator

@@ -17,6 +17,7 @@ from samplers.draws.belongs import check_names
 from samplers.draws.certificate import Certificate
 from samplers.draws.citations import cite
 from samplers.draws.cost import Cost
+from samplers.draws.divergent_steps import GROUP, DivergentSteps
 from samplers.draws.points import PointSet
 from samplers.draws.summary import summarise
 from targets import Target
@@ -42,7 +43,8 @@ class Draws(PointSet):
     None: they belong to x, stats and `constrained_points`, while `constrained`, `summary`, `to_arviz` and the posterior
     of `save` are equally weighted. log_z: None where the method gives none. kernel: as frozen after warmup. moments:
     with keep="moments" or a stream, the running moments of x. divergences: rejected non-finite proposals per chain over
-    all sampling steps. certificate: how far to trust them.
+    all sampling steps. divergent_steps: where the first of them began and led to, a `samplers.draws.DivergentSteps`;
+    None where no step of a run of chains diverged. certificate: how far to trust them.
 
     cost: evaluations and seconds. kernel: None for draws from a file. moments, divergences: None where a run has none.
     target: None for draws from a file that were loaded without it. attrs: the record of the run, from which `cite` and
@@ -135,7 +137,8 @@ class Draws(PointSet):
         """The draws as ArviZ reads them: InferenceData on ArviZ 0.x, an xarray DataTree on 1.x.
 
         Groups: posterior (named, constrained variables with dims and coords), sample_stats, unconstrained_posterior
-        (x), with the attributes that reproduce the run, and observed_data where the target has some. Of weighted draws
+        (x), with the attributes that reproduce the run, divergent_steps where there are some (`DivergentSteps`), and
+        observed_data where the target has some. Of weighted draws
         these are the equally weighted ones of `unweighted()`, as an attribute says, and the points with their
         log_weight are in weighted_posterior, weighted_sample_stats and weighted_unconstrained_posterior.
 
@@ -205,6 +208,7 @@ class Draws(PointSet):
             log_weights=log_weights,
             target=target,
             moments=records.moments(groups[MOMENTS]) if MOMENTS in groups else None,
+            divergent_steps=DivergentSteps.from_dataset(groups[GROUP]) if GROUP in groups else None,
             **kept.fields(attrs),
         )
         if target is not None:
@@ -217,10 +221,12 @@ class Draws(PointSet):
 
 def _groups(points: PointSet, attrs: dict[str, Any], **stats: Tensor) -> dict[str, Any]:
     attrs = attrs | points.attrs
+    steps = points.divergent_steps
     return {
         "posterior": records.dataset(points.constrained_points, points.variables, attrs),
         "sample_stats": records.dataset(points.stats | stats, {}, attrs),
         "unconstrained_posterior": records.dataset({"x": points.x}, {}, attrs),
+        **({} if steps is None else {GROUP: steps.dataset()}),
     }
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from samplers.draws.cost import Cost
+from samplers.draws.divergent_steps import DivergentSteps
 from samplers.draws.log_z import LogZ
 from samplers.draws.moments import RunningMoments
 from samplers.draws.weighted import in_proportion, largest_pareto_k
@@ -37,6 +38,7 @@ class PointSet:
     attrs: dict[str, Any] = field(default_factory=dict)
     moments: RunningMoments | None = None
     divergences: Tensor | None = None
+    divergent_steps: DivergentSteps | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -85,6 +87,7 @@ class PointSet:
             stats={name: value[:, every] for name, value in self.stats.items()},
             target=self.target,
             attrs=self.attrs | {"thinned": f"every {thin}th of {self.sizes[1]} draws of each chain"},
+            divergent_steps=None if self.divergent_steps is None else self.divergent_steps.thinned(thin),
         )
         if "constrained_points" in self.__dict__:
             made.__dict__["constrained_points"] = {n: value[:, every] for n, value in self.constrained_points.items()}

@@ -169,6 +169,16 @@ def write(path: Path, groups: Mapping[str, xr.Dataset]) -> Path:
     return path
 
 
+def groups(path: Path) -> dict[str, xr.Dataset]:
+    """The groups of a file that `write` wrote."""
+    import h5netcdf
+    import xarray as xr
+
+    with h5netcdf.File(path, "r") as file:
+        names = list(file.groups)
+    return {name: xr.load_dataset(path, group=name, engine="h5netcdf") for name in names}
+
+
 def warm_up() -> None:
     """Import what `write` imports when it is first called."""
     import tempfile
@@ -178,16 +188,11 @@ def warm_up() -> None:
 
 
 def read(path: Path) -> dict[str, xr.Dataset]:
-    """The groups of a file that `write` wrote; ValueError for a file that is none."""
-    import h5netcdf
-    import xarray as xr
-
+    """The groups of a file that `Draws.save` wrote; ValueError for a file that is none."""
     if not path.exists():
         raise FileNotFoundError(f"path: {path} does not exist")
     try:
-        with h5netcdf.File(path, "r") as file:
-            names = list(file.groups)
-        found = {name: xr.load_dataset(path, group=name, engine="h5netcdf") for name in names}
+        found = groups(path)
         missing = {"sample_stats", "unconstrained_posterior"} - found.keys() - {n.removeprefix(WEIGHTED) for n in found}
         if missing:
             raise KeyError(f"no group {min(missing)}")

@@ -15,11 +15,13 @@ from torch import Tensor
 from samplers.draws import Draws, kept, records
 from samplers.draws.belongs import check_density
 from samplers.draws.certificate import Certificate
+from samplers.draws.divergent_steps import GROUP, DivergentSteps
 from samplers.draws.places import whole
 from targets import Target
 
 BLOCK_BYTES = 64 * 2**20
-ZARR = "draws.zarr"  # beside complete.json and run.json, which are not Zarr's
+ZARR = "draws.zarr"  # beside the others, which are not Zarr's
+DIVERGENT = "divergent_steps.nc"
 RECORD = "run.json"  # with all that `kept.record` says, once the run has ended
 
 
@@ -157,6 +159,8 @@ class StreamedDraws(Draws):
         content = kept.record(self)
         if self.moments is not None:
             content["moments"] = kept.listed(self.moments)
+        if self.divergent_steps is not None:
+            records.write(self.path / DIVERGENT, {GROUP: self.divergent_steps.dataset()})
         put(self.path / RECORD, content)
         return self
 
@@ -184,8 +188,13 @@ def open_stream(path: Path, target: Target | None) -> StreamedDraws:
     record = path / RECORD
     content = json.loads(record.read_text()) if record.exists() else {}
     moments = content.pop("moments", None)
+    diverged = records.groups(path / DIVERGENT).get(GROUP) if record.exists() and (path / DIVERGENT).exists() else None
     draws = StreamedDraws(
-        path, target, moments=None if moments is None else kept.moments(moments), **kept.fields(content)
+        path,
+        target,
+        moments=None if moments is None else kept.moments(moments),
+        divergent_steps=None if diverged is None else DivergentSteps.from_dataset(diverged),
+        **kept.fields(content),
     )
     if target is not None and draws.complete:
         check_density(draws._read("x", stop=1), draws._read("lp", stop=1) if "lp" in draws.names else None, target)

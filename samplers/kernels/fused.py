@@ -72,8 +72,8 @@ def fused_test(
     momentum: Tensor,
     uniform: Tensor,
     most: float,
-) -> tuple[State, Tensor, Tensor, Tensor]:
-    """The Metropolis test of a trajectory: the new state, the acceptance rate, what diverged, and the energy.
+) -> tuple[State, Tensor, Tensor, Tensor, Tensor]:
+    """The Metropolis test of a trajectory: the new state, the acceptance rate, what diverged, the energy, and its loss.
 
     energy_lost: of state, momentum there, end, momentum there, (chains,); it has diverged where that is beyond `most`.
     """
@@ -88,10 +88,10 @@ def fused_test(
         chosen = select(uniform < probability, new, old)
         assert chosen.score is not None
         energy = 0.5 * p.double().square().sum(-1) - value.double()
-        return chosen.x, chosen.log_prob, chosen.score, probability, bad, energy
+        return chosen.x, chosen.log_prob, chosen.score, probability, bad, energy, log_ratio
 
     assert state.score is not None
     assert end.score is not None
     parts = (state.x, state.log_prob, state.score, start, end.x, end.log_prob, end.score, momentum, uniform)
-    x, value, score, probability, bad, energy = graphs.call(("test", most), test, *parts)
-    return State(x, value, score), probability, bad, energy
+    x, value, score, probability, bad, energy, lost = graphs.call(("test", most), test, *parts)
+    return State(x, value, score), probability, bad, energy, lost

@@ -71,6 +71,8 @@ class HMC(TrajectoryKernel):
             n_steps=torch.full_like(info.diverging, n, dtype=torch.int64),
             by_energy=alone,
             proposal=proposal.x,
+            start_momentum=start,
+            energy_error=-by_energy,
             momentum=momentum,
             length=n * self.h,
         )
@@ -81,11 +83,21 @@ class HMC(TrajectoryKernel):
         """The same step of a compiled target."""
         end, momentum = fused_leapfrog(graphs, target, state, start, self.h, n, self.factor)
         uniform = torch.rand(len(start), generator=generator, dtype=torch.float64, device=start.device)
-        new, rate, diverging, energy = fused_test(
+        new, rate, diverging, energy, lost = fused_test(
             graphs, self.energy_lost, state, start, end, momentum, uniform, self.most_energy_error
         )
         steps = torch.full_like(diverging, n, dtype=torch.int64)
-        return new, TrajectoryInfo(rate, diverging, energy, steps, None, end.x, momentum, n * self.h)
+        return new, TrajectoryInfo(
+            rate,
+            diverging,
+            energy=energy,
+            n_steps=steps,
+            proposal=end.x,
+            start_momentum=start,
+            energy_error=-lost,
+            momentum=momentum,
+            length=n * self.h,
+        )
 
     @staticmethod
     def energy_lost(state: State, start: Tensor, end: State, momentum: Tensor) -> Tensor:

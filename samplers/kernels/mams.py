@@ -74,6 +74,8 @@ class MAMS(TrajectoryKernel):
             info.diverging,
             n_steps=torch.full_like(info.diverging, n, dtype=torch.int64),
             proposal=proposal.x,
+            start_momentum=start,
+            energy_error=-log_ratio,
             momentum=math.sqrt(target.dim) * u,
             length=n * self.h,
         )

@@ -31,13 +31,6 @@ class DirectedState(State):
 
 
 @dataclass(frozen=True, eq=False)
-class EnergyInfo(Info):
-    """energy_error: K gained less log p gained in the step, (chains,), zero for a step that is exact."""
-
-    energy_error: Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class MCLMC(PreconditionedKernel):
     """Microcanonical Langevin Monte Carlo, unadjusted; the invariant law is the target's up to O(h^2), h the step size.
 
@@ -90,12 +83,13 @@ class MCLMC(PreconditionedKernel):
     def step(self, target: Target, state: State, generator: Generator) -> tuple[State, Info]:
         assert isinstance(state, DirectedState)
         end, u, gained = isokinetic.leapfrog(self, target, state, state.direction, 1)
+        # K gained less log p gained, zero for a step that is exact
         error = gained - (end.log_prob.double() - state.log_prob.double())
         noise = noise_like(state.x, generator)
         moved = DirectedState(end.x, end.log_prob, end.score, isokinetic.unit(u + self._noise_scale(u) * noise))
         # the noise's own direction is uniform: the new one of a chain whose step is not taken
         new, info = always(replace(state, direction=isokinetic.unit(noise)), moved)
-        return new, EnergyInfo(info.acceptance_rate, info.diverging, energy_error=error)
+        return new, replace(info, start_momentum=state.direction, energy_error=error)
 
     def _noise_scale(self, u: Tensor) -> float:
         """a."""

@@ -25,7 +25,7 @@ def metropolis(
     """
     probability, bad = acceptance(proposal, log_ratio, diverging)
     uniform = torch.rand(probability.shape, generator=generator, dtype=probability.dtype, device=probability.device)
-    return select(uniform < probability, proposal, state), Info(probability, bad)
+    return select(uniform < probability, proposal, state), Info(probability, bad, proposal=proposal.x)
 
 
 def acceptance(proposal: State, log_ratio: Tensor, diverging: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -57,9 +57,9 @@ def always(state: S, proposal: S) -> tuple[S, Info]:
     """Accept every finite proposal; one that is not finite leaves its chain in place and is counted as diverging."""
     if _surely_finite(proposal):
         rate = torch.ones_like(proposal.log_prob, dtype=torch.float64)
-        return proposal, Info(rate, torch.zeros_like(rate, dtype=torch.bool))
+        return proposal, Info(rate, torch.zeros_like(rate, dtype=torch.bool), proposal=proposal.x)
     good = finite(proposal)
-    return select(good, proposal, state), Info(good.to(torch.float64), ~good)
+    return select(good, proposal, state), Info(good.to(torch.float64), ~good, proposal=proposal.x)
 
 
 def _surely_finite(state: State, *others: Tensor) -> bool:

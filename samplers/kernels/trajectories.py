@@ -17,12 +17,11 @@ from targets.arguments import check_integer, positive
 
 @dataclass(frozen=True, eq=False)
 class TrajectoryInfo(Info):
-    """Also the end of the trajectory before the test, from which warmup learns the trajectory length.
+    """Also what warmup learns the trajectory length from, beside the proposal: the end of the trajectory.
 
-    proposal: its position, momentum: its velocity dz/dt, (chains, dim) both.
+    momentum: its velocity dz/dt there, (chains, dim); length: the time that the trajectory took.
     """
 
-    proposal: Tensor | None = None
     momentum: Tensor | None = None
     length: float = 0.0
 

@@ -21,6 +21,7 @@ from samplers.draws.slow import widened
 from samplers.runs import ending
 from samplers.runs.checked import checked_init, checked_step
 from samplers.runs.complaints import about_moves, remarks
+from samplers.runs.divergence_log import DivergenceLog
 from samplers.runs.header import plain
 from samplers.runs.plan import Plan
 from samplers.runs.precision import lost_digits
@@ -68,6 +69,7 @@ class Chains(Sampling):
         self.threads = Threads(None) if threads is None else threads
         self._metric: object = UNSEEN
         self.divergences = torch.zeros(plan.chains, dtype=torch.int64, device=target.device)
+        self.diverged = DivergenceLog(plan, target)
         self.watch = None if until is None else Watch(until, plan, target)
         self.recorder = Recorder(plan, target, stream, None if self.watch is None else self.watch.next)
         self.ending = ending.taken()
@@ -151,6 +153,7 @@ class Chains(Sampling):
             self.kernel = self.warmup.kernel
         else:
             self.divergences = self.divergences + self.info.diverging
+            self.diverged.add(t, before.x, self.info)  # before the draw is written, which nothing takes back
             if (t - plan.warmup + 1) % plan.thin == 0:
                 self.recorder.write(self.state, self.info)
                 self.useful = True
@@ -216,6 +219,7 @@ class Chains(Sampling):
             "warmup": self.warmup.state_dict(),
             "remarks": self.remarks,
             "recorder": self.recorder.state_dict(),
+            "diverged": self.diverged.state_dict(),
             "watch": None if self.watch is None else self.watch.state_dict(),
         }
 
@@ -231,6 +235,7 @@ class Chains(Sampling):
         self.state = put_back(self.kernel.init(self.target, x, self.generator), saved["state"])
         self.divergences = saved["divergences"].to(x.device)
         self.recorder.load_state_dict(saved["recorder"])
+        self.diverged.load_state_dict(saved["diverged"], self.done)
         self.useful = self.drawn > 0
         if self.watch is not None:
             self.watch.load_state_dict(saved["watch"])
@@ -256,6 +261,7 @@ class Chains(Sampling):
         }
         draws = self.recorder.result(self.state.x, attrs, self.cost)
         draws.kernel, draws.divergences = kernel, self.divergences
+        draws.divergent_steps = self.diverged.result(self.divergences)
         if self.found.log_z is not None:
             draws.log_z = widened(self.found.log_z, draws)
         return draws

@@ -1,7 +1,8 @@
 """Does a kernel, perhaps a user's own, return what every run relies on?
 
 x (chains, dim) in the dtype and on the device of the positions given, log_prob (chains,), score None or as x;
-of Info every field (chains,), diverging of booleans; and the state that was given is left as it was.
+of Info every field (chains,), a position or momentum as x, diverging of booleans; and the state that was given is left
+as it was.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch import Generator, Tensor
 from samplers.runs.state import Info, State, values
 from samplers.runs.transition import Transition, one_step
 from targets import Target
+
+AS_X = ("proposal", "start_momentum")  # the fields of Info that have the shape of x
 
 
 def checked_init(kernel: Transition, target: Target, x: Tensor, generator: Generator) -> State:
@@ -52,7 +55,8 @@ def checked_step(kernel: Transition, target: Target, state: State, generator: Ge
         value, known = getattr(info, field.name), field.name in Info.__dataclass_fields__
         if known and not (value is None and field.default is None):
             dtype = torch.bool if field.name == "diverging" else None
-            _expect(who, f"Info.{field.name}", value, (len(state.x),), dtype, state.x.device)
+            shape = tuple(state.x.shape) if field.name in AS_X else (len(state.x),)
+            _expect(who, f"Info.{field.name}", value, shape, dtype, state.x.device)
     return new, info
 
 

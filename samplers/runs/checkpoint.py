@@ -21,7 +21,7 @@ from targets import Target
 UNREADABLE = (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, ValueError, OSError,
               pickle.UnpicklingError)  # fmt: skip
 INTERVAL = 60.0  # seconds from one save to the next
-FORMAT = 2
+FORMAT = 3
 
 
 class Checkpoint:

@@ -36,7 +36,7 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Info:
-    """What happened in one step, each of shape (chains,).
+    """What happened in one step, each of shape (chains,) but two.
 
     acceptance_rate: probability with which the proposal was accepted, 1 for kernels that always accept;
     diverging: the proposal was not finite (or its energy error was beyond the kernel's limit) and was rejected.
@@ -44,6 +44,11 @@ class Info:
 
     energy: of HMC, kinetic and potential, at the start of the step; n_steps: leapfrogs made. by_energy too is None of
     other kernels.
+
+    What `Draws.divergent_steps` keeps of a divergent step, None where a kernel does not tell it: proposal
+    (chains, dim), where the step would have led; start_momentum (chains, dim), with which its trajectory began, as the
+    kernel has it (of HMC p ~ N(0, I) in z = L^-1 x, of MAMS and MCLMC the direction u); energy_error, H at the proposal
+    less H at the start, in float64.
 
         >>> from samplers.kernels import Info
         >>> info = Info(acceptance_rate=torch.ones(4), diverging=torch.zeros(4, dtype=torch.bool))
@@ -56,6 +61,9 @@ class Info:
     energy: Tensor | None = None
     n_steps: Tensor | None = None
     by_energy: Tensor | None = None
+    proposal: Tensor | None = None
+    start_momentum: Tensor | None = None
+    energy_error: Tensor | None = None
 
     @property
     def by_step_size(self) -> Tensor:

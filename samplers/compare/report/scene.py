@@ -12,6 +12,7 @@ import torch
 from samplers.compare.budget import evaluations
 from samplers.compare.facts import SCALARS, Facts
 from samplers.compare.report.convergence import Curve, curve
+from samplers.compare.report.diverged import Diverged, diverged
 from samplers.compare.report.style import Look
 from samplers.compare.results import Results
 from samplers.compare.rows import Row, answers, by
@@ -30,7 +31,7 @@ class Run:
 
     values: {scalar: (chains, draws)}; weights: normalised, (chains, draws), or None where they are equal; log_density
     likewise, or None; markov: whether these are chains; curves: error against evaluations, of every seed; modes: the
-    mean share of each over seeds.
+    mean share of each over seeds; diverged: the divergent steps that it has kept, or None.
     """
 
     sampler: str
@@ -42,6 +43,7 @@ class Run:
     markov: bool
     curves: list[Curve]
     modes: np.ndarray
+    diverged: Diverged | None
 
     def picked(self, count: int, *names: str) -> list[np.ndarray]:
         """So many draws of these scalars, spread over the run, by weight where there are weights."""
@@ -133,7 +135,10 @@ def scene_of(results: Results, target: str, looks: Mapping[str, Look]) -> Scene:
             weights = _weights(draws)
             if not curves:  # of the other seeds the curve alone is drawn
                 log_density = draws.stats["lp"].double().cpu().numpy() if "lp" in draws.stats else None
-                runs.append(Run(sampler, looks[sampler], row, values, weights, log_density, markov, curves, modes))
+                steps = diverged(draws, values)
+                runs.append(
+                    Run(sampler, looks[sampler], row, values, weights, log_density, markov, curves, modes, steps)
+                )
             curves.append(curve(values, weights, evaluations(draws.cost), draws.attrs, facts.moments, markov=markov))
     return Scene(facts, runs)
 
