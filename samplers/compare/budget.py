@@ -91,7 +91,8 @@ def spend(run: Run, sampler: Sampler, given: Mapping[str, Any], budget: Budget) 
         raise OverBudget(
             f"the shortest run ({asked}) took {least.share:.2g} times the budget of {budget}: "
             f"{evaluations(least.cost):,} evaluations and {least.cost.seconds:.3g} seconds, "
-            "which a pilot, warmup or training takes beside the draws"
+            "which a pilot, warmup or training takes beside the draws. Expected a larger budget; SMC, AIS and "
+            "ParallelTempering need no pilot for their base with base="
         )
     return Spent(best.draws, trials.besides(best))
 

@@ -212,6 +212,12 @@ class Grid:
         notes = self._references(store, targets, wanted, options, truths)
         for name, remark in (remarks or {}).items():
             notes[name].append(remark)
+        for name, target in targets.items():
+            if truths[name] is None and "sample" in target.known and "moments" not in target.known:
+                notes[name].append(
+                    f"{name} states exact draws, but not both mean and covariance: distances to exact draws are "
+                    "measured, errors of means, deviations and quantiles are not. State both, or use reference=True"
+                )
         cells = [replace(cell, truth=truths[cell.target_name]) for cell in cells]
         self._all(store, cells, "cells")
         return Comparison.write(store, cells, truths, notes, witnesses=witnesses or {}, about=about)

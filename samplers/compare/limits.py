@@ -121,7 +121,7 @@ def _log_z_error(row: Row) -> float:
 
 
 R_HAT = Limit(value("r_hat"), r_hat_limit, "its chains do not agree with one another (R-hat {r_hat:.3f})".format_map)
-MODE_R_HAT = Limit(value("mode_r_hat"), _of_independent, _between_modes)
+MODE_R_HAT = Limit(value("mode_r_hat"), r_hat_limit, _between_modes)
 CHANCE_R_HAT = Limit(
     lambda row: math.nan if R_HAT.beyond(row) else number(row, "r_hat"),
     lambda _: HIGHEST_R_HAT,

@@ -66,3 +66,20 @@ def test_a_named_mode_that_draws_lack_is_a_doubt():
     assert certificate.missed == pytest.approx(0.135, abs=0.02)
     assert certificate.missed_at == pytest.approx((30.0, 30.0), abs=0.01)
     assert len(certificate.doubts) == 1
+
+
+def test_exact_draws_without_both_moments_are_said_not_to_judge_means():
+    class Own(targets.Target):
+        log_z = 0.0
+
+        def log_prob(self, x):
+            return -0.5 * x.square().sum(-1) - 3 * torch.log(torch.tensor(2 * torch.pi, dtype=x.dtype))
+
+        def sample(self, n, *, generator):
+            return torch.randn(n, 6, generator=generator, dtype=DOUBLE)
+
+    found = compare({"own": Own(6, dtype=DOUBLE)}, {"exact": Exact()}, seeds=1, distances=False)
+    said = [
+        one for one in found.verdicts["own"].remarks if "states exact draws, but not both mean and covariance" in one
+    ]
+    assert len(said) == 1
