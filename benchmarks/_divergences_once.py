@@ -17,6 +17,8 @@ MODELS = {
     "counts, centred": 10,
     "eight schools, non-centred": 10,
     "eight schools, centred": 3,
+    "patients, intercepts": 10,
+    "patients, lines": 10,
     "kidiq-kidscore_momiq": 3,
     "kidiq-kidscore_momhsiq": 3,
     "kidiq-kidscore_interaction": 3,
@@ -92,9 +94,61 @@ def schools(centred: bool) -> targets.Posterior:
     return targets.Posterior(log_joint, {"mu": targets.Real(), "tau": targets.Positive(), "theta": targets.Real(8)})
 
 
+def patients(lines: bool) -> targets.Posterior:
+    """Fifteen patients seen six times, seven values missing, Student errors: centred intercepts, or lines."""
+    import torch
+    from torch.distributions import Gamma, HalfNormal, LKJCholesky, MultivariateNormal, Normal, StudentT
+
+    import targets
+
+    generator, n, times = torch.Generator().manual_seed(0), 15, torch.linspace(0, 2.5, 6, dtype=torch.float64)
+    own = torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    level, slope = 5.0 + own[:, 0], -0.8 + 0.3 * own[:, 0] + 0.5 * own[:, 1]
+    noise = torch.randn(n, 6, generator=generator, dtype=torch.float64)
+    every = level[:, None] + slope[:, None] * times + 0.5 * noise
+    seen = torch.ones(6 * n, dtype=torch.bool)
+    seen[torch.randperm(6 * n, generator=generator)[:7]] = False
+    who, t = torch.arange(n).repeat_interleave(6)[seen], times.repeat(n)[seen]
+    parameters = {
+        "sigma": targets.Positive(prior=HalfNormal(1.0)),
+        "nu": targets.Positive(prior=Gamma(2.0, 0.1)),
+    }
+    if not lines:
+        parameters |= {
+            "a": targets.Real(n, prior=lambda mean, tau: Normal(mean, tau)),
+            "mean": targets.Real(prior=Normal(4.0, 3.0)),
+            "slope": targets.Real(prior=Normal(0.0, 1.0)),
+            "tau": targets.Positive(prior=HalfNormal(1.0)),
+        }
+        return targets.Posterior(
+            predictive=lambda a, slope, sigma, nu: {
+                "y": StudentT(nu[:, None], a[:, who] + slope[:, None] * t, sigma[:, None])
+            },
+            observed={"y": every.flatten()[seen]},
+            parameters=parameters,
+        )
+    parameters |= {
+        "line": targets.Real(
+            n, 2, prior=lambda mean, scale, corr: MultivariateNormal(mean, scale_tril=scale[..., None] * corr)
+        ),
+        "mean": targets.Real(2, prior=Normal(torch.tensor([4.0, 0.0]), torch.tensor([3.0, 1.0]))),
+        "scale": targets.Positive(2, prior=HalfNormal(1.0)),
+        "corr": targets.CorrelationCholesky(2, prior=LKJCholesky(2, 2.0)),
+    }
+    return targets.Posterior(
+        predictive=lambda line, sigma, nu: {
+            "y": StudentT(nu[:, None], line[:, who, 0] + line[:, who, 1] * t, sigma[:, None])
+        },
+        observed={"y": every.flatten()[seen]},
+        parameters=parameters,
+    )
+
+
 def built(name: str) -> Any:
     """The model of that name; None where its data are not beside the project."""
     family, _, form = name.partition(", ")
+    if family == "patients":
+        return patients(form == "lines")
     if form:
         return (counts if family == "counts" else schools)(form == "centred")
     sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))

@@ -8,6 +8,7 @@ all parameters, by ArviZ; the figure is the median over the seeds, and the ratio
 
     counts          twelve groups of twenty Poisson counts with a group effect, as a newcomer writes them
     eight schools   non-centred, the first block of the README; centred, of which no step size reaches the neck
+    patients        fifteen of them, seen six times: centred intercepts, or lines with an LKJ prior, Student errors
     the others      regressions of posteriordb; their data lie beside the project, or in the folder UNNORM_DATA
 """
 

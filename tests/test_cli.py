@@ -183,6 +183,7 @@ def test_all_failed_is_exit_1(tmp_path):
     assert (tmp_path / "out" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_compare_keeps_to_a_budget(tmp_path, capsys):
     out = str(tmp_path / "out")
     command = ["compare", "gmm9", "--samplers", "mala", "--max-evaluations", "20000", "--chains", "8", "--out", out]

@@ -14,9 +14,9 @@ from samplers.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-# the second runs as a notebook as well; of the others an example does much of the same
+# the second runs as a notebook as well; README, an example or the command does much of the others
 SLOW = {"tutorial_comparison.md", "tutorial_posterior.md"} | {
-    f"{name}.md" for name in ("bridges", "diffusion", "generative", "smoothing")
+    f"{name}.md" for name in ("bridges", "compare", "diffusion", "generative", "smoothing")
 }
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")  # of a picture too

@@ -190,6 +190,7 @@ def test_a_comparison_of_samplers_that_take_any_options():
     assert result.table["budget_share"].between(ENOUGH, 1).all(), result.table["budget_share"]
 
 
+@pytest.mark.slow
 def test_options_for_all_reach_a_sampler_that_takes_any():
     given = {"mala": samplers.MALA(0.5), "behind": Behind(samplers.MALA(0.5))}
     options = {"chains": 3, "draws": 20, "warmup": 0}

@@ -59,7 +59,7 @@ def same(a, b):
     [
         cases.check_gaussian,
         cases.check_start,
-        cases.check_without,
+        pytest.param(cases.check_without, marks=pytest.mark.slow),
         pytest.param(cases.check_parabola, marks=pytest.mark.slow),
         pytest.param(cases.check_labels, marks=pytest.mark.slow),
         cases.check_contexts,
@@ -223,6 +223,7 @@ class Own(torch.nn.Module):
         return self.layers(torch.cat([x, c_noise[..., None], context], -1))
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own():
     network = KarrasInputs(Own(), VP(beta_max=10.0))
     training = Training(batch=256, learning_rate=1e-2, average=0.99)
@@ -258,6 +259,7 @@ def test_columns_of_other_kinds():
 # Kept, continued, repeated
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits():
     same(tiny(seed=1), tiny(seed=1))
     assert tiny(seed=1).history["loss"] != tiny(seed=2).history["loss"]

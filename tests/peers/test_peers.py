@@ -249,6 +249,7 @@ def test_names_on_the_command_line():
     assert {name: SAMPLERS[name] for name in NAMES} == NAMES
 
 
+@pytest.mark.slow
 def test_nothing_of_the_extra_is_imported():
     code = "import samplers.peers, samplers.registry, sys; print([m for m in sys.modules if m in ('jax', 'emcee')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -82,6 +82,7 @@ LONG = (
     "walk-jump, variances",
     "walk-jump by MAMS",
     "several noises",
+    "candidates alone",
 )
 
 

@@ -130,7 +130,7 @@ def test_a_stiff_chain_has_one_mode_and_a_loose_one_too_many():
             getattr(loose, item)
 
 
-@pytest.mark.parametrize("name", ["three sites", "loose", "one site"])
+@pytest.mark.parametrize("name", [pytest.param("three sites", marks=pytest.mark.slow), "loose", "one site"])
 def test_draws_follow_the_marginals_of_tensor_quadrature(name, generator):
     target = SHORT[name]
     x, n = target.sample(20_000, generator=generator).numpy(), 20_000

@@ -105,7 +105,14 @@ def test_published_log_z_of_a_torus():
 
 @pytest.mark.parametrize(
     ("shape", "periodic"),
-    [((1,), False), ((3,), False), ((3,), True), ((2, 2), True), ((2, 2), (False, True)), ((2, 1, 2), False)],
+    [
+        ((1,), False),
+        ((3,), False),
+        ((3,), True),
+        pytest.param((2, 2), True, marks=pytest.mark.slow),
+        ((2, 2), (False, True)),
+        ((2, 1, 2), False),
+    ],
 )
 def test_log_z_is_that_of_a_plain_grid(shape, periodic):
     target = targets.PhiFourLattice(shape, -1.5, 2.0, stiffness=0.8, periodic=periodic, dtype=F64)

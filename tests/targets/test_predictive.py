@@ -263,7 +263,7 @@ WRONG = {
     "missing data": (
         {"observed": {"y": [1.0, math.nan]}},
         ValueError,
-        r"observed\['y'\]: holds values that are missing",
+        r"observed\['y'\]: 1 of 2 values are missing \(nan\), expected real numbers; leave",
     ),
     "text": ({"observed": {"y": ["a"]}}, TypeError, r"observed\['y'\]: got list, expected an array of numbers"),
     "data of another name": (
