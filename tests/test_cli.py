@@ -106,6 +106,7 @@ def test_fit_writes_a_sampler_that_sample_draws_from(own, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+@pytest.mark.slow
 def test_a_model_that_is_learned_from_a_teacher_is_fitted_and_drawn_from(own, tmp_path, capsys):
     path, out = tmp_path / "model.pt", tmp_path / "run.nc"
     command = ["fit", f"{own}:target", "--sampler", "score-diffusion", "--iterations", "2", "--out", str(path)]

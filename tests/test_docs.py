@@ -16,7 +16,17 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 # the second runs as a notebook as well; README, an example or the command does much of the others
 SLOW = {"tutorial_comparison.md", "tutorial_posterior.md"} | {
-    f"{name}.md" for name in ("bridges", "compare", "diffusion", "generative", "smoothing")
+    f"{name}.md"
+    for name in (
+        "bridges",
+        "compare",
+        "diagnostics",
+        "diffusion",
+        "generative",
+        "own_sampler",
+        "random_fields",
+        "smoothing",
+    )
 }
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")  # of a picture too

@@ -122,6 +122,7 @@ LONG = {
     for name in (
         "chain_of_measurements",
         "custom_energy",
+        "custom_posterior",
         "digits",
         "evidence",
         "hierarchical",
@@ -130,6 +131,8 @@ LONG = {
         "mcmc_to_model",
         "mixing_time",
         "mrf_scores",
+        "posterior_predictive",
+        "schroedinger_bridge",
         "super_resolution",
     )
 }

@@ -205,6 +205,7 @@ def test_a_witness_finds_what_a_chain_lacks(tmp_path):
     assert not any("witness lies" in text for said in result.verdicts["it"].faults.values() for text in said)
 
 
+@pytest.mark.slow
 def test_witnesses_that_nobody_lacks_are_said_to_be_so():
     target = targets.LogDensity(lambda x: -0.5 * x.square().sum(-1), 2, dtype=torch.float64)
     given = {"mala": samplers.MALA(), "few": (samplers.MALA(), {"chains": 2, "draws": 10})}
@@ -217,6 +218,7 @@ def test_witnesses_that_nobody_lacks_are_said_to_be_so():
     assert "no run lacks what was found around the 1 witness" in result.verdicts["it"].remarks
 
 
+@pytest.mark.slow
 def test_every_sampler_that_takes_starts_is_given_them():
     def starts(n, generator):
         raise RuntimeError("asked for starts")
@@ -358,6 +360,7 @@ def test_digests_tell_contents_apart():
         assert identity.digest(a) != identity.digest(b)
 
 
+@pytest.mark.slow
 def test_another_truth_is_measured_anew(tmp_path):
     target = targets.LogDensity(plane().log_prob, 2)
     given = {"mala": samplers.MALA()}

@@ -141,6 +141,7 @@ def test_the_first_lines_praise_nobody(page, result, tmp_path):
     assert lede(Page(shown / "index.html")) == "One run: good on plane, with seed 0."
 
 
+@pytest.mark.slow
 def test_the_log_z_to_believe_is_on_the_page(tmp_path):
     plane = targets.GaussianMixture(torch.tensor([[-2.0, 0.0], [2.0, 0.0]]), scales=0.5)
 
@@ -214,6 +215,7 @@ def test_all_failed(tmp_path):
     assert "there is nothing to show" in page.text
 
 
+@pytest.mark.slow
 def test_draws_that_never_move_or_are_few(tmp_path):
     def still(target, x, draws):
         return Draws(x[:, :1].expand(-1, draws, -1).clone())

@@ -207,6 +207,7 @@ def test_draws_that_are_no_draws(change, said):
     assert "right agrees" in found.conclusion
 
 
+@pytest.mark.slow
 def test_two_against_two_nobody_is_believed():
     """Moved by so little that their log Z does not tell."""
     given = {"a": Exact(), "b": Exact(stream=1), "c": Exact(0.3, stream=2), "d": Exact(0.3, stream=3)}

@@ -655,6 +655,7 @@ def memory_of(name, steps, run):
     return alive_at_once(lambda: run(measure, target))
 
 
+@pytest.mark.slow
 def test_the_memory_of_the_adjoint_does_not_grow_with_the_steps(monkeypatch):
     """But for the states in one segment; from the number of steps on that fills the segments and torchsde's cache."""
     monkeypatch.setattr(adjoint_module, "SEGMENTS", 16)

@@ -109,6 +109,7 @@ def test_the_neck_of_a_funnel_is_found_from_points_that_lack_it():
     assert float((found.points[:, 0] < -2).double().mean()) > 0.15
 
 
+@pytest.mark.slow
 def test_what_no_mixture_of_few_components_resembles_is_not_called_near():
     target = targets.benchmark("many-well32-fab")
     points = target.sample(1000, generator=seeded())
@@ -127,6 +128,7 @@ def test_a_density_that_is_zero_on_half_of_space_is_left_alone():
     assert counted.tally.scores == 0
 
 
+@pytest.mark.slow
 def test_evaluations_are_counted_and_seeds_repeat():
     target = targets.Gaussian(torch.zeros(2), 1.0)
     points = target.sample(500, generator=seeded())

@@ -159,6 +159,7 @@ def test_samplers_that_state_log_z_are_certified(sampler):
     assert abs(found.log_z - targets.benchmark("gmm9").log_z) < 5 * found.standard_error
 
 
+@pytest.mark.slow
 def test_learned_samplers_are_judged_by_scouts_and_by_their_pilot():
     fitted = DDS(steps=16).fit(Hidden(targets.benchmark("gmm9")), seed=0, iterations=0)
     found = fitted.sample(draws=1000, seed=1)

@@ -62,7 +62,7 @@ def same(a, b):
         pytest.param(cases.check_without, marks=pytest.mark.slow),
         pytest.param(cases.check_parabola, marks=pytest.mark.slow),
         pytest.param(cases.check_labels, marks=pytest.mark.slow),
-        cases.check_contexts,
+        pytest.param(cases.check_contexts, marks=pytest.mark.slow),
         cases.check_pairs,
         pytest.param(cases.check_rows, marks=pytest.mark.slow),
     ],
@@ -284,6 +284,7 @@ class Failure(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_crash_is_continued_to_the_same_bits(tmp_path, monkeypatch):
     path, step = tmp_path / "run.pt", Descent.step
 

@@ -91,6 +91,7 @@ def test_a_comparison_s_model_sees_no_exact_draws():
 
 
 @pytest.mark.filterwarnings("ignore::samplers.SamplingWarning")
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws_and_a_checkpoint_changes_nothing(tmp_path):
     model, target = ScoreDiffusion(**SMALL), targets.GaussianMixture([[-2.0], [2.0]], scales=1.0)
     options = {"draws": 50, "samples": 128, "iterations": 3, "progress": False, "seed": 5}

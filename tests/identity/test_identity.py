@@ -198,6 +198,7 @@ print(json.dumps([sorted(one.made.items()), one.steps]))
 """
 
 
+@pytest.mark.slow
 def test_the_same_script_has_the_same_density_in_another_process():
     running = [
         subprocess.Popen(

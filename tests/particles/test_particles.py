@@ -485,6 +485,7 @@ def test_a_run_on_a_gpu(name):
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_and_the_comparison_know_them(tmp_path, capsys):
     out = tmp_path / "run.nc"
     arguments = ["sample", "banana", "--sampler", "svgd", "--draws", "20", "--iterations", "5", "--out", str(out)]

@@ -215,6 +215,7 @@ def test_a_posterior_is_the_one_that_is_written_out():
     assert schools().known == {"prior"}
 
 
+@pytest.mark.slow
 def test_dims_and_labels_of_derived_quantities_reach_arviz_and_files(tmp_path):
     target = schools()
     draws = samplers.HMC().sample(target, chains=2, draws=5, warmup=5, seed=0, progress=False)

@@ -260,6 +260,7 @@ def spike(x):
     return torch.logaddexp(wide, narrow)
 
 
+@pytest.mark.slow
 def test_a_mode_too_narrow_to_be_seen_is_found_where_it_is_named():
     named = with_truth(targets.LogDensity(spike, 2, dtype=DOUBLE, modes=[[3.3, 5.1], [0.0, 0.0]]))
     assert abs(named.log_z) < 1e-8
